@@ -1,0 +1,160 @@
+//! The catalogue's events.
+
+use super::bytes::{DecodeError, Reader, Writer};
+use super::record::CATALOGUE_TAG_MIN;
+use crate::event::CatalogueEvent as E;
+use crate::id::{ProductNo, VariantNo, WarehouseNo};
+use crate::time::Timestamp;
+
+const WAREHOUSE_CREATED: u8 = CATALOGUE_TAG_MIN;
+const WAREHOUSE_CHANGED: u8 = CATALOGUE_TAG_MIN + 1;
+const WAREHOUSE_ACTIVATED: u8 = CATALOGUE_TAG_MIN + 2;
+const WAREHOUSE_DEACTIVATED: u8 = CATALOGUE_TAG_MIN + 3;
+const PRODUCT_CREATED: u8 = CATALOGUE_TAG_MIN + 4;
+const PRODUCT_CHANGED: u8 = CATALOGUE_TAG_MIN + 5;
+const PRODUCT_ACTIVATED: u8 = CATALOGUE_TAG_MIN + 6;
+const PRODUCT_DEACTIVATED: u8 = CATALOGUE_TAG_MIN + 7;
+const VARIANT_CREATED: u8 = CATALOGUE_TAG_MIN + 8;
+const VARIANT_CHANGED: u8 = CATALOGUE_TAG_MIN + 9;
+const VARIANT_ACTIVATED: u8 = CATALOGUE_TAG_MIN + 10;
+const VARIANT_DEACTIVATED: u8 = CATALOGUE_TAG_MIN + 11;
+
+pub(super) fn tag(event: &E) -> u8 {
+    match event {
+        E::WarehouseCreated { .. } => WAREHOUSE_CREATED,
+        E::WarehouseChanged { .. } => WAREHOUSE_CHANGED,
+        E::WarehouseActivated(_) => WAREHOUSE_ACTIVATED,
+        E::WarehouseDeactivated(_) => WAREHOUSE_DEACTIVATED,
+        E::ProductCreated { .. } => PRODUCT_CREATED,
+        E::ProductChanged { .. } => PRODUCT_CHANGED,
+        E::ProductActivated(_) => PRODUCT_ACTIVATED,
+        E::ProductDeactivated(_) => PRODUCT_DEACTIVATED,
+        E::VariantCreated { .. } => VARIANT_CREATED,
+        E::VariantChanged { .. } => VARIANT_CHANGED,
+        E::VariantActivated(_) => VARIANT_ACTIVATED,
+        E::VariantDeactivated(_) => VARIANT_DEACTIVATED,
+    }
+}
+
+pub(super) fn write(w: &mut Writer, event: &E) {
+    match event {
+        E::WarehouseCreated { no, code, name } => {
+            w.varint(u64::from(no.0));
+            w.text(code);
+            w.text(name);
+        }
+        E::WarehouseChanged { no, code, name } => {
+            w.varint(u64::from(no.0));
+            w.optional(code.as_ref(), |w, code| w.text(code));
+            w.optional(name.as_ref(), |w, name| w.text(name));
+        }
+        E::WarehouseActivated(no) | E::WarehouseDeactivated(no) => w.varint(u64::from(no.0)),
+        E::ProductCreated { no, name } | E::ProductChanged { no, name } => {
+            w.varint(u64::from(no.0));
+            w.text(name);
+        }
+        E::ProductActivated(no) | E::ProductDeactivated(no) => w.varint(u64::from(no.0)),
+        E::VariantCreated {
+            no,
+            sku,
+            name,
+            product,
+            expires_at,
+        } => {
+            w.varint(u64::from(no.0));
+            w.text(sku);
+            w.text(name);
+            w.optional(product.as_ref(), write_product);
+            w.optional(expires_at.as_ref(), write_instant);
+        }
+        E::VariantChanged {
+            no,
+            sku,
+            name,
+            product,
+            expires_at,
+        } => {
+            w.varint(u64::from(no.0));
+            w.optional(sku.as_ref(), |w, sku| w.text(sku));
+            w.optional(name.as_ref(), |w, name| w.text(name));
+            w.optional(product.as_ref(), |w, product| {
+                w.optional(product.as_ref(), write_product)
+            });
+            w.optional(expires_at.as_ref(), |w, at| {
+                w.optional(at.as_ref(), write_instant)
+            });
+        }
+        E::VariantActivated(no) | E::VariantDeactivated(no) => w.varint(u64::from(no.0)),
+    }
+}
+
+fn write_product(w: &mut Writer, no: &ProductNo) {
+    w.varint(u64::from(no.0));
+}
+
+fn write_instant(w: &mut Writer, at: &Timestamp) {
+    w.signed(at.micros());
+}
+
+pub(super) fn read(r: &mut Reader<'_>, tag: u8) -> Result<E, DecodeError> {
+    let no = r.varint_u32()?;
+    let (warehouse, product, variant) = (WarehouseNo(no), ProductNo(no), VariantNo(no));
+    Ok(match tag {
+        WAREHOUSE_CREATED => E::WarehouseCreated {
+            no: warehouse,
+            code: text(r)?,
+            name: text(r)?,
+        },
+        WAREHOUSE_CHANGED => E::WarehouseChanged {
+            no: warehouse,
+            code: r.optional(text)?,
+            name: r.optional(text)?,
+        },
+        WAREHOUSE_ACTIVATED => E::WarehouseActivated(warehouse),
+        WAREHOUSE_DEACTIVATED => E::WarehouseDeactivated(warehouse),
+        PRODUCT_CREATED => E::ProductCreated {
+            no: product,
+            name: text(r)?,
+        },
+        PRODUCT_CHANGED => E::ProductChanged {
+            no: product,
+            name: text(r)?,
+        },
+        PRODUCT_ACTIVATED => E::ProductActivated(product),
+        PRODUCT_DEACTIVATED => E::ProductDeactivated(product),
+        VARIANT_CREATED => E::VariantCreated {
+            no: variant,
+            sku: text(r)?,
+            name: text(r)?,
+            product: r.optional(product_no)?,
+            expires_at: r.optional(instant)?,
+        },
+        VARIANT_CHANGED => E::VariantChanged {
+            no: variant,
+            sku: r.optional(text)?,
+            name: r.optional(text)?,
+            product: r.optional(|r| r.optional(product_no))?,
+            expires_at: r.optional(|r| r.optional(instant))?,
+        },
+        VARIANT_ACTIVATED => E::VariantActivated(variant),
+        VARIANT_DEACTIVATED => E::VariantDeactivated(variant),
+        _ => {
+            return Err(DecodeError::Unknown {
+                what: "event",
+                code: u64::from(tag),
+            });
+        }
+    })
+}
+
+fn text(r: &mut Reader<'_>) -> Result<Box<str>, DecodeError> {
+    r.text().map(Box::from)
+}
+
+fn product_no(r: &mut Reader<'_>) -> Result<ProductNo, DecodeError> {
+    r.varint_u32().map(ProductNo)
+}
+
+fn instant(r: &mut Reader<'_>) -> Result<Timestamp, DecodeError> {
+    r.signed().map(Timestamp::from_micros)
+}

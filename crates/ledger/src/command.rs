@@ -1,0 +1,315 @@
+//! What a caller asks for.
+
+use smallvec::SmallVec;
+use uuid::Uuid;
+use xxhash_rust::xxh3::xxh3_64_with_seed;
+
+use crate::codec::Writer;
+use crate::event::{Kind, Reason};
+use crate::id::{LedgerId, ProductNo, VariantNo, WarehouseNo};
+use crate::place::Bucket;
+use crate::time::Timestamp;
+
+/// One line of a stock command.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub struct Line {
+    /// What.
+    pub variant: VariantNo,
+    /// How many whole units: 1 to 1,000,000,000; of an ADJUST, either sign.
+    pub quantity: i64,
+}
+
+/// Lines of one command; nearly always one.
+pub type Lines = SmallVec<[Line; 1]>;
+
+/// Asks to move stock at one warehouse.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct StockCommand {
+    /// What kind of movement.
+    pub kind: Kind,
+    /// At which warehouse.
+    pub warehouse: WarehouseNo,
+    /// When it happened; `None` is "now", whenever that is decided.
+    pub occurred_at: Option<Timestamp>,
+    /// Why.
+    pub reason: Option<Reason>,
+    /// For which order: 1 to 128 characters. RESERVATION, RELEASE, PICK, PACK and SHIP need it.
+    pub order: Option<Box<str>>,
+    /// Under which transfer: 1 to 128 characters. TRANSFER_OUT and TRANSFER_IN need it.
+    pub transfer: Option<Box<str>>,
+    /// When a RESERVATION runs out.
+    pub expires_at: Option<Timestamp>,
+    /// Which bucket a RELEASE empties: reserved (when `None`), picked or packed.
+    pub release_from: Option<Bucket>,
+    /// Free text, at most 500 characters.
+    pub notes: Option<Box<str>>,
+    /// What and how much: 1 to 1,000 lines, each variant once.
+    pub lines: Lines,
+}
+
+impl StockCommand {
+    /// A command of `kind` at `warehouse` over `lines`, happening now, with nothing else said.
+    pub fn new(kind: Kind, warehouse: WarehouseNo, lines: impl IntoIterator<Item = Line>) -> StockCommand {
+        StockCommand {
+            kind,
+            warehouse,
+            occurred_at: None,
+            reason: None,
+            order: None,
+            transfer: None,
+            expires_at: None,
+            release_from: None,
+            notes: None,
+            lines: lines.into_iter().collect(),
+        }
+    }
+}
+
+/// Asks to change the catalogue. Fields of a change are `None` where they are to stay as they are.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum CatalogueCommand {
+    /// Create a warehouse.
+    CreateWarehouse {
+        /// Its unique code: 1 to 64 characters.
+        code: Box<str>,
+        /// Its display name: 1 to 200 characters.
+        name: Box<str>,
+    },
+    /// Change a warehouse.
+    ChangeWarehouse {
+        /// Which.
+        no: WarehouseNo,
+        /// The new code.
+        code: Option<Box<str>>,
+        /// The new name.
+        name: Option<Box<str>>,
+        /// Whether it takes stock events.
+        active: Option<bool>,
+    },
+    /// Create a product.
+    CreateProduct {
+        /// Its name: 1 to 200 characters.
+        name: Box<str>,
+    },
+    /// Change a product.
+    ChangeProduct {
+        /// Which.
+        no: ProductNo,
+        /// The new name.
+        name: Option<Box<str>>,
+        /// Whether it is in use.
+        active: Option<bool>,
+    },
+    /// Create a variant.
+    CreateVariant {
+        /// Its unique SKU: 1 to 128 characters, case-sensitive.
+        sku: Box<str>,
+        /// Its name: 1 to 200 characters.
+        name: Box<str>,
+        /// The product it is a variant of.
+        product: Option<ProductNo>,
+        /// When its goods expire.
+        expires_at: Option<Timestamp>,
+    },
+    /// Change a variant. `Some(None)` takes the product or expiry away.
+    ChangeVariant {
+        /// Which.
+        no: VariantNo,
+        /// The new SKU.
+        sku: Option<Box<str>>,
+        /// The new name.
+        name: Option<Box<str>>,
+        /// The new product.
+        product: Option<Option<ProductNo>>,
+        /// The new expiry.
+        expires_at: Option<Option<Timestamp>>,
+        /// Whether it takes stock events.
+        active: Option<bool>,
+    },
+}
+
+/// What a caller asks for.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Command {
+    /// Move stock.
+    Stock(StockCommand),
+    /// Change the catalogue.
+    Catalogue(CatalogueCommand),
+    /// Record the expiry of reservations that have run out, at most so many. Housekeeping of the ledger's own:
+    /// availability never waits for it.
+    ExpireDue {
+        /// The most reservations to expire at once.
+        reservations_max: usize,
+    },
+}
+
+/// Who made an idempotency key. The two never meet.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+#[repr(u8)]
+pub enum KeySpace {
+    /// A caller chose the key.
+    Caller = 0,
+    /// The server derived it (an import's line, an event's reversal).
+    Server = 1,
+}
+
+/// A key that makes a command happen at most once, for ever.
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
+pub struct IdempotencyKey {
+    /// Who made it.
+    pub space: KeySpace,
+    /// 1 to 255 visible ASCII characters.
+    pub text: Box<str>,
+}
+
+/// A key that is empty, longer than 255 characters or not of visible ASCII characters.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
+#[error("an idempotency key is 1 to 255 visible ASCII characters")]
+pub struct InvalidKey;
+
+impl IdempotencyKey {
+    /// The longest key, in characters.
+    pub const LENGTH_MAX: usize = 255;
+
+    /// A key as a caller sent it.
+    pub fn parse(space: KeySpace, text: &str) -> Result<IdempotencyKey, InvalidKey> {
+        let visible = text.bytes().all(|byte| byte.is_ascii_graphic());
+        if text.is_empty() || text.len() > Self::LENGTH_MAX || !visible {
+            return Err(InvalidKey);
+        }
+        Ok(IdempotencyKey {
+            space,
+            text: text.into(),
+        })
+    }
+
+    /// The key's hash in one ledger: XXH3-64 of its text, seeded by the ledger and the key's space. Stored in
+    /// indexes, so it never changes.
+    pub fn hash(&self, ledger: LedgerId) -> u64 {
+        xxh3_64_with_seed(self.text.as_bytes(), ledger.seed() ^ self.space as u64)
+    }
+}
+
+/// A command with who sent it, and the key under which it happens at most once.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Request {
+    /// What is asked for.
+    pub command: Command,
+    /// Who asks: the id of a user or key.
+    pub author: Uuid,
+    /// In whose name, where that is somebody else.
+    pub on_behalf_of: Option<Uuid>,
+    /// The key, if the caller gave one.
+    pub key: Option<IdempotencyKey>,
+}
+
+impl Request {
+    /// What this request is, in 64 bits: XXH3 of its content as parsed, without the server's defaults, the author
+    /// and the key. Stored beside keys, so it never changes.
+    pub fn fingerprint(&self) -> u64 {
+        let mut writer = Writer::with_capacity(128);
+        match &self.command {
+            Command::Stock(command) => command.write_canonical(&mut writer),
+            Command::Catalogue(command) => command.write_canonical(&mut writer),
+            Command::ExpireDue { reservations_max } => {
+                writer.u8(0);
+                writer.varint(*reservations_max as u64);
+            }
+        }
+        writer.optional(self.on_behalf_of.as_ref(), |w, id| w.bytes(id.as_bytes()));
+        xxh3_64_with_seed(writer.as_slice(), 0)
+    }
+}
+
+impl StockCommand {
+    fn write_canonical(&self, w: &mut Writer) {
+        w.u8(self.kind.code());
+        w.varint(u64::from(self.warehouse.0));
+        w.optional(self.occurred_at.as_ref(), |w, at| w.signed(at.micros()));
+        w.optional(self.reason.as_ref(), |w, reason| w.u8(reason.code()));
+        w.optional(self.order.as_ref(), |w, order| w.text(order));
+        w.optional(self.transfer.as_ref(), |w, transfer| w.text(transfer));
+        w.optional(self.expires_at.as_ref(), |w, at| w.signed(at.micros()));
+        w.optional(self.release_from.as_ref(), |w, bucket| w.u8(*bucket as u8));
+        w.optional(self.notes.as_ref(), |w, notes| w.text(notes));
+        w.varint(self.lines.len() as u64);
+        for line in &self.lines {
+            w.varint(u64::from(line.variant.0));
+            w.signed(line.quantity);
+        }
+    }
+}
+
+impl CatalogueCommand {
+    fn write_canonical(&self, w: &mut Writer) {
+        fn text(w: &mut Writer, value: Option<&str>) {
+            w.optional(value.as_ref(), |w, text| w.text(text));
+        }
+        fn flag(w: &mut Writer, value: Option<bool>) {
+            w.optional(value.as_ref(), |w, flag| w.u8(u8::from(*flag)));
+        }
+        fn product(w: &mut Writer, value: Option<ProductNo>) {
+            w.optional(value.as_ref(), |w, no| w.varint(u64::from(no.0)));
+        }
+        fn instant(w: &mut Writer, value: Option<Timestamp>) {
+            w.optional(value.as_ref(), |w, at| w.signed(at.micros()));
+        }
+        match self {
+            CatalogueCommand::CreateWarehouse { code, name } => {
+                w.u8(65);
+                w.text(code);
+                w.text(name);
+            }
+            CatalogueCommand::ChangeWarehouse {
+                no,
+                code,
+                name,
+                active,
+            } => {
+                w.u8(66);
+                w.varint(u64::from(no.0));
+                text(w, code.as_deref());
+                text(w, name.as_deref());
+                flag(w, *active);
+            }
+            CatalogueCommand::CreateProduct { name } => {
+                w.u8(67);
+                w.text(name);
+            }
+            CatalogueCommand::ChangeProduct { no, name, active } => {
+                w.u8(68);
+                w.varint(u64::from(no.0));
+                text(w, name.as_deref());
+                flag(w, *active);
+            }
+            CatalogueCommand::CreateVariant {
+                sku,
+                name,
+                product: of,
+                expires_at,
+            } => {
+                w.u8(69);
+                w.text(sku);
+                w.text(name);
+                product(w, *of);
+                instant(w, *expires_at);
+            }
+            CatalogueCommand::ChangeVariant {
+                no,
+                sku,
+                name,
+                product: of,
+                expires_at,
+                active,
+            } => {
+                w.u8(70);
+                w.varint(u64::from(no.0));
+                text(w, sku.as_deref());
+                text(w, name.as_deref());
+                w.optional(of.as_ref(), |w, of| product(w, *of));
+                w.optional(expires_at.as_ref(), |w, at| instant(w, *at));
+                flag(w, *active);
+            }
+        }
+    }
+}

@@ -1,0 +1,206 @@
+//! Decisions about warehouses, products and variants.
+
+use smallvec::smallvec;
+
+use super::Decision;
+use crate::command::CatalogueCommand as C;
+use crate::event::{CatalogueEvent as E, Event};
+use crate::id::{ProductNo, VariantNo, WarehouseNo};
+use crate::rejection::Rejection;
+use crate::state::State;
+
+const CODE_LENGTH_MAX: usize = 64;
+const SKU_LENGTH_MAX: usize = 128;
+const NAME_LENGTH_MAX: usize = 200;
+
+pub(super) fn decide(state: &State, command: &C) -> Result<Decision, Rejection> {
+    match command {
+        C::CreateWarehouse { code, name } => create_warehouse(state, code, name),
+        C::ChangeWarehouse {
+            no,
+            code,
+            name,
+            active,
+        } => change_warehouse(state, *no, code.as_deref(), name.as_deref(), *active),
+        C::CreateProduct { name } => {
+            check_text("name", name, NAME_LENGTH_MAX)?;
+            let no = ProductNo(next_number(state.products.len())?);
+            Ok(one(E::ProductCreated {
+                no,
+                name: name.clone(),
+            }))
+        }
+        C::ChangeProduct { no, name, active } => change_product(state, *no, name.as_deref(), *active),
+        C::CreateVariant {
+            sku,
+            name,
+            product,
+            expires_at,
+        } => {
+            check_text("sku", sku, SKU_LENGTH_MAX)?;
+            check_text("name", name, NAME_LENGTH_MAX)?;
+            check_sku_free(state, sku, None)?;
+            check_product(state, *product)?;
+            let no = VariantNo(next_number(state.variants.len())?);
+            let (sku, name) = (sku.clone(), name.clone());
+            Ok(one(E::VariantCreated {
+                no,
+                sku,
+                name,
+                product: *product,
+                expires_at: *expires_at,
+            }))
+        }
+        C::ChangeVariant { .. } => change_variant(state, command),
+    }
+}
+
+fn one(event: E) -> Decision {
+    smallvec![Event::Catalogue(event)]
+}
+
+fn create_warehouse(state: &State, code: &str, name: &str) -> Result<Decision, Rejection> {
+    check_text("code", code, CODE_LENGTH_MAX)?;
+    check_text("name", name, NAME_LENGTH_MAX)?;
+    if let Some(by) = state.warehouse_by_code(code) {
+        return Err(Rejection::CodeTaken { by });
+    }
+    let no = WarehouseNo(next_number(state.warehouses.len())?);
+    Ok(one(E::WarehouseCreated {
+        no,
+        code: code.into(),
+        name: name.into(),
+    }))
+}
+
+fn change_warehouse(
+    state: &State,
+    no: WarehouseNo,
+    code: Option<&str>,
+    name: Option<&str>,
+    active: Option<bool>,
+) -> Result<Decision, Rejection> {
+    let warehouse = state
+        .warehouse(no)
+        .ok_or(Rejection::UnknownWarehouse { warehouse: no })?;
+    let mut decision = Decision::new();
+    if let Some(code) = code {
+        check_text("code", code, CODE_LENGTH_MAX)?;
+        if let Some(by) = state.warehouse_by_code(code).filter(|by| *by != no) {
+            return Err(Rejection::CodeTaken { by });
+        }
+    }
+    if let Some(name) = name {
+        check_text("name", name, NAME_LENGTH_MAX)?;
+    }
+    let code = code.filter(|code| *code != &*warehouse.code);
+    if code.is_some() || name.is_some() {
+        let (code, name) = (code.map(Box::from), name.map(Box::from));
+        decision.push(Event::Catalogue(E::WarehouseChanged { no, code, name }));
+    }
+    match active {
+        Some(true) if !warehouse.active => decision.push(Event::Catalogue(E::WarehouseActivated(no))),
+        Some(false) if warehouse.active => decision.push(Event::Catalogue(E::WarehouseDeactivated(no))),
+        _ => {}
+    }
+    Ok(decision)
+}
+
+fn change_product(
+    state: &State,
+    no: ProductNo,
+    name: Option<&str>,
+    active: Option<bool>,
+) -> Result<Decision, Rejection> {
+    let product = state
+        .product(no)
+        .ok_or(Rejection::UnknownProduct { product: no })?;
+    let mut decision = Decision::new();
+    if let Some(name) = name {
+        check_text("name", name, NAME_LENGTH_MAX)?;
+        decision.push(Event::Catalogue(E::ProductChanged {
+            no,
+            name: name.into(),
+        }));
+    }
+    match active {
+        Some(true) if !product.active => decision.push(Event::Catalogue(E::ProductActivated(no))),
+        Some(false) if product.active => decision.push(Event::Catalogue(E::ProductDeactivated(no))),
+        _ => {}
+    }
+    Ok(decision)
+}
+
+fn change_variant(state: &State, command: &C) -> Result<Decision, Rejection> {
+    let C::ChangeVariant {
+        no,
+        sku,
+        name,
+        product,
+        expires_at,
+        active,
+    } = command
+    else {
+        return Ok(Decision::new());
+    };
+    let no = *no;
+    let variant = state
+        .variant(no)
+        .ok_or(Rejection::UnknownVariant { line: 0, variant: no })?;
+    if let Some(sku) = sku {
+        check_text("sku", sku, SKU_LENGTH_MAX)?;
+        check_sku_free(state, sku, Some(no))?;
+    }
+    if let Some(name) = name {
+        check_text("name", name, NAME_LENGTH_MAX)?;
+    }
+    check_product(state, product.flatten())?;
+    let mut decision = Decision::new();
+    let sku = sku.clone().filter(|sku| *sku != variant.sku);
+    if sku.is_some() || name.is_some() || product.is_some() || expires_at.is_some() {
+        let (name, product, expires_at) = (name.clone(), *product, *expires_at);
+        decision.push(Event::Catalogue(E::VariantChanged {
+            no,
+            sku,
+            name,
+            product,
+            expires_at,
+        }));
+    }
+    match active {
+        Some(true) if !variant.active => decision.push(Event::Catalogue(E::VariantActivated(no))),
+        Some(false) if variant.active => decision.push(Event::Catalogue(E::VariantDeactivated(no))),
+        _ => {}
+    }
+    Ok(decision)
+}
+
+fn check_text(field: &'static str, text: &str, length_max: usize) -> Result<(), Rejection> {
+    let fits = !text.is_empty()
+        && text.chars().count() <= length_max
+        && !text.chars().any(char::is_control)
+        && text.trim() == text;
+    if fits {
+        Ok(())
+    } else {
+        Err(Rejection::InvalidText { field, length_max })
+    }
+}
+
+fn check_sku_free(state: &State, sku: &str, except: Option<VariantNo>) -> Result<(), Rejection> {
+    match state.variant_by_sku(sku).filter(|by| Some(*by) != except) {
+        None => Ok(()),
+        Some(by) => Err(Rejection::SkuTaken { by }),
+    }
+}
+
+fn check_product(state: &State, product: Option<ProductNo>) -> Result<(), Rejection> {
+    match product.filter(|no| state.product(*no).is_none()) {
+        None => Ok(()),
+        Some(product) => Err(Rejection::UnknownProduct { product }),
+    }
+}
+
+fn next_number(count: usize) -> Result<u32, Rejection> {
+    u32::try_from(count + 1).map_err(|_| Rejection::NumbersExhausted)
+}

@@ -1,0 +1,169 @@
+//! What can be said of a stock command without looking at the state.
+
+use std::collections::HashSet;
+
+use crate::command::StockCommand;
+use crate::event::{Kind, Reason};
+use crate::place::Bucket;
+use crate::rejection::Rejection;
+use crate::time::Timestamp;
+
+/// The most lines of an event.
+pub(crate) const LINES_MAX: usize = 1_000;
+/// The most units of a line.
+pub(crate) const QUANTITY_MAX: i64 = 1_000_000_000;
+/// The longest notes, in characters.
+const NOTES_LENGTH_MAX: usize = 500;
+/// The longest id of an order or transfer, in characters.
+const REFERENCE_LENGTH_MAX: usize = 128;
+/// How far ahead of the ledger's clock an event may lie: clocks differ.
+const AHEAD_MAX_MICROS: i64 = 5 * 60 * 1_000_000;
+/// Below this many lines, comparing each with each is cheaper than hashing.
+const PAIRWISE_LINES_MAX: usize = 16;
+/// The instants that a log keeps: the years 1 to 9999.
+const INSTANT_MIN: Timestamp = Timestamp::from_micros(-62_135_596_800_000_000);
+const INSTANT_MAX: Timestamp = Timestamp::from_micros(253_402_300_799_999_999);
+
+/// Checks everything about `command` that needs no state, and answers when it happened.
+pub(super) fn check(command: &StockCommand, now: Timestamp) -> Result<Timestamp, Rejection> {
+    check_lines(command)?;
+    check_reason(command)?;
+    check_references(command)?;
+    if command
+        .notes
+        .as_ref()
+        .is_some_and(|notes| notes.chars().count() > NOTES_LENGTH_MAX)
+    {
+        return Err(Rejection::NotesTooLong);
+    }
+    check_expiry(command, now)?;
+    let occurred_at = command.occurred_at.unwrap_or(now);
+    if occurred_at > now.saturating_add_micros(AHEAD_MAX_MICROS) {
+        return Err(Rejection::OccursInFuture { occurred_at, now });
+    }
+    if !(INSTANT_MIN..=INSTANT_MAX).contains(&occurred_at) {
+        return Err(Rejection::InstantOutOfRange { field: "occurredAt" });
+    }
+    Ok(occurred_at)
+}
+
+fn check_lines(command: &StockCommand) -> Result<(), Rejection> {
+    let lines = &command.lines;
+    if lines.is_empty() {
+        return Err(Rejection::NoLines);
+    }
+    if lines.len() > LINES_MAX {
+        return Err(Rejection::TooManyLines { count: lines.len() });
+    }
+    for (line, one) in lines.iter().enumerate() {
+        let size = if command.kind == Kind::Adjust {
+            one.quantity.checked_abs()
+        } else {
+            Some(one.quantity)
+        };
+        if size.is_none_or(|size| !(1..=QUANTITY_MAX).contains(&size)) {
+            return Err(Rejection::InvalidQuantity {
+                line,
+                quantity: one.quantity,
+            });
+        }
+    }
+    let repeated = if lines.len() <= PAIRWISE_LINES_MAX {
+        (1..lines.len()).find(|&line| lines[..line].iter().any(|one| one.variant == lines[line].variant))
+    } else {
+        let mut seen = HashSet::with_capacity(lines.len());
+        lines.iter().position(|one| !seen.insert(one.variant))
+    };
+    match repeated {
+        None => Ok(()),
+        Some(line) => Err(Rejection::DuplicateVariant {
+            line,
+            variant: lines[line].variant,
+        }),
+    }
+}
+
+fn check_reason(command: &StockCommand) -> Result<(), Rejection> {
+    let Some(reason) = command.reason else {
+        return Ok(());
+    };
+    let kind = command.kind;
+    let takes_away = match kind {
+        Kind::Outbound => true,
+        Kind::Adjust => command.lines.iter().all(|line| line.quantity < 0),
+        _ => false,
+    };
+    let fits = match reason {
+        Reason::Purchase => kind == Kind::Inbound,
+        Reason::Sale => kind == Kind::Outbound,
+        Reason::CountCorrection => kind == Kind::Adjust,
+        Reason::Damage | Reason::DiscardExpired => takes_away,
+        Reason::Other => true,
+    };
+    if fits {
+        Ok(())
+    } else {
+        Err(Rejection::ReasonMismatch { kind, reason })
+    }
+}
+
+fn check_references(command: &StockCommand) -> Result<(), Rejection> {
+    let kind = command.kind;
+    if kind.needs_order() && command.order.is_none() {
+        return Err(Rejection::OrderMissing { kind });
+    }
+    if kind.needs_transfer() && command.transfer.is_none() {
+        return Err(Rejection::TransferMissing { kind });
+    }
+    if !kind.needs_transfer() && command.transfer.is_some() {
+        return Err(Rejection::FieldNotAllowed {
+            field: "transferId",
+            kind,
+        });
+    }
+    match command.release_from {
+        Some(_) if kind != Kind::Release => {
+            return Err(Rejection::FieldNotAllowed {
+                field: "releaseFrom",
+                kind,
+            });
+        }
+        Some(Bucket::Available | Bucket::Held) => {
+            return Err(Rejection::FieldNotAllowed {
+                field: "releaseFrom",
+                kind,
+            });
+        }
+        Some(Bucket::Reserved | Bucket::Picked | Bucket::Packed) | None => {}
+    }
+    let is_valid = |text: &str| {
+        !text.is_empty()
+            && text.chars().count() <= REFERENCE_LENGTH_MAX
+            && !text.chars().any(char::is_control)
+    };
+    let references = [command.order.as_deref(), command.transfer.as_deref()];
+    if references.into_iter().flatten().all(is_valid) {
+        Ok(())
+    } else {
+        Err(Rejection::InvalidReference)
+    }
+}
+
+fn check_expiry(command: &StockCommand, now: Timestamp) -> Result<(), Rejection> {
+    let Some(expires_at) = command.expires_at else {
+        return Ok(());
+    };
+    if command.kind != Kind::Reservation {
+        return Err(Rejection::FieldNotAllowed {
+            field: "expiresAt",
+            kind: command.kind,
+        });
+    }
+    if expires_at <= now {
+        return Err(Rejection::ExpiryPassed { expires_at, now });
+    }
+    if expires_at > INSTANT_MAX {
+        return Err(Rejection::InstantOutOfRange { field: "expiresAt" });
+    }
+    Ok(())
+}

@@ -1,0 +1,312 @@
+//! What happened: events, and the records that the log keeps of them.
+
+use smallvec::SmallVec;
+use uuid::Uuid;
+
+use crate::command::IdempotencyKey;
+use crate::id::{Position, ProductNo, Stream, VariantNo, Version, WarehouseNo};
+use crate::place::{Account, Bucket, Place, Posting};
+use crate::time::Timestamp;
+
+/// The kinds of stock event. The number is the one in records: stable for ever.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+#[repr(u8)]
+pub enum Kind {
+    /// Goods received: supplier → available.
+    Inbound = 1,
+    /// Goods issued: available → customer.
+    Outbound = 2,
+    /// A correction: adjustment → available, or back.
+    Adjust = 3,
+    /// Goods promised to an order: available → reserved.
+    Reservation = 4,
+    /// A promise taken back: reserved (or picked, packed) → available.
+    Release = 5,
+    /// Goods taken from the shelf for an order: reserved → picked.
+    Pick = 6,
+    /// Goods packed for an order: picked → packed.
+    Pack = 7,
+    /// An order's goods gone: packed → customer.
+    Ship = 8,
+    /// Goods sent to another warehouse: available → transit.
+    TransferOut = 9,
+    /// Goods arrived from another warehouse: transit → available.
+    TransferIn = 10,
+    /// Goods set aside: available → held.
+    Hold = 11,
+    /// Goods no longer set aside: held → available.
+    Unhold = 12,
+    /// A reservation ran out at its instant: reserved → available. Recorded by the ledger itself, never commanded.
+    Expiry = 13,
+}
+
+impl Kind {
+    /// Every kind, in the order of their numbers.
+    pub const ALL: [Kind; 13] = [
+        Kind::Inbound,
+        Kind::Outbound,
+        Kind::Adjust,
+        Kind::Reservation,
+        Kind::Release,
+        Kind::Pick,
+        Kind::Pack,
+        Kind::Ship,
+        Kind::TransferOut,
+        Kind::TransferIn,
+        Kind::Hold,
+        Kind::Unhold,
+        Kind::Expiry,
+    ];
+
+    /// The number that stands for this kind in records.
+    pub const fn code(self) -> u8 {
+        self as u8
+    }
+
+    /// The kind that `code` stands for.
+    pub fn from_code(code: u8) -> Option<Kind> {
+        Kind::ALL.get(usize::from(code).checked_sub(1)?).copied()
+    }
+
+    /// Where a positive quantity of this kind leaves and arrives. A negative one (of an ADJUST) goes the other way.
+    pub const fn flow(self) -> (Place, Place) {
+        use Place::{Account as A, Bucket as B};
+        match self {
+            Kind::Inbound => (A(Account::Supplier), B(Bucket::Available)),
+            Kind::Outbound => (B(Bucket::Available), A(Account::Customer)),
+            Kind::Adjust => (A(Account::Adjustment), B(Bucket::Available)),
+            Kind::Reservation => (B(Bucket::Available), B(Bucket::Reserved)),
+            Kind::Release | Kind::Expiry => (B(Bucket::Reserved), B(Bucket::Available)),
+            Kind::Pick => (B(Bucket::Reserved), B(Bucket::Picked)),
+            Kind::Pack => (B(Bucket::Picked), B(Bucket::Packed)),
+            Kind::Ship => (B(Bucket::Packed), A(Account::Customer)),
+            Kind::TransferOut => (B(Bucket::Available), A(Account::Transit)),
+            Kind::TransferIn => (A(Account::Transit), B(Bucket::Available)),
+            Kind::Hold => (B(Bucket::Available), B(Bucket::Held)),
+            Kind::Unhold => (B(Bucket::Held), B(Bucket::Available)),
+        }
+    }
+
+    /// Whether this kind acts on what an order holds (and so names one).
+    pub const fn needs_order(self) -> bool {
+        matches!(
+            self,
+            Kind::Reservation | Kind::Release | Kind::Pick | Kind::Pack | Kind::Ship
+        )
+    }
+
+    /// Whether this kind moves what a transfer has on the way (and so names one).
+    pub const fn needs_transfer(self) -> bool {
+        matches!(self, Kind::TransferOut | Kind::TransferIn)
+    }
+
+    /// Whether this kind finishes what an earlier event began, and so goes on after its warehouse or variant was
+    /// deactivated: what was promised or is on the way must have somewhere to go.
+    pub const fn finishes(self) -> bool {
+        matches!(
+            self,
+            Kind::Release
+                | Kind::Pick
+                | Kind::Pack
+                | Kind::Ship
+                | Kind::TransferIn
+                | Kind::Unhold
+                | Kind::Expiry
+        )
+    }
+}
+
+/// Why stock moved, in the documented vocabulary. The number is the one in records: stable for ever.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+#[repr(u8)]
+pub enum Reason {
+    /// Bought goods; with INBOUND.
+    Purchase = 1,
+    /// Sold goods; with OUTBOUND.
+    Sale = 2,
+    /// A count found another quantity; with ADJUST.
+    CountCorrection = 3,
+    /// Damaged goods; with OUTBOUND and negative ADJUST.
+    Damage = 4,
+    /// Expired goods thrown away; with OUTBOUND and negative ADJUST.
+    DiscardExpired = 5,
+    /// Anything else; with every kind.
+    Other = 6,
+}
+
+impl Reason {
+    /// Every reason, in the order of their numbers.
+    pub const ALL: [Reason; 6] = [
+        Reason::Purchase,
+        Reason::Sale,
+        Reason::CountCorrection,
+        Reason::Damage,
+        Reason::DiscardExpired,
+        Reason::Other,
+    ];
+
+    /// The number that stands for this reason in records.
+    pub const fn code(self) -> u8 {
+        self as u8
+    }
+
+    /// The reason that `code` stands for.
+    pub fn from_code(code: u8) -> Option<Reason> {
+        Reason::ALL.get(usize::from(code).checked_sub(1)?).copied()
+    }
+}
+
+/// Postings of one event; nearly always one.
+pub type Postings = SmallVec<[Posting; 1]>;
+
+/// Stock moved.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct StockEvent {
+    /// What kind of movement.
+    pub kind: Kind,
+    /// At which warehouse.
+    pub warehouse: WarehouseNo,
+    /// When it happened, which may be long before it was recorded.
+    pub occurred_at: Timestamp,
+    /// Why.
+    pub reason: Option<Reason>,
+    /// For which order.
+    pub order: Option<Box<str>>,
+    /// Under which transfer.
+    pub transfer: Option<Box<str>>,
+    /// When a RESERVATION runs out.
+    pub expires_at: Option<Timestamp>,
+    /// What moved from where to where; at least one.
+    pub postings: Postings,
+    /// Free text, at most 500 characters.
+    pub notes: Option<Box<str>>,
+}
+
+/// Something changed in the catalogue. Fields of a change are `None` where they stay as they are.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum CatalogueEvent {
+    /// A warehouse came to be.
+    WarehouseCreated {
+        /// Its number.
+        no: WarehouseNo,
+        /// Its unique code.
+        code: Box<str>,
+        /// Its display name.
+        name: Box<str>,
+    },
+    /// A warehouse got another code or name.
+    WarehouseChanged {
+        /// Which.
+        no: WarehouseNo,
+        /// The new code.
+        code: Option<Box<str>>,
+        /// The new name.
+        name: Option<Box<str>>,
+    },
+    /// A warehouse takes stock events again.
+    WarehouseActivated(WarehouseNo),
+    /// A warehouse takes no more stock events.
+    WarehouseDeactivated(WarehouseNo),
+    /// A product came to be.
+    ProductCreated {
+        /// Its number.
+        no: ProductNo,
+        /// Its name.
+        name: Box<str>,
+    },
+    /// A product got another name.
+    ProductChanged {
+        /// Which.
+        no: ProductNo,
+        /// The new name.
+        name: Box<str>,
+    },
+    /// A product is in use again.
+    ProductActivated(ProductNo),
+    /// A product is out of use.
+    ProductDeactivated(ProductNo),
+    /// A variant came to be.
+    VariantCreated {
+        /// Its number.
+        no: VariantNo,
+        /// Its unique SKU.
+        sku: Box<str>,
+        /// Its name.
+        name: Box<str>,
+        /// The product it is a variant of.
+        product: Option<ProductNo>,
+        /// When its goods expire.
+        expires_at: Option<Timestamp>,
+    },
+    /// A variant got another SKU, name, product or expiry. `Some(None)` takes the product or expiry away.
+    VariantChanged {
+        /// Which.
+        no: VariantNo,
+        /// The new SKU.
+        sku: Option<Box<str>>,
+        /// The new name.
+        name: Option<Box<str>>,
+        /// The new product.
+        product: Option<Option<ProductNo>>,
+        /// The new expiry.
+        expires_at: Option<Option<Timestamp>>,
+    },
+    /// A variant takes stock events again.
+    VariantActivated(VariantNo),
+    /// A variant takes no more stock events.
+    VariantDeactivated(VariantNo),
+}
+
+/// Something that happened.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Event {
+    /// Stock moved.
+    Stock(StockEvent),
+    /// The catalogue changed.
+    Catalogue(CatalogueEvent),
+}
+
+impl Event {
+    /// The stream that this event belongs to.
+    pub fn stream(&self) -> Stream {
+        match self {
+            Event::Stock(event) => Stream::Warehouse(event.warehouse),
+            Event::Catalogue(_) => Stream::Catalogue,
+        }
+    }
+}
+
+/// An event with what the log keeps beside it.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Record {
+    /// Its place in its stream.
+    pub version: Version,
+    /// Who sent the command: the id of a user or key.
+    pub author: Uuid,
+    /// In whose name, where the author (an ADMIN) named somebody else.
+    pub on_behalf_of: Option<Uuid>,
+    /// The idempotency key of the command, on the last of its events.
+    pub key: Option<RecordedKey>,
+    /// What happened.
+    pub event: Event,
+}
+
+/// An idempotency key as the log keeps it.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct RecordedKey {
+    /// The key.
+    pub key: IdempotencyKey,
+    /// The fingerprint of the request that first used it, without the server's defaults.
+    pub fingerprint: u64,
+}
+
+/// A record at its place in the log.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Recorded {
+    /// Its place in the log.
+    pub position: Position,
+    /// When the ledger recorded it; never before an earlier event's.
+    pub recorded_at: Timestamp,
+    /// What was recorded.
+    pub record: Record,
+}

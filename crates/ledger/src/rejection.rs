@@ -1,0 +1,122 @@
+//! Why a command was refused.
+
+use crate::event::{Kind, Reason};
+use crate::id::{ProductNo, VariantNo, WarehouseNo};
+use crate::time::Timestamp;
+
+/// A line that asks for more than there is.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Shortage {
+    /// Of what.
+    pub variant: VariantNo,
+    /// How many units were asked for.
+    pub requested: i64,
+    /// How many there are to take: free stock, or what the order holds or the transfer has on the way.
+    pub available: i64,
+}
+
+/// Why a command was refused. Nothing was appended. `line` counts from 0.
+#[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
+#[expect(
+    missing_docs,
+    reason = "the message of each variant says what it is, and its fields are what it names"
+)]
+pub enum Rejection {
+    #[error("an event has at least one line")]
+    NoLines,
+    #[error("an event has at most 1,000 lines; this one has {count}")]
+    TooManyLines { count: usize },
+    #[error(
+        "line {line}: a quantity is 1 to 1,000,000,000 (of an ADJUST either sign, never 0), not {quantity}"
+    )]
+    InvalidQuantity { line: usize, quantity: i64 },
+    #[error("line {line}: the variant stands in an earlier line of this event")]
+    DuplicateVariant { line: usize, variant: VariantNo },
+    #[error("reason {reason:?} does not go with {kind:?}")]
+    ReasonMismatch { kind: Kind, reason: Reason },
+    #[error("notes are at most 500 characters long")]
+    NotesTooLong,
+    #[error("the event lies more than 5 minutes in the future")]
+    OccursInFuture { occurred_at: Timestamp, now: Timestamp },
+    #[error("{field} lies outside the years 1 to 9999")]
+    InstantOutOfRange { field: &'static str },
+    #[error("{kind:?} acts on what an order holds: name the order")]
+    OrderMissing { kind: Kind },
+    #[error("{kind:?} moves what a transfer has on the way: name the transfer")]
+    TransferMissing { kind: Kind },
+    #[error("an order's or transfer's id is 1 to 128 characters, none of them a control character")]
+    InvalidReference,
+    #[error("{field} does not go with {kind:?}")]
+    FieldNotAllowed { field: &'static str, kind: Kind },
+    #[error("a reservation's expiry lies in the future")]
+    ExpiryPassed { expires_at: Timestamp, now: Timestamp },
+    #[error("{kind:?} is recorded by the ledger itself and cannot be asked for")]
+    NotCommandable { kind: Kind },
+
+    #[error("there is no such warehouse")]
+    UnknownWarehouse { warehouse: WarehouseNo },
+    #[error("the warehouse is not active")]
+    InactiveWarehouse { warehouse: WarehouseNo },
+    #[error("line {line}: there is no such variant")]
+    UnknownVariant { line: usize, variant: VariantNo },
+    #[error("line {line}: the variant is not active")]
+    InactiveVariant { line: usize, variant: VariantNo },
+    #[error("line {line}: the variant expired")]
+    VariantExpired {
+        line: usize,
+        variant: VariantNo,
+        expired_at: Timestamp,
+    },
+    #[error("there is no such product")]
+    UnknownProduct { product: ProductNo },
+
+    #[error("not enough stock")]
+    Insufficient { shortages: Vec<Shortage> },
+    #[error("line {line}: the stock of this variant would pass the largest quantity there is")]
+    Overflow { line: usize, variant: VariantNo },
+
+    #[error("another warehouse has this code")]
+    CodeTaken { by: WarehouseNo },
+    #[error("another variant has this SKU")]
+    SkuTaken { by: VariantNo },
+    #[error(
+        "{field} is 1 to {length_max} characters, without control characters and without blanks at its ends"
+    )]
+    InvalidText { field: &'static str, length_max: usize },
+    #[error("the ledger is full: it has given out every number of this kind")]
+    NumbersExhausted,
+}
+
+impl Rejection {
+    /// The rejection's stable code, as metrics and logs name it.
+    pub const fn code(&self) -> &'static str {
+        match self {
+            Rejection::NoLines => "no-lines",
+            Rejection::TooManyLines { .. } => "too-many-lines",
+            Rejection::InvalidQuantity { .. } => "invalid-quantity",
+            Rejection::DuplicateVariant { .. } => "duplicate-variant",
+            Rejection::ReasonMismatch { .. } => "reason-mismatch",
+            Rejection::NotesTooLong => "notes-too-long",
+            Rejection::OccursInFuture { .. } => "occurs-in-future",
+            Rejection::InstantOutOfRange { .. } => "instant-out-of-range",
+            Rejection::OrderMissing { .. } => "order-missing",
+            Rejection::TransferMissing { .. } => "transfer-missing",
+            Rejection::InvalidReference => "invalid-reference",
+            Rejection::FieldNotAllowed { .. } => "field-not-allowed",
+            Rejection::ExpiryPassed { .. } => "expiry-passed",
+            Rejection::NotCommandable { .. } => "not-commandable",
+            Rejection::UnknownWarehouse { .. } => "warehouse-not-found",
+            Rejection::InactiveWarehouse { .. } => "warehouse-inactive",
+            Rejection::UnknownVariant { .. } => "variant-not-found",
+            Rejection::InactiveVariant { .. } => "variant-inactive",
+            Rejection::VariantExpired { .. } => "variant-expired",
+            Rejection::UnknownProduct { .. } => "product-not-found",
+            Rejection::Insufficient { .. } => "insufficient-stock",
+            Rejection::Overflow { .. } => "quantity-overflow",
+            Rejection::CodeTaken { .. } => "code-taken",
+            Rejection::SkuTaken { .. } => "sku-taken",
+            Rejection::InvalidText { .. } => "invalid-text",
+            Rejection::NumbersExhausted => "numbers-exhausted",
+        }
+    }
+}
