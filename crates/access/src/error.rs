@@ -1,0 +1,158 @@
+//! What can go wrong, by what a caller can do about it.
+
+use std::path::PathBuf;
+
+use crate::UnixMs;
+
+/// A change or a question that could not be carried out.
+#[derive(Debug, thiserror::Error)]
+pub enum AccessError {
+    /// A value does not fit its field.
+    #[error("{field}: {why}")]
+    Invalid {
+        /// The field, as the structs here spell it.
+        field: &'static str,
+        /// What it must be.
+        why: &'static str,
+    },
+    /// Another user or tenant has this value already.
+    #[error("{field} is taken already: choose another")]
+    Taken {
+        /// The field, as the structs here spell it.
+        field: &'static str,
+    },
+    /// No such tenant, or user or key in this tenant.
+    #[error("no such {what}")]
+    NotFound {
+        /// `tenant`, `user` or `key`.
+        what: &'static str,
+    },
+    /// The change would leave a tenant without an active ADMIN.
+    #[error("this is the tenant's last active ADMIN: make another one first")]
+    LastAdmin,
+    /// Too many passwords wait to be checked.
+    #[error("too many sign-ins at once: try again in a moment")]
+    Busy,
+    /// The file could not be made ready.
+    #[error("cannot prepare {}: check that the folder exists and may be written", path.display())]
+    Create {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: std::io::Error,
+    },
+    /// The file's tables are not those that this program expects, or could not be brought up to date.
+    #[error(
+        "the tables of {} cannot be brought up to date: it may have been written by a newer version",
+        path.display()
+    )]
+    Migrate {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: sqlx::migrate::MigrateError,
+    },
+    /// The database failed.
+    #[error("the accounts database failed")]
+    Database(#[from] sqlx::Error),
+    /// A stored value makes no sense: somebody else wrote it, or the file is damaged.
+    #[error("the accounts database holds an impossible {what}: restore it from a backup")]
+    Corrupt {
+        /// Which column.
+        what: &'static str,
+    },
+    /// The operating system gave no randomness.
+    #[error("the operating system gives no random bytes")]
+    NoRandomness,
+    /// argon2 or the token signer refused its input.
+    #[error("hashing or signing failed")]
+    Crypto,
+    /// The runtime is shutting down.
+    #[error("the server is stopping")]
+    Stopping,
+}
+
+/// Why a request has no caller.
+#[derive(Debug, thiserror::Error)]
+pub enum AuthError {
+    /// Not a token of this installation: malformed, forged, or unknown.
+    #[error("the token is not valid: sign in again")]
+    Invalid,
+    /// It was valid until `at`.
+    #[error("the token has expired: refresh it or sign in again")]
+    Expired {
+        /// The first instant at which it no longer worked.
+        at: UnixMs,
+    },
+    /// Its key, session or user was ended before its time.
+    #[error("the token has been revoked: sign in again")]
+    Revoked,
+    /// Nobody can tell at the moment: answer 503, not 401.
+    #[error("authentication is not available at the moment")]
+    Unavailable(#[from] AccessError),
+}
+
+/// Why a login was refused.
+#[derive(Debug, thiserror::Error)]
+pub enum LoginError {
+    /// Unknown user, wrong password or disabled user: deliberately one and the same.
+    #[error("wrong e-mail address, username or password")]
+    Refused,
+    /// Nobody can tell at the moment.
+    #[error("signing in is not available at the moment")]
+    Unavailable(#[from] AccessError),
+}
+
+/// Why a refresh token gave nothing.
+#[derive(Debug, thiserror::Error)]
+pub enum RefreshError {
+    /// Not a refresh token of a living session.
+    #[error("the refresh token is not valid: sign in again")]
+    Invalid,
+    /// The session has been idle for too long.
+    #[error("the session has expired: sign in again")]
+    Expired {
+        /// The first instant at which it no longer worked.
+        at: UnixMs,
+    },
+    /// A token that had been replaced was used again: somebody else may hold it, so the whole session has ended.
+    #[error("the refresh token had been used already: the session has been ended, sign in again")]
+    Reused,
+    /// Nobody can tell at the moment.
+    #[error("refreshing is not available at the moment")]
+    Unavailable(#[from] AccessError),
+}
+
+macro_rules! database_failure {
+    ($($error:ty),*) => {$(
+        impl From<sqlx::Error> for $error {
+            fn from(error: sqlx::Error) -> Self {
+                AccessError::from(error).into()
+            }
+        }
+    )*};
+}
+
+database_failure!(AuthError, LoginError, RefreshError);
+
+/// Names the field when a unique index refuses an insert. SQLite says `UNIQUE constraint failed: users.email`.
+pub(crate) fn taken(error: sqlx::Error) -> AccessError {
+    let message = match &error {
+        sqlx::Error::Database(cause) if cause.is_unique_violation() => cause.message(),
+        _ => return error.into(),
+    };
+    let field = match message {
+        m if m.contains("users.email") => "email",
+        m if m.contains("users.username") => "username",
+        m if m.contains("tenants.name") => "tenant",
+        _ => return error.into(),
+    };
+    AccessError::Taken { field }
+}
+
+/// For a stored value that does not parse: not the asker's fault, so not [`AccessError::Invalid`].
+pub(crate) fn corrupt(what: &'static str) -> impl FnOnce(AccessError) -> AccessError {
+    move |_| AccessError::Corrupt { what }
+}
