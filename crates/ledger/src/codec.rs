@@ -2,9 +2,10 @@
 //!
 //! A body is what one commit holds: a format version, the instant at which all of it was recorded, and records.
 //! Integers are little-endian or LEB128 varints (signed ones zigzag), text is a length and UTF-8. Fields that may be
-//! missing are announced by bits in the record's flags. `docs/format.md` gives the layout; golden files hold it fixed.
+//! missing are announced by bits in the record's flags. `docs/format-records.md` gives the layout; golden files hold it fixed.
 //!
-//! Decoding takes any bytes and never panics: what is not a body is a [`DecodeError`].
+//! Decoding takes any bytes and never panics: what is not a body is a [`DecodeError`]. A record has one encoding only:
+//! bytes that decode are the bytes that encoding the result gives.
 
 mod bytes;
 mod catalogue;
@@ -18,26 +19,24 @@ use crate::time::Timestamp;
 
 /// The version of the format that this crate writes.
 pub const FORMAT_VERSION: u8 = 1;
-/// Version, instant of recording, number of records.
-const HEADER_BYTES: usize = 1 + 8 + 4;
+/// Where the number of records stands: after the version and the instant of recording.
+const COUNT_AT: usize = 1 + 8;
 
 /// The body of a commit, as it is written.
 #[derive(Clone, Debug)]
 pub struct Body {
-    bytes: Vec<u8>,
+    bytes: Writer,
     count: u32,
     recorded_at: Timestamp,
-    scratch: Writer,
 }
 
 impl Body {
     /// An empty body; its records were all recorded at `recorded_at`.
     pub fn new(recorded_at: Timestamp) -> Body {
         let mut body = Body {
-            bytes: Vec::new(),
+            bytes: Writer::default(),
             count: 0,
             recorded_at,
-            scratch: Writer::with_capacity(256),
         };
         body.clear(recorded_at);
         body
@@ -46,24 +45,20 @@ impl Body {
     /// Empties the body for a new commit and keeps its memory.
     pub fn clear(&mut self, recorded_at: Timestamp) {
         self.bytes.clear();
-        self.bytes.push(FORMAT_VERSION);
-        self.bytes.extend_from_slice(&recorded_at.micros().to_le_bytes());
-        self.bytes.extend_from_slice(&0u32.to_le_bytes());
+        self.bytes.u8(FORMAT_VERSION);
+        self.bytes.bytes(&recorded_at.micros().to_le_bytes());
+        self.bytes.bytes(&0u32.to_le_bytes());
         self.count = 0;
         self.recorded_at = recorded_at;
     }
 
-    /// Appends a record.
+    /// Appends a record. A body has room for 2³² - 1 of them.
     pub fn push(&mut self, record: &Record) {
-        self.scratch.clear();
-        record::write(&mut self.scratch, record, self.recorded_at);
-        let record = self.scratch.as_slice();
-        bytes::push_varint(&mut self.bytes, record.len() as u64);
-        self.bytes.extend_from_slice(record);
-        self.count += 1;
-        if let Some(count) = self.bytes.get_mut(9..HEADER_BYTES) {
-            count.copy_from_slice(&self.count.to_le_bytes());
-        }
+        let recorded_at = self.recorded_at;
+        self.bytes
+            .with_length(|bytes| record::write(bytes, record, recorded_at));
+        self.count = self.count.saturating_add(1);
+        self.bytes.overwrite(COUNT_AT, &self.count.to_le_bytes());
     }
 
     /// How many records there are.
@@ -83,7 +78,7 @@ impl Body {
 
     /// The body's bytes.
     pub fn as_bytes(&self) -> &[u8] {
-        &self.bytes
+        self.bytes.as_slice()
     }
 }
 
@@ -149,7 +144,7 @@ impl<'a> Iterator for Records<'a> {
             self.reader = Reader::new(&[]);
             return (trailing > 0).then_some(Err(DecodeError::TrailingBytes { count: trailing }));
         }
-        self.left -= 1;
+        self.left = self.left.saturating_sub(1);
         let record = self.reader.slice_with_length();
         if record.is_err() {
             self.left = 0;

@@ -3,7 +3,7 @@
 mod catalogue;
 mod shape;
 
-use smallvec::{SmallVec, smallvec};
+use smallvec::SmallVec;
 
 use crate::command::{Command, Line, StockCommand};
 use crate::event::{Event, Kind, Postings, Reason, StockEvent};
@@ -36,8 +36,7 @@ pub fn expire_due(state: &State, now: Timestamp, reservations_max: usize) -> Dec
         .keys()
         .take_while(|(at, _)| *at <= now)
         .take(reservations_max);
-    due.filter_map(|key| state.reservation(*key))
-        .filter_map(|r| expiry_of(state, r))
+    due.filter_map(|&(at, id)| expiry_of(state, state.expiring_reservation(at, id)?))
         .collect()
 }
 
@@ -46,7 +45,6 @@ fn decide_stock(state: &State, command: &StockCommand, now: Timestamp) -> Result
     check_catalogue(state, command, occurred_at)?;
     let mut freed = Freed::new(state, now);
     let postings = match command.kind {
-        Kind::Expiry => return Err(Rejection::NotCommandable { kind: Kind::Expiry }),
         Kind::Release | Kind::Pick | Kind::Pack | Kind::Ship => post_held(state, command, now)?,
         _ => post_stock(state, command, &mut freed)?,
     };
@@ -61,10 +59,8 @@ fn decide_stock(state: &State, command: &StockCommand, now: Timestamp) -> Result
         postings,
         notes: command.notes.clone(),
     });
-    let mut decision: Decision = freed.into_events().collect();
-    if decision.is_empty() {
-        return Ok(smallvec![event]);
-    }
+    let mut decision = Decision::new();
+    decision.extend(freed.into_events());
     decision.push(event);
     Ok(decision)
 }
@@ -121,7 +117,7 @@ fn post_stock(state: &State, command: &StockCommand, freed: &mut Freed<'_>) -> R
             (from, to) if quantity < 0 => (to, from),
             flow => flow,
         };
-        let requested = quantity.abs();
+        let requested = quantity.saturating_abs();
         if let Some(available) = to_take(state, command, variant, from, requested, freed)
             && available < requested
         {
@@ -220,6 +216,9 @@ fn post_held(state: &State, command: &StockCommand, now: Timestamp) -> Result<Po
     {
         let mut left = requested;
         for reservation in held.clone() {
+            if left == 0 {
+                break;
+            }
             let quantity = reservation.holds(variant, bucket).min(left);
             if quantity > 0 {
                 postings.push(Posting {
@@ -229,14 +228,14 @@ fn post_held(state: &State, command: &StockCommand, now: Timestamp) -> Result<Po
                     quantity,
                     reservation: Some(reservation.id),
                 });
-                left -= quantity;
+                left = left.saturating_sub(quantity);
             }
         }
         if left > 0 {
             shortages.push(Shortage {
                 variant,
                 requested,
-                available: requested - left,
+                available: requested.saturating_sub(left),
             });
         }
     }

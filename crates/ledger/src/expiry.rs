@@ -1,9 +1,9 @@
 //! What reservations that ran out leave free, and the events that say so.
 
-use smallvec::SmallVec;
+use std::collections::BTreeMap;
 
 use crate::event::{Event, Kind, StockEvent};
-use crate::id::{VariantNo, WarehouseNo};
+use crate::id::{Position, VariantNo, WarehouseNo};
 use crate::place::{Bucket, Posting};
 use crate::state::{Reservation, State};
 use crate::time::Timestamp;
@@ -12,7 +12,8 @@ use crate::time::Timestamp;
 pub(crate) struct Freed<'s> {
     state: &'s State,
     now: Timestamp,
-    reservations: SmallVec<[&'s Reservation; 2]>,
+    /// First expiry first.
+    reservations: BTreeMap<(Timestamp, Position), &'s Reservation>,
 }
 
 impl<'s> Freed<'s> {
@@ -20,39 +21,42 @@ impl<'s> Freed<'s> {
         Freed {
             state,
             now,
-            reservations: SmallVec::new(),
+            reservations: BTreeMap::new(),
         }
     }
 
     /// How many units are free once as many due reservations have expired, first expiry first, as are needed to have
     /// `wanted`; all of them when even that is not enough.
     pub(crate) fn available(&mut self, warehouse: WarehouseNo, variant: VariantNo, wanted: i64) -> i64 {
-        let reserved = |r: &Reservation| r.holds(variant, Bucket::Reserved);
-        let mut available = self.state.buckets(warehouse, variant).available();
-        let here = self.reservations.iter().filter(|r| r.warehouse == warehouse);
-        available += here.map(|r| reserved(r)).sum::<i64>();
+        let mut available = self.state.available(warehouse, variant);
         if available >= wanted {
             return available;
         }
-        for reservation in self.state.due(warehouse, variant, self.now) {
-            if self.reservations.iter().any(|r| r.id == reservation.id) {
-                continue;
-            }
-            available += reserved(reservation);
-            self.reservations.push(reservation);
+        // What an earlier line of the command lets expire anyway comes first.
+        let due = || self.state.due(warehouse, variant, self.now);
+        let key = |r: &Reservation| r.expires_at.map(|at| (at, r.id));
+        let expires = |r: &&Reservation| key(r).is_some_and(|key| self.reservations.contains_key(&key));
+        available = due()
+            .filter(expires)
+            .map(|r| r.holds(variant, Bucket::Reserved))
+            .fold(available, i64::saturating_add);
+        for reservation in due() {
             if available >= wanted {
                 break;
+            }
+            let Some(key) = key(reservation) else { continue };
+            if self.reservations.insert(key, reservation).is_none() {
+                available = available.saturating_add(reservation.holds(variant, Bucket::Reserved));
             }
         }
         available
     }
 
     /// The events that record the expiries, first expiry first.
-    pub(crate) fn into_events(mut self) -> impl Iterator<Item = Event> {
+    pub(crate) fn into_events(self) -> impl Iterator<Item = Event> {
         let state = self.state;
-        self.reservations.sort_unstable_by_key(|r| (r.expires_at, r.id));
         self.reservations
-            .into_iter()
+            .into_values()
             .filter_map(|reservation| expiry_of(state, reservation))
     }
 }

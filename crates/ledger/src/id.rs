@@ -42,16 +42,19 @@ number!(
 );
 
 impl Position {
+    /// The largest position there may be: the ids of an event's lines have to carry it.
+    pub const MAX: Position = Position((1 << 50) - 1);
+
     /// The position after this one.
     pub const fn next(self) -> Position {
-        Position(self.0 + 1)
+        Position(self.0.saturating_add(1))
     }
 }
 
 impl Version {
     /// The version after this one.
     pub const fn next(self) -> Version {
-        Version(self.0 + 1)
+        Version(self.0.saturating_add(1))
     }
 }
 
@@ -126,15 +129,12 @@ const CHECK_MASK: u64 = (1 << 58) - 1;
 /// Lines are numbered below this within their event; an event takes at most 1,000.
 const LINES_PER_EVENT: u64 = 1024;
 
-/// Newton's iteration: each step doubles the correct low bits.
+/// Newton's iteration: each step doubles the correct low bits, from 3 to 96 in five.
 const fn inverse_mod_2_64(odd: u64) -> u64 {
-    let mut x = odd;
-    let mut step = 0;
-    while step < 6 {
-        x = x.wrapping_mul(2u64.wrapping_sub(odd.wrapping_mul(x)));
-        step += 1;
+    const fn step(odd: u64, x: u64) -> u64 {
+        x.wrapping_mul(2u64.wrapping_sub(odd.wrapping_mul(x)))
     }
-    x
+    step(odd, step(odd, step(odd, step(odd, step(odd, odd)))))
 }
 
 const fn mix(x: u64, key: u64) -> u64 {
@@ -163,11 +163,11 @@ impl PublicIds {
         self.encode(IdKind::Event, position.0)
     }
 
-    /// The public id of line `index` (from 0, below 1,000) of the event at `position`.
+    /// The public id of line `index` (from 0, below 1,024) of the event at `position`.
     pub fn line(self, position: Position, index: u16) -> Uuid {
         self.encode(
             IdKind::Line,
-            position.0.wrapping_mul(LINES_PER_EVENT) + u64::from(index),
+            position.0.wrapping_mul(LINES_PER_EVENT) | (u64::from(index) % LINES_PER_EVENT),
         )
     }
 

@@ -12,6 +12,8 @@
 //! The crate also owns the bytes: how a [`Record`] and a state are written ([`codec`], [`snapshot`]), because a
 //! log must be readable for ever by whatever reads this crate's types. Where those bytes lie is not its concern.
 
+#![warn(clippy::arithmetic_side_effects, clippy::indexing_slicing)]
+
 pub mod codec;
 pub mod command;
 mod decide;

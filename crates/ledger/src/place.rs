@@ -98,13 +98,21 @@ impl Posting {
     /// By how much this posting changes what is in `bucket`.
     pub fn change_of(&self, bucket: Bucket) -> i64 {
         let place = Place::Bucket(bucket);
-        i64::from(self.to == place) * self.quantity - i64::from(self.from == place) * self.quantity
+        self.change(self.from == place, self.to == place)
     }
 
     /// By how much this posting changes what is on hand at the warehouse.
     pub fn change_on_hand(&self) -> i64 {
-        let inside = |place| i64::from(matches!(place, Place::Bucket(_)));
-        (inside(self.to) - inside(self.from)) * self.quantity
+        let inside = |place| matches!(place, Place::Bucket(_));
+        self.change(inside(self.from), inside(self.to))
+    }
+
+    fn change(&self, leaves: bool, arrives: bool) -> i64 {
+        match (leaves, arrives) {
+            (true, false) => self.quantity.saturating_neg(),
+            (false, true) => self.quantity,
+            (true, true) | (false, false) => 0,
+        }
     }
 }
 
@@ -115,7 +123,28 @@ pub struct Buckets(pub [i64; 5]);
 impl Buckets {
     /// The units in one bucket.
     pub const fn of(&self, bucket: Bucket) -> i64 {
-        self.0[bucket as usize]
+        let Buckets([available, reserved, picked, packed, held]) = *self;
+        match bucket {
+            Bucket::Available => available,
+            Bucket::Reserved => reserved,
+            Bucket::Picked => picked,
+            Bucket::Packed => packed,
+            Bucket::Held => held,
+        }
+    }
+
+    /// These buckets with `units` in `bucket`.
+    #[must_use]
+    pub const fn with(mut self, bucket: Bucket, units: i64) -> Buckets {
+        let Buckets([available, reserved, picked, packed, held]) = &mut self;
+        *match bucket {
+            Bucket::Available => available,
+            Bucket::Reserved => reserved,
+            Bucket::Picked => picked,
+            Bucket::Packed => packed,
+            Bucket::Held => held,
+        } = units;
+        self
     }
 
     /// Free stock.
@@ -123,9 +152,9 @@ impl Buckets {
         self.of(Bucket::Available)
     }
 
-    /// The sum over all buckets.
+    /// The sum over all buckets. In a ledger it fits: what would make it too large is refused.
     pub fn on_hand(&self) -> i64 {
-        self.0.iter().sum()
+        self.0.iter().fold(0, |sum, units| sum.saturating_add(*units))
     }
 
     /// Whether there is nothing in any bucket.
@@ -133,19 +162,18 @@ impl Buckets {
         self.0 == [0; 5]
     }
 
-    /// These buckets after `posting`; `None` when one would fall below zero or overflow.
+    /// These buckets after `posting`; `None` when one would fall below zero or on hand would overflow.
     #[must_use]
     pub fn after(mut self, posting: &Posting) -> Option<Buckets> {
         if let Place::Bucket(bucket) = posting.from {
-            let left = self.0[bucket as usize].checked_sub(posting.quantity)?;
-            if left < 0 {
-                return None;
-            }
-            self.0[bucket as usize] = left;
+            let left = self.of(bucket).checked_sub(posting.quantity)?;
+            self = self.with(bucket, left);
         }
         if let Place::Bucket(bucket) = posting.to {
-            self.0[bucket as usize] = self.0[bucket as usize].checked_add(posting.quantity)?;
+            let more = self.of(bucket).checked_add(posting.quantity)?;
+            self = self.with(bucket, more);
         }
-        Some(self)
+        let on_hand = self.0.iter().try_fold(0i64, |sum, units| sum.checked_add(*units));
+        (on_hand.is_some() && self.0.iter().all(|units| *units >= 0)).then_some(self)
     }
 }

@@ -1,11 +1,16 @@
 //! A state as bytes: what a snapshot holds. The bytes carry no checksum: whoever stores them adds one.
+//!
+//! A state has one encoding only, with everything in order of its key, and what decodes is a state that could be:
+//! bytes that decode are the bytes that encoding the result gives.
 
 use smallvec::SmallVec;
 
 use crate::codec::{DecodeError, Reader, Writer};
-use crate::id::{Position, VariantNo, Version, WarehouseNo};
-use crate::place::Buckets;
-use crate::state::{HeldLine, Product, Reservation, State, Variant, Warehouse};
+use crate::id::{LedgerId, Position, VariantNo, Version, WarehouseNo};
+use crate::place::{Bucket, Buckets};
+use crate::state::{
+    HeldLine, Product, Reservation, Shelf, State, StockKey, TransitLines, Variant, Warehouse,
+};
 use crate::time::Timestamp;
 
 /// The version of the snapshot format. A snapshot of another version is not read: the log is.
@@ -13,7 +18,12 @@ const SNAPSHOT_VERSION: u8 = 1;
 
 /// Writes a state down. Equal states give equal bytes.
 pub fn encode(state: &State) -> Vec<u8> {
-    let mut w = Writer::with_capacity(64 + state.variants.len() * 16 + state.stock.len() * 12);
+    let (variants, stock) = (state.variants.len(), state.stock.len());
+    let mut w = Writer::with_capacity(
+        variants
+            .saturating_mul(16)
+            .saturating_add(stock.saturating_mul(12)),
+    );
     w.u8(SNAPSHOT_VERSION);
     w.varint(state.head.0);
     w.signed(state.recorded_at.micros());
@@ -55,18 +65,15 @@ fn write_catalogue(w: &mut Writer, state: &State) {
 }
 
 fn write_stock(w: &mut Writer, state: &State) {
-    let mut stock: Vec<_> = state
-        .stock
-        .iter()
-        .filter(|(_, buckets)| !buckets.is_empty())
-        .collect();
-    stock.sort_unstable_by_key(|(key, _)| **key);
+    let stock = state.stock.iter().map(|(key, shelf)| (*key, shelf.buckets()));
+    let mut stock: Vec<_> = stock.filter(|(_, buckets)| !buckets.is_empty()).collect();
+    stock.sort_unstable_by_key(|(key, _)| *key);
     w.varint(stock.len() as u64);
-    for ((warehouse, variant), buckets) in stock {
-        w.varint(u64::from(warehouse.0));
-        w.varint(u64::from(variant.0));
-        for quantity in buckets.0 {
-            w.varint(quantity.unsigned_abs());
+    for (key, buckets) in stock {
+        w.varint(u64::from(key.warehouse().0));
+        w.varint(u64::from(key.variant().0));
+        for units in buckets.0 {
+            w.varint(units.unsigned_abs());
         }
     }
 }
@@ -98,90 +105,118 @@ fn write_transits(w: &mut Writer, state: &State) {
     transits.sort_unstable_by_key(|(transfer, _)| *transfer);
     w.varint(transits.len() as u64);
     for (transfer, lines) in transits {
-        let mut lines = lines.clone();
-        lines.sort_unstable();
         w.text(transfer);
         w.varint(lines.len() as u64);
-        for (variant, quantity) in lines {
+        for &(variant, quantity) in lines {
             w.varint(u64::from(variant.0));
             w.varint(quantity.unsigned_abs());
         }
     }
 }
 
-/// Reads what [`encode`] wrote.
+/// Reads what [`encode`] wrote, into a state like `State::default()`.
 pub fn decode(bytes: &[u8]) -> Result<State, DecodeError> {
+    decode_into(State::default(), bytes)
+}
+
+/// Reads what [`encode`] wrote, into a state like [`State::new`]'s for `ledger`.
+pub fn decode_for(ledger: LedgerId, bytes: &[u8]) -> Result<State, DecodeError> {
+    decode_into(State::new(ledger), bytes)
+}
+
+fn decode_into(mut state: State, bytes: &[u8]) -> Result<State, DecodeError> {
     let r = &mut Reader::new(bytes);
     let version = r.u8()?;
     if version != SNAPSHOT_VERSION {
         return Err(DecodeError::UnknownVersion { version });
     }
-    let mut state = State {
-        head: Position(r.varint()?),
-        recorded_at: Timestamp::from_micros(r.signed()?),
-        catalogue_version: Version(r.varint()?),
-        ..State::default()
-    };
+    state.head = Position(r.varint()?);
+    if state.head > Position::MAX {
+        return Err(DecodeError::NumberTooLarge);
+    }
+    state.recorded_at = instant(r)?;
+    state.catalogue_version = Version(r.varint()?);
     read_catalogue(r, &mut state)?;
     read_stock(r, &mut state)?;
     read_orders(r, &mut state)?;
-    for _ in 0..r.varint()? {
-        let transfer = Box::from(r.text()?);
-        let mut lines = SmallVec::new();
-        for _ in 0..r.varint()? {
-            lines.push((VariantNo(r.varint_u32()?), quantity(r)?));
-        }
-        state.transits.insert(transfer, lines);
-    }
+    read_transits(r, &mut state)?;
     r.finish()?;
     Ok(state)
 }
 
 fn read_catalogue(r: &mut Reader<'_>, state: &mut State) -> Result<(), DecodeError> {
+    let impossible = |what| DecodeError::Impossible { what };
     for _ in 0..r.varint()? {
         let (code, active, version) = (r.text()?.into(), flag(r)?, Version(r.varint()?));
-        state.add_warehouse(Warehouse {
+        let warehouse = Warehouse {
             code,
             active,
             version,
-        });
+        };
+        state.add_warehouse(warehouse).map_err(impossible)?;
     }
     for _ in 0..r.varint()? {
         state.products.push(Product { active: flag(r)? });
     }
     for _ in 0..r.varint()? {
         let (sku, active, expires_at) = (r.text()?.into(), flag(r)?, r.optional(instant)?);
-        state.add_variant(Variant {
+        let variant = Variant {
             sku,
             active,
             expires_at,
-        });
+        };
+        state.add_variant(variant).map_err(impossible)?;
     }
     Ok(())
 }
 
 fn read_stock(r: &mut Reader<'_>, state: &mut State) -> Result<(), DecodeError> {
+    let mut order = Ascending::default();
     for _ in 0..r.varint()? {
-        let key = (WarehouseNo(r.varint_u32()?), VariantNo(r.varint_u32()?));
+        let key = StockKey::new(WarehouseNo(r.varint_u32()?), VariantNo(r.varint_u32()?));
+        order.check(key)?;
         let mut buckets = Buckets::default();
-        for bucket in &mut buckets.0 {
-            *bucket = quantity(r)?;
+        for units in &mut buckets.0 {
+            *units = quantity(r)?;
         }
-        state.stock.insert(key, buckets);
+        let on_hand = buckets
+            .0
+            .iter()
+            .try_fold(0i64, |sum, units| sum.checked_add(*units));
+        if on_hand.is_none_or(|units| units == 0) {
+            return Err(DecodeError::Impossible {
+                what: "stock of no units, or of more than can be",
+            });
+        }
+        if state.warehouse(key.warehouse()).is_none() || state.variant(key.variant()).is_none() {
+            return Err(DecodeError::Impossible {
+                what: "stock of what is not in the catalogue",
+            });
+        }
+        state.stock.insert(key, Shelf::new(buckets));
     }
     Ok(())
 }
 
 fn read_orders(r: &mut Reader<'_>, state: &mut State) -> Result<(), DecodeError> {
+    let mut order_of_orders = Ascending::default();
     for _ in 0..r.varint()? {
-        let order = Box::from(r.text()?);
+        let order = r.text()?;
+        order_of_orders.check(order)?;
         let mut reservations = Vec::new();
+        let mut order_of_ids = Ascending::default();
         for _ in 0..r.varint()? {
             let reservation = read_reservation(r)?;
-            index_expiry(state, &order, &reservation);
+            order_of_ids.check(reservation.id)?;
+            index_expiry(state, order, &reservation);
             reservations.push(reservation);
         }
-        state.orders.insert(order, reservations);
+        if reservations.is_empty() {
+            return Err(DecodeError::Impossible {
+                what: "an order that holds nothing",
+            });
+        }
+        state.orders.insert(order.into(), reservations);
     }
     Ok(())
 }
@@ -190,11 +225,16 @@ fn read_reservation(r: &mut Reader<'_>) -> Result<Reservation, DecodeError> {
     let (id, warehouse) = (Position(r.varint()?), WarehouseNo(r.varint_u32()?));
     let expires_at = r.optional(instant)?;
     let mut lines = SmallVec::new();
+    let mut holds_something = true;
     for _ in 0..r.varint()? {
         let variant = VariantNo(r.varint_u32()?);
-        lines.push(HeldLine {
-            variant,
-            held: [quantity(r)?, quantity(r)?, quantity(r)?],
+        let held = [quantity(r)?, quantity(r)?, quantity(r)?];
+        holds_something &= held != [0; 3];
+        lines.push(HeldLine { variant, held });
+    }
+    if lines.is_empty() || !holds_something {
+        return Err(DecodeError::Impossible {
+            what: "a reservation that holds nothing",
         });
     }
     Ok(Reservation {
@@ -208,14 +248,54 @@ fn read_reservation(r: &mut Reader<'_>) -> Result<Reservation, DecodeError> {
 /// The indexes of expiries are derived: they hold the reservations that still have something reserved.
 fn index_expiry(state: &mut State, order: &str, reservation: &Reservation) {
     let Some(at) = reservation.expires_at else { return };
-    let mut anything_reserved = false;
-    for line in reservation.lines.iter().filter(|line| line.held[0] > 0) {
-        anything_reserved = true;
-        let key = (reservation.warehouse, line.variant);
-        state.expiring.entry(key).or_default().push((at, reservation.id));
+    let reserved = |line: &&HeldLine| line.of(Bucket::Reserved) > 0;
+    for line in reservation.lines.iter().filter(reserved) {
+        let key = StockKey::new(reservation.warehouse, line.variant);
+        state.expiring.insert((key, at, reservation.id));
+        let of = state.expiries.entry((at, reservation.id));
+        of.or_insert_with(|| order.into());
     }
-    if anything_reserved {
-        state.expiries.insert((at, reservation.id), order.into());
+}
+
+fn read_transits(r: &mut Reader<'_>, state: &mut State) -> Result<(), DecodeError> {
+    let mut order = Ascending::default();
+    for _ in 0..r.varint()? {
+        let transfer = r.text()?;
+        order.check(transfer)?;
+        let mut lines = TransitLines::new();
+        let mut order_of_lines = Ascending::default();
+        for _ in 0..r.varint()? {
+            let line = (VariantNo(r.varint_u32()?), quantity(r)?);
+            order_of_lines.check(line.0)?;
+            lines.push(line);
+        }
+        if lines.is_empty() || lines.iter().any(|(_, units)| *units == 0) {
+            return Err(DecodeError::Impossible {
+                what: "a transfer that has nothing on the way",
+            });
+        }
+        state.transits.insert(transfer.into(), lines);
+    }
+    Ok(())
+}
+
+/// Checks that keys come in ascending order, none of them twice.
+struct Ascending<K>(Option<K>);
+
+impl<K> Default for Ascending<K> {
+    fn default() -> Ascending<K> {
+        Ascending(None)
+    }
+}
+
+impl<K: PartialOrd + Copy> Ascending<K> {
+    fn check(&mut self, key: K) -> Result<(), DecodeError> {
+        match self.0.replace(key) {
+            Some(before) if before >= key => Err(DecodeError::Impossible {
+                what: "keys that are not in order",
+            }),
+            _ => Ok(()),
+        }
     }
 }
 

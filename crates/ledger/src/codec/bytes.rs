@@ -9,6 +9,9 @@ pub enum DecodeError {
     /// A varint of more than 64 bits, or a number too large for its field.
     #[error("a number is too large for its field")]
     NumberTooLarge,
+    /// A varint that has more bytes than its value needs.
+    #[error("a number is longer than it needs to be")]
+    NumberTooLong,
     /// Text that is not UTF-8.
     #[error("a text is not UTF-8")]
     NotText,
@@ -19,6 +22,12 @@ pub enum DecodeError {
         what: &'static str,
         /// The code.
         code: u64,
+    },
+    /// Bytes that can be read and say something that cannot be.
+    #[error("the content cannot be: {what}")]
+    Impossible {
+        /// What cannot be.
+        what: &'static str,
     },
     /// A format of the future, or not a body at all.
     #[error("the format version is {version}; this program reads version 1")]
@@ -34,14 +43,8 @@ pub enum DecodeError {
     },
 }
 
-/// Appends `value` as a LEB128 varint.
-pub(super) fn push_varint(bytes: &mut Vec<u8>, mut value: u64) {
-    while value >= 0x80 {
-        bytes.push(value as u8 | 0x80);
-        value >>= 7;
-    }
-    bytes.push(value as u8);
-}
+/// The bytes of the longest varint: 64 bits, 7 a byte.
+const VARINT_BYTES_MAX: usize = 10;
 
 /// Builds up bytes.
 #[derive(Clone, Debug, Default)]
@@ -75,7 +78,11 @@ impl Writer {
 
     /// Writes an unsigned integer as a LEB128 varint.
     pub fn varint(&mut self, value: u64) {
-        push_varint(&mut self.0, value);
+        if value < 0x80 {
+            return self.0.push(value as u8);
+        }
+        let (bytes, length) = varint_bytes(value);
+        self.0.extend_from_slice(bytes.get(..length).unwrap_or_default());
     }
 
     /// Writes a signed integer as a zigzag varint.
@@ -94,6 +101,30 @@ impl Writer {
         self.bytes(text.as_bytes());
     }
 
+    /// Writes the length in bytes of what `write` writes, and that.
+    pub fn with_length(&mut self, write: impl FnOnce(&mut Writer)) {
+        // One byte is kept for the length: enough for all but long content, which then moves up.
+        let length_at = self.0.len();
+        self.0.push(0);
+        let start = self.0.len();
+        write(self);
+        let length = self.0.len().saturating_sub(start);
+        if length < 0x80 {
+            return self.overwrite(length_at, &[length as u8]);
+        }
+        let (bytes, count) = varint_bytes(length as u64);
+        let bytes = bytes.get(..count).unwrap_or_default();
+        self.0.splice(length_at..start, bytes.iter().copied());
+    }
+
+    /// Writes `bytes` over what was written from byte `at` on; nothing when there is not so much.
+    pub(super) fn overwrite(&mut self, at: usize, bytes: &[u8]) {
+        let old = self.0.get_mut(at..).and_then(|rest| rest.get_mut(..bytes.len()));
+        if let Some(old) = old {
+            old.copy_from_slice(bytes);
+        }
+    }
+
     /// Writes 0, or 1 and the value.
     pub fn optional<T>(&mut self, value: Option<&T>, write: impl FnOnce(&mut Writer, &T)) {
         self.u8(u8::from(value.is_some()));
@@ -101,6 +132,22 @@ impl Writer {
             write(self, value);
         }
     }
+}
+
+/// `value` as a LEB128 varint, and how many of the bytes it takes.
+fn varint_bytes(mut value: u64) -> ([u8; VARINT_BYTES_MAX], usize) {
+    let mut bytes = [0; VARINT_BYTES_MAX];
+    let mut length: usize = 0;
+    for byte in &mut bytes {
+        length = length.saturating_add(1);
+        if value < 0x80 {
+            *byte = value as u8;
+            break;
+        }
+        *byte = value as u8 | 0x80;
+        value >>= 7;
+    }
+    (bytes, length)
 }
 
 /// Takes bytes apart.
@@ -140,18 +187,19 @@ impl<'a> Reader<'a> {
             return Ok(u64::from(first));
         }
         let mut value = u64::from(first & 0x7F);
-        let mut shift = 7;
-        loop {
+        for shift in (7..u64::BITS).step_by(7) {
             let byte = self.u8()?;
             if shift == 63 && byte > 1 {
                 return Err(DecodeError::NumberTooLarge);
             }
             value |= u64::from(byte & 0x7F) << shift;
-            if byte < 0x80 {
-                return Ok(value);
+            match byte {
+                0 => return Err(DecodeError::NumberTooLong),
+                1..0x80 => return Ok(value),
+                0x80.. => {}
             }
-            shift += 7;
         }
+        Err(DecodeError::NumberTooLarge)
     }
 
     /// Reads a varint that fits 32 bits.
@@ -162,7 +210,7 @@ impl<'a> Reader<'a> {
     /// Reads a zigzag varint.
     pub fn signed(&mut self) -> Result<i64, DecodeError> {
         let value = self.varint()?;
-        Ok((value >> 1) as i64 ^ -((value & 1) as i64))
+        Ok((value >> 1) as i64 ^ ((value & 1) as i64).wrapping_neg())
     }
 
     /// Reads `N` bytes.

@@ -22,10 +22,13 @@ const HAS_REASON: u64 = 1 << 3;
 const HAS_ORDER: u64 = 1 << 4;
 const HAS_TRANSFER: u64 = 1 << 5;
 const HAS_EXPIRES_AT: u64 = 1 << 6;
-const KNOWN_FLAGS: u64 = (1 << 7) - 1;
+/// The flags that stock events may have; the catalogue's have those of the author and the key only.
+const STOCK_FLAGS: u64 = (1 << 7) - 1;
+const CATALOGUE_FLAGS: u64 = HAS_KEY | HAS_ON_BEHALF_OF;
 
 /// A posting's code: bits 0..4 from, 4..8 to. This bit of the code announces a reservation.
 const POSTING_HAS_RESERVATION: u64 = 1 << 8;
+const POSTING_CODE: u64 = 0xFF | POSTING_HAS_RESERVATION;
 /// Tags from here on are the catalogue's; lower ones are the codes of stock kinds.
 pub(super) const CATALOGUE_TAG_MIN: u8 = 64;
 
@@ -117,7 +120,12 @@ fn read_if<T>(
 fn read_opening<'a>(r: &mut Reader<'a>) -> Result<Opening<'a>, DecodeError> {
     let tag = r.u8()?;
     let flags = r.varint()?;
-    if flags & !KNOWN_FLAGS != 0 {
+    let known = if tag < CATALOGUE_TAG_MIN {
+        STOCK_FLAGS
+    } else {
+        CATALOGUE_FLAGS
+    };
+    if flags & !known != 0 {
         return Err(DecodeError::Unknown {
             what: "flag",
             code: flags,
@@ -158,10 +166,8 @@ fn read_stock(
             code: 0,
         });
     };
-    let occurred_at = recorded_at
-        .micros()
-        .checked_sub(r.signed()?)
-        .ok_or(DecodeError::NumberTooLarge)?;
+    // Wrapping here and when written, so that any two instants come back as they were.
+    let occurred_at = recorded_at.micros().wrapping_sub(r.signed()?);
     let reason = read_if(flags, HAS_REASON, || {
         let code = r.u8()?;
         Reason::from_code(code).ok_or(DecodeError::Unknown {
@@ -203,7 +209,7 @@ fn read_posting(r: &mut Reader<'_>) -> Result<Posting, DecodeError> {
         Place::from_code((nibble & 0xF) as u8).ok_or(DecodeError::Unknown { what: "place", code })
     };
     let (from, to) = (place(code)?, place(code >> 4)?);
-    if code >= POSTING_HAS_RESERVATION << 1 {
+    if code & !POSTING_CODE != 0 {
         return Err(DecodeError::Unknown {
             what: "posting",
             code,
@@ -260,7 +266,6 @@ fn stock_flags(event: &StockEvent) -> u64 {
 }
 
 fn write_stock(w: &mut Writer, event: &StockEvent, recorded_at: Timestamp) {
-    // Wrapping, and checked when read: `decide` keeps instants where the difference fits.
     w.signed(recorded_at.micros().wrapping_sub(event.occurred_at.micros()));
     if let Some(reason) = event.reason {
         w.u8(reason.code());

@@ -2,12 +2,13 @@
 
 use smallvec::smallvec;
 
-use super::Decision;
+use super::{Decision, shape};
 use crate::command::CatalogueCommand as C;
 use crate::event::{CatalogueEvent as E, Event};
 use crate::id::{ProductNo, VariantNo, WarehouseNo};
 use crate::rejection::Rejection;
 use crate::state::State;
+use crate::time::Timestamp;
 
 const CODE_LENGTH_MAX: usize = 64;
 const SKU_LENGTH_MAX: usize = 128;
@@ -41,6 +42,7 @@ pub(super) fn decide(state: &State, command: &C) -> Result<Decision, Rejection> 
             check_text("name", name, NAME_LENGTH_MAX)?;
             check_sku_free(state, sku, None)?;
             check_product(state, *product)?;
+            check_expiry(*expires_at)?;
             let no = VariantNo(next_number(state.variants.len())?);
             let (sku, name) = (sku.clone(), name.clone());
             Ok(one(E::VariantCreated {
@@ -155,10 +157,12 @@ fn change_variant(state: &State, command: &C) -> Result<Decision, Rejection> {
         check_text("name", name, NAME_LENGTH_MAX)?;
     }
     check_product(state, product.flatten())?;
+    check_expiry(expires_at.flatten())?;
     let mut decision = Decision::new();
     let sku = sku.clone().filter(|sku| *sku != variant.sku);
+    let expires_at = expires_at.filter(|at| *at != variant.expires_at);
     if sku.is_some() || name.is_some() || product.is_some() || expires_at.is_some() {
-        let (name, product, expires_at) = (name.clone(), *product, *expires_at);
+        let (name, product) = (name.clone(), *product);
         decision.push(Event::Catalogue(E::VariantChanged {
             no,
             sku,
@@ -201,6 +205,11 @@ fn check_product(state: &State, product: Option<ProductNo>) -> Result<(), Reject
     }
 }
 
+fn check_expiry(expires_at: Option<Timestamp>) -> Result<(), Rejection> {
+    expires_at.map_or(Ok(()), |at| shape::check_instant("expiresAt", at))
+}
+
 fn next_number(count: usize) -> Result<u32, Rejection> {
-    u32::try_from(count + 1).map_err(|_| Rejection::NumbersExhausted)
+    let next = count.checked_add(1).and_then(|next| u32::try_from(next).ok());
+    next.ok_or(Rejection::NumbersExhausted)
 }

@@ -2,8 +2,9 @@
 
 use std::collections::HashSet;
 
-use crate::command::StockCommand;
+use crate::command::{Line, StockCommand};
 use crate::event::{Kind, Reason};
+use crate::id::VariantNo;
 use crate::place::Bucket;
 use crate::rejection::Rejection;
 use crate::time::Timestamp;
@@ -26,6 +27,9 @@ const INSTANT_MAX: Timestamp = Timestamp::from_micros(253_402_300_799_999_999);
 
 /// Checks everything about `command` that needs no state, and answers when it happened.
 pub(super) fn check(command: &StockCommand, now: Timestamp) -> Result<Timestamp, Rejection> {
+    if command.kind == Kind::Expiry {
+        return Err(Rejection::NotCommandable { kind: command.kind });
+    }
     check_lines(command)?;
     check_reason(command)?;
     check_references(command)?;
@@ -41,9 +45,7 @@ pub(super) fn check(command: &StockCommand, now: Timestamp) -> Result<Timestamp,
     if occurred_at > now.saturating_add_micros(AHEAD_MAX_MICROS) {
         return Err(Rejection::OccursInFuture { occurred_at, now });
     }
-    if !(INSTANT_MIN..=INSTANT_MAX).contains(&occurred_at) {
-        return Err(Rejection::InstantOutOfRange { field: "occurredAt" });
-    }
+    check_instant("occurredAt", occurred_at)?;
     Ok(occurred_at)
 }
 
@@ -68,19 +70,20 @@ fn check_lines(command: &StockCommand) -> Result<(), Rejection> {
             });
         }
     }
-    let repeated = if lines.len() <= PAIRWISE_LINES_MAX {
-        (1..lines.len()).find(|&line| lines[..line].iter().any(|one| one.variant == lines[line].variant))
-    } else {
-        let mut seen = HashSet::with_capacity(lines.len());
-        lines.iter().position(|one| !seen.insert(one.variant))
-    };
-    match repeated {
+    match repeated_line(lines) {
         None => Ok(()),
-        Some(line) => Err(Rejection::DuplicateVariant {
-            line,
-            variant: lines[line].variant,
-        }),
+        Some((line, variant)) => Err(Rejection::DuplicateVariant { line, variant }),
     }
+}
+
+/// The first line whose variant stands in an earlier one.
+fn repeated_line(lines: &[Line]) -> Option<(usize, VariantNo)> {
+    let mut numbered = lines.iter().map(|line| line.variant).enumerate();
+    if lines.len() <= PAIRWISE_LINES_MAX {
+        return numbered.find(|(line, variant)| lines.iter().take(*line).any(|one| one.variant == *variant));
+    }
+    let mut seen = HashSet::with_capacity(lines.len());
+    numbered.find(|(_, variant)| !seen.insert(*variant))
 }
 
 fn check_reason(command: &StockCommand) -> Result<(), Rejection> {
@@ -162,8 +165,14 @@ fn check_expiry(command: &StockCommand, now: Timestamp) -> Result<(), Rejection>
     if expires_at <= now {
         return Err(Rejection::ExpiryPassed { expires_at, now });
     }
-    if expires_at > INSTANT_MAX {
-        return Err(Rejection::InstantOutOfRange { field: "expiresAt" });
+    check_instant("expiresAt", expires_at)
+}
+
+/// An instant that can be written as a date.
+pub(super) fn check_instant(field: &'static str, at: Timestamp) -> Result<(), Rejection> {
+    if (INSTANT_MIN..=INSTANT_MAX).contains(&at) {
+        Ok(())
+    } else {
+        Err(Rejection::InstantOutOfRange { field })
     }
-    Ok(())
 }

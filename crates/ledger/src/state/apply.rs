@@ -1,0 +1,181 @@
+//! Folding an event into the state. Nothing is decided here: what does not fit means a damaged log or a defect.
+
+use super::held::{HeldLine, Reservation, is_held};
+use super::{State, StockKey, index_of};
+use crate::event::{Event, Kind, Recorded, StockEvent};
+use crate::id::{Position, WarehouseNo};
+use crate::place::{Account, Place, Posting};
+use crate::time::Timestamp;
+
+/// An event that does not follow from the state: the log is not what this program wrote, or the program is wrong.
+#[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
+#[error("the event at position {position} does not follow from those before it: {what}")]
+pub struct Inconsistent {
+    /// Where.
+    pub position: Position,
+    /// What does not fit.
+    pub what: &'static str,
+}
+
+impl State {
+    /// Folds in the event after [`State::head`]. On an error the state is no longer to be used.
+    pub fn apply(&mut self, recorded: &Recorded) -> Result<(), Inconsistent> {
+        let position = recorded.position;
+        let inconsistent = |what| Inconsistent { position, what };
+        if position != self.head.next() || position > Position::MAX {
+            return Err(inconsistent("its position is not the next"));
+        }
+        if recorded.recorded_at < self.recorded_at {
+            return Err(inconsistent("it was recorded before the last one"));
+        }
+        let stream = recorded.record.event.stream();
+        if recorded.record.version != self.next_version(stream) {
+            return Err(inconsistent("its version is not the next of its stream"));
+        }
+        match &recorded.record.event {
+            Event::Stock(event) => self.apply_stock(position, event).map_err(inconsistent)?,
+            Event::Catalogue(event) => {
+                self.apply_catalogue(event).map_err(inconsistent)?;
+                self.catalogue_version = recorded.record.version;
+            }
+        }
+        self.head = position;
+        self.recorded_at = recorded.recorded_at;
+        Ok(())
+    }
+
+    fn apply_stock(&mut self, position: Position, event: &StockEvent) -> Result<(), &'static str> {
+        let warehouse = index_of(event.warehouse.0).and_then(|index| self.warehouses.get_mut(index));
+        let warehouse = warehouse.ok_or("there is no such warehouse")?;
+        warehouse.version = warehouse.version.next();
+        if event.postings.is_empty() {
+            return Err("it moves nothing");
+        }
+        if event.kind == Kind::Reservation {
+            self.open_reservation(position, event)?;
+        }
+        for posting in &event.postings {
+            self.move_stock(event.warehouse, posting)?;
+            if is_held(posting.from) || is_held(posting.to) {
+                self.move_held(position, event, posting)?;
+            }
+            let transit = Place::Account(Account::Transit);
+            if posting.from == transit || posting.to == transit {
+                self.move_transit(event, posting)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn move_stock(&mut self, warehouse: WarehouseNo, posting: &Posting) -> Result<(), &'static str> {
+        if posting.quantity < 1 {
+            return Err("a posting moves less than one unit");
+        }
+        self.stock
+            .entry(StockKey::new(warehouse, posting.variant))
+            .or_default()
+            .post(posting)
+            .ok_or("a bucket would fall below zero or overflow")
+    }
+
+    /// Makes the reservation that the event's postings fill.
+    fn open_reservation(&mut self, id: Position, event: &StockEvent) -> Result<(), &'static str> {
+        let order = event.order.as_deref().ok_or("a reservation names no order")?;
+        let lines = event.postings.iter().map(|posting| HeldLine {
+            variant: posting.variant,
+            held: [0; 3],
+        });
+        let reservation = Reservation {
+            id,
+            warehouse: event.warehouse,
+            expires_at: event.expires_at,
+            lines: lines.collect(),
+        };
+        self.orders.entry(order.into()).or_default().push(reservation);
+        if let Some(at) = event.expires_at {
+            self.expiries.insert((at, id), order.into());
+            for posting in &event.postings {
+                let key = StockKey::new(event.warehouse, posting.variant);
+                self.expiring.insert((key, at, id));
+            }
+        }
+        Ok(())
+    }
+
+    /// Moves what the posting's reservation holds, and forgets reservations and orders that hold no more.
+    fn move_held(
+        &mut self,
+        position: Position,
+        event: &StockEvent,
+        posting: &Posting,
+    ) -> Result<(), &'static str> {
+        let id = posting.reservation.unwrap_or(position);
+        let order = event.order.as_deref();
+        let order = order.ok_or("it moves an order's stock and names no order")?;
+        let reservations = self.orders.get_mut(order).ok_or("the order holds nothing")?;
+        let at = reservations.binary_search_by_key(&id, |one| one.id).ok();
+        let found = at.and_then(|at| Some((at, reservations.get_mut(at)?)));
+        let (at, reservation) = found.ok_or("there is no such reservation")?;
+        if reservation.warehouse != event.warehouse {
+            return Err("the reservation is another warehouse's");
+        }
+        let reserved = reservation.post(posting)?;
+        let (expires_at, has_reserved) = (reservation.expires_at, reservation.has_reserved());
+        if reservation.lines.is_empty() {
+            reservations.remove(at);
+            if reservations.is_empty() {
+                self.orders.remove(order);
+            }
+        }
+        if let Some(at) = expires_at {
+            let key = StockKey::new(event.warehouse, posting.variant);
+            self.forget_expiry((key, at, id), reserved > 0, has_reserved);
+        }
+        Ok(())
+    }
+
+    /// Forgets that a reservation runs out as far as it has nothing reserved any more: of one variant, or at all.
+    fn forget_expiry(
+        &mut self,
+        expiring: (StockKey, Timestamp, Position),
+        has_variant_reserved: bool,
+        has_reserved: bool,
+    ) {
+        let (_, at, id) = expiring;
+        if !has_variant_reserved {
+            self.expiring.remove(&expiring);
+        }
+        if !has_reserved {
+            self.expiries.remove(&(at, id));
+        }
+    }
+
+    /// Moves what a transfer has on the way, and forgets lines and transfers that have nothing any more.
+    fn move_transit(&mut self, event: &StockEvent, posting: &Posting) -> Result<(), &'static str> {
+        let transfer = event.transfer.as_deref();
+        let transfer = transfer.ok_or("it moves a transfer's stock and names no transfer")?;
+        let lines = self.transits.entry(transfer.into()).or_default();
+        let found = lines.binary_search_by_key(&posting.variant, |(variant, _)| *variant);
+        let at = found.unwrap_or_else(|at| {
+            lines.insert(at, (posting.variant, 0));
+            at
+        });
+        let (_, units) = lines.get_mut(at).ok_or("the transfer has no such line")?;
+        let arrives = posting.to == Place::Account(Account::Transit);
+        let left = if arrives {
+            units.checked_add(posting.quantity)
+        } else {
+            units.checked_sub(posting.quantity)
+        };
+        *units = left
+            .filter(|left| *left >= 0)
+            .ok_or("it takes more than was on the way")?;
+        if *units == 0 {
+            lines.remove(at);
+        }
+        if lines.is_empty() {
+            self.transits.remove(transfer);
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,172 @@
+//! The catalogue's part of the state: what there is, by number and by code.
+
+use std::hash::BuildHasher;
+
+use super::{Product, State, Variant, Warehouse, index_of};
+use crate::event::CatalogueEvent as E;
+use crate::id::{ProductNo, VariantNo, Version, WarehouseNo};
+
+impl State {
+    /// The warehouse with this code.
+    pub fn warehouse_by_code(&self, code: &str) -> Option<WarehouseNo> {
+        let has_code = |no: &WarehouseNo| self.warehouse(*no).is_some_and(|one| &*one.code == code);
+        self.codes.find(self.text_hash.hash_one(code), has_code).copied()
+    }
+
+    /// The variant with this SKU.
+    pub fn variant_by_sku(&self, sku: &str) -> Option<VariantNo> {
+        let has_sku = |no: &VariantNo| self.variant(*no).is_some_and(|one| &*one.sku == sku);
+        self.skus.find(self.text_hash.hash_one(sku), has_sku).copied()
+    }
+
+    pub(super) fn apply_catalogue(&mut self, event: &E) -> Result<(), &'static str> {
+        match event {
+            E::WarehouseCreated { no, code, .. } => {
+                expect_number(no.0, self.warehouses.len())?;
+                let (code, active, version) = (code.clone(), true, Version(0));
+                self.add_warehouse(Warehouse {
+                    code,
+                    active,
+                    version,
+                })
+            }
+            E::WarehouseChanged { no, code, .. } => self.recode_warehouse(*no, code.as_deref()),
+            E::WarehouseActivated(no) => self.warehouse_mut(*no).map(|one| one.active = true),
+            E::WarehouseDeactivated(no) => self.warehouse_mut(*no).map(|one| one.active = false),
+            E::ProductCreated { no, .. } => {
+                expect_number(no.0, self.products.len())?;
+                self.products.push(Product { active: true });
+                Ok(())
+            }
+            E::ProductChanged { no, .. } => self.product_mut(*no).map(|_| ()),
+            E::ProductActivated(no) => self.product_mut(*no).map(|one| one.active = true),
+            E::ProductDeactivated(no) => self.product_mut(*no).map(|one| one.active = false),
+            E::VariantCreated {
+                no, sku, expires_at, ..
+            } => {
+                expect_number(no.0, self.variants.len())?;
+                let (sku, active, expires_at) = (sku.clone(), true, *expires_at);
+                self.add_variant(Variant {
+                    sku,
+                    active,
+                    expires_at,
+                })
+            }
+            E::VariantChanged {
+                no, sku, expires_at, ..
+            } => {
+                if let Some(expires_at) = expires_at {
+                    self.variant_mut(*no)?.expires_at = *expires_at;
+                }
+                self.recode_variant(*no, sku.as_deref())
+            }
+            E::VariantActivated(no) => self.variant_mut(*no).map(|one| one.active = true),
+            E::VariantDeactivated(no) => self.variant_mut(*no).map(|one| one.active = false),
+        }
+    }
+
+    fn warehouse_mut(&mut self, no: WarehouseNo) -> Result<&mut Warehouse, &'static str> {
+        let found = index_of(no.0).and_then(|index| self.warehouses.get_mut(index));
+        found.ok_or("there is no such warehouse")
+    }
+
+    fn product_mut(&mut self, no: ProductNo) -> Result<&mut Product, &'static str> {
+        let found = index_of(no.0).and_then(|index| self.products.get_mut(index));
+        found.ok_or("there is no such product")
+    }
+
+    fn variant_mut(&mut self, no: VariantNo) -> Result<&mut Variant, &'static str> {
+        let found = index_of(no.0).and_then(|index| self.variants.get_mut(index));
+        found.ok_or("there is no such variant")
+    }
+
+    pub(crate) fn add_warehouse(&mut self, warehouse: Warehouse) -> Result<(), &'static str> {
+        if self.warehouse_by_code(&warehouse.code).is_some() {
+            return Err("another warehouse has this code");
+        }
+        self.warehouses.push(warehouse);
+        self.index_code(WarehouseNo(last_number(self.warehouses.len())?));
+        Ok(())
+    }
+
+    pub(crate) fn add_variant(&mut self, variant: Variant) -> Result<(), &'static str> {
+        if self.variant_by_sku(&variant.sku).is_some() {
+            return Err("another variant has this SKU");
+        }
+        self.variants.push(variant);
+        self.index_sku(VariantNo(last_number(self.variants.len())?));
+        Ok(())
+    }
+
+    fn recode_warehouse(&mut self, no: WarehouseNo, code: Option<&str>) -> Result<(), &'static str> {
+        let text_hash = self.text_hash;
+        let old = text_hash.hash_one(&*self.warehouse_mut(no)?.code);
+        let Some(code) = code else { return Ok(()) };
+        if self.warehouse_by_code(code).is_some_and(|by| by != no) {
+            return Err("another warehouse has this code");
+        }
+        if let Ok(entry) = self.codes.find_entry(old, |one| *one == no) {
+            entry.remove();
+        }
+        self.warehouse_mut(no)?.code = code.into();
+        self.index_code(no);
+        Ok(())
+    }
+
+    fn recode_variant(&mut self, no: VariantNo, sku: Option<&str>) -> Result<(), &'static str> {
+        let text_hash = self.text_hash;
+        let old = text_hash.hash_one(&*self.variant_mut(no)?.sku);
+        let Some(sku) = sku else { return Ok(()) };
+        if self.variant_by_sku(sku).is_some_and(|by| by != no) {
+            return Err("another variant has this SKU");
+        }
+        if let Ok(entry) = self.skus.find_entry(old, |one| *one == no) {
+            entry.remove();
+        }
+        self.variant_mut(no)?.sku = sku.into();
+        self.index_sku(no);
+        Ok(())
+    }
+
+    fn index_code(&mut self, no: WarehouseNo) {
+        let State {
+            codes,
+            warehouses,
+            text_hash,
+            ..
+        } = self;
+        let code = |no: &WarehouseNo| {
+            let found = index_of(no.0).and_then(|index| warehouses.get(index));
+            found.map_or("", |one| &*one.code)
+        };
+        let hash = |no: &WarehouseNo| text_hash.hash_one(code(no));
+        codes.insert_unique(hash(&no), no, hash);
+    }
+
+    fn index_sku(&mut self, no: VariantNo) {
+        let State {
+            skus,
+            variants,
+            text_hash,
+            ..
+        } = self;
+        let sku = |no: &VariantNo| {
+            let found = index_of(no.0).and_then(|index| variants.get(index));
+            found.map_or("", |one| &*one.sku)
+        };
+        let hash = |no: &VariantNo| text_hash.hash_one(sku(no));
+        skus.insert_unique(hash(&no), no, hash);
+    }
+}
+
+/// A created thing gets the number after the last one's.
+fn expect_number(no: u32, count: usize) -> Result<(), &'static str> {
+    match (no as usize).checked_sub(1) {
+        Some(before) if before == count => Ok(()),
+        _ => Err("its number is not the next"),
+    }
+}
+
+fn last_number(count: usize) -> Result<u32, &'static str> {
+    u32::try_from(count).map_err(|_| "there are more than numbers go")
+}
