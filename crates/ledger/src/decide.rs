@@ -60,7 +60,9 @@ fn decide_stock(state: &State, command: &StockCommand, now: Timestamp) -> Result
         notes: command.notes.clone(),
     });
     let mut decision = Decision::new();
-    decision.extend(freed.into_events());
+    if !freed.is_empty() {
+        decision.extend(freed.into_events());
+    }
     decision.push(event);
     Ok(decision)
 }
@@ -178,8 +180,7 @@ fn has_room(
 ) -> bool {
     match (from, to) {
         (Place::Account(_), Place::Bucket(_)) => state
-            .buckets(command.warehouse, variant)
-            .on_hand()
+            .on_hand(command.warehouse, variant)
             .checked_add(quantity)
             .is_some(),
         (_, Place::Account(Account::Transit)) => {

@@ -52,6 +52,10 @@ impl<'s> Freed<'s> {
         available
     }
 
+    pub(crate) fn is_empty(&self) -> bool {
+        self.reservations.is_empty()
+    }
+
     /// The events that record the expiries, first expiry first.
     pub(crate) fn into_events(self) -> impl Iterator<Item = Event> {
         let state = self.state;

@@ -78,11 +78,12 @@ impl Writer {
 
     /// Writes an unsigned integer as a LEB128 varint.
     pub fn varint(&mut self, value: u64) {
-        if value < 0x80 {
-            return self.0.push(value as u8);
+        let mut value = value;
+        while value >= 0x80 {
+            self.0.push(value as u8 | 0x80);
+            value >>= 7;
         }
-        let (bytes, length) = varint_bytes(value);
-        self.0.extend_from_slice(bytes.get(..length).unwrap_or_default());
+        self.0.push(value as u8);
     }
 
     /// Writes a signed integer as a zigzag varint.
@@ -112,9 +113,9 @@ impl Writer {
         if length < 0x80 {
             return self.overwrite(length_at, &[length as u8]);
         }
-        let (bytes, count) = varint_bytes(length as u64);
-        let bytes = bytes.get(..count).unwrap_or_default();
-        self.0.splice(length_at..start, bytes.iter().copied());
+        let mut length_bytes = Writer::with_capacity(VARINT_BYTES_MAX);
+        length_bytes.varint(length as u64);
+        self.0.splice(length_at..start, length_bytes.0);
     }
 
     /// Writes `bytes` over what was written from byte `at` on; nothing when there is not so much.
@@ -132,22 +133,6 @@ impl Writer {
             write(self, value);
         }
     }
-}
-
-/// `value` as a LEB128 varint, and how many of the bytes it takes.
-fn varint_bytes(mut value: u64) -> ([u8; VARINT_BYTES_MAX], usize) {
-    let mut bytes = [0; VARINT_BYTES_MAX];
-    let mut length: usize = 0;
-    for byte in &mut bytes {
-        length = length.saturating_add(1);
-        if value < 0x80 {
-            *byte = value as u8;
-            break;
-        }
-        *byte = value as u8 | 0x80;
-        value >>= 7;
-    }
-    (bytes, length)
 }
 
 /// Takes bytes apart.
@@ -187,19 +172,22 @@ impl<'a> Reader<'a> {
             return Ok(u64::from(first));
         }
         let mut value = u64::from(first & 0x7F);
-        for shift in (7..u64::BITS).step_by(7) {
+        let mut shift = 7u32;
+        loop {
             let byte = self.u8()?;
             if shift == 63 && byte > 1 {
                 return Err(DecodeError::NumberTooLarge);
             }
             value |= u64::from(byte & 0x7F) << shift;
-            match byte {
-                0 => return Err(DecodeError::NumberTooLong),
-                1..0x80 => return Ok(value),
-                0x80.. => {}
+            if byte < 0x80 {
+                return if byte == 0 {
+                    Err(DecodeError::NumberTooLong)
+                } else {
+                    Ok(value)
+                };
             }
+            shift = shift.wrapping_add(7);
         }
-        Err(DecodeError::NumberTooLarge)
     }
 
     /// Reads a varint that fits 32 bits.

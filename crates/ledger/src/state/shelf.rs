@@ -1,7 +1,7 @@
 //! What lies in the buckets of one stock key, in little memory.
 
 use crate::id::{VariantNo, WarehouseNo};
-use crate::place::{Bucket, Buckets, Posting};
+use crate::place::{Bucket, Buckets, Place, Posting};
 
 /// Where stock of one variant lies: a warehouse and the variant, ordered by the one and then the other.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
@@ -61,8 +61,32 @@ impl Shelf {
         }
     }
 
+    /// The sum over all buckets.
+    pub(crate) fn on_hand(&self) -> i64 {
+        match self {
+            Shelf::Available(units) => *units,
+            Shelf::Buckets(buckets) => buckets.on_hand(),
+        }
+    }
+
     /// Carries `posting` out; `None`, and nothing done, when a bucket would fall below zero or overflow.
+    #[inline]
     pub(crate) fn post(&mut self, posting: &Posting) -> Option<()> {
+        const AVAILABLE: Place = Place::Bucket(Bucket::Available);
+        match (&mut *self, posting.from, posting.to) {
+            (Shelf::Available(units), Place::Account(_), AVAILABLE) => {
+                *units = units.checked_add(posting.quantity)?;
+                Some(())
+            }
+            (Shelf::Available(units), AVAILABLE, Place::Account(_)) => {
+                *units = units.checked_sub(posting.quantity).filter(|left| *left >= 0)?;
+                Some(())
+            }
+            _ => self.post_any(posting),
+        }
+    }
+
+    fn post_any(&mut self, posting: &Posting) -> Option<()> {
         let after = self.buckets().after(posting)?;
         match self {
             Shelf::Buckets(buckets) => **buckets = after,
