@@ -1,0 +1,189 @@
+//! What can go wrong, named for whoever has to act on it.
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use bincard_ledger::codec::DecodeError;
+use bincard_ledger::{Position, Stream, Timestamp, Version};
+
+/// Damage found in a file: what was acknowledged and cannot be served.
+#[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
+#[error(
+    "{} is damaged at byte {byte} (position {position} of the log): {what}. \
+     Nothing was changed; restore the file from a backup or from another copy of this ledger", path.display()
+)]
+pub struct Corruption {
+    /// Which file.
+    pub path: PathBuf,
+    /// Which segment; 0 for a file that is not one.
+    pub segment: u64,
+    /// Where in the file.
+    pub byte: u64,
+    /// The first position of the log that is touched, as far as that can be said.
+    pub position: Position,
+    /// What is wrong.
+    pub what: String,
+}
+
+/// Why a folder could not be opened.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// Another process, or another handle in this one, has the ledger open.
+    #[error("{} is in use by another process; stop that one first", dir.display())]
+    Locked {
+        /// The ledger's folder.
+        dir: PathBuf,
+    },
+    /// Something that was acknowledged is damaged or missing.
+    #[error(transparent)]
+    Corrupt(#[from] Corruption),
+    /// A file of a newer program.
+    #[error("{} has format version {version}; this program reads version 1: use a newer program", path.display())]
+    UnknownFormat {
+        /// Which file.
+        path: PathBuf,
+        /// The version that it claims.
+        version: u32,
+    },
+    /// The options cannot work.
+    #[error(
+        "a segment of {segment_bytes} bytes is too small or not a multiple of 4096; use at least {min_bytes}"
+    )]
+    SegmentSize {
+        /// What was asked for.
+        segment_bytes: u64,
+        /// The least that works.
+        min_bytes: u64,
+    },
+    /// The system refused.
+    #[error("cannot {doing} {}", path.display())]
+    Io {
+        /// What was being done.
+        doing: &'static str,
+        /// To which file or folder.
+        path: PathBuf,
+        /// Why not.
+        source: io::Error,
+    },
+}
+
+impl OpenError {
+    pub(crate) fn io<'a>(doing: &'static str, path: &'a Path) -> impl FnOnce(io::Error) -> OpenError + 'a {
+        move |source| OpenError::Io {
+            doing,
+            path: path.to_owned(),
+            source,
+        }
+    }
+}
+
+/// Why a commit was not made.
+#[derive(Debug, thiserror::Error)]
+pub enum CommitError {
+    /// The body is larger than any commit may be. Nothing was written.
+    #[error("a commit of {bytes} bytes is larger than {bytes_max}; split the batch")]
+    TooLarge {
+        /// The body's size.
+        bytes: usize,
+        /// The most there may be.
+        bytes_max: usize,
+    },
+    /// A record does not continue its stream: its writer decided on a stale head. Nothing was written.
+    #[error("{stream:?} continues with version {expected}, not {found}; decide again on the present head")]
+    OutOfOrder {
+        /// Which stream.
+        stream: Stream,
+        /// The version that comes next.
+        expected: Version,
+        /// The version that the record has.
+        found: Version,
+    },
+    /// The body was recorded before the one before it. Nothing was written.
+    #[error("recorded at {} µs, before the head at {} µs; time must not go back", found.micros(), head.micros())]
+    BackInTime {
+        /// When the head was recorded.
+        head: Timestamp,
+        /// When the body says it was.
+        found: Timestamp,
+    },
+    /// The body is not one. Nothing was written.
+    #[error("the body cannot be read back; this is a bug in what made it")]
+    Malformed(#[from] DecodeError),
+    /// The disk has no room for the next segment. Nothing was written, and a later commit may succeed.
+    #[error("no room on the disk for {}; free some space: writing goes on by itself", path.display())]
+    Full {
+        /// The file that could not be made.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// A write failed: whether the commit is in the log is unknown until the log is opened again.
+    #[error("cannot {doing} {}; the log has stopped, open it again to go on", path.display())]
+    Io {
+        /// What was being done.
+        doing: &'static str,
+        /// To which file.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// An earlier write failed; nothing is written any more. Nothing was written for this commit.
+    #[error("the log has stopped ({why}); open it again to go on")]
+    Stopped {
+        /// The failure that stopped it.
+        why: Arc<str>,
+    },
+}
+
+/// Why something could not be read.
+#[derive(Debug, thiserror::Error)]
+pub enum ReadError {
+    /// What should be read is damaged. It is never served.
+    #[error(transparent)]
+    Corrupt(#[from] Corruption),
+    /// A record that is undamaged but unknown to this program.
+    #[error("position {position} cannot be decoded; it may come from a newer program")]
+    Decode {
+        /// Which position.
+        position: Position,
+        /// What is wrong.
+        source: DecodeError,
+    },
+    /// The system refused.
+    #[error("cannot {doing} {}", path.display())]
+    Io {
+        /// What was being done.
+        doing: &'static str,
+        /// To which file.
+        path: PathBuf,
+        /// Why not.
+        source: io::Error,
+    },
+}
+
+impl ReadError {
+    pub(crate) fn io<'a>(doing: &'static str, path: &'a Path) -> impl FnOnce(io::Error) -> ReadError + 'a {
+        move |source| ReadError::Io {
+            doing,
+            path: path.to_owned(),
+            source,
+        }
+    }
+}
+
+impl From<ReadError> for OpenError {
+    fn from(error: ReadError) -> OpenError {
+        match error {
+            ReadError::Corrupt(corruption) => OpenError::Corrupt(corruption),
+            ReadError::Io { doing, path, source } => OpenError::Io { doing, path, source },
+            ReadError::Decode { position, source } => OpenError::Corrupt(Corruption {
+                path: PathBuf::new(),
+                segment: 0,
+                byte: 0,
+                position,
+                what: format!("a record cannot be decoded: {source}"),
+            }),
+        }
+    }
+}
