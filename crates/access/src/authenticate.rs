@@ -85,6 +85,9 @@ impl Callers {
 
     /// Makes sure that changes by other processes are known, as of less than a second ago.
     async fn catch_up(&self, db: &Database, now: UnixMs) -> Result<(), AccessError> {
+        if self.age_ms(now) < FRESH_MS {
+            return Ok(());
+        }
         let _checking = match self.checking.try_lock() {
             Ok(guard) => guard,
             Err(_) if self.age_ms(now) < STALE_MS => return Ok(()),

@@ -4,7 +4,8 @@
 //! writing connection, so that writers queue in order instead of polling SQLite's lock.
 
 use std::borrow::Cow;
-use std::fs::OpenOptions;
+use std::fs::{File, OpenOptions};
+use std::io::ErrorKind;
 use std::path::Path;
 use std::time::Duration;
 
@@ -17,7 +18,7 @@ use sqlx::{SqlStr, Sqlite, SqliteConnection, Transaction};
 use crate::secret::random_bytes;
 use crate::{AccessError, TenantName, UnixMs};
 
-/// How long a writer waits for one in another process.
+/// How long a writer waits for one in another process, and anybody for a connection of this one.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 const READERS_MAX: u32 = 4;
 const ACCESS_TOKEN_KEY: &str = "access_token_key";
@@ -36,7 +37,12 @@ pub(crate) struct Database {
 
 impl Database {
     pub(crate) async fn open(path: &Path) -> Result<Database, AccessError> {
-        create_private(path)?;
+        let failed = |source| AccessError::Create {
+            path: path.to_owned(),
+            source,
+        };
+        let _alone = alone(path).await.map_err(failed)?;
+        create_private(path).map_err(failed)?;
         let options = SqliteConnectOptions::new()
             .filename(path)
             .busy_timeout(BUSY_TIMEOUT)
@@ -45,8 +51,8 @@ impl Database {
             // A revocation that was answered must survive a power loss.
             .synchronous(SqliteSynchronous::Full);
         let pool = || {
-            SqlitePoolOptions::new()
-                .test_before_acquire(false)
+            let pool = SqlitePoolOptions::new().acquire_timeout(BUSY_TIMEOUT);
+            pool.test_before_acquire(false)
                 .idle_timeout(None)
                 .max_lifetime(None)
         };
@@ -122,14 +128,35 @@ async fn migrate(writer: &SqlitePool, path: &Path) -> Result<(), AccessError> {
 }
 
 /// Only its owner may read the file: it holds the key that signs tokens. SQLite gives its companions the same mode.
-fn create_private(path: &Path) -> Result<(), AccessError> {
+///
+/// An existing file is not touched: closing a descriptor of it would drop the locks that SQLite holds on it for this
+/// process.
+fn create_private(path: &Path) -> Result<(), std::io::Error> {
     let mut options = OpenOptions::new();
-    options.create(true).truncate(false).write(true);
+    options.create_new(true).write(true);
     #[cfg(unix)]
     std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    options.open(path).map_err(|source| AccessError::Create {
-        path: path.to_owned(),
-        source,
-    })?;
-    Ok(())
+    match options.open(path) {
+        Err(error) if error.kind() != ErrorKind::AlreadyExists => Err(error),
+        _ => Ok(()),
+    }
+}
+
+/// One process at a time makes the file ready; dropping what this returns lets the next one in. (SQLite refuses
+/// rather than waits when two connections switch a new file to WAL at once.)
+async fn alone(path: &Path) -> Result<File, std::io::Error> {
+    let mut lock_path = path.as_os_str().to_owned();
+    lock_path.push(".lock");
+    let take = move || {
+        let file = OpenOptions::new()
+            .create(true)
+            .truncate(false)
+            .write(true)
+            .open(lock_path)?;
+        file.lock()?;
+        Ok(file)
+    };
+    tokio::task::spawn_blocking(take)
+        .await
+        .map_err(std::io::Error::other)?
 }

@@ -7,7 +7,7 @@
 //!
 //! Two requests that refresh with one token at once both succeed, and either answer can be gone on with; one only.
 
-use sqlx::{Row, SqliteConnection};
+use sqlx::{Row, Sqlite, SqliteConnection};
 use uuid::Uuid;
 
 use crate::password::Check;
@@ -66,9 +66,6 @@ impl Accounts {
             return Err(LoginError::Refused);
         };
         let user = user_from_row(row)?;
-        if !user.active {
-            return Err(LoginError::Refused);
-        }
         let owner = Owner {
             id: user.id,
             token_version: row.try_get("token_version")?,
@@ -87,8 +84,12 @@ impl Accounts {
         }
         let now = self.now();
         let hash = *fingerprint(refresh_token.as_bytes()).as_bytes();
+        // An unknown token is turned away without taking the right to write.
+        presented(self.db().readers(), &hash)
+            .await?
+            .ok_or(RefreshError::Invalid)?;
         let mut tx = self.db().begin().await?;
-        let presented = presented(&mut tx, &hash).await?.ok_or(RefreshError::Invalid)?;
+        let presented = presented(&mut *tx, &hash).await?.ok_or(RefreshError::Invalid)?;
         if now >= presented.expires_at {
             return Err(RefreshError::Expired {
                 at: presented.expires_at,
@@ -152,7 +153,7 @@ impl Accounts {
         self.commit(tx).await
     }
 
-    /// `None` where the user was disabled or got another password while this one was being checked.
+    /// `None` where the user is disabled, or got another password while this one was being checked.
     async fn session_start(
         &self,
         user_no: i64,
@@ -224,7 +225,10 @@ fn new_refresh_token() -> Result<Secret, AccessError> {
     )))
 }
 
-async fn presented(tx: &mut SqliteConnection, hash: &[u8; 32]) -> Result<Option<Presented>, AccessError> {
+async fn presented(
+    database: impl sqlx::Executor<'_, Database = Sqlite>,
+    hash: &[u8; 32],
+) -> Result<Option<Presented>, AccessError> {
     let row = sqlx::query(
         "select s.id as session, t.generation, s.anchor_hash = t.hash as is_anchor, s.anchor_generation,
                 s.expires_at, u.id as user_id, u.token_version
@@ -234,7 +238,7 @@ async fn presented(tx: &mut SqliteConnection, hash: &[u8; 32]) -> Result<Option<
          where t.hash = $1 and u.active = 1",
     )
     .bind(hash.as_slice())
-    .fetch_optional(tx)
+    .fetch_optional(database)
     .await?;
     let Some(row) = row else { return Ok(None) };
     Ok(Some(Presented {

@@ -221,6 +221,15 @@ async fn a_change_by_hand_in_the_database_is_noticed_too() {
         .unwrap();
     s.clock.advance_ms(999);
     assert_refused!(s.caller(&token).await, AuthError::Revoked);
+
+    let token = s.login("mia").await.access_token;
+    s.caller(&token).await.unwrap();
+    sqlx::query("update users set token_version = token_version + 1")
+        .execute(&mut sql)
+        .await
+        .unwrap();
+    s.clock.advance_ms(999);
+    assert_refused!(s.caller(&token).await, AuthError::Revoked);
 }
 
 #[tokio::test]

@@ -246,3 +246,31 @@ async fn what_is_no_refresh_token_is_refused() {
     }
     s.accounts.refresh(tokens.refresh_token.reveal()).await.unwrap();
 }
+
+#[tokio::test]
+async fn upkeep_forgets_old_replaced_tokens_and_no_other() {
+    let s = scratch().await;
+    s.user("mia", Role::Viewer).await;
+    let days = |days: i64| s.clock.advance_ms(days * 24 * 60 * 60 * 1000);
+    let refresh = async |tokens: &Tokens| s.accounts.refresh(tokens.refresh_token.reveal()).await;
+
+    // An anchor older than a session may be idle still works while the session is alive.
+    let anchor = s.login("mia").await;
+    days(29);
+    let outstanding = refresh(&anchor).await.unwrap();
+    days(2);
+    s.accounts.upkeep().await.unwrap();
+    let twin = refresh(&anchor).await.unwrap();
+
+    // A replaced token ends the session while it is remembered, and is merely unknown after that. The twin is of the
+    // anchor's own generation when it is forgotten.
+    refresh(&outstanding).await.unwrap();
+    days(29);
+    let next = refresh(&outstanding).await.unwrap();
+    days(2);
+    s.accounts.upkeep().await.unwrap();
+    assert_refused!(refresh(&anchor).await, RefreshError::Invalid);
+    assert_refused!(refresh(&twin).await, RefreshError::Invalid);
+    let last = refresh(&next).await.unwrap();
+    s.caller(&last.access_token).await.unwrap();
+}
