@@ -13,6 +13,8 @@ use std::time::{Duration, Instant};
 /// Of what a server prints, at least this much of the end is kept.
 const KEPT_BYTES: usize = 1024 * 1024;
 const LOOK_EVERY: Duration = Duration::from_millis(5);
+/// A stream that is open for so long after its server's end is held by somebody else.
+const LEFT_OPEN_MAX: Duration = Duration::from_secs(2);
 /// The line by which a server says where it listens.
 const LISTENING: &str = "listening on http://";
 
@@ -172,10 +174,14 @@ impl Captured {
         String::from_utf8_lossy(&text).into_owned()
     }
 
-    /// All of it, once the child has ended.
+    /// All of it, once the child has ended. A child of the child's that still holds the stream is not waited
+    /// for: it may live for ever.
     fn finished(&mut self) -> String {
+        let deadline = Instant::now() + LEFT_OPEN_MAX;
         if let Some(reader) = self.reader.take() {
-            drop(reader.join());
+            while !reader.is_finished() && Instant::now() < deadline {
+                std::thread::sleep(Duration::from_millis(1));
+            }
         }
         self.so_far()
     }

@@ -36,7 +36,7 @@ fn script(text: &str) -> ServerOptions {
 /// A script that says where it listens, and then does something.
 fn listening(then: &str) -> ServerOptions {
     script(&format!(
-        "echo listening on http://{}; echo started >&2; {then}",
+        "echo started >&2; echo listening on http://{}; {then}",
         answering("200 OK")
     ))
 }
@@ -44,7 +44,7 @@ fn listening(then: &str) -> ServerOptions {
 #[test]
 fn a_server_is_asked_to_stop_and_does_its_last_work() {
     let mut server = Server::start(listening(
-        "trap 'echo bye >&2; kill $!; exit 3' TERM; echo ready; sleep 1000 & wait",
+        "trap 'echo bye >&2; kill $!; exit 3' TERM; sleep 1000 & echo ready; wait",
     ))
     .unwrap();
     assert!(server.url("/x").unwrap().ends_with("/x"));
@@ -67,6 +67,25 @@ fn a_server_that_will_not_stop_is_killed_and_named() {
     }
     let error = server.stop(Duration::from_millis(50)).unwrap_err();
     assert!(matches!(error, ServerError::NotStopped { .. }), "{error}");
+}
+
+#[test]
+fn a_child_that_outlives_the_server_does_not_hold_us_up() {
+    let mut server = Server::start(listening("sleep 20 & echo $!; wait")).unwrap();
+    let orphan = loop {
+        if let Ok(pid) = server.stdout().trim().parse::<u32>() {
+            break pid;
+        }
+        std::thread::yield_now();
+    };
+    server.kill_9().unwrap();
+    assert_eq!(server.stderr(), "started\n");
+    // It is still there to be ended, so we did not wait for it.
+    let killed = std::process::Command::new("kill")
+        .arg(orphan.to_string())
+        .status()
+        .unwrap();
+    assert!(killed.success());
 }
 
 #[test]
