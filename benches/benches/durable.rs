@@ -1,0 +1,217 @@
+//! How fast the engine records: through the queue, the writer, and the segment log with every commit durable before
+//! anybody is answered.
+//!
+//! First single requests, each caller sending its next when the last is answered; then batches. Commands are INBOUND
+//! and OUTBOUND of one line with an idempotency key, over 10,000 variants taken evenly. Making the batches is not
+//! counted; everything from handing them over to having all answers is. `--small` runs a hundredth, as a check.
+#![expect(clippy::print_stdout, reason = "a benchmark prints its table")]
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, ensure};
+use bincard_engine::{Engine, Ledger, Options};
+use bincard_ledger::command::KeySpace;
+use bincard_ledger::{
+    CatalogueCommand, Command, IdempotencyKey, Kind, Line, Request, StockCommand, VariantNo, WarehouseNo,
+};
+use hdrhistogram::Histogram;
+use uuid::Uuid;
+
+const VARIANTS: u32 = 10_000;
+const CALLERS: [usize; 6] = [1, 16, 64, 256, 1_024, 4_096];
+const BATCHES: [usize; 3] = [256, 1_024, 8_192];
+/// Threads that submit batches: one more than is decided and one more than is committed at a time.
+const SUBMITTERS: usize = 4;
+
+fn main() -> Result<()> {
+    let small = std::env::args().any(|arg| arg == "--small" || arg == "--test");
+    let (single, batched) = if small { (300, 20_000) } else { (60_000, 2_000_000) };
+    println!("| callers | batch | commands/s | p50 µs | p99 µs | p99.9 µs | commands/commit | bytes/event |");
+    println!("| ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: |");
+    for callers in CALLERS {
+        let each = (single * callers.min(64) / 16 / callers).max(2);
+        let bench = Bench::open()?;
+        let requests = (0..callers).map(|caller| requests(caller, each)).collect();
+        bench.print(callers, 1, |ledger| run_single(ledger, requests))?;
+    }
+    for batch in BATCHES {
+        let bench = Bench::open()?;
+        let each = batched / batch / SUBMITTERS;
+        let batches = |caller| (0..each).map(|n| requests(caller * each + n, batch)).collect();
+        let batches: Vec<Vec<Vec<Request>>> = (0..SUBMITTERS).map(batches).collect();
+        bench.print(SUBMITTERS, batch, |ledger| run_batched(ledger, batches))?;
+    }
+    Ok(())
+}
+
+struct Bench {
+    engine: Engine,
+    folder: tempfile::TempDir,
+}
+
+impl Bench {
+    fn open() -> Result<Bench> {
+        // Beside the target folder: the system's temporary folder may be memory, where nothing is durable.
+        let folder = bincard_testkit::scratch::folder("durable").context("a scratch folder")?;
+        let engine = Engine::open(folder.path(), Options::default())?;
+        let ledger = engine.ledger();
+        let request = |command| Request {
+            command,
+            author: Uuid::nil(),
+            on_behalf_of: None,
+            key: None,
+        };
+        let warehouse = CatalogueCommand::CreateWarehouse {
+            code: "WH-1".into(),
+            name: "One".into(),
+        };
+        let variant = |no| CatalogueCommand::CreateVariant {
+            sku: format!("SKU-{no}").into(),
+            name: format!("Variant {no}").into(),
+            product: None,
+            expires_at: None,
+        };
+        let mut commands = vec![request(Command::Catalogue(warehouse))];
+        commands.extend((1..=VARIANTS).map(|no| request(Command::Catalogue(variant(no)))));
+        commands.extend((1..=VARIANTS).map(|no| request(moves(Kind::Inbound, no, 1_000_000))));
+        for outcome in ledger.submit_batch_blocking(commands) {
+            outcome?;
+        }
+        Ok(Bench { engine, folder })
+    }
+
+    fn print(
+        self,
+        callers: usize,
+        batch: usize,
+        run: impl FnOnce(&Ledger) -> Result<(u64, Histogram<u64>)>,
+    ) -> Result<()> {
+        let ledger = self.engine.ledger();
+        let commits_before = ledger.status().head.commit;
+        let bytes_before = ledger.figures().commit_bytes();
+        let started = Instant::now();
+        let (commands, latencies) = run(&ledger)?;
+        let took = started.elapsed();
+        let status = ledger.status();
+        let events = status.head.position.0 - 1 - 2 * u64::from(VARIANTS);
+        ensure!(
+            events == commands,
+            "{commands} commands were accepted, {events} events recorded"
+        );
+        let micros = |quantile| latencies.value_at_quantile(quantile) as f64 / 1e3;
+        let (p50, p99, p999) = (micros(0.5), micros(0.99), micros(0.999));
+        let rate = commands as f64 / took.as_secs_f64();
+        let per_commit = commands as f64 / (status.head.commit - commits_before) as f64;
+        let record_bytes = (ledger.figures().commit_bytes() - bytes_before) as f64 / commands as f64;
+        println!(
+            "| {callers} | {batch} | {rate:.0} | {p50:.0} | {p99:.0} | {p999:.0} | {per_commit:.0} | {record_bytes:.0} |"
+        );
+        drop(ledger);
+        self.engine.close();
+        self.folder.close().context("removing the scratch folder")
+    }
+}
+
+fn moves(kind: Kind, variant: u32, quantity: i64) -> Command {
+    let line = Line {
+        variant: VariantNo(variant),
+        quantity,
+    };
+    Command::Stock(StockCommand::new(kind, WarehouseNo(1), [line]))
+}
+
+/// `count` requests of their own for the caller with this number.
+fn requests(caller: usize, count: usize) -> Vec<Request> {
+    let mut random = (caller as u64 + 1).wrapping_mul(0x9E37_79B9_7F4A_7C15);
+    let mut next = move || {
+        random ^= random << 13;
+        random ^= random >> 7;
+        random ^= random << 17;
+        random
+    };
+    let request = |turn| {
+        let variant = (next() % u64::from(VARIANTS)) as u32 + 1;
+        let kind = if next() % 4 == 0 {
+            Kind::Inbound
+        } else {
+            Kind::Outbound
+        };
+        let text = format!("{caller:08x}-{turn:08x}").into();
+        let key = IdempotencyKey {
+            space: KeySpace::Caller,
+            text,
+        };
+        Request {
+            command: moves(kind, variant, 1),
+            author: Uuid::nil(),
+            on_behalf_of: None,
+            key: Some(key),
+        }
+    };
+    (0..count).map(request).collect()
+}
+
+fn run_single(ledger: &Ledger, requests: Vec<Vec<Request>>) -> Result<(u64, Histogram<u64>)> {
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(1)
+        .build()?;
+    runtime.block_on(async {
+        let mut callers = tokio::task::JoinSet::new();
+        for requests in requests {
+            let ledger = ledger.clone();
+            callers.spawn(async move {
+                let mut nanos = Vec::with_capacity(requests.len());
+                for request in requests {
+                    let asked = Instant::now();
+                    ledger.submit(request).await?;
+                    nanos.push(asked.elapsed().as_nanos() as u64);
+                }
+                anyhow::Ok(nanos)
+            });
+        }
+        let mut latencies = Histogram::new(3)?;
+        while let Some(nanos) = callers.join_next().await {
+            for nanos in nanos?? {
+                latencies.record(nanos)?;
+            }
+        }
+        Ok((latencies.len(), latencies))
+    })
+}
+
+/// The latency of a command in a batch is its batch's.
+fn run_batched(ledger: &Ledger, batches: Vec<Vec<Vec<Request>>>) -> Result<(u64, Histogram<u64>)> {
+    let accepted = Arc::new(AtomicU64::new(0));
+    let mut latencies = Histogram::new(3)?;
+    std::thread::scope(|scope| {
+        let submitters: Vec<_> = batches
+            .into_iter()
+            .map(|batches| {
+                let (ledger, accepted) = (ledger.clone(), accepted.clone());
+                scope.spawn(move || {
+                    let mut took: Vec<Duration> = Vec::with_capacity(batches.len());
+                    for batch in batches {
+                        let asked = Instant::now();
+                        let outcomes = ledger.submit_batch_blocking(batch);
+                        took.push(asked.elapsed());
+                        let count = outcomes.iter().filter(|outcome| outcome.is_ok()).count();
+                        accepted.fetch_add(count as u64, Ordering::Relaxed);
+                    }
+                    took
+                })
+            })
+            .collect();
+        for submitter in submitters {
+            for took in submitter
+                .join()
+                .map_err(|_| anyhow::anyhow!("a submitter panicked"))?
+            {
+                latencies.record(took.as_nanos() as u64)?;
+            }
+        }
+        anyhow::Ok(())
+    })?;
+    Ok((accepted.load(Ordering::Relaxed), latencies))
+}

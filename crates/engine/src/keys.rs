@@ -1,0 +1,129 @@
+//! What to answer for an idempotency key that is known: the writer only sees hashes, the log has the keys.
+//!
+//! This runs on the caller's thread, so that a caller who repeats itself costs the writer nothing but the look-up.
+
+use bincard_ledger::{CatalogueEvent, Event, Position, Recorded};
+use bincard_store::segment::Reader;
+
+use crate::ledger::{Answer, Receipt, Refusal};
+use crate::queue::Asked;
+
+pub(crate) enum Settled {
+    Answered(Result<Receipt, Refusal>),
+    /// The hash was another key's: ask again, and say so.
+    OtherKey(Asked),
+}
+
+/// Looks at what is recorded at `positions`, whose keys have the same hash as the asked one's.
+pub(crate) fn settle(reader: &Reader, mut asked: Asked, positions: &[Position]) -> Settled {
+    let unreadable = |why: String| Settled::Answered(Err(Refusal::Unreadable { why: why.into() }));
+    for &position in positions {
+        let recorded = match reader.event(position) {
+            Ok(Some(recorded)) => recorded,
+            Ok(None) => return unreadable(format!("there is no event at position {position}")),
+            Err(error) => return unreadable(error.to_string()),
+        };
+        let Some(known) = recorded.record.key.as_ref() else {
+            return unreadable(format!("the event at position {position} carries no key"));
+        };
+        if Some(&known.key) == asked.request.key.as_ref() {
+            let same = known.fingerprint == asked.fingerprint;
+            let outcome = if same {
+                Ok(receipt_of(&recorded))
+            } else {
+                Err(Refusal::KeyReused { position })
+            };
+            return Settled::Answered(outcome);
+        }
+        asked.other_keys.push(position);
+    }
+    Settled::OtherKey(asked)
+}
+
+fn receipt_of(recorded: &Recorded) -> Receipt {
+    let subject = subject_of(&recorded.record.event);
+    Receipt {
+        position: recorded.position,
+        recorded_at: recorded.recorded_at,
+        subject,
+        replayed: true,
+    }
+}
+
+/// The number of what a catalogue event is about.
+pub(crate) fn subject_of(event: &Event) -> u32 {
+    let Event::Catalogue(event) = event else { return 0 };
+    match event {
+        CatalogueEvent::WarehouseCreated { no, .. } | CatalogueEvent::WarehouseChanged { no, .. } => no.0,
+        CatalogueEvent::WarehouseActivated(no) | CatalogueEvent::WarehouseDeactivated(no) => no.0,
+        CatalogueEvent::ProductCreated { no, .. } | CatalogueEvent::ProductChanged { no, .. } => no.0,
+        CatalogueEvent::ProductActivated(no) | CatalogueEvent::ProductDeactivated(no) => no.0,
+        CatalogueEvent::VariantCreated { no, .. } | CatalogueEvent::VariantChanged { no, .. } => no.0,
+        CatalogueEvent::VariantActivated(no) | CatalogueEvent::VariantDeactivated(no) => no.0,
+    }
+}
+
+/// A batch whose requests are settled one by one, those with a colliding key after another round.
+pub(crate) struct Batch {
+    outcomes: Vec<Option<Result<Receipt, Refusal>>>,
+    /// What is to be asked in the next round, and which requests these are.
+    next: Vec<Asked>,
+    places: Vec<usize>,
+}
+
+impl Batch {
+    pub(crate) fn new(asked: impl Iterator<Item = Asked>) -> Batch {
+        let next: Vec<Asked> = asked.collect();
+        Batch {
+            outcomes: vec![None; next.len()],
+            places: (0..next.len()).collect(),
+            next,
+        }
+    }
+
+    /// What to hand over next; `None` when everything is settled.
+    pub(crate) fn next_asked(&mut self) -> Option<Vec<Asked>> {
+        if self.next.is_empty() {
+            None
+        } else {
+            Some(std::mem::take(&mut self.next))
+        }
+    }
+
+    /// Takes the answers to what was handed over.
+    pub(crate) fn settle(&mut self, reader: &Reader, answers: Result<Vec<Answer>, Refusal>) {
+        let places = std::mem::take(&mut self.places);
+        let answers = match answers {
+            Ok(answers) => answers,
+            Err(refusal) => {
+                for place in places {
+                    self.outcomes[place] = Some(Err(refusal.clone()));
+                }
+                return;
+            }
+        };
+        for (place, answer) in places.into_iter().zip(answers) {
+            self.outcomes[place] = Some(match answer {
+                Answer::Recorded(receipt) => Ok(receipt),
+                Answer::Rejected(rejection) => Err(rejection.into()),
+                Answer::Failed(refusal) => Err(refusal),
+                Answer::Known(asked, positions) => match settle(reader, *asked, &positions) {
+                    Settled::Answered(outcome) => outcome,
+                    Settled::OtherKey(asked) => {
+                        self.next.push(asked);
+                        self.places.push(place);
+                        continue;
+                    }
+                },
+            });
+        }
+    }
+
+    pub(crate) fn into_outcomes(self) -> Vec<Result<Receipt, Refusal>> {
+        // Every place was settled: the writer answers as many as it was asked.
+        self.outcomes
+            .into_iter()
+            .map(|outcome| outcome.unwrap_or(Err(Refusal::OutcomeUnknown)))
+            .collect()
+    }
+}

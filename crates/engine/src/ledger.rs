@@ -1,0 +1,210 @@
+//! The handle that callers hold, and what they are answered.
+
+use std::sync::{Arc, OnceLock};
+
+use bincard_ledger::{LedgerId, Position, PublicIds, Rejection, Request, Timestamp};
+use bincard_store::segment::{Head, Reader};
+use tokio::sync::oneshot;
+
+use crate::figures::Figures;
+use crate::keys;
+use crate::names::Names;
+use crate::queue::{Asked, NotTaken, Queue, Submission};
+
+/// What was recorded for a request.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Receipt {
+    /// The position of the command's own event. Where nothing was to be recorded (a change that changes nothing), the
+    /// head on which that was decided.
+    pub position: Position,
+    /// When it was recorded.
+    pub recorded_at: Timestamp,
+    /// The number of the warehouse, product or variant that a catalogue command is about; 0 for stock.
+    pub subject: u32,
+    /// Whether the same request was answered before under the same key: nothing was recorded now.
+    pub replayed: bool,
+}
+
+/// Why a request was not recorded.
+#[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
+pub enum Refusal {
+    /// The ledger's rules refuse it.
+    #[error(transparent)]
+    Rejected(#[from] Rejection),
+    /// Another request was recorded under the same idempotency key.
+    #[error("the idempotency key stands with another request, at position {position}")]
+    KeyReused {
+        /// Where.
+        position: Position,
+    },
+    /// The queue is full; nothing was decided. Try again soon.
+    #[error("the ledger has more requests than it can take: try again soon")]
+    Busy,
+    /// The disk is full; nothing was recorded, and nothing will be until there is space and the ledger is opened again.
+    #[error("the disk is full: nothing was recorded; make space and restart")]
+    DiskFull,
+    /// The ledger is stopped or being closed; nothing was recorded.
+    #[error("the ledger takes no requests: {why}")]
+    Stopped {
+        /// What stopped it.
+        why: Arc<str>,
+    },
+    /// The ledger stopped while it recorded this; whether it is recorded will be known when it is opened again.
+    #[error("the outcome is unknown: send the request again with the same idempotency key")]
+    OutcomeUnknown,
+    /// The log could not be read to find what was recorded under the key.
+    #[error("what was recorded under the idempotency key could not be read: {why}")]
+    Unreadable {
+        /// What went wrong.
+        why: Arc<str>,
+    },
+}
+
+/// What the writer says of one request.
+pub(crate) enum Answer {
+    Recorded(Receipt),
+    Rejected(Rejection),
+    /// Something with the same key hash is recorded at these positions.
+    Known(Box<Asked>, Vec<Position>),
+    Failed(Refusal),
+}
+
+/// How a ledger stands.
+#[derive(Clone, Debug)]
+pub struct Status {
+    /// The last durable event.
+    pub head: Head,
+    /// How many requests wait.
+    pub queue_depth: usize,
+    /// Why it takes no more requests.
+    pub stopped: Option<Refusal>,
+}
+
+pub(crate) struct Shared {
+    pub(crate) id: LedgerId,
+    pub(crate) queue: Queue,
+    pub(crate) reader: Reader,
+    pub(crate) names: Names,
+    pub(crate) figures: Figures,
+    /// Set once, when a commit failed or the engine was closed.
+    pub(crate) stopped: OnceLock<Refusal>,
+}
+
+/// A ledger that takes requests. Cheap to clone.
+#[derive(Clone)]
+pub struct Ledger {
+    pub(crate) shared: Arc<Shared>,
+}
+
+impl Ledger {
+    /// The ledger's identity.
+    pub fn id(&self) -> LedgerId {
+        self.shared.id
+    }
+
+    /// Its public ids.
+    pub fn ids(&self) -> PublicIds {
+        PublicIds::new(self.shared.id)
+    }
+
+    /// Reads its log, as far as it is durable.
+    pub fn reader(&self) -> &Reader {
+        &self.shared.reader
+    }
+
+    /// Codes and SKUs.
+    pub fn names(&self) -> &Names {
+        &self.shared.names
+    }
+
+    /// What it counts.
+    pub fn figures(&self) -> &Figures {
+        &self.shared.figures
+    }
+
+    /// How it stands.
+    pub fn status(&self) -> Status {
+        Status {
+            head: self.shared.reader.head(),
+            queue_depth: self.shared.queue.depth(),
+            stopped: self.shared.stopped.get().cloned(),
+        }
+    }
+
+    /// Decides one request and answers when what was decided is durable.
+    pub async fn submit(&self, request: Request) -> Result<Receipt, Refusal> {
+        let mut asked = self.ask(request);
+        loop {
+            let (reply, answer) = oneshot::channel();
+            let pushed = self.shared.queue.push(Submission::One(asked, reply));
+            pushed.map_err(|(_, why)| self.not_taken(why))?;
+            match answer.await.map_err(|_| Refusal::OutcomeUnknown)? {
+                Answer::Recorded(receipt) => return Ok(receipt),
+                Answer::Rejected(rejection) => return Err(rejection.into()),
+                Answer::Failed(refusal) => return Err(refusal),
+                Answer::Known(back, positions) => match keys::settle(self.reader(), *back, &positions) {
+                    keys::Settled::Answered(outcome) => return outcome,
+                    keys::Settled::OtherKey(again) => asked = again,
+                },
+            }
+        }
+    }
+
+    /// Decides each request on its own, in order, and answers in the same order when all of it is durable. Waits for
+    /// room in the queue instead of answering [`Refusal::Busy`].
+    pub async fn submit_batch(&self, requests: Vec<Request>) -> Vec<Result<Receipt, Refusal>> {
+        let mut batch = keys::Batch::new(requests.into_iter().map(|request| self.ask(request)));
+        while let Some(asked) = batch.next_asked() {
+            let (reply, answers) = oneshot::channel();
+            let answers = match self
+                .shared
+                .queue
+                .push_waiting(Submission::Many(asked, reply))
+                .await
+            {
+                Ok(()) => answers.await.map_err(|_| Refusal::OutcomeUnknown),
+                Err(why) => Err(self.not_taken(why)),
+            };
+            batch.settle(self.reader(), answers);
+        }
+        batch.into_outcomes()
+    }
+
+    /// [`Ledger::submit_batch`] for threads without a runtime; must not be called from an asynchronous task.
+    pub fn submit_batch_blocking(&self, requests: Vec<Request>) -> Vec<Result<Receipt, Refusal>> {
+        let mut batch = keys::Batch::new(requests.into_iter().map(|request| self.ask(request)));
+        while let Some(asked) = batch.next_asked() {
+            let (reply, answers) = oneshot::channel();
+            let answers = match self.shared.queue.push_blocking(Submission::Many(asked, reply)) {
+                Ok(()) => answers.blocking_recv().map_err(|_| Refusal::OutcomeUnknown),
+                Err(why) => Err(self.not_taken(why)),
+            };
+            batch.settle(self.reader(), answers);
+        }
+        batch.into_outcomes()
+    }
+
+    fn ask(&self, request: Request) -> Asked {
+        let key_hash = request.key.as_ref().map(|key| key.hash(self.shared.id));
+        let fingerprint = if key_hash.is_some() {
+            request.fingerprint()
+        } else {
+            0
+        };
+        Asked {
+            request,
+            key_hash,
+            fingerprint,
+            other_keys: Vec::new(),
+        }
+    }
+
+    fn not_taken(&self, why: NotTaken) -> Refusal {
+        match why {
+            NotTaken::Full => Refusal::Busy,
+            NotTaken::Closed => self.shared.stopped.get().cloned().unwrap_or(Refusal::Stopped {
+                why: "it is being closed".into(),
+            }),
+        }
+    }
+}

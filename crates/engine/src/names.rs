@@ -1,0 +1,182 @@
+//! The catalogue's codes and SKUs for whoever reads or writes requests: what is durable, and nothing else.
+//!
+//! Decisions never look here. The committer brings the names up to date before it answers, so that who created a
+//! variant can use it at once.
+
+use std::collections::HashMap;
+use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+
+use bincard_ledger::{CatalogueEvent, State, VariantNo, WarehouseNo};
+
+/// How a warehouse is called.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct WarehouseName {
+    /// Its code.
+    pub code: Arc<str>,
+    /// Whether it takes stock events.
+    pub active: bool,
+}
+
+/// How a variant is called.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct VariantName {
+    /// Its SKU.
+    pub sku: Arc<str>,
+    /// Whether it takes stock events.
+    pub active: bool,
+}
+
+#[derive(Default)]
+struct Tables {
+    warehouses: Vec<WarehouseName>,
+    variants: Vec<VariantName>,
+    codes: HashMap<Arc<str>, WarehouseNo>,
+    skus: HashMap<Arc<str>, VariantNo>,
+}
+
+/// Codes and SKUs by number, and numbers by code and SKU.
+///
+/// A lock, because readers are the request threads and the one writer changes it only when the catalogue changes.
+pub struct Names(RwLock<Tables>);
+
+impl Names {
+    pub(crate) fn of(state: &State) -> Names {
+        let mut tables = Tables::default();
+        let (warehouses, _, variants) = state.catalogue_size();
+        for no in (1..=warehouses as u32).map(WarehouseNo) {
+            if let Some(warehouse) = state.warehouse(no) {
+                tables.add_warehouse(no, &warehouse.code, warehouse.active);
+            }
+        }
+        for no in (1..=variants as u32).map(VariantNo) {
+            if let Some(variant) = state.variant(no) {
+                tables.add_variant(no, &variant.sku, variant.active);
+            }
+        }
+        Names(RwLock::new(tables))
+    }
+
+    /// The warehouse with this number.
+    pub fn warehouse(&self, no: WarehouseNo) -> Option<WarehouseName> {
+        self.read().warehouses.get(index(no.0)?).cloned()
+    }
+
+    /// The variant with this number.
+    pub fn variant(&self, no: VariantNo) -> Option<VariantName> {
+        self.read().variants.get(index(no.0)?).cloned()
+    }
+
+    /// The warehouse with this code.
+    pub fn warehouse_by_code(&self, code: &str) -> Option<WarehouseNo> {
+        self.read().codes.get(code).copied()
+    }
+
+    /// The variant with this SKU.
+    pub fn variant_by_sku(&self, sku: &str) -> Option<VariantNo> {
+        self.read().skus.get(sku).copied()
+    }
+
+    /// How many warehouses and variants there are.
+    pub fn counts(&self) -> (usize, usize) {
+        let tables = self.read();
+        (tables.warehouses.len(), tables.variants.len())
+    }
+
+    pub(crate) fn apply(&self, events: &[CatalogueEvent]) {
+        if events.is_empty() {
+            return;
+        }
+        let mut tables = self.write();
+        for event in events {
+            tables.apply(event);
+        }
+    }
+
+    // A panic in a holder leaves the tables whole: every change to them is a single insertion.
+    fn read(&self) -> RwLockReadGuard<'_, Tables> {
+        self.0.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn write(&self) -> RwLockWriteGuard<'_, Tables> {
+        self.0.write().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn index(no: u32) -> Option<usize> {
+    (no as usize).checked_sub(1)
+}
+
+impl Tables {
+    fn add_warehouse(&mut self, no: WarehouseNo, code: &str, active: bool) {
+        let code: Arc<str> = code.into();
+        self.codes.insert(code.clone(), no);
+        self.warehouses.push(WarehouseName { code, active });
+    }
+
+    fn add_variant(&mut self, no: VariantNo, sku: &str, active: bool) {
+        let sku: Arc<str> = sku.into();
+        self.skus.insert(sku.clone(), no);
+        self.variants.push(VariantName { sku, active });
+    }
+
+    fn warehouse_mut(&mut self, no: WarehouseNo) -> Option<&mut WarehouseName> {
+        self.warehouses.get_mut(index(no.0)?)
+    }
+
+    fn variant_mut(&mut self, no: VariantNo) -> Option<&mut VariantName> {
+        self.variants.get_mut(index(no.0)?)
+    }
+
+    fn apply(&mut self, event: &CatalogueEvent) {
+        match event {
+            CatalogueEvent::WarehouseCreated { no, code, .. } => self.add_warehouse(*no, code, true),
+            CatalogueEvent::VariantCreated { no, sku, .. } => self.add_variant(*no, sku, true),
+            CatalogueEvent::WarehouseChanged {
+                no, code: Some(code), ..
+            } => self.recode_warehouse(*no, code),
+            CatalogueEvent::VariantChanged {
+                no, sku: Some(sku), ..
+            } => self.recode_variant(*no, sku),
+            CatalogueEvent::WarehouseActivated(no) => self.activate_warehouse(*no, true),
+            CatalogueEvent::WarehouseDeactivated(no) => self.activate_warehouse(*no, false),
+            CatalogueEvent::VariantActivated(no) => self.activate_variant(*no, true),
+            CatalogueEvent::VariantDeactivated(no) => self.activate_variant(*no, false),
+            CatalogueEvent::WarehouseChanged { code: None, .. }
+            | CatalogueEvent::VariantChanged { sku: None, .. }
+            | CatalogueEvent::ProductCreated { .. }
+            | CatalogueEvent::ProductChanged { .. }
+            | CatalogueEvent::ProductActivated(_)
+            | CatalogueEvent::ProductDeactivated(_) => {}
+        }
+    }
+
+    fn recode_warehouse(&mut self, no: WarehouseNo, code: &str) {
+        let code: Arc<str> = code.into();
+        if let Some(warehouse) = self.warehouse_mut(no) {
+            let old = std::mem::replace(&mut warehouse.code, code.clone());
+            self.codes.remove(&old);
+            self.codes.insert(code, no);
+        }
+    }
+
+    fn recode_variant(&mut self, no: VariantNo, sku: &str) {
+        let sku: Arc<str> = sku.into();
+        if let Some(variant) = self.variant_mut(no) {
+            let old = std::mem::replace(&mut variant.sku, sku.clone());
+            self.skus.remove(&old);
+            self.skus.insert(sku, no);
+        }
+    }
+
+    fn activate_warehouse(&mut self, no: WarehouseNo, active: bool) {
+        if let Some(warehouse) = self.warehouse_mut(no) {
+            warehouse.active = active;
+        }
+    }
+
+    fn activate_variant(&mut self, no: VariantNo, active: bool) {
+        if let Some(variant) = self.variant_mut(no) {
+            variant.active = active;
+        }
+    }
+}

@@ -1,0 +1,196 @@
+//! The bounded queue before the writer.
+//!
+//! Callers push under a lock held for an instant; the writer takes everything that waits at once. One condition wakes
+//! the writer for new requests, for a committer that has become free, and for the end.
+
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use bincard_ledger::{Position, Request};
+use tokio::sync::{Notify, oneshot};
+
+use crate::ledger::Answer;
+
+/// A request on its way, with what callers compute on their own threads.
+pub(crate) struct Asked {
+    pub(crate) request: Request,
+    /// The hash of its key in this ledger.
+    pub(crate) key_hash: Option<u64>,
+    pub(crate) fingerprint: u64,
+    /// Positions that share the key's hash, looked at and found to carry another key.
+    pub(crate) other_keys: Vec<Position>,
+}
+
+/// What a caller handed over.
+pub(crate) enum Submission {
+    One(Asked, oneshot::Sender<Answer>),
+    Many(Vec<Asked>, oneshot::Sender<Vec<Answer>>),
+}
+
+impl Submission {
+    fn requests(&self) -> usize {
+        match self {
+            Submission::One(..) => 1,
+            Submission::Many(asked, _) => asked.len(),
+        }
+    }
+}
+
+/// Why a submission was not taken.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum NotTaken {
+    Full,
+    Closed,
+}
+
+struct Inner {
+    waiting: Vec<Submission>,
+    requests: usize,
+    committer_is_free: bool,
+    is_closed: bool,
+}
+
+/// What the writer finds when it looks.
+pub(crate) struct Waiting {
+    pub(crate) submissions: Vec<Submission>,
+    pub(crate) committer_is_free: bool,
+    pub(crate) is_closed: bool,
+}
+
+pub(crate) struct Queue {
+    inner: Mutex<Inner>,
+    writer_wakes: Condvar,
+    has_room: Condvar,
+    has_room_async: Notify,
+    requests_max: usize,
+}
+
+impl Queue {
+    pub(crate) fn new(requests_max: usize) -> Queue {
+        let inner = Inner {
+            waiting: Vec::new(),
+            requests: 0,
+            committer_is_free: true,
+            is_closed: false,
+        };
+        Queue {
+            inner: Mutex::new(inner),
+            writer_wakes: Condvar::new(),
+            has_room: Condvar::new(),
+            has_room_async: Notify::new(),
+            requests_max,
+        }
+    }
+
+    // A panic while the lock is held cannot leave the queue half changed: nothing under it can panic.
+    fn lock(&self) -> MutexGuard<'_, Inner> {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// How many requests wait.
+    pub(crate) fn depth(&self) -> usize {
+        self.lock().requests
+    }
+
+    /// Hands a submission over, or gives it back. One that is larger than the whole queue fits an empty one.
+    #[expect(
+        clippy::result_large_err,
+        reason = "the error is the submission itself, given back"
+    )]
+    pub(crate) fn push(&self, submission: Submission) -> Result<(), (Submission, NotTaken)> {
+        let requests = submission.requests();
+        let mut inner = self.lock();
+        if inner.is_closed {
+            return Err((submission, NotTaken::Closed));
+        }
+        if inner.requests > 0 && inner.requests + requests > self.requests_max {
+            return Err((submission, NotTaken::Full));
+        }
+        let was_empty = inner.waiting.is_empty();
+        inner.requests += requests;
+        inner.waiting.push(submission);
+        drop(inner);
+        if was_empty {
+            self.writer_wakes.notify_one();
+        }
+        Ok(())
+    }
+
+    /// Hands a submission over, waiting for room on this thread.
+    pub(crate) fn push_blocking(&self, mut submission: Submission) -> Result<(), NotTaken> {
+        loop {
+            match self.push(submission) {
+                Ok(()) => return Ok(()),
+                Err((_, NotTaken::Closed)) => return Err(NotTaken::Closed),
+                Err((back, NotTaken::Full)) => submission = back,
+            }
+            let inner = self.lock();
+            if inner.requests > 0 && !inner.is_closed {
+                drop(self.has_room.wait(inner).unwrap_or_else(PoisonError::into_inner));
+            }
+        }
+    }
+
+    /// Hands a submission over, waiting for room on this task.
+    pub(crate) async fn push_waiting(&self, mut submission: Submission) -> Result<(), NotTaken> {
+        loop {
+            let room = self.has_room_async.notified();
+            match self.push(submission) {
+                Ok(()) => return Ok(()),
+                Err((_, NotTaken::Closed)) => return Err(NotTaken::Closed),
+                Err((back, NotTaken::Full)) => submission = back,
+            }
+            room.await;
+        }
+    }
+
+    /// Takes everything that waits. Sleeps while there is nothing to do: no submission, the queue open, and (when the
+    /// writer holds a batch) the committer busy; at most `sleep_max`.
+    pub(crate) fn take(&self, holds_batch: bool, sleep_max: Duration) -> Waiting {
+        let mut inner = self.lock();
+        let is_idle =
+            |i: &mut Inner| i.waiting.is_empty() && !i.is_closed && !(holds_batch && i.committer_is_free);
+        if is_idle(&mut inner) {
+            let woken = self.writer_wakes.wait_timeout_while(inner, sleep_max, is_idle);
+            inner = woken.unwrap_or_else(PoisonError::into_inner).0;
+        }
+        let waiting = Waiting {
+            submissions: std::mem::take(&mut inner.waiting),
+            committer_is_free: inner.committer_is_free,
+            is_closed: inner.is_closed,
+        };
+        let made_room = inner.requests > 0;
+        inner.requests = 0;
+        drop(inner);
+        if made_room {
+            self.has_room.notify_all();
+            self.has_room_async.notify_waiters();
+        }
+        waiting
+    }
+
+    /// Waits until the committer is free.
+    pub(crate) fn await_committer(&self) {
+        let inner = self.lock();
+        let woken = self
+            .writer_wakes
+            .wait_while(inner, |inner| !inner.committer_is_free);
+        drop(woken.unwrap_or_else(PoisonError::into_inner));
+    }
+
+    /// Says whether the committer can take another batch.
+    pub(crate) fn set_committer_free(&self, is_free: bool) {
+        self.lock().committer_is_free = is_free;
+        if is_free {
+            self.writer_wakes.notify_one();
+        }
+    }
+
+    /// Takes no more submissions; what waits is still decided.
+    pub(crate) fn close(&self) {
+        self.lock().is_closed = true;
+        self.writer_wakes.notify_one();
+        self.has_room.notify_all();
+        self.has_room_async.notify_waiters();
+    }
+}

@@ -1,0 +1,78 @@
+//! From the log to a state.
+
+use bincard_ledger::codec::DecodeError;
+use bincard_ledger::{Inconsistent, Position, Recorded, State, snapshot};
+use bincard_store::ReadError;
+use bincard_store::segment::Reader;
+use bincard_store::snapshots::Snapshots;
+
+/// Why a state could not be rebuilt.
+#[derive(Debug, thiserror::Error)]
+pub enum RecoveryError {
+    /// The log could not be read.
+    #[error("the log could not be read")]
+    Read(#[from] ReadError),
+    /// A commit's checksum holds, but it is not what this program understands.
+    #[error(
+        "the commit that begins at position {position} could not be understood; a newer program may have written it"
+    )]
+    Decode {
+        /// The position of the commit's first event.
+        position: Position,
+        /// What is wrong with it.
+        source: DecodeError,
+    },
+    /// An event does not follow from those before it.
+    #[error(transparent)]
+    Inconsistent(#[from] Inconsistent),
+}
+
+/// Folds what the log has after the state's head into the state, up to the log's head. `progress` is called after each
+/// commit with the position reached.
+pub fn replay(
+    reader: &Reader,
+    state: &mut State,
+    mut progress: impl FnMut(Position),
+) -> Result<(), RecoveryError> {
+    let mut commits = reader.commits(state.head())?;
+    while let Some(commit) = commits.next()? {
+        let mut position = commit.first;
+        let decode = |source| RecoveryError::Decode {
+            position: commit.first,
+            source,
+        };
+        for raw in commit.records().map_err(decode)?.records() {
+            let raw = raw.map_err(decode)?;
+            if position > state.head() {
+                let record = raw.decode().map_err(decode)?;
+                state.apply(&Recorded {
+                    position,
+                    recorded_at: commit.recorded_at,
+                    record,
+                })?;
+            }
+            position = position.next();
+        }
+        progress(state.head());
+    }
+    Ok(())
+}
+
+/// The state of the newest snapshot that can be used, or the empty one.
+pub(crate) fn from_snapshot(reader: &Reader) -> Result<State, ReadError> {
+    let empty = || State::new(reader.ledger());
+    let Some(found) = Snapshots::new(reader).latest()? else {
+        return Ok(empty());
+    };
+    match snapshot::decode_for(reader.ledger(), &found.bytes) {
+        Ok(state) if state.head() == found.position => Ok(state),
+        Ok(_) | Err(_) => {
+            // Another version's, perhaps. The log is the truth, and only takes longer.
+            tracing::warn!(
+                position = found.position.0,
+                "the snapshot could not be understood; replaying the log"
+            );
+            Ok(empty())
+        }
+    }
+}

@@ -1,0 +1,94 @@
+//! Snapshots: a state written down, so that a start need not replay all of history.
+//!
+//! Made by replaying the log beside the writer, which never stops for it: from the newest snapshot to the head as it
+//! is when the work ends. The log stays the truth; a snapshot that cannot be read is passed over.
+
+use std::io;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
+use std::thread::{self, JoinHandle};
+use std::time::Duration;
+
+use bincard_ledger::{Position, State, snapshot};
+use bincard_store::ReadError;
+use bincard_store::segment::Reader;
+use bincard_store::snapshots::Snapshots;
+
+use crate::recovery::{self, RecoveryError, replay};
+
+/// How often it is looked whether a snapshot is due.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
+
+/// Why no snapshot was taken.
+#[derive(Debug, thiserror::Error)]
+pub enum SnapshotError {
+    /// The log could not be replayed.
+    #[error("the log could not be replayed for a snapshot")]
+    Replay(#[from] RecoveryError),
+    /// The snapshot could not be written.
+    #[error("the snapshot could not be written")]
+    Write(#[from] io::Error),
+}
+
+/// Takes a snapshot at the head of the log, beside whoever writes it. Answers the position it stands at.
+pub fn take_snapshot(reader: &Reader) -> Result<Position, SnapshotError> {
+    let mut state = recovery::from_snapshot(reader).map_err(RecoveryError::from)?;
+    replay(reader, &mut state, |_| {})?;
+    put(reader, &state)
+}
+
+/// Keeps `state`, which ends where a commit ends, as a snapshot.
+pub(crate) fn put(reader: &Reader, state: &State) -> Result<Position, SnapshotError> {
+    let position = state.head();
+    let hash = reader.hash_at(position).map_err(RecoveryError::from)?;
+    // Nothing is recorded yet, or the state is ahead of the durable log: there is nothing to keep.
+    let Some(hash) = hash.filter(|_| position > Position(0)) else {
+        return Ok(Position(0));
+    };
+    Snapshots::new(reader).put(position, hash, &snapshot::encode(state))?;
+    Ok(position)
+}
+
+/// The thread that takes a snapshot whenever so many events have been recorded.
+pub(crate) struct Snapshotter {
+    stop: SyncSender<()>,
+    thread: JoinHandle<()>,
+}
+
+impl Snapshotter {
+    pub(crate) fn start(reader: Reader, every_events: u64, last: Position) -> io::Result<Snapshotter> {
+        let (stop, stopped) = sync_channel(1);
+        let work = move || watch(&reader, every_events.max(1), last, &stopped);
+        let thread = thread::Builder::new()
+            .name("bincard-snapshot".into())
+            .spawn(work)?;
+        Ok(Snapshotter { stop, thread })
+    }
+
+    pub(crate) fn stop(self) {
+        drop(self.stop);
+        // It ends by itself; a panic in it was reported by the panic hook and costs no more than a snapshot.
+        drop(self.thread.join());
+    }
+}
+
+fn watch(reader: &Reader, every_events: u64, mut last: Position, stopped: &Receiver<()>) {
+    while stopped.recv_timeout(LOOK_EVERY) == Err(RecvTimeoutError::Timeout) {
+        if reader.head().position.0 < last.0.saturating_add(every_events) {
+            continue;
+        }
+        match take_snapshot(reader) {
+            Ok(position) => last = position,
+            Err(error) => {
+                tracing::warn!(error = &error as &dyn std::error::Error, "no snapshot was taken");
+                last = reader.head().position;
+            }
+        }
+    }
+}
+
+/// The position of the newest snapshot that holds; 0 when there is none.
+pub(crate) fn newest(reader: &Reader) -> Result<Position, ReadError> {
+    Ok(Snapshots::new(reader)
+        .latest()?
+        .map_or(Position(0), |snapshot| snapshot.position))
+}

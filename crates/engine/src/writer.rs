@@ -1,0 +1,297 @@
+//! The one thread that decides.
+//!
+//! It owns the state and the index of keys. Each round takes what waits and decides it into the batch at hand; the
+//! batch goes to the committer as soon as that is free, so that batches grow by themselves while a commit is under way.
+
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, SyncSender};
+use std::time::Duration;
+
+use bincard_ledger::codec::Body;
+use bincard_ledger::event::RecordedKey;
+use bincard_ledger::{
+    CatalogueEvent, Command, Decision, Event, Record, Recorded, Rejection, Request, State, Timestamp, decide,
+    expire_due,
+};
+use bincard_store::keys::KeyIndex;
+use tokio::sync::oneshot;
+use uuid::Uuid;
+
+use crate::engine::Clock;
+use crate::figures::BatchFigures;
+use crate::keys::subject_of;
+use crate::ledger::{Answer, Receipt, Refusal, Shared};
+use crate::queue::{Asked, Submission};
+
+/// A batch is handed over once its body is this large, however many requests wait.
+const BODY_BYTES_HANDOVER: usize = 1 << 20;
+/// How many reservations that ran out are recorded as such between two rounds.
+const EXPIRIES_PER_ROUND: usize = 256;
+/// The longest sleep between two looks at the clock.
+const SLEEP_MAX: Duration = Duration::from_secs(1);
+
+/// Whom a batch answers, once it is durable.
+pub(crate) enum Reply {
+    One(oneshot::Sender<Answer>, Answer),
+    Many(oneshot::Sender<Vec<Answer>>, Vec<Answer>),
+}
+
+/// What is made durable, and answered, together.
+pub(crate) struct Batch {
+    pub(crate) body: Body,
+    pub(crate) replies: Vec<Reply>,
+    pub(crate) catalogue: Vec<CatalogueEvent>,
+    pub(crate) figures: BatchFigures,
+}
+
+impl Batch {
+    fn new(body: Body) -> Batch {
+        Batch {
+            body,
+            replies: Vec::new(),
+            catalogue: Vec::new(),
+            figures: BatchFigures::default(),
+        }
+    }
+
+    fn is_empty(&self) -> bool {
+        self.body.is_empty() && self.replies.is_empty()
+    }
+}
+
+pub(crate) struct Writer {
+    pub(crate) shared: Arc<Shared>,
+    pub(crate) state: State,
+    pub(crate) keys: KeyIndex,
+    pub(crate) clock: Clock,
+    pub(crate) batch_requests_max: usize,
+    /// Batches to the committer, and their bodies back to be filled again.
+    pub(crate) to_committer: SyncSender<Batch>,
+    pub(crate) spare_bodies: Receiver<Body>,
+}
+
+impl Writer {
+    /// Decides until the queue is closed and empty; answers the state it ended with.
+    pub(crate) fn run(mut self) -> State {
+        let mut batch = self.begin();
+        loop {
+            let waiting = self.shared.queue.take(!batch.is_empty(), self.sleep_max());
+            let is_last = waiting.is_closed && waiting.submissions.is_empty();
+            let is_free = waiting.committer_is_free;
+            self.expire(&mut batch);
+            for submission in waiting.submissions {
+                self.decide_submission(submission, &mut batch);
+            }
+            if !batch.is_empty() && (is_free || is_last || self.is_full(&batch)) {
+                self.hand_over(&mut batch);
+            }
+            if is_last && batch.is_empty() {
+                return self.state;
+            }
+        }
+    }
+
+    fn begin(&mut self) -> Batch {
+        let now = self.now();
+        let mut body = self.spare_bodies.try_recv().unwrap_or_else(|_| Body::new(now));
+        body.clear(now);
+        Batch::new(body)
+    }
+
+    /// The clock, which for the ledger never goes back.
+    fn now(&self) -> Timestamp {
+        (self.clock)().max(self.state.recorded_at())
+    }
+
+    fn sleep_max(&self) -> Duration {
+        match self.state.next_expiry() {
+            None => SLEEP_MAX,
+            Some(at) => {
+                let micros = at.micros().saturating_sub((self.clock)().micros());
+                Duration::from_micros(micros.max(1_000).unsigned_abs()).min(SLEEP_MAX)
+            }
+        }
+    }
+
+    fn is_full(&self, batch: &Batch) -> bool {
+        batch.body.as_bytes().len() >= BODY_BYTES_HANDOVER
+            || batch.figures.requests >= self.batch_requests_max as u64
+    }
+
+    fn hand_over(&mut self, batch: &mut Batch) {
+        self.shared.queue.await_committer();
+        self.shared.queue.set_committer_free(false);
+        if let Err(backlog) = self.keys.maintain(self.shared.reader.head().position) {
+            // The log has every key: what cannot be moved to disk now stays in memory and is tried again.
+            tracing::warn!(error = &backlog as &dyn std::error::Error, "keys stay in memory");
+        }
+        let next = self.begin();
+        let full = std::mem::replace(batch, next);
+        // The committer lives until this sender is dropped: it cannot be gone.
+        self.to_committer
+            .send(full)
+            .expect("the committer outlives the writer");
+    }
+
+    /// An empty batch takes the time of its first decision.
+    fn stamp(&self, batch: &mut Batch) -> Timestamp {
+        if batch.body.is_empty() {
+            batch.body.clear(self.now());
+        }
+        batch.body.recorded_at()
+    }
+
+    fn expire(&mut self, batch: &mut Batch) {
+        if self.state.next_expiry().is_none_or(|at| at > (self.clock)()) {
+            return;
+        }
+        let now = self.stamp(batch);
+        let decision = expire_due(&self.state, now, EXPIRIES_PER_ROUND);
+        let request = Request {
+            command: Command::ExpireDue { reservations_max: 0 },
+            author: Uuid::nil(),
+            on_behalf_of: None,
+            key: None,
+        };
+        for event in decision {
+            self.record(event, &request, None, now, batch);
+        }
+    }
+
+    fn decide_submission(&mut self, submission: Submission, batch: &mut Batch) {
+        match submission {
+            Submission::One(asked, reply) => {
+                let answer = self.decide_asked(asked, batch);
+                batch.replies.push(Reply::One(reply, answer));
+            }
+            Submission::Many(all, reply) => {
+                let mut answers = Vec::with_capacity(all.len());
+                for asked in all {
+                    // What is answered last waits for what is recorded first: commits are durable in order.
+                    if self.is_full(batch) {
+                        self.hand_over(batch);
+                    }
+                    answers.push(self.decide_asked(asked, batch));
+                }
+                batch.replies.push(Reply::Many(reply, answers));
+            }
+        }
+        if self.is_full(batch) {
+            self.hand_over(batch);
+        }
+    }
+
+    fn decide_asked(&mut self, asked: Asked, batch: &mut Batch) -> Answer {
+        batch.figures.requests += 1;
+        if let Some(hash) = asked.key_hash {
+            match self.keys.candidates(hash) {
+                Ok(known) if known.iter().all(|position| asked.other_keys.contains(position)) => {}
+                Ok(mut known) => {
+                    batch.figures.known += 1;
+                    known.retain(|position| !asked.other_keys.contains(position));
+                    return Answer::Known(Box::new(asked), known.into_iter().collect());
+                }
+                // Without the index nobody can say whether this happened already.
+                Err(error) => {
+                    return Answer::Failed(Refusal::Unreadable {
+                        why: error.to_string().into(),
+                    });
+                }
+            }
+        }
+        let now = self.stamp(batch);
+        match decide(&self.state, &asked.request.command, now) {
+            Ok(decision) => {
+                batch.figures.accepted += 1;
+                Answer::Recorded(self.record_decision(decision, asked, now, batch))
+            }
+            Err(rejection) => self.reject(rejection, batch),
+        }
+    }
+
+    fn reject(&self, rejection: Rejection, batch: &mut Batch) -> Answer {
+        batch.figures.reject(&rejection);
+        Answer::Rejected(rejection)
+    }
+
+    fn record_decision(
+        &mut self,
+        decision: Decision,
+        asked: Asked,
+        now: Timestamp,
+        batch: &mut Batch,
+    ) -> Receipt {
+        let Asked {
+            mut request,
+            key_hash,
+            fingerprint,
+            ..
+        } = asked;
+        let key = request.key.take().map(|key| RecordedKey { key, fingerprint });
+        let mut subject = 0;
+        let last = decision.len().saturating_sub(1);
+        let mut key = key;
+        for (index, event) in decision.into_iter().enumerate() {
+            subject = subject_of(&event);
+            let key = if index == last { key.take() } else { None };
+            self.record(event, &request, key, now, batch);
+            if let (true, Some(hash)) = (index == last, key_hash) {
+                self.keys.insert(hash, self.state.head());
+            }
+        }
+        if subject == 0 {
+            subject = subject_of_command(&request.command);
+        }
+        Receipt {
+            position: self.state.head(),
+            recorded_at: now,
+            subject,
+            replayed: false,
+        }
+    }
+
+    fn record(
+        &mut self,
+        event: Event,
+        request: &Request,
+        key: Option<RecordedKey>,
+        now: Timestamp,
+        batch: &mut Batch,
+    ) {
+        let version = self.state.next_version(event.stream());
+        let (author, on_behalf_of) = (request.author, request.on_behalf_of);
+        let record = Record {
+            version,
+            author,
+            on_behalf_of,
+            key,
+            event,
+        };
+        batch.body.push(&record);
+        let recorded = Recorded {
+            position: self.state.head().next(),
+            recorded_at: now,
+            record,
+        };
+        self.state
+            .apply(&recorded)
+            .expect("what is decided can be applied");
+        batch.figures.events += 1;
+        if let Event::Catalogue(event) = recorded.record.event {
+            batch.catalogue.push(event);
+        }
+    }
+}
+
+/// The number that a change names, for a change that had nothing to record.
+fn subject_of_command(command: &Command) -> u32 {
+    use bincard_ledger::CatalogueCommand as C;
+    match command {
+        Command::Catalogue(C::ChangeWarehouse { no, .. }) => no.0,
+        Command::Catalogue(C::ChangeProduct { no, .. }) => no.0,
+        Command::Catalogue(C::ChangeVariant { no, .. }) => no.0,
+        Command::Catalogue(C::CreateWarehouse { .. } | C::CreateProduct { .. } | C::CreateVariant { .. })
+        | Command::Stock(_)
+        | Command::ExpireDue { .. } => 0,
+    }
+}

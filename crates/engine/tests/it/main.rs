@@ -1,0 +1,6 @@
+//! The engine through its public surface, on the real disk and on one that fails.
+
+mod durability;
+mod idempotency;
+mod queue;
+mod support;
