@@ -127,6 +127,41 @@ async fn disabling_ends_every_token_and_enabling_revives_none() {
 }
 
 #[tokio::test]
+async fn a_login_that_races_a_new_password_leaves_nobody_signed_in() {
+    let s = scratch().await;
+    // Checking this user's password takes far longer than setting another one.
+    let dear = Options {
+        password_cost: PasswordCost {
+            memory_kib: 32 * 1024,
+            passes: 2,
+        },
+        ..options(&s.clock)
+    };
+    let slow = Accounts::open(s.path(), dear).await.unwrap();
+    let user = slow
+        .user_add(&home(), new_user("mia", "mia@example.com", Role::Viewer))
+        .await
+        .unwrap();
+    let tenant = home();
+    let set = s.accounts.user_set_password(&tenant, user.id, "a new password");
+    let (login, set) = tokio::join!(slow.login("mia", PASSWORD), set);
+    set.unwrap();
+    match login {
+        Err(LoginError::Refused) => {}
+        Err(other) => panic!("{other:?}"),
+        // It was through before the password was set, and so has ended with it.
+        Ok(login) => {
+            let tokens = login.tokens;
+            assert_refused!(
+                slow.refresh(tokens.refresh_token.reveal()).await,
+                RefreshError::Invalid
+            );
+            assert_refused!(s.caller(&tokens.access_token).await, AuthError::Revoked);
+        }
+    }
+}
+
+#[tokio::test]
 async fn more_passwords_at_once_than_may_wait_are_turned_away() {
     let s = scratch().await;
     let dear = Options {
