@@ -1,6 +1,7 @@
 //! The engine through its public surface, on the real disk and on one that fails.
 
 mod durability;
+mod faults;
 mod idempotency;
 mod queue;
 mod support;

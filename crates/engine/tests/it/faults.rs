@@ -1,0 +1,190 @@
+//! A disk that loses power, fails or fills up under the engine. What was answered "recorded" is there once after the
+//! next opening, what was refused is not, and what was neither is there whole or not at all.
+
+use std::collections::HashMap;
+use std::path::Path;
+use std::sync::Arc;
+
+use bincard_engine::{Engine, Options, Refusal};
+use bincard_ledger::{Kind, Timestamp};
+use bincard_store::sim::{Plan, Rng, SimDisk};
+
+use crate::support::{VARIANT, WAREHOUSE, furnish, keyed, moves, replayed, submit};
+
+const FOLDER: &str = "/ledger";
+const SEEDS: u64 = 300;
+
+fn open(disk: &SimDisk) -> Result<Engine, bincard_engine::OpenError> {
+    let clock = Arc::new(|| Timestamp::from_micros(1_000_000));
+    let options = Options {
+        segment_bytes: 64 << 10,
+        batch_requests_max: 5,
+        clock,
+        ..Options::default()
+    };
+    Engine::open_on(Arc::new(disk.clone()), Path::new(FOLDER), options)
+}
+
+#[derive(Clone, Copy, PartialEq, Debug)]
+enum Known {
+    Recorded,
+    Refused,
+    Unknown,
+}
+
+/// Sends outbounds and inbounds under keys, from several threads, until the plan strikes or all are sent.
+fn load(engine: &Engine, round: u64) -> HashMap<String, (i64, Known)> {
+    let answers = std::thread::scope(|scope| {
+        let clients: Vec<_> = (0..3)
+            .map(|client| {
+                let ledger = engine.ledger();
+                scope.spawn(move || {
+                    let mut known = Vec::new();
+                    for turn in 0..40_i64 {
+                        let key = format!("{round}/{client}/{turn}");
+                        let (kind, change): (Kind, i64) = if turn % 3 == 0 {
+                            (Kind::Inbound, 4)
+                        } else {
+                            (Kind::Outbound, -3)
+                        };
+                        let outcome = submit(&ledger, keyed(moves(kind, change.abs()), &key));
+                        let outcome = match outcome {
+                            Ok(_) => Known::Recorded,
+                            Err(Refusal::OutcomeUnknown) => Known::Unknown,
+                            Err(_) => Known::Refused,
+                        };
+                        known.push((key, (change, outcome)));
+                    }
+                    known
+                })
+            })
+            .collect();
+        clients
+            .into_iter()
+            .map(|client| client.join().expect("a client"))
+            .collect::<Vec<_>>()
+    });
+    answers.into_iter().flatten().collect()
+}
+
+/// Opens the ledger again and compares what it has with what was answered.
+fn check(disk: &SimDisk, sent: &HashMap<String, (i64, Known)>, seed: u64) -> Engine {
+    let engine = open(disk).unwrap_or_else(|error| panic!("seed {seed}: {error}"));
+    let ledger = engine.ledger();
+    let mut found: HashMap<String, u32> = HashMap::new();
+    let mut stock = 0;
+    for recorded in ledger
+        .reader()
+        .read(bincard_ledger::Position(0), usize::MAX)
+        .expect("the log reads")
+    {
+        if let Some(key) = recorded.record.key {
+            *found.entry(key.key.text.to_string()).or_default() += 1;
+            stock += sent[&*key.key.text].0;
+        }
+    }
+    for (key, (_, known)) in sent {
+        let times = found.get(key).copied().unwrap_or_default();
+        let is_right = match known {
+            Known::Recorded => times == 1,
+            Known::Refused => times == 0,
+            Known::Unknown => times <= 1,
+        };
+        assert!(
+            is_right,
+            "seed {seed}: {key} was {known:?} and is there {times} times"
+        );
+    }
+    assert_eq!(
+        replayed(&ledger).buckets(WAREHOUSE, VARIANT).on_hand(),
+        stock,
+        "seed {seed}"
+    );
+    // What is there answers again under its key, and records nothing.
+    let head = ledger.status().head.position;
+    for (key, (change, _)) in sent.iter().filter(|(key, _)| found.contains_key(*key)).take(10) {
+        let kind = if *change > 0 {
+            Kind::Inbound
+        } else {
+            Kind::Outbound
+        };
+        let again = submit(&ledger, keyed(moves(kind, change.abs()), key));
+        assert!(
+            again.is_ok_and(|receipt| receipt.replayed),
+            "seed {seed}: {key} is not known any more"
+        );
+    }
+    assert_eq!(ledger.status().head.position, head, "seed {seed}");
+    engine
+}
+
+fn run(seed: u64, plan_of: impl Fn(&mut Rng) -> Plan) {
+    let disk = SimDisk::new(seed);
+    let mut random = Rng::new(seed);
+    let mut engine = open(&disk).unwrap_or_else(|error| panic!("seed {seed}: {error}"));
+    furnish(&engine.ledger(), 1);
+    let mut sent = HashMap::new();
+    for round in 0..3 {
+        disk.plan(plan_of(&mut random));
+        sent.extend(load(&engine, round));
+        engine.close();
+        disk.plan(Plan::default());
+        disk.power_on();
+        engine = check(&disk, &sent, seed);
+    }
+}
+
+#[test]
+fn a_power_loss_loses_nothing_that_was_answered() {
+    for seed in 0..SEEDS {
+        run(seed, |random| Plan {
+            power_loss_at: Some(random.below(60)),
+            ..Plan::default()
+        });
+    }
+}
+
+#[test]
+fn a_failed_write_stops_the_ledger_and_loses_nothing() {
+    for seed in 0..SEEDS {
+        run(seed, |random| Plan {
+            error_at: Some(random.below(40)),
+            ..Plan::default()
+        });
+    }
+}
+
+#[test]
+fn a_full_disk_refuses_by_name_loses_nothing_and_goes_on_when_there_is_room() {
+    for seed in 0..SEEDS {
+        run(seed, |random| Plan {
+            free_bytes: Some(random.below(100_000)),
+            ..Plan::default()
+        });
+    }
+    let disk = SimDisk::new(SEEDS);
+    let engine = open(&disk).expect("the ledger opens");
+    furnish(&engine.ledger(), 1);
+    disk.plan(Plan {
+        free_bytes: Some(0),
+        ..Plan::default()
+    });
+    let outcomes = (0..200).map(|turn| {
+        submit(
+            &engine.ledger(),
+            keyed(moves(Kind::Inbound, 1), &turn.to_string()),
+        )
+    });
+    let refused: Vec<_> = outcomes.filter_map(Result::err).collect();
+    assert!(
+        !refused.is_empty() && refused.iter().all(|refusal| *refusal == Refusal::DiskFull),
+        "{refused:?}"
+    );
+    assert_eq!(engine.ledger().status().stopped, Some(Refusal::DiskFull));
+    // Reads go on.
+    replayed(&engine.ledger());
+    engine.close();
+    disk.plan(Plan::default());
+    let engine = open(&disk).expect("the ledger opens again");
+    submit(&engine.ledger(), keyed(moves(Kind::Inbound, 1), "after")).expect("there is room again");
+}
