@@ -21,7 +21,7 @@ const WAREHOUSES: u32 = 10;
 /// Commands that are decided before any answer is given, as the engine batches them.
 const BATCH: usize = 1_024;
 /// Records that a replay decodes before it applies them.
-const REPLAY_CHUNK: usize = 128;
+const REPLAY_CHUNK: usize = 16;
 const NOW: Timestamp = Timestamp::from_micros(1_750_000_000_000_000);
 const LEDGER: LedgerId = LedgerId(*b"benchmark-ledger");
 

@@ -1,0 +1,56 @@
+//! A ledger in memory: decides, records and applies, and keeps all that it recorded.
+
+use bincard_ledger::{
+    Command, Decision, LedgerId, Record, Recorded, Rejection, State, Timestamp, decide, snapshot,
+};
+use uuid::Uuid;
+
+pub(crate) struct Journal {
+    pub(crate) state: State,
+    pub(crate) records: Vec<Recorded>,
+}
+
+impl Journal {
+    pub(crate) fn new() -> Journal {
+        Journal {
+            state: State::new(LedgerId(*b"a ledger to test")),
+            records: Vec::new(),
+        }
+    }
+
+    /// What was decided, after it was applied. A rejection must have changed nothing.
+    pub(crate) fn take(&mut self, command: &Command, now: Timestamp) -> Result<Decision, Rejection> {
+        let decision = decide(&self.state, command, now)?;
+        for event in &decision {
+            let recorded = Recorded {
+                position: self.state.head().next(),
+                recorded_at: now,
+                record: Record {
+                    version: self.state.next_version(event.stream()),
+                    author: Uuid::nil(),
+                    on_behalf_of: None,
+                    key: None,
+                    event: event.clone(),
+                },
+            };
+            self.state
+                .apply(&recorded)
+                .expect("whatever is decided can be applied");
+            self.records.push(recorded);
+        }
+        Ok(decision)
+    }
+
+    /// The state that the records alone give.
+    pub(crate) fn replayed(&self) -> State {
+        let mut state = State::default();
+        for recorded in &self.records {
+            state.apply(recorded).expect("a replay takes what was recorded");
+        }
+        state
+    }
+
+    pub(crate) fn bytes(&self) -> Vec<u8> {
+        snapshot::encode(&self.state)
+    }
+}
