@@ -25,7 +25,7 @@ use crate::{keys, snapshots};
 /// Room for a header and one commit of one block.
 const SEGMENT_BYTES_MIN: u64 = 2 * BLOCK_BYTES as u64;
 /// How much of a torn tail is zeroed at once.
-const ZERO_BLOCKS: usize = 256;
+const ZERO_BLOCKS: u64 = 256;
 
 /// The work of opening, and what it has found so far.
 struct Opening {
@@ -73,6 +73,7 @@ pub(crate) fn open(disk: Arc<dyn Disk>, dir: &Path, options: Options) -> Result<
     };
     let headers = opening.headers()?;
     let sealed = opening.sealed(&headers)?;
+    opening.check_identity(headers[0].ledger)?;
     let last = headers
         .last()
         .expect("a ledger has a first segment: it was made if there was none");
@@ -190,6 +191,26 @@ impl Opening {
             .map_err(OpenError::io("set up", &path))?;
         self.recovered.created = true;
         Ok(header)
+    }
+
+    /// What the folder says it is; written once the first segment stands.
+    fn identity(&self) -> Result<Option<Vec<u8>>, OpenError> {
+        let path = self.dir.join(names::IDENTITY);
+        match disk::read_whole(&*self.disk, &path) {
+            Ok(bytes) => Ok(Some(bytes)),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(OpenError::io("read", &path)(error)),
+        }
+    }
+
+    fn check_identity(&self, ledger: LedgerId) -> Result<(), OpenError> {
+        let expected = format!("bincard ledger {}\n", uuid::Uuid::from_bytes(ledger.0).simple());
+        if self.identity()?.is_some_and(|found| found == expected.as_bytes()) {
+            return Ok(());
+        }
+        // Segments carry the ledger's id under checksums of their own; this file only says that there was one.
+        disk::replace_whole(&*self.disk, &self.dir, names::IDENTITY, expected.as_bytes())
+            .map_err(OpenError::io("write", &self.dir.join(names::IDENTITY)))
     }
 
     fn header(&self, segment: u64) -> Result<Header, OpenError> {
@@ -342,7 +363,8 @@ impl Opening {
             self.recovered.torn = Some(torn);
         }
         let dirty = tail.dirty_end.next_multiple_of(BLOCK_BYTES as u64);
-        let zeros = Blocks::zeroed(ZERO_BLOCKS);
+        let blocks = ((dirty - end.byte) / BLOCK_BYTES as u64).min(ZERO_BLOCKS);
+        let zeros = Blocks::zeroed(blocks as usize);
         let mut at = end.byte;
         while at < dirty {
             let size = (dirty - at).min(zeros.as_bytes().len() as u64);

@@ -1,1 +1,11 @@
+//! The store from outside: conformance, crashes, lies, real files.
 
+mod conformance;
+mod crash;
+mod flips;
+mod golden;
+mod keys;
+mod lies;
+mod model;
+mod real;
+mod sealed;
