@@ -155,7 +155,7 @@ async fn only_its_owner_may_read_the_file() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn processes_that_open_a_new_file_at_once_agree() {
-    // Two that collide are rare: one round in ten without the lock.
+    // Collisions are rare: without the lock most runs would pass, too.
     for _ in 0..20 {
         open_a_new_file_at_once().await;
     }
