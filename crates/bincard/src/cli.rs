@@ -1,0 +1,64 @@
+//! The command line, as clap reads it. What each command does stands in its module under `commands`.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand};
+
+use crate::commands;
+use crate::config::{Config, Overrides};
+use crate::logging;
+
+/// An event-sourced inventory ledger: cannot oversell, loses nothing it acknowledged, explains every number.
+#[derive(Parser, Debug)]
+#[command(name = "bincard", version, propagate_version = true, max_term_width = 100)]
+pub(crate) struct Cli {
+    #[command(flatten)]
+    settings: Settings,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Args, Debug)]
+#[command(next_help_heading = "Settings")]
+struct Settings {
+    /// The folder that holds everything [env: BINCARD_DATA_DIR] [default: ./bincard-data]
+    #[arg(long, global = true, value_name = "FOLDER")]
+    data_dir: Option<PathBuf>,
+    /// A file of settings (`bincard config` writes one with every default)
+    #[arg(long, global = true, env = "BINCARD_CONFIG", value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// How log lines are written: auto, plain or json [env: BINCARD_LOG_FORMAT]
+    #[arg(long, global = true, value_name = "FORMAT")]
+    log_format: Option<String>,
+}
+
+#[derive(Subcommand, Debug)]
+enum Command {
+    /// Import files into the ledger of a stopped data folder, or through a running server
+    Import(commands::import::Import),
+    /// Write every setting with its default and meaning
+    Config,
+    /// Write a completion script for a shell
+    Completions(commands::completions::Completions),
+}
+
+impl Cli {
+    /// Does what was asked for.
+    pub(crate) fn run(self) -> anyhow::Result<()> {
+        let overrides = Overrides {
+            data_dir: self.settings.data_dir,
+            log_format: self.settings.log_format,
+            ..Overrides::default()
+        };
+        let config = || -> anyhow::Result<Config> {
+            let config = Config::open(self.settings.config.as_deref(), &overrides)?;
+            logging::start(&config)?;
+            Ok(config)
+        };
+        match self.command {
+            Command::Import(import) => import.run(&config()?),
+            Command::Config => commands::write_out(crate::config::DEFAULTS),
+            Command::Completions(completions) => completions.run(),
+        }
+    }
+}

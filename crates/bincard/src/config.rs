@@ -1,0 +1,163 @@
+//! Configuration: the embedded defaults, then a file, then the environment, then options of the command line. Read
+//! once, checked as a whole, passed down as what each part needs.
+
+use std::path::{Path, PathBuf};
+
+use serde::Deserialize;
+use toml::{Table, Value};
+
+use crate::exit::WrongUse;
+
+/// The defaults, which are also the documentation of every setting.
+pub(crate) const DEFAULTS: &str = include_str!("config.default.toml");
+
+/// Every setting.
+#[derive(Deserialize, Clone, PartialEq, Eq, Debug)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Config {
+    pub(crate) data_dir: PathBuf,
+    pub(crate) listen: String,
+    pub(crate) log_format: LogFormat,
+    pub(crate) log_filter: String,
+    pub(crate) workers: usize,
+    pub(crate) queue_requests_max: usize,
+    pub(crate) batch_requests_max: usize,
+    pub(crate) snapshot_every_events: u64,
+    pub(crate) access_token_lifetime_s: u32,
+    pub(crate) session_idle_max_s: u32,
+}
+
+/// How log lines are written.
+#[derive(Deserialize, Clone, Copy, PartialEq, Eq, Debug)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum LogFormat {
+    Auto,
+    Plain,
+    Json,
+}
+
+/// What the command line sets.
+#[derive(Clone, Default, Debug)]
+pub(crate) struct Overrides {
+    pub(crate) data_dir: Option<PathBuf>,
+    pub(crate) listen: Option<String>,
+    pub(crate) log_format: Option<String>,
+}
+
+impl Config {
+    /// Reads every source; `file` is the one of `--config`.
+    pub(crate) fn open(file: Option<&Path>, overrides: &Overrides) -> Result<Config, WrongUse> {
+        let given = match file {
+            None => Table::new(),
+            Some(file) => {
+                let named = |what: String| WrongUse(format!("the configuration {}: {what}", file.display()));
+                let text = std::fs::read_to_string(file).map_err(|error| named(format!("cannot be read: {error}")))?;
+                let given: Table = text.parse().map_err(|error: toml::de::Error| named(error.to_string()))?;
+                check_keys(&given).map_err(named)?;
+                given
+            }
+        };
+        let environment = |name: &str| std::env::var(name).ok();
+        Config::merge(given, environment, overrides).map_err(WrongUse)
+    }
+
+    fn merge(
+        given: Table,
+        environment: impl Fn(&str) -> Option<String>,
+        overrides: &Overrides,
+    ) -> Result<Config, String> {
+        let mut merged = defaults();
+        merged.extend(given);
+        let keys: Vec<String> = merged.keys().cloned().collect();
+        for key in keys {
+            let variable = format!("BINCARD_{}", key.to_uppercase());
+            if let Some(text) = environment(&variable) {
+                let value = match merged[&key] {
+                    Value::Integer(_) => {
+                        let number = text.parse().map_err(|_| format!("{variable}: {text:?} is not a whole number"))?;
+                        Value::Integer(number)
+                    }
+                    _ => Value::String(text),
+                };
+                merged.insert(key, value);
+            }
+        }
+        let data_dir = overrides.data_dir.as_ref().map(|dir| dir.to_string_lossy().into_owned());
+        for (key, value) in [
+            ("data_dir", &data_dir),
+            ("listen", &overrides.listen),
+            ("log_format", &overrides.log_format),
+        ] {
+            if let Some(value) = value {
+                merged.insert(key.to_owned(), Value::String(value.clone()));
+            }
+        }
+        Value::Table(merged).try_into().map_err(|error: toml::de::Error| {
+            format!("the configuration is wrong: {}", error.to_string().trim_end())
+        })
+    }
+}
+
+fn defaults() -> Table {
+    DEFAULTS.parse().expect("the embedded defaults are TOML, which a test holds")
+}
+
+fn check_keys(given: &Table) -> Result<(), String> {
+    let known = defaults();
+    match given.keys().find(|key| !known.contains_key(*key)) {
+        None => Ok(()),
+        Some(key) => {
+            let known: Vec<&str> = known.keys().map(String::as_str).collect();
+            Err(format!("there is no setting {key:?}; there are {}", known.join(", ")))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn merge(given: &str, environment: &[(&str, &str)], overrides: &Overrides) -> Result<Config, String> {
+        let given: Table = given.parse().expect("TOML");
+        check_keys(&given)?;
+        let find = |name: &str| environment.iter().find(|one| one.0 == name).map(|one| one.1.to_owned());
+        Config::merge(given, find, overrides)
+    }
+
+    /// Deserialising without a default for any field proves that none is missing, and refusing unknown ones that none is
+    /// left over.
+    #[test]
+    fn the_defaults_name_every_setting_and_say_what_each_is() {
+        merge("", &[], &Overrides::default()).expect("the defaults are a whole configuration");
+        let lines: Vec<&str> = DEFAULTS.lines().collect();
+        for key in defaults().keys() {
+            let at = lines.iter().position(|line| line.starts_with(&format!("{key} ="))).expect("a line of its own");
+            assert!(lines[at - 1].starts_with("# "), "{key} has no comment");
+        }
+    }
+
+    #[test]
+    fn the_file_then_the_environment_then_options_go_before_the_defaults() {
+        let file = "listen = \"f:1\"\nlog_filter = \"debug\"\nworkers = 3";
+        let environment = [("BINCARD_LISTEN", "e:1"), ("BINCARD_WORKERS", "4")];
+        let overrides = Overrides {
+            listen: Some("o:1".to_owned()),
+            ..Overrides::default()
+        };
+        let config = merge(file, &environment, &overrides).expect("all of it is well formed");
+        assert_eq!((config.listen.as_str(), config.workers, config.log_filter.as_str()), ("o:1", 4, "debug"));
+        let config = merge(file, &environment, &Overrides::default()).expect("all of it is well formed");
+        assert_eq!(config.listen, "e:1");
+    }
+
+    #[test]
+    fn what_is_unknown_or_of_the_wrong_type_is_named() {
+        let none = Overrides::default();
+        let error = merge("lisen = \"x\"", &[], &none).expect_err("unknown");
+        assert!(error.contains("\"lisen\"") && error.contains("listen"), "{error}");
+        let error = merge("", &[("BINCARD_WORKERS", "many")], &none).expect_err("no number");
+        assert!(error.contains("BINCARD_WORKERS"), "{error}");
+        let error = merge("log_format = \"xml\"", &[], &none).expect_err("no such format");
+        assert!(error.contains("xml"), "{error}");
+    }
+}

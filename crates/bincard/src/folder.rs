@@ -1,0 +1,84 @@
+//! The data folder: where what lies, and how commands open it while no server does.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, bail};
+use bincard_access::{Accounts, TenantName};
+use bincard_engine::{Engine, OpenError};
+
+use crate::config::Config;
+use crate::exit::WrongUse;
+
+/// A data folder.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(crate) struct DataFolder {
+    path: PathBuf,
+}
+
+impl DataFolder {
+    /// The folder that the configuration names.
+    pub(crate) fn of(config: &Config) -> DataFolder {
+        DataFolder {
+            path: config.data_dir.clone(),
+        }
+    }
+
+
+    /// Where a tenant's ledger lies.
+    pub(crate) fn ledger_path(&self, tenant: &TenantName) -> PathBuf {
+        self.path.join("ledgers").join(tenant.as_str())
+    }
+
+    /// The accounts; made, with the tenant `default`, where there are none.
+    pub(crate) async fn accounts(&self, config: &Config) -> anyhow::Result<Accounts> {
+        std::fs::create_dir_all(&self.path)
+            .with_context(|| format!("the data folder {} cannot be made", self.path.display()))?;
+        let file = self.path.join("accounts.db");
+        let options = bincard_access::Options {
+            access_token_lifetime_s: config.access_token_lifetime_s,
+            session_idle_max_s: config.session_idle_max_s,
+            ..bincard_access::Options::default()
+        };
+        let opened = Accounts::open(&file, options).await;
+        opened.with_context(|| format!("the accounts in {} cannot be opened", file.display()))
+    }
+
+    /// The tenant of this name, which must have been added.
+    pub(crate) async fn tenant(&self, accounts: &Accounts, name: &str) -> anyhow::Result<TenantName> {
+        let tenants = accounts.tenants().await?;
+        match tenants.into_iter().find(|tenant| tenant.name.as_str() == name) {
+            Some(tenant) => Ok(tenant.name),
+            None => Err(WrongUse(format!(
+                "there is no tenant {name:?} in {}: add it with `bincard tenant add {name}`",
+                self.path.display()
+            ))
+            .into()),
+        }
+    }
+
+    /// A tenant's ledger, opened for this process alone.
+    pub(crate) fn engine(&self, config: &Config, tenant: &TenantName) -> anyhow::Result<Engine> {
+        let path = self.ledger_path(tenant);
+        match Engine::open(&path, engine_options(config)) {
+            Ok(engine) => Ok(engine),
+            Err(OpenError::Store(bincard_store::OpenError::Locked { .. })) => bail!(
+                "the ledger in {} is open in another process: stop that server first, or work through it (import has \
+                 --url and --key)",
+                path.display()
+            ),
+            Err(error) => {
+                Err(error).with_context(|| format!("the ledger in {} cannot be opened", path.display()))
+            }
+        }
+    }
+}
+
+/// How the configuration has ledgers opened.
+pub(crate) fn engine_options(config: &Config) -> bincard_engine::Options {
+    bincard_engine::Options {
+        queue_requests_max: config.queue_requests_max,
+        batch_requests_max: config.batch_requests_max,
+        snapshot_every_events: config.snapshot_every_events,
+        ..bincard_engine::Options::default()
+    }
+}

@@ -1,0 +1,241 @@
+//! Rows to events: lines of one reference, kind and time make one event.
+//!
+//! A *run* is what stands together in the file under one reference. Its events are handed over when it ends (or grows
+//! too large): first what comes in, then adjustments, then what goes out. So no SKU is ever lower after an event than
+//! it is after some row of the file, and stock that never goes below zero row by row never does event by event.
+
+use bincard_ledger::{Kind, Reason};
+use hashbrown::HashMap;
+
+use super::catalogue::Catalogue;
+use super::classify::Movement;
+use super::key::{Identity, Parts};
+use super::plan::{Chunk, DepotNo, PlannedEvent, Rejected, SkuNo};
+use super::row::Record;
+use super::when::Moment;
+
+/// The most lines of an event.
+const LINES_MAX: usize = 1_000;
+/// The most rows of a run: bounds the memory of an import.
+const RUN_ROWS_MAX: usize = 10_000;
+
+/// Groups rows of one file.
+#[derive(Debug)]
+pub(crate) struct Grouper {
+    source: String,
+    parts: Parts,
+    run: Run,
+    /// Lines that were left out because they sum to zero.
+    zero_lines: u64,
+}
+
+/// The place of a row in the run at hand.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Slot {
+    group: usize,
+    line: usize,
+}
+
+#[derive(Debug, Default)]
+struct Run {
+    /// The reference, and where that is blank the time: rows that share neither do not stand together.
+    named: Option<(Box<str>, Option<Moment>)>,
+    rows: usize,
+    groups: Vec<Group>,
+    index: HashMap<GroupKey, usize, foldhash::fast::FixedState>,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+struct GroupKey {
+    kind: Kind,
+    reason: Option<Reason>,
+    moment: Moment,
+    depot: DepotNo,
+}
+
+#[derive(Debug)]
+struct Group {
+    key: GroupKey,
+    warehouse_code: Box<str>,
+    notes: Option<Box<str>>,
+    lines: Vec<(SkuNo, i64)>,
+    index: HashMap<SkuNo, usize, foldhash::fast::FixedState>,
+    /// The rows, and the line that each is part of.
+    rows: Vec<(usize, Record)>,
+}
+
+impl Grouper {
+    pub(crate) fn new(source: &str) -> Grouper {
+        Grouper {
+            source: source.to_owned(),
+            parts: Parts::default(),
+            run: Run::default(),
+            zero_lines: 0,
+        }
+    }
+
+    /// Lines left out so far because they sum to zero.
+    pub(crate) fn zero_lines(&self) -> u64 {
+        self.zero_lines
+    }
+
+    /// Adds what a row moves, and answers where the row itself is to be [kept](Grouper::keep) or why it cannot be
+    /// imported. Events that are complete before it go to `chunk`.
+    pub(crate) fn add(
+        &mut self,
+        movement: &Movement<'_>,
+        notes: impl FnOnce() -> Option<Box<str>>,
+        catalogue: &mut Catalogue,
+        chunk: &mut Chunk,
+    ) -> Result<Slot, String> {
+        if !self.run.is_named(movement) {
+            self.finish(chunk);
+            let moment = movement.reference.is_empty().then_some(movement.moment);
+            self.run.named = Some((movement.reference.into(), moment));
+        }
+        let sku = catalogue.sku(movement.sku);
+        let key = GroupKey {
+            kind: movement.kind,
+            reason: movement.reason,
+            moment: movement.moment,
+            depot: catalogue.depot(movement.warehouse_code, movement.warehouse_name),
+        };
+        if self.run.rows == RUN_ROWS_MAX || self.run.is_full(key, sku) {
+            self.flush(chunk);
+        }
+        let run = &mut self.run;
+        let at = *run.index.entry(key).or_insert_with(|| {
+            run.groups.push(Group {
+                key,
+                warehouse_code: movement.warehouse_code.into(),
+                notes: notes(),
+                lines: Vec::new(),
+                index: HashMap::default(),
+                rows: Vec::new(),
+            });
+            run.groups.len() - 1
+        });
+        run.rows += 1;
+        let line = run.groups[at].add(sku, movement.quantity)?;
+        Ok(Slot { group: at, line })
+    }
+
+    /// Keeps the row that was added last, until its event is answered.
+    pub(crate) fn keep(&mut self, slot: Slot, row: Record) {
+        self.run.groups[slot.group].rows.push((slot.line, row));
+    }
+
+    /// Hands over the events of the last run: the file has ended.
+    pub(crate) fn finish(&mut self, chunk: &mut Chunk) {
+        self.flush(chunk);
+        self.run.named = None;
+    }
+
+    fn flush(&mut self, chunk: &mut Chunk) {
+        let reference = self.run.named.as_ref().map_or("", |(reference, _)| reference);
+        let mut groups = std::mem::take(&mut self.run.groups);
+        self.run.index.clear();
+        self.run.rows = 0;
+        groups.sort_by_key(|group| turn(group.key.kind));
+        for mut group in groups {
+            self.zero_lines += group.leave_out(&mut chunk.rejected);
+            if group.lines.is_empty() {
+                continue;
+            }
+            let identity = Identity {
+                source: &self.source,
+                reference,
+                kind: group.key.kind,
+                reason: group.key.reason,
+                moment: group.key.moment,
+                warehouse_code: &group.warehouse_code,
+            };
+            chunk.events.push(PlannedEvent {
+                kind: group.key.kind,
+                reason: group.key.reason,
+                depot: group.key.depot,
+                occurred_at: group.key.moment.at,
+                notes: group.notes,
+                key: self.parts.key(&identity),
+                lines: group.lines,
+                rows: group.rows.into_iter().map(|(_, row)| row).collect(),
+            });
+        }
+    }
+}
+
+/// When events of this kind come within their run.
+fn turn(kind: Kind) -> u8 {
+    match kind {
+        Kind::Inbound => 0,
+        Kind::Adjust => 1,
+        _ => 2,
+    }
+}
+
+impl Run {
+    fn is_named(&self, movement: &Movement<'_>) -> bool {
+        self.named.as_ref().is_some_and(|(reference, moment)| {
+            **reference == *movement.reference && moment.is_none_or(|moment| moment == movement.moment)
+        })
+    }
+
+    fn is_full(&self, key: GroupKey, sku: SkuNo) -> bool {
+        self.index.get(&key).is_some_and(|at| {
+            let group = &self.groups[*at];
+            group.lines.len() == LINES_MAX && !group.index.contains_key(&sku)
+        })
+    }
+}
+
+impl Group {
+    /// Adds to the line of `sku`, and answers which one that is.
+    fn add(&mut self, sku: SkuNo, quantity: i64) -> Result<usize, String> {
+        let Some(line) = self.index.get(&sku).copied() else {
+            let line = self.lines.len();
+            self.index.insert(sku, line);
+            self.lines.push((sku, quantity));
+            return Ok(line);
+        };
+        let sum = self.lines[line].1.checked_add(quantity);
+        self.lines[line].1 = sum.ok_or("the quantities of this SKU become too large together")?;
+        Ok(line)
+    }
+
+    /// Leaves out lines that sum to zero, and counts them; and rejects the rows of lines below zero where this kind
+    /// takes none.
+    fn leave_out(&mut self, rejected: &mut Vec<Rejected>) -> u64 {
+        let adjusts = self.key.kind == Kind::Adjust;
+        let keeps = |quantity: i64| quantity > 0 || (adjusts && quantity < 0);
+        if self.lines.iter().all(|(_, quantity)| keeps(*quantity)) {
+            return 0;
+        }
+        let lines = std::mem::take(&mut self.lines);
+        for (line, row) in std::mem::take(&mut self.rows) {
+            let quantity = lines[line].1;
+            if quantity >= 0 || adjusts {
+                self.rows.push((line, row));
+            } else {
+                let reason = format!(
+                    "the rows of this SKU sum to {quantity}, and {} takes only what is above zero: give them a rule \
+                     of another kind or sign",
+                    name_of(self.key.kind)
+                );
+                rejected.push(Rejected { row, reason });
+            }
+        }
+        let zeros = lines.iter().filter(|(_, quantity)| *quantity == 0).count();
+        self.lines = lines.into_iter().filter(|(_, quantity)| keeps(*quantity)).collect();
+        zeros as u64
+    }
+}
+
+/// What a kind that imports know is called in files and messages.
+pub(crate) fn name_of(kind: Kind) -> &'static str {
+    match kind {
+        Kind::Inbound => "INBOUND",
+        Kind::Outbound => "OUTBOUND",
+        Kind::Adjust => "ADJUST",
+        _ => "another kind",
+    }
+}

@@ -1,0 +1,78 @@
+//! What an import asks of a ledger, a chunk at a time: catalogue entries, events in order, and rows that it could not
+//! read.
+
+use bincard_ledger::{Kind, Reason, Timestamp};
+
+use super::row::Record;
+
+/// A SKU's number within one import.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub(crate) struct SkuNo(pub(crate) u32);
+
+/// A warehouse's number within one import.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub(crate) struct DepotNo(pub(crate) u32);
+
+/// A part of an import: what is handed over at once. What its events need stands in it or in one before it.
+#[derive(Debug, Default)]
+pub(crate) struct Chunk {
+    pub(crate) depots: Vec<PlannedWarehouse>,
+    pub(crate) variants: Vec<PlannedVariant>,
+    pub(crate) events: Vec<PlannedEvent>,
+    pub(crate) rejected: Vec<Rejected>,
+    /// How many rows were read for it.
+    pub(crate) rows: u64,
+}
+
+/// A warehouse that events name, made unless there is one with its code.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(crate) struct PlannedWarehouse {
+    pub(crate) no: DepotNo,
+    pub(crate) code: Box<str>,
+    pub(crate) name: Box<str>,
+}
+
+/// A SKU that rows name.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(crate) struct PlannedVariant {
+    pub(crate) no: SkuNo,
+    pub(crate) sku: Box<str>,
+    /// Its name; the SKU itself when rows have none.
+    pub(crate) name: Box<str>,
+    /// Whether it is made when there is none; else it must be there.
+    pub(crate) create: bool,
+}
+
+/// A stock event to record.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(crate) struct PlannedEvent {
+    pub(crate) kind: Kind,
+    pub(crate) reason: Option<Reason>,
+    pub(crate) depot: DepotNo,
+    pub(crate) occurred_at: Timestamp,
+    pub(crate) notes: Option<Box<str>>,
+    /// The idempotency key.
+    pub(crate) key: Box<str>,
+    /// Each SKU once, no quantity zero.
+    pub(crate) lines: Vec<(SkuNo, i64)>,
+    /// The rows it is made of.
+    pub(crate) rows: Vec<Record>,
+}
+
+/// A row that cannot be imported, and why.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(crate) struct Rejected {
+    pub(crate) row: Record,
+    pub(crate) reason: String,
+}
+
+impl Chunk {
+    /// Whether there is nothing in it.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.rows == 0
+            && self.depots.is_empty()
+            && self.variants.is_empty()
+            && self.events.is_empty()
+            && self.rejected.is_empty()
+    }
+}

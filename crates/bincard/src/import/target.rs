@@ -1,0 +1,54 @@
+//! Where an import goes: a ledger in a stopped data folder, or a running server. Both record the same events under the
+//! same keys, so that one may go on where the other stopped.
+
+mod folder;
+
+pub(crate) use folder::FolderTarget;
+
+use super::plan::{PlannedEvent, PlannedVariant, PlannedWarehouse};
+
+/// What became of an event.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(crate) enum Outcome {
+    /// It was recorded now.
+    Recorded,
+    /// It was recorded before.
+    Replayed,
+    /// It was refused, for this reason.
+    Refused(String),
+}
+
+/// How many catalogue entries were made.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub(crate) struct Made {
+    pub(crate) warehouses: u64,
+    pub(crate) variants: u64,
+}
+
+/// Where the ledger stands.
+#[derive(serde::Serialize, Clone, PartialEq, Eq, Debug)]
+pub(crate) struct HeadReport {
+    pub(crate) position: u64,
+    pub(crate) hash: String,
+}
+
+/// Takes what an import asks for, in order.
+pub(crate) trait Target {
+    /// Makes what is not there of these. What cannot be made has its reason told by the events that need it.
+    fn enter(&mut self, depots: &[PlannedWarehouse], variants: &[PlannedVariant]) -> anyhow::Result<Made>;
+
+    /// Records events, each on its own, in order, and answers for each. An error ends the import; how many of the
+    /// events were recorded will be known when it goes on.
+    fn record(&mut self, events: &[PlannedEvent]) -> anyhow::Result<Vec<Outcome>>;
+
+    /// Where the ledger stands now.
+    fn head(&mut self) -> anyhow::Result<HeadReport>;
+}
+
+/// What is said of an event whose key stands with other lines.
+pub(crate) fn recorded_otherwise(position: impl std::fmt::Display) -> String {
+    format!(
+        "this event is recorded already with other content, at position {position}: the file or its mapping has \
+         changed since. Nothing was recorded now; put the difference right with an ADJUST"
+    )
+}
