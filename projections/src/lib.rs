@@ -1,1 +1,38 @@
-//! To be filled.
+//! The read side: views of a ledger, built from its log by a projector, and rebuildable from it at any time.
+//!
+//! A [`Projector`] follows the log and folds it into three views, each a SQLite file of its own:
+//!
+//! - [`stock`]: what is where now;
+//! - [`history`]: what moved, and what was where at any time;
+//! - [`catalogue`]: warehouses, products and variants.
+//!
+//! A batch's rows and the position that they lead to are written in one transaction, so every event is in a view
+//! exactly once, whatever is killed when. Every answer of [`Views`] carries the position that its view stood at.
+//!
+//! A view never authorises a write, and nothing here writes to the log. A view is never migrated either: its schema
+//! lives with its code, and another schema, or damage, means a new generation of the file, built beside the live one
+//! and swapped in. What cannot be rebuilt from the log does not belong here.
+
+mod build;
+pub mod catalogue;
+mod error;
+mod filter;
+mod fold;
+mod generation;
+pub mod history;
+mod lane;
+mod name;
+mod pace;
+mod projector;
+mod serving;
+mod source;
+mod sqlite;
+pub mod stock;
+mod view;
+mod views;
+
+pub use error::Error;
+pub use name::ViewName;
+pub use projector::Projector;
+pub use serving::ViewStatus;
+pub use views::{Answer, Page, Rebuild, Slice, Views};

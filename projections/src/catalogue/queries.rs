@@ -1,0 +1,391 @@
+//! The catalogue view's SQL.
+
+use std::sync::LazyLock;
+
+use bincard_ledger::{CatalogueEvent, Position, ProductNo, Timestamp, VariantNo, WarehouseNo};
+use sqlx::encode::IsNull;
+use sqlx::error::BoxDynError;
+use sqlx::sqlite::{SqliteArgumentsBuffer, SqliteConnection, SqliteRow, SqliteTypeInfo};
+use sqlx::{AssertSqlSafe, Encode, Row, Sqlite, Type};
+
+use super::fold::Change;
+use super::{ProductRow, VariantRow, WarehouseRow, folded};
+use crate::filter::Conditions;
+use crate::sqlite::Insert;
+
+pub(super) const SCHEMA: &[&str] = &[
+    "create table warehouses (
+        no integer primary key,
+        code text not null,
+        name text not null,
+        code_folded text not null,
+        name_folded text not null,
+        active integer not null,
+        created integer not null,
+        created_at integer not null,
+        changed integer not null,
+        changed_at integer not null
+    )",
+    "create index warehouses_by_code on warehouses (code)",
+    "create table products (
+        no integer primary key,
+        name text not null,
+        name_folded text not null,
+        active integer not null,
+        created integer not null,
+        created_at integer not null,
+        changed integer not null,
+        changed_at integer not null
+    )",
+    "create table variants (
+        no integer primary key,
+        sku text not null,
+        name text not null,
+        sku_folded text not null,
+        name_folded text not null,
+        product integer,
+        expires_at integer,
+        active integer not null,
+        created integer not null,
+        created_at integer not null,
+        changed integer not null,
+        changed_at integer not null
+    )",
+    "create index variants_by_sku on variants (sku)",
+    "create index variants_by_product on variants (product)",
+];
+
+static INSERT_WAREHOUSES: LazyLock<Insert> = LazyLock::new(|| Insert::new("warehouses", 10, ""));
+static INSERT_PRODUCTS: LazyLock<Insert> = LazyLock::new(|| Insert::new("products", 8, ""));
+static INSERT_VARIANTS: LazyLock<Insert> = LazyLock::new(|| Insert::new("variants", 12, ""));
+
+/// A value of a catalogue row.
+#[derive(Clone, Debug)]
+enum Value {
+    Null,
+    Integer(i64),
+    Text(String),
+}
+
+impl Type<Sqlite> for Value {
+    // SQLite takes any type in any place; what counts is how each value is encoded.
+    fn type_info() -> SqliteTypeInfo {
+        <i64 as Type<Sqlite>>::type_info()
+    }
+}
+
+impl Encode<'_, Sqlite> for Value {
+    fn encode_by_ref(&self, buffer: &mut SqliteArgumentsBuffer) -> Result<IsNull, BoxDynError> {
+        match self {
+            Value::Null => Ok(IsNull::Yes),
+            Value::Integer(value) => Encode::<Sqlite>::encode_by_ref(value, buffer),
+            Value::Text(text) => Encode::<Sqlite>::encode(text.clone(), buffer),
+        }
+    }
+}
+
+impl From<i64> for Value {
+    fn from(value: i64) -> Value {
+        Value::Integer(value)
+    }
+}
+
+impl From<&str> for Value {
+    fn from(text: &str) -> Value {
+        Value::Text(text.to_owned())
+    }
+}
+
+impl From<Option<i64>> for Value {
+    fn from(value: Option<i64>) -> Value {
+        value.map_or(Value::Null, Value::Integer)
+    }
+}
+
+/// Created rows that are not written yet: they go in bulk, before the next change.
+#[derive(Default)]
+struct Created {
+    warehouses: Vec<Value>,
+    products: Vec<Value>,
+    variants: Vec<Value>,
+}
+
+impl Created {
+    async fn flush(&mut self, connection: &mut SqliteConnection) -> Result<(), sqlx::Error> {
+        INSERT_WAREHOUSES.run(connection, &self.warehouses).await?;
+        INSERT_PRODUCTS.run(connection, &self.products).await?;
+        INSERT_VARIANTS.run(connection, &self.variants).await?;
+        *self = Created::default();
+        Ok(())
+    }
+
+    /// Takes a row up; `false` when the event creates nothing.
+    fn take(&mut self, change: &Change) -> bool {
+        let (position, at) = (change.position.0.cast_signed(), change.recorded_at.micros());
+        let stamps = [1, position, at, position, at].map(Value::Integer);
+        match &change.event {
+            CatalogueEvent::WarehouseCreated { no, code, name } => {
+                let texts = [&**code, &**name, &folded(code), &folded(name)].map(Value::from);
+                self.warehouses.push(i64::from(no.0).into());
+                self.warehouses.extend(texts.into_iter().chain(stamps));
+            }
+            CatalogueEvent::ProductCreated { no, name } => {
+                self.products.push(i64::from(no.0).into());
+                self.products.extend([&**name, &folded(name)].map(Value::from).into_iter().chain(stamps));
+            }
+            CatalogueEvent::VariantCreated { no, sku, name, product, expires_at } => {
+                let texts = [&**sku, &**name, &folded(sku), &folded(name)].map(Value::from);
+                self.variants.push(i64::from(no.0).into());
+                self.variants.extend(texts);
+                self.variants.push(product.map(|no| i64::from(no.0)).into());
+                self.variants.push(expires_at.map(Timestamp::micros).into());
+                self.variants.extend(stamps);
+            }
+            _ => return false,
+        }
+        true
+    }
+}
+
+pub(super) async fn write(connection: &mut SqliteConnection, changes: &[Change]) -> Result<(), sqlx::Error> {
+    let mut created = Created::default();
+    for change in changes {
+        if !created.take(change) {
+            created.flush(connection).await?;
+            update(connection, change).await?;
+        }
+    }
+    created.flush(connection).await
+}
+
+/// Columns to set, and their values.
+#[derive(Default)]
+struct Sets(Vec<(&'static str, Value)>);
+
+impl Sets {
+    fn text(&mut self, column: &'static str, folded_column: &'static str, text: Option<&str>) {
+        if let Some(text) = text {
+            self.0.push((column, text.into()));
+            self.0.push((folded_column, folded(text).as_str().into()));
+        }
+    }
+
+    fn integer(&mut self, column: &'static str, value: Option<Option<i64>>) {
+        if let Some(value) = value {
+            self.0.push((column, value.into()));
+        }
+    }
+}
+
+async fn update(connection: &mut SqliteConnection, change: &Change) -> Result<(), sqlx::Error> {
+    let mut sets = Sets::default();
+    let (table, no) = match &change.event {
+        CatalogueEvent::WarehouseChanged { no, code, name } => {
+            sets.text("code", "code_folded", code.as_deref());
+            sets.text("name", "name_folded", name.as_deref());
+            ("warehouses", no.0)
+        }
+        CatalogueEvent::ProductChanged { no, name } => {
+            sets.text("name", "name_folded", Some(name));
+            ("products", no.0)
+        }
+        CatalogueEvent::VariantChanged { no, sku, name, product, expires_at } => {
+            sets.text("sku", "sku_folded", sku.as_deref());
+            sets.text("name", "name_folded", name.as_deref());
+            sets.integer("product", product.map(|product| product.map(|no| i64::from(no.0))));
+            sets.integer("expires_at", expires_at.map(|at| at.map(Timestamp::micros)));
+            ("variants", no.0)
+        }
+        CatalogueEvent::WarehouseActivated(no) => sets.active("warehouses", no.0, true),
+        CatalogueEvent::WarehouseDeactivated(no) => sets.active("warehouses", no.0, false),
+        CatalogueEvent::ProductActivated(no) => sets.active("products", no.0, true),
+        CatalogueEvent::ProductDeactivated(no) => sets.active("products", no.0, false),
+        CatalogueEvent::VariantActivated(no) => sets.active("variants", no.0, true),
+        CatalogueEvent::VariantDeactivated(no) => sets.active("variants", no.0, false),
+        CatalogueEvent::WarehouseCreated { .. }
+        | CatalogueEvent::ProductCreated { .. }
+        | CatalogueEvent::VariantCreated { .. } => return Ok(()),
+    };
+    sets.0.push(("changed", change.position.0.cast_signed().into()));
+    sets.0.push(("changed_at", change.recorded_at.micros().into()));
+    let columns: Vec<String> =
+        sets.0.iter().enumerate().map(|(index, (column, _))| format!("{column} = ${}", index + 1)).collect();
+    let sql = format!("update {table} set {} where no = ${}", columns.join(", "), columns.len() + 1);
+    let mut query = sqlx::query(AssertSqlSafe(sql));
+    for (_, value) in sets.0 {
+        query = match value {
+            Value::Null => query.bind(None::<i64>),
+            Value::Integer(value) => query.bind(value),
+            Value::Text(text) => query.bind(text),
+        };
+    }
+    query.bind(i64::from(no)).execute(connection).await?;
+    Ok(())
+}
+
+impl Sets {
+    fn active(&mut self, table: &'static str, no: u32, active: bool) -> (&'static str, u32) {
+        self.0.push(("active", i64::from(active).into()));
+        (table, no)
+    }
+}
+
+/// How a text is searched for, without regard to case, in codes, SKUs and names.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Search {
+    /// It stands at the beginning.
+    Prefix(String),
+    /// It stands anywhere.
+    Anywhere(String),
+}
+
+/// Which rows of the catalogue to list. A filter that is not set lets everything pass.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct CatalogueFilter {
+    /// Only what this is found in.
+    pub search: Option<Search>,
+    /// Only what is active, or is not.
+    pub active: Option<bool>,
+    /// Only variants of this product. Concerns variants only.
+    pub product: Option<ProductNo>,
+    /// Only these numbers; an empty list lets none pass.
+    pub numbers: Option<Vec<u32>>,
+    /// Only this code or SKU, exactly. Does not concern products.
+    pub code: Option<String>,
+}
+
+/// A table of the catalogue, as its lists need it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Table {
+    name: &'static str,
+    columns: &'static str,
+    code: Option<&'static str>,
+    searched: &'static [&'static str],
+    has_product: bool,
+}
+
+pub(crate) mod select {
+    //! The tables of the catalogue.
+    use super::Table;
+
+    pub(crate) const WAREHOUSES: Table = Table {
+        name: "warehouses",
+        columns: "no, active, created, created_at, changed, changed_at, name, code",
+        code: Some("code"),
+        searched: &["code_folded", "name_folded"],
+        has_product: false,
+    };
+    pub(crate) const PRODUCTS: Table = Table {
+        name: "products",
+        columns: "no, active, created, created_at, changed, changed_at, name",
+        code: None,
+        searched: &["name_folded"],
+        has_product: false,
+    };
+    pub(crate) const VARIANTS: Table = Table {
+        name: "variants",
+        columns: "no, active, created, created_at, changed, changed_at, name, sku, product, expires_at",
+        code: Some("sku"),
+        searched: &["sku_folded", "name_folded"],
+        has_product: true,
+    };
+}
+
+fn conditions(table: Table, filter: &CatalogueFilter) -> Conditions {
+    let mut conditions = Conditions::default();
+    if let Some(numbers) = &filter.numbers {
+        conditions.one_of("no", numbers.iter().map(|no| i64::from(*no)));
+    }
+    if let (Some(column), Some(code)) = (table.code, &filter.code) {
+        conditions.compare_text(column, "=", code.clone());
+    }
+    if let Some(active) = filter.active {
+        conditions.equals("active", i64::from(active));
+    }
+    if let Some(product) = filter.product.filter(|_| table.has_product) {
+        conditions.equals("product", i64::from(product.0));
+    }
+    match &filter.search {
+        Some(Search::Prefix(text)) => conditions.any_like(table.searched, format!("{}%", pattern(text))),
+        Some(Search::Anywhere(text)) => conditions.any_like(table.searched, format!("%{}%", pattern(text))),
+        None => {}
+    }
+    conditions
+}
+
+/// `text` as a pattern of `like` that means nothing but itself.
+fn pattern(text: &str) -> String {
+    let mut pattern = String::with_capacity(text.len());
+    for letter in folded(text).chars() {
+        if matches!(letter, '%' | '_' | '\\') {
+            pattern.push('\\');
+        }
+        pattern.push(letter);
+    }
+    pattern
+}
+
+/// The rows of a table that pass `filter`, by number, from after the number `after`.
+pub(crate) async fn list<T>(
+    connection: &mut SqliteConnection,
+    table: Table,
+    filter: &CatalogueFilter,
+    (after, skip, limit): (u32, i64, i64),
+    read: impl Fn(&SqliteRow) -> Result<T, sqlx::Error>,
+) -> Result<Vec<T>, sqlx::Error> {
+    let mut conditions = conditions(table, filter);
+    if after > 0 {
+        conditions.compare("no", ">", i64::from(after));
+    }
+    let Table { name, columns, .. } = table;
+    let clause = conditions.clause();
+    let page = conditions.page(limit, skip);
+    let sql = format!("select {columns} from {name}{clause} order by no{page}");
+    let rows = conditions.bind(sqlx::query(AssertSqlSafe(sql))).fetch_all(connection).await?;
+    rows.iter().map(read).collect()
+}
+
+/// How many rows of a table pass `filter`.
+pub(crate) async fn total(
+    connection: &mut SqliteConnection,
+    table: Table,
+    filter: &CatalogueFilter,
+) -> Result<i64, sqlx::Error> {
+    let conditions = conditions(table, filter);
+    let sql = format!("select count(*) from {}{}", table.name, conditions.clause());
+    conditions.bind(sqlx::query(AssertSqlSafe(sql))).fetch_one(connection).await?.try_get(0)
+}
+
+/// Number, whether active, and the four stamps, which every row begins with.
+type Opening = (u32, bool, Position, Timestamp, Position, Timestamp);
+
+fn read_opening(row: &SqliteRow) -> Result<Opening, sqlx::Error> {
+    let integer = |index: usize| row.try_get::<i64, _>(index);
+    Ok((
+        integer(0)? as u32,
+        integer(1)? != 0,
+        Position(integer(2)?.cast_unsigned()),
+        Timestamp::from_micros(integer(3)?),
+        Position(integer(4)?.cast_unsigned()),
+        Timestamp::from_micros(integer(5)?),
+    ))
+}
+
+pub(crate) fn read_warehouse(row: &SqliteRow) -> Result<WarehouseRow, sqlx::Error> {
+    let (no, active, created, created_at, changed, changed_at) = read_opening(row)?;
+    let (no, name, code) = (WarehouseNo(no), row.try_get(6)?, row.try_get(7)?);
+    Ok(WarehouseRow { no, code, name, active, created, created_at, changed, changed_at })
+}
+
+pub(crate) fn read_product(row: &SqliteRow) -> Result<ProductRow, sqlx::Error> {
+    let (no, active, created, created_at, changed, changed_at) = read_opening(row)?;
+    Ok(ProductRow { no: ProductNo(no), name: row.try_get(6)?, active, created, created_at, changed, changed_at })
+}
+
+pub(crate) fn read_variant(row: &SqliteRow) -> Result<VariantRow, sqlx::Error> {
+    let (no, active, created, created_at, changed, changed_at) = read_opening(row)?;
+    let product = row.try_get::<Option<i64>, _>(8)?.map(|no| ProductNo(no as u32));
+    let expires_at = row.try_get::<Option<i64>, _>(9)?.map(Timestamp::from_micros);
+    let (no, name, sku) = (VariantNo(no), row.try_get(6)?, row.try_get(7)?);
+    Ok(VariantRow { no, sku, name, product, expires_at, active, created, created_at, changed, changed_at })
+}

@@ -1,0 +1,113 @@
+//! What can go wrong on the read side.
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use bincard_ledger::codec::DecodeError;
+use bincard_ledger::{Inconsistent, Position};
+use bincard_store::ReadError;
+
+use crate::name::ViewName;
+
+/// Why a view could not be read, fed, rebuilt or verified.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The view's database refused. The projector retries by itself, and builds a damaged view anew.
+    #[error("the view {view} cannot be used")]
+    Database {
+        /// Which view.
+        view: ViewName,
+        /// What the database said.
+        source: sqlx::Error,
+    },
+    /// The view has never caught up with the log yet, or is being built anew after damage: try again later.
+    #[error("the view {view} is being built and has not caught up with the log yet")]
+    Building {
+        /// Which view.
+        view: ViewName,
+    },
+    /// The view did not reach a position in time.
+    #[error("the view {view} stands at position {reached} and did not reach {wanted} within {} ms", waited.as_millis())]
+    Behind {
+        /// Which view.
+        view: ViewName,
+        /// Where it stands.
+        reached: Position,
+        /// Where it should have stood.
+        wanted: Position,
+        /// How long it was waited for.
+        waited: Duration,
+    },
+    /// The log could not be read.
+    #[error("the log cannot be read")]
+    Log(#[from] ReadError),
+    /// A record of the log cannot be decoded.
+    #[error("the record at position {position} cannot be decoded; it may come from a newer program")]
+    Decode {
+        /// Which.
+        position: Position,
+        /// What is wrong.
+        source: DecodeError,
+    },
+    /// An event does not follow from those before it.
+    #[error(transparent)]
+    Inconsistent(#[from] Inconsistent),
+    /// The folder of the views could not be used.
+    #[error("cannot {doing} {}", path.display())]
+    Folder {
+        /// What was being done.
+        doing: &'static str,
+        /// To what.
+        path: PathBuf,
+        /// Why not.
+        source: io::Error,
+    },
+    /// The projector has stopped.
+    #[error("the projector has stopped")]
+    Stopped,
+    /// The view is being rebuilt already.
+    #[error("the view {view} is being rebuilt already")]
+    Rebuilding {
+        /// Which view.
+        view: ViewName,
+    },
+}
+
+impl Error {
+    pub(crate) fn database(view: ViewName) -> impl Fn(sqlx::Error) -> Error {
+        move |source| Error::Database { view, source }
+    }
+
+    pub(crate) fn folder<'a>(doing: &'static str, path: &'a Path) -> impl FnOnce(io::Error) -> Error + 'a {
+        move |source| Error::Folder { doing, path: path.to_owned(), source }
+    }
+
+    /// Whether this says that the view's file itself is bad, so that only building it anew helps.
+    pub(crate) fn is_damage(&self) -> bool {
+        match self {
+            Error::Database { source: sqlx::Error::Database(error), .. } => {
+                // SQLITE_CORRUPT and SQLITE_NOTADB with their extended codes; a missing table or column and rows that
+                // stand in the way (SQLITE_ERROR, SQLITE_CONSTRAINT) can only come from a file that is not ours.
+                let code = error.code().and_then(|code| code.parse::<u32>().ok());
+                code.is_some_and(|code| matches!(code & 0xFF, 1 | 11 | 19 | 26))
+            }
+            Error::Database { source, .. } => {
+                matches!(source, sqlx::Error::RowNotFound | sqlx::Error::ColumnDecode { .. } | sqlx::Error::Decode(_))
+            }
+            _ => false,
+        }
+    }
+
+    /// The error with its causes, in one line.
+    pub fn chain(&self) -> String {
+        let mut text = self.to_string();
+        let mut cause = std::error::Error::source(self);
+        while let Some(error) = cause {
+            text.push_str(": ");
+            text.push_str(&error.to_string());
+            cause = error.source();
+        }
+        text
+    }
+}

@@ -1,0 +1,145 @@
+//! Filters, composed of those conditions that are set.
+
+use std::fmt::Write as _;
+
+use sqlx::Sqlite;
+use sqlx::query::Query;
+use sqlx::sqlite::SqliteArguments;
+
+/// Conditions that all hold, and their values. Column names are this crate's own, never a caller's.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Conditions {
+    text: String,
+    values: Vec<Value>,
+}
+
+#[derive(Clone, Debug)]
+enum Value {
+    Integer(i64),
+    Text(String),
+}
+
+impl Conditions {
+    /// How many values there are: the number of the last parameter.
+    pub(crate) fn len(&self) -> usize {
+        self.values.len()
+    }
+
+    /// Whether nothing is asked.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.text.is_empty()
+    }
+
+    /// The conditions as a `where` clause, or nothing.
+    pub(crate) fn clause(&self) -> String {
+        if self.is_empty() { String::new() } else { format!(" where {}", self.text) }
+    }
+
+    /// The conditions after others, or nothing.
+    pub(crate) fn and_clause(&self) -> String {
+        if self.is_empty() { String::new() } else { format!(" and {}", self.text) }
+    }
+
+    pub(crate) fn equals(&mut self, column: &str, value: i64) {
+        self.compare(column, "=", value);
+    }
+
+    pub(crate) fn compare(&mut self, column: &str, operator: &str, value: i64) {
+        self.begin();
+        self.values.push(Value::Integer(value));
+        self.write(format_args!("{column} {operator} ${}", self.values.len()));
+    }
+
+    pub(crate) fn compare_text(&mut self, column: &str, operator: &str, value: String) {
+        self.begin();
+        self.values.push(Value::Text(value));
+        self.write(format_args!("{column} {operator} ${}", self.values.len()));
+    }
+
+    pub(crate) fn one_of(&mut self, column: &str, values: impl IntoIterator<Item = i64>) {
+        let first = self.values.len() + 1;
+        self.values.extend(values.into_iter().map(Value::Integer));
+        let last = self.values.len();
+        self.begin();
+        if first > last {
+            // `in ()` is not SQL everywhere; and nothing is in an empty list.
+            self.write(format_args!("1 = 0"));
+            return;
+        }
+        if first == last {
+            self.write(format_args!("{column} = ${first}"));
+            return;
+        }
+        self.write(format_args!("{column} in (${first}"));
+        for parameter in first + 1..=last {
+            self.write(format_args!(", ${parameter}"));
+        }
+        self.write(format_args!(")"));
+    }
+
+    /// One of several texts matches a pattern of `like`.
+    pub(crate) fn any_like(&mut self, columns: &[&str], pattern: String) {
+        self.begin();
+        self.values.push(Value::Text(pattern));
+        let parameter = self.values.len();
+        for (index, column) in columns.iter().enumerate() {
+            let open = if index == 0 { "(" } else { " or " };
+            self.write(format_args!("{open}{column} like ${parameter} escape '\\'"));
+        }
+        self.write(format_args!(")"));
+    }
+
+    /// The pair of columns stands after a pair of values.
+    pub(crate) fn after(&mut self, column_a: &str, a: i64, column_b: &str, b: i64) {
+        self.pair(column_a, ">", a, column_b, b);
+    }
+
+    /// The pair of columns stands before a pair of values.
+    pub(crate) fn before(&mut self, column_a: &str, a: i64, column_b: &str, b: i64) {
+        self.pair(column_a, "<", a, column_b, b);
+    }
+
+    /// The three columns together compare with three values.
+    pub(crate) fn compare_triple(&mut self, columns: [&str; 3], operator: &str, values: [i64; 3]) {
+        self.begin();
+        self.values.extend(values.map(Value::Integer));
+        let [a, b, c] = columns;
+        let last = self.values.len();
+        self.write(format_args!("({a}, {b}, {c}) {operator} (${}, ${}, ${last})", last - 2, last - 1));
+    }
+
+    fn pair(&mut self, column_a: &str, operator: &str, a: i64, column_b: &str, b: i64) {
+        self.begin();
+        self.values.extend([Value::Integer(a), Value::Integer(b)]);
+        let parameter = self.values.len();
+        self.write(format_args!("({column_a}, {column_b}) {operator} (${}, ${parameter})", parameter - 1));
+    }
+
+    /// The end of a query that takes `limit` rows after leaving `skip` out. To be called last.
+    pub(crate) fn page(&mut self, limit: i64, skip: i64) -> String {
+        self.values.extend([Value::Integer(limit), Value::Integer(skip)]);
+        format!(" limit ${} offset ${}", self.values.len() - 1, self.values.len())
+    }
+
+    /// Binds the values in the order of their parameters, which begin at `$1`.
+    pub(crate) fn bind<'q>(&self, mut query: Query<'q, Sqlite, SqliteArguments>) -> Query<'q, Sqlite, SqliteArguments> {
+        for value in &self.values {
+            query = match value {
+                Value::Integer(value) => query.bind(*value),
+                Value::Text(value) => query.bind(value.clone()),
+            };
+        }
+        query
+    }
+
+    fn begin(&mut self) {
+        if !self.text.is_empty() {
+            self.text.push_str(" and ");
+        }
+    }
+
+    fn write(&mut self, what: std::fmt::Arguments<'_>) {
+        let written = self.text.write_fmt(what);
+        debug_assert!(written.is_ok(), "writing to a string cannot fail");
+    }
+}

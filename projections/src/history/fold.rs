@@ -1,0 +1,181 @@
+//! How events become history.
+
+use bincard_ledger::{Buckets, Event, Inconsistent, Position, Recorded, StockEvent, Timestamp};
+use foldhash::fast::FixedState;
+use hashbrown::HashMap;
+use sqlx::sqlite::SqliteConnection;
+
+use super::{BLOCK_POSITIONS, MARK_MOVEMENTS, PLACES_REPEATED, RECORDED_POSITIONS, queries, reason_column};
+use crate::fold::{day_of, moved};
+use crate::name::ViewName;
+use crate::stock::StockKey;
+use crate::view::View;
+
+/// What the fold knows of one key.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct KeyCarry {
+    pub(crate) buckets: Buckets,
+    /// Movements since the last mark.
+    pub(crate) unmarked: i64,
+    /// The first and last occurrence among them, in microseconds.
+    pub(crate) occurred_min: i64,
+    pub(crate) occurred_max: i64,
+}
+
+impl Default for KeyCarry {
+    fn default() -> KeyCarry {
+        KeyCarry { buckets: Buckets::default(), unmarked: 0, occurred_min: i64::MAX, occurred_max: i64::MIN }
+    }
+}
+
+/// The view, and its carry.
+#[derive(Clone, Debug)]
+pub(crate) struct History {
+    pub(crate) keys: HashMap<StockKey, KeyCarry, FixedState>,
+    /// The stretch of positions that the last row of `recorded` stands for.
+    pub(crate) recorded_stretch: i64,
+    /// Keys that the batch at hand changed, with repetitions.
+    touched: Vec<StockKey>,
+}
+
+/// Counts of events by day or block, warehouse, kind and reason.
+pub(crate) type Counts = HashMap<[i64; 4], i64, FixedState>;
+
+/// A movement as its row: variant, occurred at, position, line, warehouse, kind, reason, places, quantity, buckets.
+pub(crate) type MovementColumns = [i64; 14];
+
+/// Rows of a batch, by table.
+#[derive(Debug, Default)]
+pub(crate) struct Rows {
+    /// Position, occurred at, recorded at, warehouse, kind, reason.
+    pub(crate) events: Vec<[i64; 6]>,
+    pub(crate) days: Counts,
+    pub(crate) blocks: Counts,
+    /// Recorded at, position.
+    pub(crate) recorded: Vec<[i64; 2]>,
+    pub(crate) movements: Vec<MovementColumns>,
+    /// By variant, warehouse and day: the change of each bucket, and how many events.
+    pub(crate) stock_days: HashMap<[i64; 3], [i64; 6], FixedState>,
+    pub(crate) keys: Vec<(StockKey, KeyCarry)>,
+    /// Variant, warehouse, position, first and last occurrence, buckets.
+    pub(crate) marks: Vec<[i64; 10]>,
+}
+
+impl History {
+    fn fold_event(
+        &mut self,
+        position: Position,
+        recorded_at: Timestamp,
+        event: &StockEvent,
+        rows: &mut Rows,
+    ) -> Result<(), &'static str> {
+        let place = position.0.cast_signed();
+        let (occurred_at, recorded_at) = (event.occurred_at.micros(), recorded_at.micros());
+        let (warehouse, kind) = (i64::from(event.warehouse.0), i64::from(event.kind.code()));
+        let (reason, day) = (reason_column(event.reason), day_of(occurred_at));
+        rows.events.push([place, occurred_at, recorded_at, warehouse, kind, reason]);
+        *rows.days.entry([day, warehouse, kind, reason]).or_default() += 1;
+        *rows.blocks.entry([place / BLOCK_POSITIONS, warehouse, kind, reason]).or_default() += 1;
+        if place / RECORDED_POSITIONS != self.recorded_stretch {
+            self.recorded_stretch = place / RECORDED_POSITIONS;
+            rows.recorded.push([recorded_at, place]);
+        }
+        for (line, posting) in event.postings.iter().enumerate() {
+            let variant = i64::from(posting.variant.0);
+            let key = StockKey { warehouse: event.warehouse, variant: posting.variant };
+            let carry = self.keys.entry(key).or_default();
+            let after = moved(carry.buckets, posting).ok_or("a bucket would overflow")?;
+            let before = std::mem::replace(&mut carry.buckets, after);
+            let repeated = event.postings[..line].iter().any(|other| other.variant == posting.variant);
+            let places = i64::from(posting.from.code())
+                | i64::from(posting.to.code()) << 4
+                | if repeated { PLACES_REPEATED } else { 0 };
+            let [a, r, p, k, h] = after.0;
+            let quantity = posting.quantity;
+            rows.movements.push([
+                variant, occurred_at, place, line as i64, warehouse, kind, reason, places, quantity, a, r, p, k, h,
+            ]);
+            let day = rows.stock_days.entry([variant, warehouse, day]).or_default();
+            for (sum, (after, before)) in day.iter_mut().zip(after.0.iter().zip(before.0)) {
+                *sum += after - before;
+            }
+            day[5] += i64::from(!repeated);
+            carry.unmarked += 1;
+            carry.occurred_min = carry.occurred_min.min(occurred_at);
+            carry.occurred_max = carry.occurred_max.max(occurred_at);
+            self.touched.push(key);
+        }
+        for posting in &event.postings {
+            let key = StockKey { warehouse: event.warehouse, variant: posting.variant };
+            self.mark_if_due(key, place, rows);
+        }
+        Ok(())
+    }
+
+    /// Writes a mark behind the event at `position` when there were enough movements since the last one. Marks lie
+    /// between events, never inside of one.
+    fn mark_if_due(&mut self, key: StockKey, position: i64, rows: &mut Rows) {
+        let Some(carry) = self.keys.get_mut(&key) else { return };
+        if carry.unmarked < MARK_MOVEMENTS {
+            return;
+        }
+        let [warehouse, variant] = key.columns();
+        let [a, r, p, k, h] = carry.buckets.0;
+        rows.marks.push([variant, warehouse, position, carry.occurred_min, carry.occurred_max, a, r, p, k, h]);
+        *carry = KeyCarry { buckets: carry.buckets, ..KeyCarry::default() };
+    }
+}
+
+impl View for History {
+    type Rows = Rows;
+    type Memory = ();
+
+    const NAME: ViewName = ViewName::History;
+    const SCHEMA_VERSION: i64 = 1;
+    const SCHEMA: &'static [&'static str] = queries::SCHEMA;
+
+    fn empty() -> History {
+        History { keys: HashMap::default(), recorded_stretch: -1, touched: Vec::new() }
+    }
+
+    async fn load(connection: &mut SqliteConnection) -> Result<History, sqlx::Error> {
+        let mut history = History::empty();
+        queries::load_keys(connection, |key, carry| {
+            history.keys.insert(key, carry);
+        })
+        .await?;
+        if let Some(position) = queries::last_recorded(connection).await? {
+            history.recorded_stretch = position / RECORDED_POSITIONS;
+        }
+        Ok(history)
+    }
+
+    fn fold(&mut self, recorded: &Recorded, rows: &mut Rows) -> Result<(), Inconsistent> {
+        let position = recorded.position;
+        match &recorded.record.event {
+            Event::Stock(event) => self
+                .fold_event(position, recorded.recorded_at, event, rows)
+                .map_err(|what| Inconsistent { position, what }),
+            Event::Catalogue(_) => Ok(()),
+        }
+    }
+
+    fn seal(&mut self, rows: &mut Rows) {
+        rows.movements.sort_unstable();
+        rows.marks.sort_unstable();
+        self.touched.sort_unstable_by_key(|key| (key.variant, key.warehouse));
+        self.touched.dedup();
+        rows.keys.reserve(self.touched.len());
+        for key in self.touched.drain(..) {
+            rows.keys.push((key, self.keys.get(&key).copied().unwrap_or_default()));
+        }
+    }
+
+    async fn write(connection: &mut SqliteConnection, rows: &Rows) -> Result<(), sqlx::Error> {
+        queries::write(connection, rows).await
+    }
+
+    fn memory(&self, _: Position) {}
+
+    fn publish((): &(), _: &Rows, _: Position) {}
+}

@@ -1,0 +1,182 @@
+//! What is served: for each view the generation that queries read, and how far it stands.
+
+use std::sync::{Arc, PoisonError, RwLock};
+
+use bincard_ledger::Position;
+use sqlx::sqlite::SqlitePool;
+use sqlx::{Sqlite, Transaction};
+use tokio::sync::watch;
+
+use crate::catalogue::Catalogue;
+use crate::error::Error;
+use crate::generation::Folder;
+use crate::history::History;
+use crate::lane::{Each, Lane};
+use crate::name::ViewName;
+use crate::sqlite::reader_pool;
+use crate::stock::Stock;
+use crate::view::{self, View};
+
+/// How a view stands.
+#[derive(Clone, Debug)]
+pub struct ViewStatus {
+    /// Which view.
+    pub view: ViewName,
+    /// The generation that is served; `None` while the first one, or one that replaces a damaged one, is built.
+    pub generation: Option<u64>,
+    /// The position that is served.
+    pub position: Position,
+    /// What went wrong last, while it has not been put right. What is served stays served, but does not move on.
+    pub error: Option<Arc<str>>,
+    /// How far a generation is that is being built or that catches up; `None` when there is none.
+    pub building: Option<Position>,
+}
+
+/// The generation of a view that queries read.
+pub(crate) struct Serving<V: View> {
+    pub(crate) generation: u64,
+    pub(crate) pool: SqlitePool,
+    pub(crate) memory: Arc<V::Memory>,
+}
+
+/// The place that says which generation is served. Locked only to take or replace a pointer.
+pub(crate) struct Slot<V: View> {
+    current: RwLock<Option<Arc<Serving<V>>>>,
+}
+
+impl<V: View> Default for Slot<V> {
+    fn default() -> Slot<V> {
+        Slot { current: RwLock::new(None) }
+    }
+}
+
+impl<V: View> Slot<V> {
+    /// The generation to read.
+    pub(crate) fn current(&self) -> Result<Arc<Serving<V>>, Error> {
+        let current = self.current.read().unwrap_or_else(PoisonError::into_inner);
+        current.clone().ok_or(Error::Building { view: V::NAME })
+    }
+
+    fn replace(&self, serving: Option<Serving<V>>) -> Option<Arc<Serving<V>>> {
+        let mut current = self.current.write().unwrap_or_else(PoisonError::into_inner);
+        std::mem::replace(&mut current, serving.map(Arc::new))
+    }
+}
+
+/// A read transaction, and the position that it sees.
+pub(crate) struct Reading {
+    pub(crate) tx: Transaction<'static, Sqlite>,
+    pub(crate) position: Position,
+}
+
+/// What queries and the projector share.
+pub(crate) struct Shared {
+    pub(crate) folder: Folder,
+    pub(crate) slots: Each<Slot<Stock>, Slot<History>, Slot<Catalogue>>,
+    pub(crate) status: watch::Sender<[ViewStatus; 3]>,
+}
+
+impl Shared {
+    pub(crate) fn new(folder: Folder) -> Shared {
+        let statuses = ViewName::ALL.map(|view| ViewStatus {
+            view,
+            generation: None,
+            position: Position(0),
+            error: None,
+            building: None,
+        });
+        Shared { folder, slots: Each::default(), status: watch::channel(statuses).0 }
+    }
+
+    pub(crate) fn set_status(&self, view: ViewName, change: impl FnOnce(&mut ViewStatus)) {
+        self.status.send_modify(|all| change(&mut all[view.index()]));
+    }
+
+    /// Begins to read a view. A generation that is replaced meanwhile is left for the new one.
+    pub(crate) async fn begin<V: View>(&self, slot: &Slot<V>) -> Result<Reading, Error> {
+        let database = Error::database(V::NAME);
+        loop {
+            let serving = slot.current()?;
+            let mut tx = match serving.pool.begin().await {
+                Err(sqlx::Error::PoolClosed) => continue,
+                other => other.map_err(&database)?,
+            };
+            let position = view::checkpoint(&mut tx).await.map_err(&database)?;
+            return Ok(Reading { tx, position });
+        }
+    }
+
+    /// Serves what `lane` writes from now on; what was served before is closed once nobody reads it any more, and its
+    /// file deleted when it is of another generation.
+    pub(crate) fn serve<V: Served>(self: &Arc<Self>, lane: &Lane<V>) -> Result<(), Error> {
+        let slot = V::slot(&self.slots);
+        let before = slot.current().ok();
+        let same = before.as_ref().filter(|before| before.generation == lane.generation);
+        let pool = match same {
+            Some(before) => before.pool.clone(),
+            None => {
+                self.folder.set_live(V::NAME, lane.generation)?;
+                reader_pool(&self.folder.file(V::NAME, lane.generation))
+            }
+        };
+        let replaced = same.is_none();
+        let memory = lane.memory.clone();
+        let old = slot.replace(Some(Serving { generation: lane.generation, pool, memory }));
+        self.set_status(V::NAME, |status| {
+            status.generation = Some(lane.generation);
+            status.position = lane.position;
+            status.building = None;
+            status.error = None;
+        });
+        if let Some(old) = old.filter(|_| replaced) {
+            self.retire(old);
+        }
+        Ok(())
+    }
+
+    /// Serves nothing of a view any more.
+    pub(crate) fn withdraw<V: Served>(self: &Arc<Self>) {
+        let old = V::slot(&self.slots).replace(None);
+        self.set_status(V::NAME, |status| status.generation = None);
+        if let Some(old) = old {
+            self.retire(old);
+        }
+    }
+
+    /// Closes a generation behind its last reader and deletes it.
+    fn retire<V: View>(self: &Arc<Self>, old: Arc<Serving<V>>) {
+        let shared = self.clone();
+        tokio::spawn(async move {
+            old.pool.close().await;
+            if let Err(error) = shared.folder.remove(V::NAME, old.generation) {
+                // It is found and deleted when the views are opened next.
+                tracing::warn!(view = %V::NAME, generation = old.generation, error = %error.chain(), "cannot delete an old view");
+            }
+        });
+    }
+}
+
+type Slots = Each<Slot<Stock>, Slot<History>, Slot<Catalogue>>;
+
+/// A view that there is a place to serve from for.
+pub(crate) trait Served: View {
+    fn slot(slots: &Slots) -> &Slot<Self>;
+}
+
+impl Served for Stock {
+    fn slot(slots: &Slots) -> &Slot<Stock> {
+        &slots.stock
+    }
+}
+
+impl Served for History {
+    fn slot(slots: &Slots) -> &Slot<History> {
+        &slots.history
+    }
+}
+
+impl Served for Catalogue {
+    fn slot(slots: &Slots) -> &Slot<Catalogue> {
+        &slots.catalogue
+    }
+}

@@ -1,0 +1,53 @@
+//! The log as the projector reads it: whole commits, one after the other, each event decoded once for all views.
+
+use bincard_ledger::{Position, Recorded};
+use bincard_store::segment::{Commits, Reader};
+
+use crate::error::Error;
+
+/// A place in the log.
+#[derive(Debug)]
+pub(crate) struct Source {
+    commits: Commits,
+    position: Position,
+}
+
+impl Source {
+    /// The log behind `after`.
+    pub(crate) fn open(reader: &Reader, after: Position) -> Result<Source, Error> {
+        Ok(Source { commits: reader.commits(after)?, position: after })
+    }
+
+    /// The last position read.
+    pub(crate) fn position(&self) -> Position {
+        self.position
+    }
+
+    /// Reads whole commits, until there were `events_max` events, `through` is reached or the head. Stops at the first
+    /// error, behind which nothing was read.
+    pub(crate) fn read(
+        &mut self,
+        events_max: u64,
+        through: Position,
+        mut each: impl FnMut(&Recorded),
+    ) -> Result<(), Error> {
+        let start = self.position;
+        while self.position < through && self.position.0 - start.0 < events_max {
+            let Some(commit) = self.commits.next()? else { break };
+            let recorded_at = commit.recorded_at;
+            let decoding = |position| move |source| Error::Decode { position, source };
+            let body = commit.records().map_err(decoding(commit.first))?;
+            let mut position = commit.first;
+            for record in body.records() {
+                // The first commit may begin before the place that was asked for.
+                if position > self.position {
+                    let record = record.and_then(|record| record.decode()).map_err(decoding(position))?;
+                    each(&Recorded { position, recorded_at, record });
+                    self.position = position;
+                }
+                position = position.next();
+            }
+        }
+        Ok(())
+    }
+}

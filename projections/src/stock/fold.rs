@@ -1,0 +1,174 @@
+//! How events become stock.
+
+use bincard_ledger::{Bucket, Buckets, Event, Inconsistent, Place, Position, Recorded, StockEvent, Timestamp};
+use bincard_ledger::{VariantNo, WarehouseNo};
+use foldhash::fast::FixedState;
+use hashbrown::HashMap;
+use smallvec::SmallVec;
+use sqlx::sqlite::SqliteConnection;
+
+use super::memory::Memory;
+use super::{StockKey, queries};
+use crate::fold::moved;
+use crate::name::ViewName;
+use crate::view::View;
+
+/// What a key holds, and the last event that changed it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub(crate) struct Held {
+    pub(crate) buckets: Buckets,
+    pub(crate) changed: Position,
+}
+
+/// What one reservation with an expiry still has reserved of one key.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct Expiring {
+    /// The event that made the reservation.
+    pub(crate) reservation: Position,
+    pub(crate) expires_at: Timestamp,
+    pub(crate) quantity: i64,
+}
+
+/// The reservations of one key that have an expiry and something still reserved.
+pub(crate) type ExpiringList = SmallVec<[Expiring; 1]>;
+
+/// The view, and its carry: as much as the tables hold.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Stock {
+    pub(crate) stock: HashMap<StockKey, Held, FixedState>,
+    pub(crate) expiring: HashMap<StockKey, ExpiringList, FixedState>,
+    /// Keys that the batch at hand changed, with repetitions.
+    touched: Vec<StockKey>,
+    /// Reservations that the batch at hand changed, with repetitions.
+    touched_expiring: Vec<(StockKey, Position, Timestamp)>,
+}
+
+/// Rows of a batch: what the touched keys hold after it.
+#[derive(Debug, Default)]
+pub(crate) struct Rows {
+    /// By key.
+    pub(crate) stock: Vec<(StockKey, Held)>,
+    /// By key and reservation; a quantity of 0 is a reservation that is over.
+    pub(crate) expiring: Vec<(StockKey, Expiring)>,
+}
+
+impl Stock {
+    fn fold_event(&mut self, position: Position, event: &StockEvent) -> Result<(), &'static str> {
+        for posting in &event.postings {
+            let key = StockKey { warehouse: event.warehouse, variant: posting.variant };
+            let held = self.stock.entry(key).or_default();
+            held.buckets = moved(held.buckets, posting).ok_or("a bucket would overflow")?;
+            held.changed = position;
+            self.touched.push(key);
+            let reserved = Place::Bucket(Bucket::Reserved);
+            if posting.to == reserved
+                && let Some(expires_at) = event.expires_at
+            {
+                let reservation = posting.reservation.unwrap_or(position);
+                self.expiring.entry(key).or_default().push(Expiring {
+                    reservation,
+                    expires_at,
+                    quantity: posting.quantity,
+                });
+                self.touched_expiring.push((key, reservation, expires_at));
+            }
+            if posting.from == reserved
+                && let Some(reservation) = posting.reservation
+            {
+                self.take_expiring(key, reservation, posting.quantity);
+            }
+        }
+        Ok(())
+    }
+
+    /// Takes `quantity` off what `reservation` has reserved, if it is one that expires.
+    fn take_expiring(&mut self, key: StockKey, reservation: Position, quantity: i64) {
+        let Some(list) = self.expiring.get_mut(&key) else { return };
+        let Some(at) = list.iter().position(|one| one.reservation == reservation) else { return };
+        list[at].quantity -= quantity;
+        self.touched_expiring.push((key, reservation, list[at].expires_at));
+        if list[at].quantity <= 0 {
+            list.swap_remove(at);
+            if list.is_empty() {
+                self.expiring.remove(&key);
+            }
+        }
+    }
+
+    fn expiring_of(&self, key: StockKey, reservation: Position) -> i64 {
+        let list = self.expiring.get(&key).map_or(&[][..], |list| list.as_slice());
+        list.iter().find(|one| one.reservation == reservation).map_or(0, |one| one.quantity)
+    }
+}
+
+impl View for Stock {
+    type Rows = Rows;
+    type Memory = Memory;
+
+    const NAME: ViewName = ViewName::Stock;
+    const SCHEMA_VERSION: i64 = 1;
+    const SCHEMA: &'static [&'static str] = queries::SCHEMA;
+
+    fn empty() -> Stock {
+        Stock::default()
+    }
+
+    async fn load(connection: &mut SqliteConnection) -> Result<Stock, sqlx::Error> {
+        let mut stock = Stock::default();
+        queries::load_stock(connection, |key, held| {
+            stock.stock.insert(key, held);
+        })
+        .await?;
+        queries::load_expiring(connection, |key, one| stock.expiring.entry(key).or_default().push(one)).await?;
+        Ok(stock)
+    }
+
+    fn fold(&mut self, recorded: &Recorded, _: &mut Rows) -> Result<(), Inconsistent> {
+        let position = recorded.position;
+        match &recorded.record.event {
+            Event::Stock(event) => {
+                self.fold_event(position, event).map_err(|what| Inconsistent { position, what })
+            }
+            Event::Catalogue(_) => Ok(()),
+        }
+    }
+
+    fn seal(&mut self, rows: &mut Rows) {
+        self.touched.sort_unstable();
+        self.touched.dedup();
+        rows.stock.reserve(self.touched.len());
+        for key in self.touched.drain(..) {
+            let held = self.stock.get(&key).copied().unwrap_or_default();
+            rows.stock.push((key, held));
+        }
+        let mut touched = std::mem::take(&mut self.touched_expiring);
+        touched.sort_unstable();
+        touched.dedup();
+        for (key, reservation, expires_at) in touched {
+            let quantity = self.expiring_of(key, reservation);
+            rows.expiring.push((key, Expiring { reservation, expires_at, quantity }));
+        }
+    }
+
+    async fn write(connection: &mut SqliteConnection, rows: &Rows) -> Result<(), sqlx::Error> {
+        queries::write(connection, rows).await
+    }
+
+    fn memory(&self, position: Position) -> Memory {
+        Memory::new(self, position)
+    }
+
+    fn publish(memory: &Memory, rows: &Rows, position: Position) {
+        memory.publish(rows, position);
+    }
+}
+
+impl StockKey {
+    pub(crate) fn from_columns(warehouse: i64, variant: i64) -> StockKey {
+        StockKey { warehouse: WarehouseNo(warehouse as u32), variant: VariantNo(variant as u32) }
+    }
+
+    pub(crate) fn columns(self) -> [i64; 2] {
+        [i64::from(self.warehouse.0), i64::from(self.variant.0)]
+    }
+}

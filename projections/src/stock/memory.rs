@@ -1,0 +1,63 @@
+//! The stock view in memory, for single keys: always what the tables hold at the checkpoint.
+
+use std::sync::{PoisonError, RwLock};
+
+use bincard_ledger::{Position, Timestamp};
+use foldhash::fast::FixedState;
+use hashbrown::HashMap;
+
+use super::fold::{ExpiringList, Held, Rows, Stock};
+use super::{StockKey, StockRow, with_run_out};
+
+/// Stock by key at one position.
+#[derive(Debug)]
+pub(crate) struct Memory {
+    /// Written once a transaction, for about as long as copying its changed keys takes; read by everybody.
+    content: RwLock<Content>,
+}
+
+#[derive(Debug)]
+struct Content {
+    position: Position,
+    stock: HashMap<StockKey, Held, FixedState>,
+    expiring: HashMap<StockKey, ExpiringList, FixedState>,
+}
+
+impl Memory {
+    pub(crate) fn new(stock: &Stock, position: Position) -> Memory {
+        let content = Content { position, stock: stock.stock.clone(), expiring: stock.expiring.clone() };
+        Memory { content: RwLock::new(content) }
+    }
+
+    /// Brings the content to `position` by the rows that were committed.
+    pub(crate) fn publish(&self, rows: &Rows, position: Position) {
+        let mut content = self.content.write().unwrap_or_else(PoisonError::into_inner);
+        content.position = position;
+        for &(key, held) in &rows.stock {
+            content.stock.insert(key, held);
+        }
+        for &(key, one) in &rows.expiring {
+            let list = content.expiring.entry(key).or_default();
+            list.retain(|other| other.reservation != one.reservation);
+            if one.quantity > 0 {
+                list.push(one);
+            }
+            if list.is_empty() {
+                content.expiring.remove(&key);
+            }
+        }
+    }
+
+    /// What `key` holds at the instant `now`, and the position that this is known up to. `None` for a key that never
+    /// had any stock.
+    pub(crate) fn row(&self, key: StockKey, now: Timestamp) -> (Position, Option<StockRow>) {
+        let content = self.content.read().unwrap_or_else(PoisonError::into_inner);
+        let row = content.stock.get(&key).map(|held| {
+            let run_out = content.expiring.get(&key).map_or(0, |list| {
+                list.iter().filter(|one| one.expires_at <= now).map(|one| one.quantity).sum()
+            });
+            StockRow { key, buckets: with_run_out(held.buckets, run_out), changed: held.changed }
+        });
+        (content.position, row)
+    }
+}

@@ -1,0 +1,193 @@
+//! The stock view's SQL.
+
+use bincard_ledger::{Bucket, Buckets, Position, Timestamp, VariantNo, WarehouseNo};
+use futures_util::TryStreamExt;
+use sqlx::sqlite::{SqliteConnection, SqliteRow};
+use sqlx::{AssertSqlSafe, Row};
+use std::sync::LazyLock;
+
+use super::fold::{Expiring, Held, Rows};
+use super::{StockKey, StockRow, with_run_out};
+use crate::filter::Conditions;
+use crate::sqlite::Insert;
+
+pub(super) const SCHEMA: &[&str] = &[
+    "create table stock (
+        warehouse integer not null,
+        variant integer not null,
+        available integer not null,
+        reserved integer not null,
+        picked integer not null,
+        packed integer not null,
+        held integer not null,
+        changed integer not null,
+        primary key (warehouse, variant)
+    ) without rowid",
+    "create index stock_by_variant on stock (variant, warehouse)",
+    "create table expiring (
+        warehouse integer not null,
+        variant integer not null,
+        expires_at integer not null,
+        reservation integer not null,
+        quantity integer not null,
+        primary key (warehouse, variant, expires_at, reservation)
+    ) without rowid",
+];
+
+static INSERT_STOCK: LazyLock<Insert> = LazyLock::new(|| {
+    Insert::new(
+        "stock",
+        8,
+        "on conflict (warehouse, variant) do update set available = excluded.available,
+         reserved = excluded.reserved, picked = excluded.picked, packed = excluded.packed,
+         held = excluded.held, changed = excluded.changed",
+    )
+});
+static INSERT_EXPIRING: LazyLock<Insert> = LazyLock::new(|| {
+    Insert::new(
+        "expiring",
+        5,
+        "on conflict (warehouse, variant, expires_at, reservation) do update set quantity = excluded.quantity",
+    )
+});
+
+/// Which keys a page of stock is about. A filter that is not set lets everything pass.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct StockFilter {
+    /// Only these warehouses; an empty list lets none pass.
+    pub warehouses: Option<Vec<WarehouseNo>>,
+    /// Only this variant.
+    pub variant: Option<VariantNo>,
+}
+
+impl StockFilter {
+    pub(crate) fn conditions(&self) -> Conditions {
+        let mut conditions = Conditions::default();
+        if let Some(warehouses) = &self.warehouses {
+            conditions.one_of("warehouse", warehouses.iter().map(|no| i64::from(no.0)));
+        }
+        if let Some(variant) = self.variant {
+            conditions.equals("variant", i64::from(variant.0));
+        }
+        conditions
+    }
+}
+
+pub(super) async fn write(connection: &mut SqliteConnection, rows: &Rows) -> Result<(), sqlx::Error> {
+    let mut values = Vec::with_capacity(rows.stock.len() * 8);
+    for (key, held) in &rows.stock {
+        values.extend(key.columns());
+        values.extend(held.buckets.0);
+        values.push(held.changed.0.cast_signed());
+    }
+    INSERT_STOCK.run(connection, &values).await?;
+    let mut values = Vec::new();
+    for (key, one) in &rows.expiring {
+        let [warehouse, variant] = key.columns();
+        let reservation = one.reservation.0.cast_signed();
+        if one.quantity > 0 {
+            values.extend([warehouse, variant, one.expires_at.micros(), reservation, one.quantity]);
+        } else {
+            sqlx::query(
+                "delete from expiring
+                 where warehouse = $1 and variant = $2 and expires_at = $3 and reservation = $4",
+            )
+            .bind(warehouse)
+            .bind(variant)
+            .bind(one.expires_at.micros())
+            .bind(reservation)
+            .execute(&mut *connection)
+            .await?;
+        }
+    }
+    INSERT_EXPIRING.run(connection, &values).await
+}
+
+pub(super) async fn load_stock(
+    connection: &mut SqliteConnection,
+    mut each: impl FnMut(StockKey, Held),
+) -> Result<(), sqlx::Error> {
+    let mut rows = sqlx::query(
+        "select warehouse, variant, available, reserved, picked, packed, held, changed from stock",
+    )
+    .fetch(connection);
+    while let Some(row) = rows.try_next().await? {
+        let (key, held) = read_held(&row)?;
+        each(key, held);
+    }
+    Ok(())
+}
+
+pub(super) async fn load_expiring(
+    connection: &mut SqliteConnection,
+    mut each: impl FnMut(StockKey, Expiring),
+) -> Result<(), sqlx::Error> {
+    let mut rows =
+        sqlx::query("select warehouse, variant, expires_at, reservation, quantity from expiring").fetch(connection);
+    while let Some(row) = rows.try_next().await? {
+        let one = Expiring {
+            expires_at: Timestamp::from_micros(row.try_get(2)?),
+            reservation: Position(row.try_get::<i64, _>(3)?.cast_unsigned()),
+            quantity: row.try_get(4)?,
+        };
+        each(StockKey::from_columns(row.try_get(0)?, row.try_get(1)?), one);
+    }
+    Ok(())
+}
+
+/// The rows that pass `filter`, from after the key `after`, at most `limit` after leaving `skip` out; what ran out by
+/// `now` counts as available.
+pub(crate) async fn page(
+    connection: &mut SqliteConnection,
+    filter: &StockFilter,
+    after: Option<StockKey>,
+    skip: i64,
+    limit: i64,
+    now: Timestamp,
+) -> Result<Vec<StockRow>, sqlx::Error> {
+    let mut conditions = filter.conditions();
+    if let Some(after) = after {
+        let [warehouse, variant] = after.columns();
+        conditions.after("warehouse", warehouse, "variant", variant);
+    }
+    let clause = conditions.clause();
+    let next = conditions.len() + 1;
+    let sql = format!(
+        "select s.warehouse, s.variant, s.available, s.reserved, s.picked, s.packed, s.held, s.changed,
+            (select cast(coalesce(sum(e.quantity), 0) as bigint) from expiring e
+             where e.warehouse = s.warehouse and e.variant = s.variant and e.expires_at <= ${next}) as run_out
+         from stock s{clause} order by s.warehouse, s.variant limit ${} offset ${}",
+        next + 1,
+        next + 2,
+    );
+    let mut rows = conditions
+        .bind(sqlx::query(AssertSqlSafe(sql)))
+        .bind(now.micros())
+        .bind(limit)
+        .bind(skip)
+        .fetch(connection);
+    let mut page = Vec::new();
+    while let Some(row) = rows.try_next().await? {
+        let (key, held) = read_held(&row)?;
+        let buckets = with_run_out(held.buckets, row.try_get(8)?);
+        page.push(StockRow { key, buckets, changed: held.changed });
+    }
+    Ok(page)
+}
+
+/// How many keys pass `filter`.
+pub(crate) async fn total(connection: &mut SqliteConnection, filter: &StockFilter) -> Result<i64, sqlx::Error> {
+    let conditions = filter.conditions();
+    let sql = format!("select count(*) from stock{}", conditions.clause());
+    let row = conditions.bind(sqlx::query(AssertSqlSafe(sql))).fetch_one(connection).await?;
+    row.try_get(0)
+}
+
+fn read_held(row: &SqliteRow) -> Result<(StockKey, Held), sqlx::Error> {
+    let mut buckets = Buckets::default();
+    for bucket in Bucket::ALL {
+        buckets.0[bucket as usize] = row.try_get(2 + bucket as usize)?;
+    }
+    let key = StockKey::from_columns(row.try_get(0)?, row.try_get(1)?);
+    Ok((key, Held { buckets, changed: Position(row.try_get::<i64, _>(7)?.cast_unsigned()) }))
+}

@@ -1,0 +1,276 @@
+//! The views as queries see them.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bincard_ledger::{Position, Timestamp};
+use tokio::sync::{mpsc, oneshot, watch};
+
+use crate::catalogue::{self, CatalogueFilter, ProductRow, VariantRow, WarehouseRow, select};
+use crate::error::Error;
+use crate::history::{
+    self, AsOf, EventFilter, EventPage, EventSort, EventStart, MovementCursor, MovementFilter, MovementPage, StockAsOf,
+};
+use crate::name::ViewName;
+use crate::projector::Control;
+use crate::serving::{Shared, ViewStatus};
+use crate::stock::{self, StockFilter, StockKey, StockRow};
+
+/// An answer, and the position that its view stood at.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Answer<T> {
+    /// Everything up to here is in it, and nothing beyond.
+    pub position: Position,
+    /// What was asked for.
+    pub value: T,
+}
+
+/// A part of a list.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Page<T> {
+    /// The rows.
+    pub rows: Vec<T>,
+    /// Whether there are more behind them.
+    pub more: bool,
+    /// How many rows pass the filter, where it was asked for.
+    pub total: Option<u64>,
+}
+
+/// Where a page of a list that is ordered by a key begins, and how long it is.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Slice<K> {
+    /// Behind this key.
+    pub after: Option<K>,
+    /// After leaving so many rows out.
+    pub skip: u64,
+    /// The most rows.
+    pub limit: usize,
+    /// Whether to count all rows as well.
+    pub with_total: bool,
+}
+
+impl<K> Slice<K> {
+    fn skip(&self) -> i64 {
+        i64::try_from(self.skip).unwrap_or(i64::MAX)
+    }
+
+    /// One more than the page takes, to see whether there is a next one.
+    fn wanted(&self) -> i64 {
+        i64::try_from(self.limit).unwrap_or(i64::MAX).saturating_add(1)
+    }
+
+    fn page<T>(&self, mut rows: Vec<T>, total: Option<i64>) -> Page<T> {
+        let more = rows.len() > self.limit;
+        rows.truncate(self.limit);
+        Page { rows, more, total: total.map(i64::cast_unsigned) }
+    }
+}
+
+/// Reads the views of one ledger. Clones share everything.
+#[derive(Clone)]
+pub struct Views {
+    shared: Arc<Shared>,
+    control: mpsc::Sender<Control>,
+}
+
+/// A rebuild under way.
+#[derive(Debug)]
+pub struct Rebuild {
+    /// Of which view.
+    pub view: ViewName,
+    done: oneshot::Receiver<Result<(), Error>>,
+}
+
+impl Rebuild {
+    /// Waits until the new generation is served. It is built to the end whether anybody waits or not; how far it is,
+    /// [`Views::status`] tells.
+    ///
+    /// # Errors
+    /// What stopped it; the generation before is served as it was.
+    pub async fn finished(self) -> Result<(), Error> {
+        self.done.await.unwrap_or(Err(Error::Stopped))
+    }
+}
+
+macro_rules! catalogue_queries {
+    ($page:ident, $row:ty, $table:ident, $read:path, $what:literal) => {
+        #[doc = concat!("The ", $what, " that pass `filter`, by number.")]
+        ///
+        /// # Errors
+        /// When the view cannot be read.
+        pub async fn $page(
+            &self,
+            filter: &CatalogueFilter,
+            slice: Slice<u32>,
+        ) -> Result<Answer<Page<$row>>, Error> {
+            let database = Error::database(ViewName::Catalogue);
+            let mut reading = self.shared.begin(&self.shared.slots.catalogue).await?;
+            let span = (slice.after.unwrap_or(0), slice.skip(), slice.wanted());
+            let rows = catalogue::list(&mut reading.tx, select::$table, filter, span, $read).await.map_err(&database)?;
+            let total = match slice.with_total {
+                true => Some(catalogue::total(&mut reading.tx, select::$table, filter).await.map_err(&database)?),
+                false => None,
+            };
+            Ok(Answer { position: reading.position, value: slice.page(rows, total) })
+        }
+    };
+}
+
+impl Views {
+    pub(crate) fn new(shared: Arc<Shared>, control: mpsc::Sender<Control>) -> Views {
+        Views { shared, control }
+    }
+
+    /// How each view stands.
+    pub fn status(&self) -> [ViewStatus; 3] {
+        self.shared.status.borrow().clone()
+    }
+
+    /// How each view stands, and every change of it from now on.
+    pub fn watch(&self) -> watch::Receiver<[ViewStatus; 3]> {
+        self.shared.status.subscribe()
+    }
+
+    /// Waits until all of `views` are served up to `position`.
+    ///
+    /// # Errors
+    /// [`Error::Behind`] when they are not within `timeout`.
+    pub async fn wait_for(&self, views: &[ViewName], position: Position, timeout: Duration) -> Result<(), Error> {
+        let reached = |all: &[ViewStatus; 3]| {
+            views.iter().all(|view| all[view.index()].generation.is_some() && all[view.index()].position >= position)
+        };
+        if reached(&self.shared.status.borrow()) {
+            return Ok(());
+        }
+        let mut status = self.shared.status.subscribe();
+        match tokio::time::timeout(timeout, status.wait_for(reached)).await {
+            Ok(Ok(_)) => return Ok(()),
+            Ok(Err(_)) => return Err(Error::Stopped),
+            Err(_) => {}
+        }
+        let all = self.status();
+        let behind = views.iter().min_by_key(|view| {
+            let status = &all[view.index()];
+            (status.generation.is_some(), status.position)
+        });
+        match behind.map(|view| &all[view.index()]) {
+            Some(last) => {
+                Err(Error::Behind { view: last.view, reached: last.position, wanted: position, waited: timeout })
+            }
+            None => Ok(()),
+        }
+    }
+
+    /// Builds a new generation of a view from the whole log, beside the one that is served and goes on being fed, and
+    /// serves it once it has caught up.
+    ///
+    /// # Errors
+    /// [`Error::Rebuilding`] when that is being done already, [`Error::Stopped`] when the projector has stopped.
+    pub async fn rebuild(&self, view: ViewName) -> Result<Rebuild, Error> {
+        let (accepted, answer) = oneshot::channel();
+        self.control.send(Control::Rebuild { view, accepted }).await.map_err(|_| Error::Stopped)?;
+        let done = answer.await.map_err(|_| Error::Stopped)??;
+        Ok(Rebuild { view, done })
+    }
+
+    /// The stock of one key at the instant `now`, from memory; `None` for a key that never had any.
+    ///
+    /// # Errors
+    /// [`Error::Building`] while there is nothing to serve.
+    pub fn stock_row(&self, key: StockKey, now: Timestamp) -> Result<Answer<Option<StockRow>>, Error> {
+        let (position, value) = self.shared.slots.stock.current()?.memory.row(key, now);
+        Ok(Answer { position, value })
+    }
+
+    /// The stock of the keys that pass `filter` at the instant `now`, by warehouse and variant.
+    ///
+    /// # Errors
+    /// When the view cannot be read.
+    pub async fn stock_page(
+        &self,
+        filter: &StockFilter,
+        slice: Slice<StockKey>,
+        now: Timestamp,
+    ) -> Result<Answer<Page<StockRow>>, Error> {
+        let database = Error::database(ViewName::Stock);
+        let mut reading = self.shared.begin(&self.shared.slots.stock).await?;
+        let rows = stock::page(&mut reading.tx, filter, slice.after, slice.skip(), slice.wanted(), now)
+            .await
+            .map_err(&database)?;
+        let total = match slice.with_total {
+            true => Some(stock::total(&mut reading.tx, filter).await.map_err(&database)?),
+            false => None,
+        };
+        Ok(Answer { position: reading.position, value: slice.page(rows, total) })
+    }
+
+    /// The stock of one key in the past; zero where there was none.
+    ///
+    /// # Errors
+    /// When the view cannot be read.
+    pub async fn stock_as_of(&self, key: StockKey, past: AsOf) -> Result<Answer<StockAsOf>, Error> {
+        let mut reading = self.shared.begin(&self.shared.slots.history).await?;
+        let value = history::as_of_one(&mut reading.tx, key, past).await;
+        Ok(Answer { position: reading.position, value: value.map_err(Error::database(ViewName::History))? })
+    }
+
+    /// The stock in the past of the keys that pass `filter`, by warehouse and variant: every key that has had stock by
+    /// now is listed, with zeros where it had none then.
+    ///
+    /// # Errors
+    /// When the view cannot be read.
+    pub async fn stock_as_of_page(
+        &self,
+        filter: &StockFilter,
+        past: AsOf,
+        slice: Slice<StockKey>,
+    ) -> Result<Answer<Page<StockAsOf>>, Error> {
+        let database = Error::database(ViewName::History);
+        let mut reading = self.shared.begin(&self.shared.slots.history).await?;
+        let rows = history::as_of_page(&mut reading.tx, filter, past, slice.after, slice.skip(), slice.wanted())
+            .await
+            .map_err(&database)?;
+        let total = match slice.with_total {
+            true => Some(history::as_of_total(&mut reading.tx, filter).await.map_err(&database)?),
+            false => None,
+        };
+        Ok(Answer { position: reading.position, value: slice.page(rows, total) })
+    }
+
+    /// A page of at most `limit` events.
+    ///
+    /// # Errors
+    /// When the view cannot be read.
+    pub async fn events(
+        &self,
+        filter: &EventFilter,
+        sort: EventSort,
+        start: EventStart,
+        limit: usize,
+        with_total: bool,
+    ) -> Result<Answer<EventPage>, Error> {
+        let mut reading = self.shared.begin(&self.shared.slots.history).await?;
+        let value = history::events(&mut reading.tx, filter, sort, start, limit, with_total).await;
+        Ok(Answer { position: reading.position, value: value.map_err(Error::database(ViewName::History))? })
+    }
+
+    /// A page of the movements of a variant, in the order of occurrence.
+    ///
+    /// # Errors
+    /// When the view cannot be read.
+    pub async fn movements(
+        &self,
+        filter: &MovementFilter,
+        descending: bool,
+        slice: Slice<MovementCursor>,
+    ) -> Result<Answer<MovementPage>, Error> {
+        let mut reading = self.shared.begin(&self.shared.slots.history).await?;
+        let Slice { after, skip, limit, with_total } = slice;
+        let value = history::movements(&mut reading.tx, filter, descending, after, skip, limit, with_total).await;
+        Ok(Answer { position: reading.position, value: value.map_err(Error::database(ViewName::History))? })
+    }
+
+    catalogue_queries!(warehouses, WarehouseRow, WAREHOUSES, catalogue::read_warehouse, "warehouses");
+    catalogue_queries!(products, ProductRow, PRODUCTS, catalogue::read_product, "products");
+    catalogue_queries!(variants, VariantRow, VARIANTS, catalogue::read_variant, "variants");
+}
