@@ -19,7 +19,7 @@ use crate::names::Names;
 use crate::queue::Queue;
 use crate::recovery::{self, RecoveryError, replay};
 use crate::snapshots::{self, Snapshotter};
-use crate::writer::Writer;
+use crate::writer::{Chunk, Writer};
 
 /// Where the ledger has its time from.
 pub type Clock = Arc<dyn Fn() -> Timestamp + Send + Sync>;
@@ -161,6 +161,7 @@ impl Engine {
             batch_requests_max: options.batch_requests_max,
             to_committer,
             spare_bodies,
+            chunk: Chunk::default(),
         };
         let named = |name: &str| thread::Builder::new().name(name.into());
         let committer = named("bincard-commit").spawn(move || committer.run())?;

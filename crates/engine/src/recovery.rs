@@ -1,10 +1,13 @@
 //! From the log to a state.
 
 use bincard_ledger::codec::DecodeError;
-use bincard_ledger::{Inconsistent, Position, Recorded, State, snapshot};
+use bincard_ledger::{Inconsistent, Position, Record, Recorded, State, snapshot};
 use bincard_store::ReadError;
 use bincard_store::segment::Reader;
 use bincard_store::snapshots::Snapshots;
+
+/// Records that are decoded before they are applied, so that what they need from memory is fetched together.
+const CHUNK_RECORDS: usize = 128;
 
 /// Why a state could not be rebuilt.
 #[derive(Debug, thiserror::Error)]
@@ -27,31 +30,37 @@ pub enum RecoveryError {
     Inconsistent(#[from] Inconsistent),
 }
 
-/// Folds what the log has after the state's head into the state, up to the log's head. `progress` is called after each
-/// commit with the position reached.
+/// Folds what the log has after the state's head into the state, up to the log's head. The state's head is where a
+/// commit ends. `progress` is called after each commit with the position reached.
 pub fn replay(
     reader: &Reader,
     state: &mut State,
     mut progress: impl FnMut(Position),
 ) -> Result<(), RecoveryError> {
     let mut commits = reader.commits(state.head())?;
+    let mut chunk: Vec<Record> = Vec::with_capacity(CHUNK_RECORDS);
     while let Some(commit) = commits.next()? {
-        let mut position = commit.first;
         let decode = |source| RecoveryError::Decode {
             position: commit.first,
             source,
         };
-        for raw in commit.records().map_err(decode)?.records() {
-            let raw = raw.map_err(decode)?;
-            if position > state.head() {
-                let record = raw.decode().map_err(decode)?;
+        // A state ends where a commit ends: no commit is known in part.
+        let mut records = commit.records().map_err(decode)?.records().peekable();
+        while records.peek().is_some() {
+            for raw in records.by_ref().take(CHUNK_RECORDS) {
+                chunk.push(raw.and_then(|raw| raw.decode()).map_err(decode)?);
+            }
+            for record in &chunk {
+                state.warm_event(&record.event);
+            }
+            for record in chunk.drain(..) {
+                let (position, recorded_at) = (state.head().next(), commit.recorded_at);
                 state.apply(&Recorded {
                     position,
-                    recorded_at: commit.recorded_at,
+                    recorded_at,
                     record,
                 })?;
             }
-            position = position.next();
         }
         progress(state.head());
     }

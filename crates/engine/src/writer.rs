@@ -27,6 +27,8 @@ use crate::queue::{Asked, Submission};
 const BODY_BYTES_HANDOVER: usize = 1 << 20;
 /// How many reservations that ran out are recorded as such between two rounds.
 const EXPIRIES_PER_ROUND: usize = 256;
+/// How many requests are looked at together before they are decided one by one.
+const CHUNK_REQUESTS: usize = 256;
 /// The longest sleep between two looks at the clock.
 const SLEEP_MAX: Duration = Duration::from_secs(1);
 
@@ -68,6 +70,17 @@ pub(crate) struct Writer {
     /// Batches to the committer, and their bodies back to be filled again.
     pub(crate) to_committer: SyncSender<Batch>,
     pub(crate) spare_bodies: Receiver<Body>,
+    pub(crate) chunk: Chunk,
+}
+
+/// What was found out about the chunk of requests being decided.
+#[derive(Default)]
+pub(crate) struct Chunk {
+    /// The key of each request: whether it may be known. "No" is certain, but for `repeated`.
+    maybe_known: Vec<bool>,
+    /// Hashes that occur twice in the chunk.
+    repeated: Vec<u64>,
+    hashes: Vec<u64>,
 }
 
 impl Writer {
@@ -79,9 +92,7 @@ impl Writer {
             let is_last = waiting.is_closed && waiting.submissions.is_empty();
             let is_free = waiting.committer_is_free;
             self.expire(&mut batch);
-            for submission in waiting.submissions {
-                self.decide_submission(submission, &mut batch);
-            }
+            self.decide_all(waiting.submissions, &mut batch);
             if !batch.is_empty() && (is_free || is_last || self.is_full(&batch)) {
                 self.hand_over(&mut batch);
             }
@@ -158,32 +169,92 @@ impl Writer {
         }
     }
 
-    fn decide_submission(&mut self, submission: Submission, batch: &mut Batch) {
-        match submission {
-            Submission::One(asked, reply) => {
-                let answer = self.decide_asked(asked, batch);
-                batch.replies.push(Reply::One(reply, answer));
-            }
-            Submission::Many(all, reply) => {
-                let mut answers = Vec::with_capacity(all.len());
-                for asked in all {
-                    // What is answered last waits for what is recorded first: commits are durable in order.
-                    if self.is_full(batch) {
-                        self.hand_over(batch);
+    /// Decides what waited, in order. Requests are looked at in chunks first: what a chunk needs from memory is fetched
+    /// together, where one decision after another would wait for each.
+    fn decide_all(&mut self, submissions: Vec<Submission>, batch: &mut Batch) {
+        let (mut asked, mut senders) = (Vec::new(), Vec::new());
+        for submission in submissions {
+            match submission {
+                Submission::One(one, sender) => {
+                    asked.push(one);
+                    senders.push(sender);
+                    if asked.len() == CHUNK_REQUESTS {
+                        self.decide_singles(&mut asked, &mut senders, batch);
                     }
-                    answers.push(self.decide_asked(asked, batch));
                 }
-                batch.replies.push(Reply::Many(reply, answers));
+                Submission::Many(all, sender) => {
+                    self.decide_singles(&mut asked, &mut senders, batch);
+                    self.decide_many(all, sender, batch);
+                }
             }
         }
-        if self.is_full(batch) {
-            self.hand_over(batch);
+        self.decide_singles(&mut asked, &mut senders, batch);
+    }
+
+    fn decide_singles(
+        &mut self,
+        asked: &mut Vec<Asked>,
+        senders: &mut Vec<oneshot::Sender<Answer>>,
+        batch: &mut Batch,
+    ) {
+        self.look_at(asked);
+        for (index, (asked, sender)) in asked.drain(..).zip(senders.drain(..)).enumerate() {
+            let answer = self.decide_asked(asked, index, batch);
+            batch.replies.push(Reply::One(sender, answer));
+            if self.is_full(batch) {
+                self.hand_over(batch);
+            }
         }
     }
 
-    fn decide_asked(&mut self, asked: Asked, batch: &mut Batch) -> Answer {
+    /// Answers once all is decided: what is answered last waits for what is recorded first, as commits are durable in
+    /// order.
+    fn decide_many(&mut self, all: Vec<Asked>, sender: oneshot::Sender<Vec<Answer>>, batch: &mut Batch) {
+        let mut answers = Vec::with_capacity(all.len());
+        let mut all = all.into_iter();
+        while !all.as_slice().is_empty() {
+            let chunk = all.len().min(CHUNK_REQUESTS);
+            self.look_at(&all.as_slice()[..chunk]);
+            for (index, asked) in all.by_ref().take(chunk).enumerate() {
+                if self.is_full(batch) {
+                    self.hand_over(batch);
+                }
+                answers.push(self.decide_asked(asked, index, batch));
+            }
+        }
+        batch.replies.push(Reply::Many(sender, answers));
+    }
+
+    /// Finds out which keys of a chunk may be known, earlier or within it, and warms what deciding it will look up.
+    fn look_at(&mut self, chunk: &[Asked]) {
+        let Chunk {
+            maybe_known,
+            repeated,
+            hashes,
+        } = &mut self.chunk;
+        hashes.clear();
+        // A request without a key takes a place, and its answer is not looked at.
+        hashes.extend(chunk.iter().map(|asked| asked.key_hash.unwrap_or_default()));
+        maybe_known.clear();
+        self.keys.screen(hashes, maybe_known);
+        hashes.sort_unstable();
+        repeated.clear();
+        repeated.extend(
+            hashes
+                .windows(2)
+                .filter(|pair| pair[0] == pair[1])
+                .map(|pair| pair[0]),
+        );
+        for asked in chunk {
+            self.state.warm(&asked.request.command);
+        }
+    }
+
+    fn decide_asked(&mut self, asked: Asked, index: usize, batch: &mut Batch) -> Answer {
         batch.figures.requests += 1;
-        if let Some(hash) = asked.key_hash {
+        if let Some(hash) = asked.key_hash
+            && (self.chunk.maybe_known[index] || self.chunk.repeated.contains(&hash))
+        {
             match self.keys.candidates(hash) {
                 Ok(known) if known.iter().all(|position| asked.other_keys.contains(position)) => {}
                 Ok(mut known) => {
