@@ -1,0 +1,135 @@
+//! Records of any content, sensible or not, as far as the types allow it.
+
+use bincard_ledger::command::KeySpace;
+use bincard_ledger::event::{CatalogueEvent as E, RecordedKey};
+use bincard_ledger::{
+    Event, IdempotencyKey, Kind, Place, Position, Posting, ProductNo, Reason, Record, StockEvent, Timestamp,
+    VariantNo, Version, WarehouseNo,
+};
+use proptest::collection::vec;
+use proptest::option;
+use proptest::prelude::*;
+use proptest::sample::select;
+use uuid::Uuid;
+
+pub(crate) fn record() -> impl Strategy<Value = Record> {
+    let key = (any::<bool>(), "[!-~]{1,40}", any::<u64>()).prop_map(|(server, text, fingerprint)| {
+        let space = if server {
+            KeySpace::Server
+        } else {
+            KeySpace::Caller
+        };
+        let key = IdempotencyKey::parse(space, &text).expect("visible ASCII");
+        RecordedKey { key, fingerprint }
+    });
+    let uuid = || any::<u128>().prop_map(Uuid::from_u128);
+    let event = prop_oneof![
+        stock().prop_map(Event::Stock),
+        catalogue().prop_map(Event::Catalogue)
+    ];
+    (any::<u64>(), uuid(), option::of(uuid()), option::of(key), event).prop_map(
+        |(version, author, on_behalf_of, key, event)| Record {
+            version: Version(version),
+            author,
+            on_behalf_of,
+            key,
+            event,
+        },
+    )
+}
+
+pub(crate) fn instant() -> impl Strategy<Value = Timestamp> {
+    let any = prop_oneof![any::<i64>(), select(&[i64::MIN, i64::MAX, 0, -1][..])];
+    any.prop_map(Timestamp::from_micros)
+}
+
+fn text() -> impl Strategy<Value = Box<str>> {
+    prop_oneof![".{0,12}", ".{60,140}"].prop_map(Box::from)
+}
+
+fn stock() -> impl Strategy<Value = StockEvent> {
+    let place = || (0..16u8).prop_filter_map("a place", Place::from_code);
+    let quantity = prop_oneof![0..1_000i64, 0..=i64::MAX];
+    let posting = (any::<u32>(), place(), place(), quantity, option::of(any::<u64>())).prop_map(
+        |(variant, from, to, quantity, reservation)| Posting {
+            variant: VariantNo(variant),
+            from,
+            to,
+            quantity,
+            reservation: reservation.map(Position),
+        },
+    );
+    let references = (option::of(text()), option::of(text()), option::of(text()));
+    let reason = option::of(select(&Reason::ALL[..]));
+    let instants = (instant(), option::of(instant()));
+    (
+        select(&Kind::ALL[..]),
+        1..=u32::MAX,
+        reason,
+        references,
+        instants,
+        vec(posting, 0..5),
+    )
+        .prop_map(
+            |(kind, warehouse, reason, (order, transfer, notes), (occurred_at, expires_at), postings)| {
+                StockEvent {
+                    kind,
+                    warehouse: WarehouseNo(warehouse),
+                    occurred_at,
+                    reason,
+                    order,
+                    transfer,
+                    expires_at,
+                    postings: postings.into(),
+                    notes,
+                }
+            },
+        )
+}
+
+fn catalogue() -> impl Strategy<Value = E> {
+    let warehouse = || any::<u32>().prop_map(WarehouseNo);
+    let product = || any::<u32>().prop_map(ProductNo);
+    let variant = || any::<u32>().prop_map(VariantNo);
+    prop_oneof![
+        (warehouse(), text(), text()).prop_map(|(no, code, name)| E::WarehouseCreated { no, code, name }),
+        (warehouse(), option::of(text()), option::of(text()))
+            .prop_map(|(no, code, name)| E::WarehouseChanged { no, code, name }),
+        warehouse().prop_map(E::WarehouseActivated),
+        warehouse().prop_map(E::WarehouseDeactivated),
+        (product(), text()).prop_map(|(no, name)| E::ProductCreated { no, name }),
+        (product(), text()).prop_map(|(no, name)| E::ProductChanged { no, name }),
+        product().prop_map(E::ProductActivated),
+        product().prop_map(E::ProductDeactivated),
+        (
+            variant(),
+            text(),
+            text(),
+            option::of(product()),
+            option::of(instant())
+        )
+            .prop_map(|(no, sku, name, product, expires_at)| E::VariantCreated {
+                no,
+                sku,
+                name,
+                product,
+                expires_at
+            }),
+        (
+            variant(),
+            option::of(text()),
+            option::of(text()),
+            option::of(option::of(product())),
+            option::of(option::of(instant()))
+        )
+            .prop_map(|(no, sku, name, product, expires_at)| E::VariantChanged {
+                no,
+                sku,
+                name,
+                product,
+                expires_at
+            }),
+        variant().prop_map(E::VariantActivated),
+        variant().prop_map(E::VariantDeactivated),
+    ]
+}

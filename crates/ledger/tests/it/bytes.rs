@@ -1,0 +1,229 @@
+//! Records, bodies and snapshots as bytes: what is written comes back, and no bytes whatever do harm.
+
+use bincard_ledger::codec::{Body, BodyRef, DecodeError, Writer};
+use bincard_ledger::{
+    Command, Kind, Line, Record, State, StockCommand, Timestamp, VariantNo, WarehouseNo, decide, snapshot,
+};
+use proptest::collection::vec;
+use proptest::prelude::*;
+use proptest::sample::Index;
+
+use crate::arbitrary;
+use crate::golden;
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 3_000, ..ProptestConfig::default() })]
+
+    #[test]
+    fn records_come_back_as_they_were(records in vec(arbitrary::record(), 0..6), at in arbitrary::instant()) {
+        let body = body_of(&records, at);
+        let read = BodyRef::parse(&body).unwrap();
+        prop_assert_eq!((read.recorded_at(), read.count() as usize), (at, records.len()));
+        for (raw, record) in read.records().zip(&records) {
+            let head = raw.unwrap().head().unwrap();
+            let key = record.key.as_ref().map(|key| (key.key.space, &*key.key.text, key.fingerprint));
+            prop_assert_eq!((head.stream, head.version, head.key), (record.event.stream(), record.version, key));
+        }
+        prop_assert_eq!(decode(&body).unwrap(), records);
+    }
+
+    #[test]
+    fn a_cleared_body_is_as_good_as_new(first in arbitrary::record(), then in arbitrary::record(), at in arbitrary::instant()) {
+        let mut body = Body::new(Timestamp::MIN);
+        body.push(&first);
+        body.clear(at);
+        prop_assert!(body.is_empty());
+        body.push(&then);
+        prop_assert_eq!(body.as_bytes(), body_of(&[then], at));
+    }
+
+    #[test]
+    fn random_bytes_are_refused_or_read_but_never_panic(bytes in vec(any::<u8>(), 0..200)) {
+        check_body(&bytes)?;
+        check_snapshot(&bytes)?;
+        let mut body = body_of(&[], Timestamp::default());
+        body[9] = 1;
+        body.push(bytes.len().min(127) as u8);
+        body.extend(bytes.iter().take(127));
+        check_body(&body)?;
+        check_snapshot(&[&[1u8][..], &bytes].concat())?;
+    }
+
+    #[test]
+    fn damaged_bodies_are_refused_or_read_but_never_panic(
+        records in vec(arbitrary::record(), 1..4),
+        damage in vec(damage(), 1..4),
+    ) {
+        let mut body = body_of(&records, Timestamp::default());
+        damage.iter().for_each(|one| one.on(&mut body));
+        check_body(&body)?;
+    }
+
+    #[test]
+    fn damaged_snapshots_are_refused_or_read_but_never_panic(damage in vec(damage(), 0..4)) {
+        let mut bytes = snapshot::encode(&golden::state());
+        damage.iter().for_each(|one| one.on(&mut bytes));
+        check_snapshot(&bytes)?;
+    }
+}
+
+#[test]
+fn every_truncation_of_a_body_is_refused() {
+    let body = body_of(&golden::records(), golden::RECORDED_AT);
+    for length in 0..body.len() {
+        assert!(
+            decode(&body[..length]).is_err(),
+            "{length} of {} bytes",
+            body.len()
+        );
+    }
+    let longer = [&body[..], &[0]].concat();
+    assert_eq!(decode(&longer), Err(DecodeError::TrailingBytes { count: 1 }));
+}
+
+#[test]
+fn every_truncation_of_a_snapshot_is_refused() {
+    let bytes = snapshot::encode(&golden::state());
+    for length in 0..bytes.len() {
+        assert!(
+            snapshot::decode(&bytes[..length]).is_err(),
+            "{length} of {} bytes",
+            bytes.len()
+        );
+    }
+    let longer = [&bytes[..], &[0]].concat();
+    assert!(snapshot::decode(&longer).is_err());
+}
+
+/// Room for so many things would be more than any machine has: taking it on trust would panic or abort.
+#[test]
+fn nothing_is_allocated_by_a_claimed_count() {
+    const CLAIMED: u64 = 1 << 60;
+    let mut record = Writer::default();
+    record.bytes(&[1, 0, 1, 1]); // an INBOUND at warehouse 1, version 1
+    record.bytes(&[0; 16]);
+    record.signed(0);
+    record.varint(CLAIMED); // postings
+    let mut body = body_of(&[], Timestamp::default());
+    body[9] = 1;
+    body.push(record.as_slice().len() as u8);
+    body.extend_from_slice(record.as_slice());
+    assert_eq!(decode(&body), Err(DecodeError::Short));
+
+    let mut many = body_of(&[], Timestamp::default());
+    many[9..13].copy_from_slice(&u32::MAX.to_le_bytes());
+    assert_eq!(decode(&many), Err(DecodeError::Short));
+
+    // Warehouses, products, variants, stock, orders, transfers: each list in its turn claims too much.
+    for list in 0..6 {
+        let mut claims = Writer::default();
+        claims.bytes(&[1, 0, 0, 0]);
+        (0..list).for_each(|_| claims.u8(0));
+        claims.varint(CLAIMED);
+        assert_eq!(
+            snapshot::decode(claims.as_slice()).err(),
+            Some(DecodeError::Short),
+            "list {list}"
+        );
+    }
+}
+
+#[test]
+fn a_number_has_one_encoding() {
+    let mut body = body_of(&[], Timestamp::default());
+    body[9] = 1;
+    body.extend([0x80, 0x00]); // a length of 0 in two bytes
+    assert_eq!(decode(&body), Err(DecodeError::NumberTooLong));
+}
+
+fn body_of(records: &[Record], recorded_at: Timestamp) -> Vec<u8> {
+    let mut body = Body::new(recorded_at);
+    records.iter().for_each(|record| body.push(record));
+    body.as_bytes().to_vec()
+}
+
+fn decode(body: &[u8]) -> Result<Vec<Record>, DecodeError> {
+    BodyRef::parse(body)?.records().map(|raw| raw?.decode()).collect()
+}
+
+/// What can be read is written again as it was: nothing in the bytes was overlooked.
+fn check_body(bytes: &[u8]) -> Result<(), TestCaseError> {
+    if let Ok(read) = BodyRef::parse(bytes) {
+        let _: Vec<_> = read
+            .records()
+            .map(|raw| raw.and_then(|raw| raw.head().map(|_| ())))
+            .collect();
+        if let Ok(records) = decode(bytes) {
+            prop_assert_eq!(body_of(&records, read.recorded_at()), bytes);
+        }
+    }
+    Ok(())
+}
+
+/// What can be read is written again as it was, and can be decided on.
+fn check_snapshot(bytes: &[u8]) -> Result<(), TestCaseError> {
+    let Ok(state) = snapshot::decode(bytes) else {
+        return Ok(());
+    };
+    prop_assert_eq!(snapshot::encode(&state), bytes);
+    decide_anything(&state);
+    Ok(())
+}
+
+fn decide_anything(state: &State) {
+    for kind in Kind::ALL {
+        for variant in 1..=3 {
+            let line = Line {
+                variant: VariantNo(variant),
+                quantity: 1_000_000_000,
+            };
+            let mut command = StockCommand::new(kind, WarehouseNo(1), [line]);
+            command.order = kind.needs_order().then(|| "O-1".into());
+            command.transfer = kind.needs_transfer().then(|| "T-1".into());
+            let _ = decide(
+                state,
+                &Command::Stock(command),
+                Timestamp::from_micros(i64::MAX / 64),
+            );
+        }
+    }
+    let _ = decide(
+        state,
+        &Command::ExpireDue { reservations_max: 10 },
+        Timestamp::MAX,
+    );
+}
+
+#[derive(Clone, Debug)]
+enum Damage {
+    Flip(Index, u8),
+    Remove(Index),
+    Insert(Index, u8),
+    Cut(Index),
+}
+
+impl Damage {
+    fn on(&self, bytes: &mut Vec<u8>) {
+        if bytes.is_empty() {
+            return;
+        }
+        match self {
+            Damage::Flip(at, bit) => {
+                let at = at.index(bytes.len());
+                bytes[at] ^= 1 << bit;
+            }
+            Damage::Remove(at) => drop(bytes.remove(at.index(bytes.len()))),
+            Damage::Insert(at, byte) => bytes.insert(at.index(bytes.len()), *byte),
+            Damage::Cut(at) => bytes.truncate(at.index(bytes.len())),
+        }
+    }
+}
+
+fn damage() -> impl Strategy<Value = Damage> {
+    prop_oneof![
+        6 => (any::<Index>(), 0..8u8).prop_map(|(at, bit)| Damage::Flip(at, bit)),
+        2 => any::<Index>().prop_map(Damage::Remove),
+        2 => (any::<Index>(), any::<u8>()).prop_map(|(at, byte)| Damage::Insert(at, byte)),
+        1 => any::<Index>().prop_map(Damage::Cut),
+    ]
+}
