@@ -1,7 +1,8 @@
 //! A ledger in memory: decides, records and applies, and keeps all that it recorded.
 
 use bincard_ledger::{
-    Command, Decision, LedgerId, Record, Recorded, Rejection, State, Timestamp, decide, snapshot,
+    Command, Decision, Event, Kind, LedgerId, Line, Record, Recorded, Rejection, State, StockCommand,
+    Timestamp, VariantNo, WarehouseNo, decide, snapshot,
 };
 use uuid::Uuid;
 
@@ -21,7 +22,12 @@ impl Journal {
     /// What was decided, after it was applied. A rejection must have changed nothing.
     pub(crate) fn take(&mut self, command: &Command, now: Timestamp) -> Result<Decision, Rejection> {
         let decision = decide(&self.state, command, now)?;
-        for event in &decision {
+        self.record(&decision, now);
+        Ok(decision)
+    }
+
+    fn record(&mut self, decision: &Decision, now: Timestamp) {
+        for event in decision {
             let recorded = Recorded {
                 position: self.state.head().next(),
                 recorded_at: now,
@@ -33,12 +39,26 @@ impl Journal {
                     event: event.clone(),
                 },
             };
-            self.state
-                .apply(&recorded)
-                .expect("whatever is decided can be applied");
+            let applied = self.state.apply(&recorded);
+            applied.expect("whatever is decided can be applied");
             self.records.push(recorded);
         }
-        Ok(decision)
+    }
+
+    /// Records that so many units came in, which would take commands nine billion events.
+    pub(crate) fn flood(
+        &mut self,
+        warehouse: WarehouseNo,
+        variant: VariantNo,
+        quantity: i64,
+        now: Timestamp,
+    ) {
+        let inbound = StockCommand::new(Kind::Inbound, warehouse, [Line { variant, quantity: 1 }]);
+        let mut decision = decide(&self.state, &Command::Stock(inbound), now).expect("one unit fits");
+        if let Event::Stock(event) = &mut decision[0] {
+            event.postings[0].quantity = quantity;
+        }
+        self.record(&decision, now);
     }
 
     /// The state that the records alone give.

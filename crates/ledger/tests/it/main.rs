@@ -1,8 +1,14 @@
 //! The ledger, tested through what it offers to others.
+#![expect(clippy::unwrap_used, reason = "a test that meets an error has failed")]
 
 mod arbitrary;
 mod bytes;
+mod catalogue_scenarios;
+mod fingerprints;
 mod golden;
 mod journal;
 mod model;
 mod model_agrees;
+mod scenario;
+mod scenarios;
+mod wrong_logs;

@@ -302,16 +302,7 @@ fn stocked() -> (Journal, Model) {
         )));
     }
     let huge = i64::MAX - 10;
-    let mut recorded = journal.records.last().unwrap().clone();
-    recorded.position = recorded.position.next();
-    if let Event::Stock(event) = &mut recorded.record.event {
-        event.warehouse = WarehouseNo(2);
-        event.postings[0].variant = VariantNo(2);
-        event.postings[0].quantity = huge;
-        recorded.record.version = journal.state.next_version(recorded.record.event.stream());
-    }
-    journal.state.apply(&recorded).unwrap();
-    journal.records.push(recorded);
+    journal.flood(WarehouseNo(2), VariantNo(2), huge, now);
     model.places.insert((2, 2, "available"), i128::from(huge));
     model.places.insert((2, 2, "supplier"), -i128::from(huge));
     (journal, model)

@@ -1,0 +1,189 @@
+//! The catalogue's stories, and a story for every way to be refused.
+
+use std::collections::BTreeSet;
+
+use bincard_ledger::Rejection;
+
+use crate::scenario::check;
+
+#[test]
+fn codes_and_skus_are_unique_and_can_be_used_again_once_given_up() {
+    check(
+        "
+        0 warehouse N
+        > WarehouseCreated { no: WarehouseNo(1), code: \"N\", name: \"Name\" }
+        0 warehouse S
+        > WarehouseCreated { no: WarehouseNo(2), code: \"S\", name: \"Name\" }
+        0 warehouse N
+        > refused code-taken: another warehouse has this code
+        1 change-warehouse S code=N
+        > refused code-taken: another warehouse has this code
+        1 change-warehouse N code=M
+        > WarehouseChanged { no: WarehouseNo(1), code: Some(\"M\"), name: None }
+        2 warehouse N
+        > WarehouseCreated { no: WarehouseNo(3), code: \"N\", name: \"Name\" }
+        3 variant A
+        > VariantCreated { no: VariantNo(1), sku: \"A\", name: \"Name\", product: None, expires_at: None }
+        3 variant a
+        > VariantCreated { no: VariantNo(2), sku: \"a\", name: \"Name\", product: None, expires_at: None }
+        4 change-variant a sku=A
+        > refused sku-taken: another variant has this SKU
+        4 change-variant A sku=B
+        > VariantChanged { no: VariantNo(1), sku: Some(\"B\"), name: None, product: None, expires_at: None }
+        5 change-variant a sku=A
+        > VariantChanged { no: VariantNo(2), sku: Some(\"A\"), name: None, product: None, expires_at: None }
+        ",
+    );
+}
+
+#[test]
+fn a_change_that_changes_nothing_has_no_event() {
+    check(
+        "
+        0 warehouse N
+        0 product P
+        0 variant A expires=9
+        ---
+        1 change-warehouse N code=N active=yes
+        1 change-product 1 active=yes
+        1 change-variant A sku=A expires=9 active=yes
+        2 change-product 1 active=no name=Q
+        > ProductChanged { no: ProductNo(1), name: \"Q\" }
+        > ProductDeactivated(ProductNo(1))
+        3 change-variant A product=1 active=no
+        > VariantChanged { no: VariantNo(1), sku: None, name: None, product: Some(Some(ProductNo(1))), expires_at: None }
+        > VariantDeactivated(VariantNo(1))
+        ",
+    );
+}
+
+const REFUSALS: &str = "
+    0 warehouse N
+    0 variant A
+    0 variant B expires=5
+    0 INBOUND N A:5
+    0 variant F
+    0 flood N F
+    ---
+    1 ADJUST N A:1 F:1
+    > refused quantity-overflow: line 1: the stock of this variant would pass the largest quantity there is
+    1 INBOUND N
+    > refused no-lines: an event has at least one line
+    1 INBOUND N *1001:1
+    > refused too-many-lines: an event has at most 1,000 lines; this one has 1001
+    1 INBOUND N A:0
+    > refused invalid-quantity: line 0: a quantity is 1 to 1,000,000,000 (of an ADJUST either sign, never 0), not 0
+    1 OUTBOUND N B:1 A:-1
+    > refused invalid-quantity: line 1: a quantity is 1 to 1,000,000,000 (of an ADJUST either sign, never 0), not -1
+    1 ADJUST N A:-9223372036854775808
+    > refused invalid-quantity: line 0: a quantity is 1 to 1,000,000,000 (of an ADJUST either sign, never 0), not -9223372036854775808
+    1 INBOUND N A:1 B:1 A:1
+    > refused duplicate-variant: line 2: the variant stands in an earlier line of this event
+    1 INBOUND N *20:1 *1:1
+    > refused duplicate-variant: line 20: the variant stands in an earlier line of this event
+    1 INBOUND N A:1 reason=Sale
+    > refused reason-mismatch: reason Sale does not go with Inbound
+    1 ADJUST N A:-1 B:1 reason=Damage
+    > refused reason-mismatch: reason Damage does not go with Adjust
+    1 INBOUND N A:1 notes=x*501
+    > refused notes-too-long: notes are at most 500 characters long
+    1 INBOUND N A:1 at=302
+    > refused occurs-in-future: the event lies more than 5 minutes in the future
+    1 INBOUND N A:1 at=-70000000000
+    > refused instant-out-of-range: occurredAt lies outside the years 1 to 9999
+    1 RESERVATION N A:1 order=O expires=10000-01-01
+    > refused instant-out-of-range: expiresAt lies outside the years 1 to 9999
+    1 variant C expires=10000-01-01
+    > refused instant-out-of-range: expiresAt lies outside the years 1 to 9999
+    1 change-variant A expires=10000-01-01
+    > refused instant-out-of-range: expiresAt lies outside the years 1 to 9999
+    1 PICK N A:1
+    > refused order-missing: Pick acts on what an order holds: name the order
+    1 TRANSFER_IN N A:1
+    > refused transfer-missing: TransferIn moves what a transfer has on the way: name the transfer
+    1 PICK N A:1 order=x*129
+    > refused invalid-reference: an order's or transfer's id is 1 to 128 characters, none of them a control character
+    1 PICK N A:1 order=a^b
+    > refused invalid-reference: an order's or transfer's id is 1 to 128 characters, none of them a control character
+    1 INBOUND N A:1 transfer=T
+    > refused field-not-allowed: transferId does not go with Inbound
+    1 INBOUND N A:1 expires=9
+    > refused field-not-allowed: expiresAt does not go with Inbound
+    1 PICK N A:1 order=O from=picked
+    > refused field-not-allowed: releaseFrom does not go with Pick
+    1 RELEASE N A:1 order=O from=held
+    > refused field-not-allowed: releaseFrom does not go with Release
+    1 RESERVATION N A:1 order=O expires=1
+    > refused expiry-passed: a reservation's expiry lies in the future
+    1 EXPIRY N A:1
+    > refused not-commandable: Expiry is recorded by the ledger itself and cannot be asked for
+    1 INBOUND nowhere A:1
+    > refused warehouse-not-found: there is no such warehouse
+    1 INBOUND N A:1 nothing:1
+    > refused variant-not-found: line 1: there is no such variant
+    6 OUTBOUND N A:1 B:1
+    > refused variant-expired: line 1: the variant expired
+    6 variant C product=7
+    > refused product-not-found: there is no such product
+    6 change-product 7 active=no
+    > refused product-not-found: there is no such product
+    6 OUTBOUND N A:6
+    > refused insufficient-stock: not enough stock, 5 of 6 A
+    6 warehouse N
+    > refused code-taken: another warehouse has this code
+    6 variant A
+    > refused sku-taken: another variant has this SKU
+    6 warehouse
+    > refused invalid-text: code is 1 to 64 characters, without control characters and without blanks at its ends
+    6 variant C name=x*201
+    > refused invalid-text: name is 1 to 200 characters, without control characters and without blanks at its ends
+    7 change-variant A active=no
+    > VariantDeactivated(VariantNo(1))
+    7 INBOUND N B:1 A:1
+    > refused variant-inactive: line 1: the variant is not active
+    7 change-warehouse N active=no
+    > WarehouseDeactivated(WarehouseNo(1))
+    7 INBOUND N B:1
+    > refused warehouse-inactive: the warehouse is not active
+";
+
+#[test]
+fn every_way_to_be_refused_has_its_story() {
+    let told: BTreeSet<_> = check(REFUSALS).iter().map(number_of).collect();
+    // To have given out every number takes four billion variants.
+    let untold = BTreeSet::from([number_of(&Rejection::NumbersExhausted)]);
+    let all: BTreeSet<_> = (0..26).collect();
+    assert_eq!(&all - &told, untold);
+}
+
+/// A number for every kind of rejection: a new one does not compile until it stands here, and fails until it has a story.
+fn number_of(rejection: &Rejection) -> usize {
+    match rejection {
+        Rejection::NoLines => 0,
+        Rejection::TooManyLines { .. } => 1,
+        Rejection::InvalidQuantity { .. } => 2,
+        Rejection::DuplicateVariant { .. } => 3,
+        Rejection::ReasonMismatch { .. } => 4,
+        Rejection::NotesTooLong => 5,
+        Rejection::OccursInFuture { .. } => 6,
+        Rejection::InstantOutOfRange { .. } => 7,
+        Rejection::OrderMissing { .. } => 8,
+        Rejection::TransferMissing { .. } => 9,
+        Rejection::InvalidReference => 10,
+        Rejection::FieldNotAllowed { .. } => 11,
+        Rejection::ExpiryPassed { .. } => 12,
+        Rejection::NotCommandable { .. } => 13,
+        Rejection::UnknownWarehouse { .. } => 14,
+        Rejection::InactiveWarehouse { .. } => 15,
+        Rejection::UnknownVariant { .. } => 16,
+        Rejection::InactiveVariant { .. } => 17,
+        Rejection::VariantExpired { .. } => 18,
+        Rejection::UnknownProduct { .. } => 19,
+        Rejection::Insufficient { .. } => 20,
+        Rejection::Overflow { .. } => 21,
+        Rejection::CodeTaken { .. } => 22,
+        Rejection::SkuTaken { .. } => 23,
+        Rejection::InvalidText { .. } => 24,
+        Rejection::NumbersExhausted => 25,
+    }
+}

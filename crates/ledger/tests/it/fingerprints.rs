@@ -1,0 +1,336 @@
+//! Fingerprints of requests and hashes of keys: stored beside keys for ever, so their values are fixed.
+
+use std::collections::BTreeMap;
+
+use bincard_ledger::command::{CatalogueCommand as C, KeySpace};
+use bincard_ledger::{
+    Bucket, Command, IdempotencyKey, Kind, LedgerId, Line, ProductNo, Reason, Request, StockCommand,
+    Timestamp, VariantNo, WarehouseNo,
+};
+use uuid::Uuid;
+
+const GOLDEN: &str = include_str!("../golden/v1/fingerprints.txt");
+
+#[test]
+fn fingerprints_are_what_they_always_were() {
+    let now: String = commands()
+        .into_iter()
+        .map(|(name, command)| format!("{name} {:016x}\n", request(command).fingerprint()))
+        .collect();
+    assert_eq!(now, GOLDEN);
+}
+
+#[test]
+fn no_two_of_them_are_alike() {
+    let mut names = BTreeMap::new();
+    for (name, command) in commands() {
+        let twin = names.insert(request(command).fingerprint(), name);
+        assert_eq!(twin, None, "{name} has the same fingerprint");
+    }
+}
+
+#[test]
+fn who_asks_and_under_which_key_does_not_matter_but_in_whose_name_does() {
+    let (_, command) = commands().remove(0);
+    let plain = request(command);
+    let mut other = plain.clone();
+    other.author = Uuid::from_u128(9);
+    other.key = IdempotencyKey::parse(KeySpace::Server, "k").ok();
+    assert_eq!(other.fingerprint(), plain.fingerprint());
+    other.on_behalf_of = Some(Uuid::nil());
+    assert_ne!(other.fingerprint(), plain.fingerprint());
+}
+
+#[test]
+fn a_keys_hash_is_what_it_always_was_and_depends_on_ledger_and_space() {
+    let hash = |space, text, ledger| IdempotencyKey::parse(space, text).unwrap().hash(LedgerId(ledger));
+    let (one, two) = (*b"0123456789abcdef", *b"fedcba9876543210");
+    let hashes = [
+        hash(KeySpace::Caller, "order-4711", one),
+        hash(KeySpace::Server, "order-4711", one),
+        hash(KeySpace::Caller, "order-4711", two),
+        hash(KeySpace::Caller, &"k".repeat(255), one),
+    ];
+    assert_eq!(
+        hashes,
+        [
+            0x130f_7f73_5e7e_c843,
+            0x2841_730f_52d8_fbe9,
+            0xe309_7c9c_ced7_d731,
+            0x2756_e5e2_1a6c_4906
+        ]
+    );
+}
+
+#[test]
+fn a_key_is_1_to_255_visible_ascii_characters() {
+    for text in ["!", "~", &"k".repeat(255)] {
+        assert!(IdempotencyKey::parse(KeySpace::Caller, text).is_ok(), "{text:?}");
+    }
+    for text in ["", " ", "a b", "a\n", "\u{7f}", "é", &"k".repeat(256)] {
+        assert!(IdempotencyKey::parse(KeySpace::Caller, text).is_err(), "{text:?}");
+    }
+}
+
+fn request(command: Command) -> Request {
+    Request {
+        command,
+        author: Uuid::nil(),
+        on_behalf_of: None,
+        key: None,
+    }
+}
+
+/// Each differs from the first of its sort in one thing.
+fn commands() -> Vec<(&'static str, Command)> {
+    let line = |variant, quantity| Line {
+        variant: VariantNo(variant),
+        quantity,
+    };
+    let base = || StockCommand::new(Kind::Release, WarehouseNo(1), [line(1, 5)]);
+    let at = Some(Timestamp::from_micros(0));
+    let text = || Some(Box::<str>::from("x"));
+    let stock = [
+        ("stock", base()),
+        (
+            "stock-kind",
+            StockCommand {
+                kind: Kind::Pick,
+                ..base()
+            },
+        ),
+        (
+            "stock-warehouse",
+            StockCommand {
+                warehouse: WarehouseNo(2),
+                ..base()
+            },
+        ),
+        (
+            "stock-occurred-at",
+            StockCommand {
+                occurred_at: at,
+                ..base()
+            },
+        ),
+        (
+            "stock-reason",
+            StockCommand {
+                reason: Some(Reason::Other),
+                ..base()
+            },
+        ),
+        (
+            "stock-order",
+            StockCommand {
+                order: text(),
+                ..base()
+            },
+        ),
+        (
+            "stock-transfer",
+            StockCommand {
+                transfer: text(),
+                ..base()
+            },
+        ),
+        (
+            "stock-expires-at",
+            StockCommand {
+                expires_at: at,
+                ..base()
+            },
+        ),
+        (
+            "stock-release-from",
+            StockCommand {
+                release_from: Some(Bucket::Reserved),
+                ..base()
+            },
+        ),
+        (
+            "stock-release-from-picked",
+            StockCommand {
+                release_from: Some(Bucket::Picked),
+                ..base()
+            },
+        ),
+        (
+            "stock-notes",
+            StockCommand {
+                notes: text(),
+                ..base()
+            },
+        ),
+        (
+            "stock-notes-empty",
+            StockCommand {
+                notes: Some("".into()),
+                ..base()
+            },
+        ),
+        (
+            "stock-variant",
+            StockCommand {
+                lines: [line(2, 5)].into_iter().collect(),
+                ..base()
+            },
+        ),
+        (
+            "stock-quantity",
+            StockCommand {
+                lines: [line(1, -5)].into_iter().collect(),
+                ..base()
+            },
+        ),
+        (
+            "stock-lines",
+            StockCommand {
+                lines: [line(1, 5), line(2, 5)].into_iter().collect(),
+                ..base()
+            },
+        ),
+        (
+            "stock-lines-order",
+            StockCommand {
+                lines: [line(2, 5), line(1, 5)].into_iter().collect(),
+                ..base()
+            },
+        ),
+    ];
+    let (a, b) = (|| Box::<str>::from("a"), || Box::<str>::from("b"));
+    let variant = |sku, name, product, expires_at, active| C::ChangeVariant {
+        no: VariantNo(1),
+        sku,
+        name,
+        product,
+        expires_at,
+        active,
+    };
+    let catalogue = [
+        ("create-warehouse", C::CreateWarehouse { code: a(), name: b() }),
+        (
+            "create-warehouse-swapped",
+            C::CreateWarehouse { code: b(), name: a() },
+        ),
+        (
+            "change-warehouse",
+            C::ChangeWarehouse {
+                no: WarehouseNo(1),
+                code: None,
+                name: None,
+                active: None,
+            },
+        ),
+        (
+            "change-warehouse-code",
+            C::ChangeWarehouse {
+                no: WarehouseNo(1),
+                code: Some(a()),
+                name: None,
+                active: None,
+            },
+        ),
+        (
+            "change-warehouse-name",
+            C::ChangeWarehouse {
+                no: WarehouseNo(1),
+                code: None,
+                name: Some(a()),
+                active: None,
+            },
+        ),
+        (
+            "change-warehouse-on",
+            C::ChangeWarehouse {
+                no: WarehouseNo(1),
+                code: None,
+                name: None,
+                active: Some(true),
+            },
+        ),
+        (
+            "change-warehouse-off",
+            C::ChangeWarehouse {
+                no: WarehouseNo(1),
+                code: None,
+                name: None,
+                active: Some(false),
+            },
+        ),
+        ("create-product", C::CreateProduct { name: a() }),
+        (
+            "change-product",
+            C::ChangeProduct {
+                no: ProductNo(1),
+                name: None,
+                active: None,
+            },
+        ),
+        (
+            "change-product-name",
+            C::ChangeProduct {
+                no: ProductNo(1),
+                name: Some(a()),
+                active: None,
+            },
+        ),
+        (
+            "create-variant",
+            C::CreateVariant {
+                sku: a(),
+                name: b(),
+                product: None,
+                expires_at: None,
+            },
+        ),
+        (
+            "create-variant-product",
+            C::CreateVariant {
+                sku: a(),
+                name: b(),
+                product: Some(ProductNo(1)),
+                expires_at: None,
+            },
+        ),
+        (
+            "create-variant-expires",
+            C::CreateVariant {
+                sku: a(),
+                name: b(),
+                product: None,
+                expires_at: at,
+            },
+        ),
+        ("change-variant", variant(None, None, None, None, None)),
+        ("change-variant-sku", variant(Some(a()), None, None, None, None)),
+        ("change-variant-name", variant(None, Some(a()), None, None, None)),
+        (
+            "change-variant-product-away",
+            variant(None, None, Some(None), None, None),
+        ),
+        (
+            "change-variant-product",
+            variant(None, None, Some(Some(ProductNo(1))), None, None),
+        ),
+        (
+            "change-variant-expiry-away",
+            variant(None, None, None, Some(None), None),
+        ),
+        ("change-variant-expiry", variant(None, None, None, Some(at), None)),
+        ("change-variant-off", variant(None, None, None, None, Some(false))),
+    ];
+    let stock = stock
+        .into_iter()
+        .map(|(name, command)| (name, Command::Stock(command)));
+    let catalogue = catalogue
+        .into_iter()
+        .map(|(name, command)| (name, Command::Catalogue(command)));
+    let expire = [(
+        "expire-due",
+        Command::ExpireDue {
+            reservations_max: 100,
+        },
+    )];
+    stock.chain(catalogue).chain(expire).collect()
+}

@@ -1,0 +1,320 @@
+//! Scenarios as text: commands in, events or a refusal out.
+//!
+//! A line is `SECOND WHAT …`; what came of it stands below, behind `>`. Stock: `5 OUTBOUND N A:3 order=O-1`, where N is
+//! a warehouse's code and A a SKU. Catalogue: `0 warehouse N`, `0 variant A expires=9`, `1 change-variant A active=no`.
+//! `0 flood N A` puts there as many units as can be. Lines above a `---` only prepare: they must be accepted, and what comes of them is not told.
+
+use std::collections::BTreeMap;
+
+use bincard_ledger::command::CatalogueCommand as C;
+use bincard_ledger::{
+    Bucket, Command, Event, Kind, Line, Place, ProductNo, Reason, Rejection, State, StockCommand, StockEvent,
+    Timestamp, VariantNo, WarehouseNo,
+};
+
+use crate::journal::Journal;
+
+/// 2025-06-15T15:06:40Z: the second 0 of every scenario.
+const START: i64 = 1_750_000_000_000_000;
+
+/// Plays `scenario` and compares what comes of each line with what it says. Answers the refusals.
+#[track_caller]
+pub(crate) fn check(scenario: &str) -> Vec<Rejection> {
+    let lines: Vec<_> = scenario
+        .lines()
+        .map(str::trim)
+        .filter(|line| !line.is_empty())
+        .collect();
+    let mut journal = Journal::new();
+    let (mut told, mut refusals, mut expected) = (Vec::new(), Vec::new(), Vec::new());
+    for line in &lines {
+        if *line == "---" {
+            assert!(
+                refusals.is_empty(),
+                "what prepares must be accepted: {refusals:?}"
+            );
+            told.clear();
+            expected.clear();
+            continue;
+        }
+        expected.push(line.to_string());
+        if line.starts_with('>') {
+            continue;
+        }
+        told.push(line.to_string());
+        play(&mut journal, line, &mut told, &mut refusals);
+    }
+    assert_eq!(
+        told.join("\n"),
+        expected.join("\n"),
+        "\n\ntold:\n{}\n",
+        told.join("\n")
+    );
+    refusals
+}
+
+fn play(journal: &mut Journal, line: &str, told: &mut Vec<String>, refusals: &mut Vec<Rejection>) {
+    let asked = Asked::parse(line);
+    if asked.what == "stock" {
+        return told.extend(tell_stock(&journal.state, instant(asked.second)));
+    }
+    if asked.what == "flood" {
+        let (warehouse, variant) = (
+            warehouse(&journal.state, asked.words[0]),
+            variant(&journal.state, asked.words[1]),
+        );
+        return journal.flood(warehouse, variant, i64::MAX, instant(asked.second));
+    }
+    let before = journal.bytes();
+    let command = asked.command(&journal.state);
+    match journal.take(&command, instant(asked.second)) {
+        Ok(decision) => told.extend(
+            decision
+                .iter()
+                .map(|event| format!("> {}", tell(&journal.state, event))),
+        ),
+        Err(rejection) => {
+            assert_eq!(journal.bytes(), before, "a rejection changes nothing");
+            told.push(format!(
+                "> refused {}: {rejection}{}",
+                rejection.code(),
+                shortages(&journal.state, &rejection)
+            ));
+            refusals.push(rejection);
+        }
+    }
+}
+
+struct Asked<'t> {
+    second: i64,
+    what: &'t str,
+    words: Vec<&'t str>,
+    fields: BTreeMap<&'t str, &'t str>,
+}
+
+impl<'t> Asked<'t> {
+    fn parse(line: &'t str) -> Asked<'t> {
+        let mut words = line.split(' ').filter(|word| !word.is_empty());
+        let second = words
+            .next()
+            .and_then(|word| word.parse().ok())
+            .expect("a line begins with its second");
+        let what = words.next().expect("a line says what");
+        let (fields, words) = words.partition::<Vec<_>, _>(|word| word.contains('='));
+        let fields = fields.iter().filter_map(|field| field.split_once('=')).collect();
+        Asked {
+            second,
+            what,
+            words,
+            fields,
+        }
+    }
+
+    fn command(&self, state: &State) -> Command {
+        match Kind::ALL.into_iter().find(|kind| name(*kind) == self.what) {
+            Some(kind) => Command::Stock(self.stock(state, kind)),
+            None if self.what == "expire" => Command::ExpireDue {
+                reservations_max: self.words[0].parse().unwrap(),
+            },
+            None => Command::Catalogue(self.catalogue(state)),
+        }
+    }
+
+    fn stock(&self, state: &State, kind: Kind) -> StockCommand {
+        let warehouse = warehouse(state, self.words[0]);
+        let lines = self.words[1..].iter().flat_map(|word| {
+            let (sku, quantity) = word.split_once(':').expect("a line is SKU:quantity");
+            let quantity = quantity.parse().unwrap();
+            // `*1001` stands for the numbers 1 to 1,001, whether or not there are such variants.
+            let numbers = match sku.strip_prefix('*') {
+                Some(count) => 1..=count.parse().unwrap(),
+                None => variant(state, sku).0..=variant(state, sku).0,
+            };
+            numbers.map(move |no| Line {
+                variant: VariantNo(no),
+                quantity,
+            })
+        });
+        StockCommand {
+            occurred_at: self.instant("at"),
+            reason: self.fields.get("reason").map(|text| {
+                let named = |reason: &Reason| format!("{reason:?}") == *text;
+                Reason::ALL.into_iter().find(named).expect("a reason")
+            }),
+            order: self.text("order"),
+            transfer: self.text("transfer"),
+            expires_at: self.instant("expires"),
+            release_from: self.fields.get("from").map(|text| {
+                let named = |bucket: &Bucket| format!("{bucket:?}").to_lowercase() == *text;
+                Bucket::ALL.into_iter().find(named).expect("a bucket")
+            }),
+            notes: self.text("notes"),
+            ..StockCommand::new(kind, warehouse, lines)
+        }
+    }
+
+    fn catalogue(&self, state: &State) -> C {
+        let word = self.words.first().copied().unwrap_or_default();
+        let name = self.text("name");
+        let named = name.clone().unwrap_or_else(|| "Name".into());
+        let active = self.fields.get("active").map(|text| *text == "yes");
+        let product = |text: &str| ProductNo(text.parse().unwrap());
+        match self.what {
+            "warehouse" => C::CreateWarehouse {
+                code: word.into(),
+                name: named,
+            },
+            "change-warehouse" => C::ChangeWarehouse {
+                no: warehouse(state, word),
+                code: self.text("code"),
+                name,
+                active,
+            },
+            "product" => C::CreateProduct { name: word.into() },
+            "change-product" => C::ChangeProduct {
+                no: product(word),
+                name,
+                active,
+            },
+            "variant" => C::CreateVariant {
+                sku: word.into(),
+                name: named,
+                product: self.fields.get("product").map(|text| product(text)),
+                expires_at: self.instant("expires"),
+            },
+            "change-variant" => C::ChangeVariant {
+                no: variant(state, word),
+                sku: self.text("sku"),
+                name,
+                product: self
+                    .fields
+                    .get("product")
+                    .map(|text| (*text != "none").then(|| product(text))),
+                expires_at: self.fields.get("expires").map(|_| self.instant("expires")),
+                active,
+            },
+            what => panic!("nobody can ask for {what}"),
+        }
+    }
+
+    /// `x*129` stands for 129 letters, `^` for a line break.
+    fn text(&self, field: &str) -> Option<Box<str>> {
+        let text = *self.fields.get(field)?;
+        Some(match text.split_once('*') {
+            Some((letter, count)) => letter.repeat(count.parse().unwrap()).into(),
+            None => text.replace('^', "\n").into(),
+        })
+    }
+
+    fn instant(&self, field: &str) -> Option<Timestamp> {
+        match *self.fields.get(field)? {
+            "none" => None,
+            "10000-01-01" => Some(Timestamp::from_micros(253_402_300_800_000_000)),
+            second => Some(instant(second.parse().unwrap())),
+        }
+    }
+}
+
+fn instant(second: i64) -> Timestamp {
+    Timestamp::from_micros(START + second * 1_000_000)
+}
+
+fn warehouse(state: &State, code: &str) -> WarehouseNo {
+    state.warehouse_by_code(code).unwrap_or(WarehouseNo(99))
+}
+
+fn variant(state: &State, sku: &str) -> VariantNo {
+    state.variant_by_sku(sku).unwrap_or(VariantNo(99))
+}
+
+fn sku(state: &State, no: VariantNo) -> &str {
+    state.variant(no).map_or("?", |variant| &variant.sku)
+}
+
+fn name(kind: Kind) -> &'static str {
+    match kind {
+        Kind::Inbound => "INBOUND",
+        Kind::Outbound => "OUTBOUND",
+        Kind::Adjust => "ADJUST",
+        Kind::Reservation => "RESERVATION",
+        Kind::Release => "RELEASE",
+        Kind::Pick => "PICK",
+        Kind::Pack => "PACK",
+        Kind::Ship => "SHIP",
+        Kind::TransferOut => "TRANSFER_OUT",
+        Kind::TransferIn => "TRANSFER_IN",
+        Kind::Hold => "HOLD",
+        Kind::Unhold => "UNHOLD",
+        Kind::Expiry => "EXPIRY",
+    }
+}
+
+fn tell(state: &State, event: &Event) -> String {
+    match event {
+        Event::Stock(event) => tell_event(state, event),
+        Event::Catalogue(event) => format!("{event:?}"),
+    }
+}
+
+fn tell_event(state: &State, event: &StockEvent) -> String {
+    let place = |place| match place {
+        Place::Bucket(bucket) => format!("{bucket:?}").to_lowercase(),
+        Place::Account(account) => format!("{account:?}").to_lowercase(),
+    };
+    let code = state
+        .warehouse(event.warehouse)
+        .map_or("?", |warehouse| &*warehouse.code);
+    let second = (event.occurred_at.micros() - START) / 1_000_000;
+    let mut told = format!("{} {code} at {second}", name(event.kind));
+    for posting in &event.postings {
+        let (sku, from, to) = (
+            sku(state, posting.variant),
+            place(posting.from),
+            place(posting.to),
+        );
+        told += &format!(", {} {sku} {from} -> {to}", posting.quantity);
+        if let Some(position) = posting.reservation {
+            told += &format!(" (of #{position})");
+        }
+    }
+    told
+}
+
+fn shortages(state: &State, rejection: &Rejection) -> String {
+    let Rejection::Insufficient { shortages } = rejection else {
+        return String::new();
+    };
+    let one = |s: &bincard_ledger::Shortage| {
+        format!(", {} of {} {}", s.available, s.requested, sku(state, s.variant))
+    };
+    shortages.iter().map(one).collect()
+}
+
+/// `stock` tells what lies where: available (as of now), reserved, picked, packed, held.
+fn tell_stock(state: &State, now: Timestamp) -> Vec<String> {
+    let mut stock: Vec<_> = state
+        .stock()
+        .filter(|(_, _, buckets)| !buckets.is_empty())
+        .collect();
+    stock.sort_by_key(|(warehouse, variant, _)| (*warehouse, *variant));
+    let tell = |(warehouse, variant, buckets): (WarehouseNo, VariantNo, bincard_ledger::Buckets)| {
+        let code = &state.warehouse(warehouse).expect("it has stock").code;
+        let available = state.available_at(warehouse, variant, now);
+        let [reserved, picked, packed, held] =
+            [Bucket::Reserved, Bucket::Picked, Bucket::Packed, Bucket::Held].map(|bucket| buckets.of(bucket));
+        let reserved = reserved - (available - buckets.available());
+        format!(
+            "> {code} {}: {available} {reserved} {picked} {packed} {held}",
+            sku(state, variant)
+        )
+    };
+    let mut told: Vec<_> = stock.into_iter().map(tell).collect();
+    let mut transits: Vec<_> = state.transits().collect();
+    transits.sort();
+    told.extend(
+        transits
+            .iter()
+            .map(|(id, variant, units)| format!("> under {id} {}: {units}", sku(state, *variant))),
+    );
+    told
+}
