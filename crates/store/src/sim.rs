@@ -92,7 +92,7 @@ impl SimDisk {
         self.state().power_cycle();
     }
 
-    /// The names and sizes of the files that a power loss would leave, in order.
+    /// The names of the files, in order, and their sizes as a power loss would leave them.
     pub fn files(&self) -> Vec<(PathBuf, u64)> {
         self.state().files()
     }
@@ -118,10 +118,12 @@ impl SimDisk {
             .change(path, |bytes| bytes[(bit / 8) as usize] ^= 1 << (bit % 8));
     }
 
-    /// Puts zeros over a range of a file.
+    /// Puts zeros over a range of a file, as far as the file reaches.
     pub fn wipe(&self, path: &Path, from: u64, to: u64) {
-        self.state()
-            .change(path, |bytes| bytes[from as usize..to as usize].fill(0));
+        self.state().change(path, |bytes| {
+            let to = bytes.len().min(to as usize);
+            bytes[to.min(from as usize)..to].fill(0);
+        });
     }
 
     /// A disk with the same files. Much cheaper than making them again.

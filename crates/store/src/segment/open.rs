@@ -171,7 +171,7 @@ impl Opening {
     fn first_segment(&mut self) -> Result<Header, OpenError> {
         let traces =
             keys::positions(&*self.disk, &self.dir)?.max(snapshots::positions(&*self.disk, &self.dir)?);
-        if traces.is_some() {
+        if traces.is_some() || self.identity()?.is_some() {
             return Err(self.missing(1));
         }
         let ledger = self.options.ledger.unwrap_or_else(draw_id);

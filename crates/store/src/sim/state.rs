@@ -418,7 +418,7 @@ impl State {
     pub(super) fn files(&self) -> Vec<(PathBuf, u64)> {
         let mut files = Vec::new();
         for (dir, folder) in &self.folders {
-            for (name, file) in &folder.durable {
+            for (name, file) in &folder.shown {
                 files.push((dir.join(name), self.files[file].durable.len() as u64));
             }
         }
@@ -427,7 +427,7 @@ impl State {
 
     pub(super) fn content(&self, path: &Path) -> Option<Vec<u8>> {
         let (dir, name) = split(path).ok()?;
-        let file = self.folders.get(dir)?.durable.get(&name)?;
+        let file = self.folders.get(dir)?.shown.get(&name)?;
         Some(self.files[file].durable.clone())
     }
 

@@ -90,7 +90,11 @@ fn damage(disk: &SimDisk, rng: &mut Rng, images: &[Image]) {
     };
     let sector = rng.below(size.div_ceil(SECTOR)) * SECTOR;
     let end = (sector + SECTOR * (1 + rng.below(16))).min(*size);
-    match rng.below(8) {
+    let kind = rng.below(8);
+    if std::env::var("BINCARD_SIM_SEED").is_ok() {
+        eprintln!("damage {kind} to {} at {sector}..{end}", path.display());
+    }
+    match kind {
         0 => disk.flip(path, rng.below(size * 8)),
         1 => disk.wipe(path, sector, end),
         2 => {
@@ -154,6 +158,9 @@ fn could_be_torn(found: &Image, commits: usize, images: &[Image]) -> bool {
 
 fn judge(seed: u64, disk: &SimDisk, segment_bytes: u64, model: &Model, images: &[Image]) {
     let found = image(disk);
+    if std::env::var("BINCARD_SIM_SEED").is_ok() {
+        eprintln!("commits {}, files {:?}", model.commits.len(), disk.files());
+    }
     let opened = match open(disk, segment_bytes) {
         Ok(opened) => opened,
         Err(OpenError::Corrupt(corruption)) => {
