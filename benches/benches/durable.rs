@@ -3,7 +3,8 @@
 //!
 //! First single requests, each caller sending its next when the last is answered; then batches. Commands are INBOUND
 //! and OUTBOUND of one line with an idempotency key, over 10,000 variants taken evenly. Making the batches is not
-//! counted; everything from handing them over to having all answers is. `--small` runs a hundredth, as a check.
+//! counted; everything from handing them over to having all answers is. `--small` runs a hundredth, as a check;
+//! `single` or `batched` runs one half.
 #![expect(clippy::print_stdout, reason = "a benchmark prints its table")]
 
 use std::sync::Arc;
@@ -30,13 +31,14 @@ fn main() -> Result<()> {
     let (single, batched) = if small { (300, 20_000) } else { (60_000, 2_000_000) };
     println!("| callers | batch | commands/s | p50 µs | p99 µs | p99.9 µs | commands/commit | bytes/event |");
     println!("| ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: |");
-    for callers in CALLERS {
+    let wants = |part| !std::env::args().any(|arg| ["single", "batched"].contains(&&*arg) && arg != part);
+    for callers in CALLERS.into_iter().filter(|_| wants("single")) {
         let each = (single * callers.min(64) / 16 / callers).max(2);
         let bench = Bench::open()?;
         let requests = (0..callers).map(|caller| requests(caller, each)).collect();
         bench.print(callers, 1, |ledger| run_single(ledger, requests))?;
     }
-    for batch in BATCHES {
+    for batch in BATCHES.into_iter().filter(|_| wants("batched")) {
         let bench = Bench::open()?;
         let each = batched / batch / SUBMITTERS;
         let batches = |caller| (0..each).map(|n| requests(caller * each + n, batch)).collect();

@@ -51,7 +51,10 @@ impl Rival {
     /// # Errors
     /// When the database cannot be reached.
     pub async fn open(url: &str, connections: u32) -> anyhow::Result<Rival> {
-        let options = PgConnectOptions::from_str(url).context("the database's address")?;
+        // Statements by arrays are otherwise planned anew at every execution.
+        let options = PgConnectOptions::from_str(url)
+            .context("the database's address")?
+            .options([("plan_cache_mode", "force_generic_plan")]);
         let pool = PgPoolOptions::new()
             .min_connections(connections)
             .max_connections(connections)

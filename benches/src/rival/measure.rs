@@ -136,7 +136,7 @@ async fn in_process(
 }
 
 fn own_and_postgres_cpu(postgres: &Postgres) -> Option<Duration> {
-    process::cpu_of_all(&[std::process::id(), postgres.pid()])
+    process::cpu(&[std::process::id(), postgres.pid()])
 }
 
 async fn over_http(
@@ -278,4 +278,17 @@ pub fn request(catalogue: &Catalogue, movement: Movement) -> CreateStockEvent {
             quantity: movement.quantity,
         }],
     }
+}
+
+pub fn quick() -> anyhow::Result<Figures> {
+    let postgres = Postgres::start_with(POSTGRES_SETTINGS)?;
+    let url = postgres.socket_url("postgres");
+    let catalogue = Catalogue::made_up(10_000);
+    let mut figures = Figures::new("quick");
+    let runtime = tokio::runtime::Runtime::new().context("cannot start a runtime")?;
+    for tasks in [8, 32] {
+        let figure = runtime.block_on(in_process(Size::Full, &postgres, &url, &catalogue, tasks, Skew::Even))?;
+        figures.push(Figure { name: format!("{tasks}"), ..figure });
+    }
+    Ok(figures)
 }

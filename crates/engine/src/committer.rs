@@ -92,8 +92,8 @@ impl Committer {
 fn answer_all(replies: Vec<Reply>) {
     for reply in replies {
         match reply {
-            Reply::One(sender, answer) => drop(sender.send(answer)),
-            Reply::Many(sender, answers) => drop(sender.send(answers)),
+            Reply::One(sender, answered) => drop(sender.send(answered)),
+            Reply::Many(sender, answered) => drop(sender.send(answered)),
         }
     }
 }
@@ -107,8 +107,10 @@ fn refuse_all(replies: Vec<Reply>, refusal: &Refusal, durable: Position) {
     };
     for reply in replies {
         match reply {
-            Reply::One(sender, answer) => drop(sender.send(settle(answer))),
-            Reply::Many(sender, answers) => drop(sender.send(answers.into_iter().map(settle).collect())),
+            Reply::One(sender, (asked, answer)) => drop(sender.send((asked, settle(answer)))),
+            Reply::Many(sender, (asked, answers)) => {
+                drop(sender.send((asked, answers.into_iter().map(settle).collect())));
+            }
         }
     }
 }

@@ -6,17 +6,26 @@ use bincard_ledger::{CatalogueEvent, Event, Position, Recorded};
 use bincard_store::segment::Reader;
 
 use crate::ledger::{Answer, Receipt, Refusal};
-use crate::queue::Asked;
+use crate::queue::{AnsweredBatch, Asked};
 
-pub(crate) enum Settled {
-    Answered(Result<Receipt, Refusal>),
-    /// The hash was another key's: ask again, and say so.
-    OtherKey(Asked),
+/// What an answer means for the one who asked. `None`: the key's hash was another key's, which the request now says of
+/// itself; ask again.
+pub(crate) fn settle(reader: &Reader, asked: &mut Asked, answer: Answer) -> Option<Result<Receipt, Refusal>> {
+    match answer {
+        Answer::Recorded(receipt) => Some(Ok(receipt)),
+        Answer::Rejected(rejection) => Some(Err(rejection.into())),
+        Answer::Failed(refusal) => Some(Err(refusal)),
+        Answer::Known(positions) => settle_known(reader, asked, &positions),
+    }
 }
 
 /// Looks at what is recorded at `positions`, whose keys have the same hash as the asked one's.
-pub(crate) fn settle(reader: &Reader, mut asked: Asked, positions: &[Position]) -> Settled {
-    let unreadable = |why: String| Settled::Answered(Err(Refusal::Unreadable { why: why.into() }));
+fn settle_known(
+    reader: &Reader,
+    asked: &mut Asked,
+    positions: &[Position],
+) -> Option<Result<Receipt, Refusal>> {
+    let unreadable = |why: String| Some(Err(Refusal::Unreadable { why: why.into() }));
     for &position in positions {
         let recorded = match reader.event(position) {
             Ok(Some(recorded)) => recorded,
@@ -28,16 +37,15 @@ pub(crate) fn settle(reader: &Reader, mut asked: Asked, positions: &[Position]) 
         };
         if Some(&known.key) == asked.request.key.as_ref() {
             let same = known.fingerprint == asked.fingerprint;
-            let outcome = if same {
+            return Some(if same {
                 Ok(receipt_of(&recorded))
             } else {
                 Err(Refusal::KeyReused { position })
-            };
-            return Settled::Answered(outcome);
+            });
         }
         asked.other_keys.push(position);
     }
-    Settled::OtherKey(asked)
+    None
 }
 
 fn receipt_of(recorded: &Recorded) -> Receipt {
@@ -91,10 +99,10 @@ impl Batch {
     }
 
     /// Takes the answers to what was handed over.
-    pub(crate) fn settle(&mut self, reader: &Reader, answers: Result<Vec<Answer>, Refusal>) {
+    pub(crate) fn settle(&mut self, reader: &Reader, answered: Result<AnsweredBatch, Refusal>) {
         let places = std::mem::take(&mut self.places);
-        let answers = match answers {
-            Ok(answers) => answers,
+        let (asked, answers) = match answered {
+            Ok(answered) => answered,
             Err(refusal) => {
                 for place in places {
                     self.outcomes[place] = Some(Err(refusal.clone()));
@@ -102,20 +110,12 @@ impl Batch {
                 return;
             }
         };
-        for (place, answer) in places.into_iter().zip(answers) {
-            self.outcomes[place] = Some(match answer {
-                Answer::Recorded(receipt) => Ok(receipt),
-                Answer::Rejected(rejection) => Err(rejection.into()),
-                Answer::Failed(refusal) => Err(refusal),
-                Answer::Known(asked, positions) => match settle(reader, *asked, &positions) {
-                    Settled::Answered(outcome) => outcome,
-                    Settled::OtherKey(asked) => {
-                        self.next.push(asked);
-                        self.places.push(place);
-                        continue;
-                    }
-                },
-            });
+        for ((place, mut asked), answer) in places.into_iter().zip(asked).zip(answers) {
+            self.outcomes[place] = settle(reader, &mut asked, answer);
+            if self.outcomes[place].is_none() {
+                self.next.push(asked);
+                self.places.push(place);
+            }
         }
     }
 

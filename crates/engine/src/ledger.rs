@@ -65,7 +65,7 @@ pub(crate) enum Answer {
     Recorded(Receipt),
     Rejected(Rejection),
     /// Something with the same key hash is recorded at these positions.
-    Known(Box<Asked>, Vec<Position>),
+    Known(Vec<Position>),
     Failed(Refusal),
 }
 
@@ -133,20 +133,16 @@ impl Ledger {
 
     /// Decides one request and answers when what was decided is durable.
     pub async fn submit(&self, request: Request) -> Result<Receipt, Refusal> {
-        let mut asked = self.ask(request);
+        let mut asked = Box::new(self.ask(request));
         loop {
             let (reply, answer) = oneshot::channel();
             let pushed = self.shared.queue.push(Submission::One(asked, reply));
             pushed.map_err(|(_, why)| self.not_taken(why))?;
-            match answer.await.map_err(|_| Refusal::OutcomeUnknown)? {
-                Answer::Recorded(receipt) => return Ok(receipt),
-                Answer::Rejected(rejection) => return Err(rejection.into()),
-                Answer::Failed(refusal) => return Err(refusal),
-                Answer::Known(back, positions) => match keys::settle(self.reader(), *back, &positions) {
-                    keys::Settled::Answered(outcome) => return outcome,
-                    keys::Settled::OtherKey(again) => asked = again,
-                },
+            let (mut back, answer) = answer.await.map_err(|_| Refusal::OutcomeUnknown)?;
+            if let Some(outcome) = keys::settle(self.reader(), &mut back, answer) {
+                return outcome;
             }
+            asked = back;
         }
     }
 

@@ -21,10 +21,15 @@ pub(crate) struct Asked {
     pub(crate) other_keys: Vec<Position>,
 }
 
+/// An answer, and the request back: it is dropped where it was made.
+pub(crate) type Answered = (Box<Asked>, Answer);
+/// Answers in the order of the requests, and the requests back.
+pub(crate) type AnsweredBatch = (Vec<Asked>, Vec<Answer>);
+
 /// What a caller handed over.
 pub(crate) enum Submission {
-    One(Asked, oneshot::Sender<Answer>),
-    Many(Vec<Asked>, oneshot::Sender<Vec<Answer>>),
+    One(Box<Asked>, oneshot::Sender<Answered>),
+    Many(Vec<Asked>, oneshot::Sender<AnsweredBatch>),
 }
 
 impl Submission {
@@ -93,10 +98,6 @@ impl Queue {
     }
 
     /// Hands a submission over, or gives it back. One that is larger than the whole queue fits an empty one.
-    #[expect(
-        clippy::result_large_err,
-        reason = "the error is the submission itself, given back"
-    )]
     pub(crate) fn push(&self, submission: Submission) -> Result<(), (Submission, NotTaken)> {
         let requests = submission.requests();
         let mut inner = self.lock();

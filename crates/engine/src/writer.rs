@@ -21,7 +21,7 @@ use crate::engine::Clock;
 use crate::figures::BatchFigures;
 use crate::keys::subject_of;
 use crate::ledger::{Answer, Receipt, Refusal, Shared};
-use crate::queue::{Asked, Submission};
+use crate::queue::{Answered, AnsweredBatch, Asked, Submission};
 
 /// A batch is handed over once its body is this large, however many requests wait.
 const BODY_BYTES_HANDOVER: usize = 1 << 20;
@@ -34,8 +34,8 @@ const SLEEP_MAX: Duration = Duration::from_secs(1);
 
 /// Whom a batch answers, once it is durable.
 pub(crate) enum Reply {
-    One(oneshot::Sender<Answer>, Answer),
-    Many(oneshot::Sender<Vec<Answer>>, Vec<Answer>),
+    One(oneshot::Sender<Answered>, Answered),
+    Many(oneshot::Sender<AnsweredBatch>, AnsweredBatch),
 }
 
 /// What is made durable, and answered, together.
@@ -172,35 +172,33 @@ impl Writer {
     /// Decides what waited, in order. Requests are looked at in chunks first: what a chunk needs from memory is fetched
     /// together, where one decision after another would wait for each.
     fn decide_all(&mut self, submissions: Vec<Submission>, batch: &mut Batch) {
-        let (mut asked, mut senders) = (Vec::new(), Vec::new());
+        let mut singles = Vec::new();
         for submission in submissions {
             match submission {
-                Submission::One(one, sender) => {
-                    asked.push(one);
-                    senders.push(sender);
-                    if asked.len() == CHUNK_REQUESTS {
-                        self.decide_singles(&mut asked, &mut senders, batch);
+                Submission::One(asked, sender) => {
+                    singles.push((asked, sender));
+                    if singles.len() == CHUNK_REQUESTS {
+                        self.decide_singles(&mut singles, batch);
                     }
                 }
                 Submission::Many(all, sender) => {
-                    self.decide_singles(&mut asked, &mut senders, batch);
+                    self.decide_singles(&mut singles, batch);
                     self.decide_many(all, sender, batch);
                 }
             }
         }
-        self.decide_singles(&mut asked, &mut senders, batch);
+        self.decide_singles(&mut singles, batch);
     }
 
     fn decide_singles(
         &mut self,
-        asked: &mut Vec<Asked>,
-        senders: &mut Vec<oneshot::Sender<Answer>>,
+        singles: &mut Vec<(Box<Asked>, oneshot::Sender<Answered>)>,
         batch: &mut Batch,
     ) {
-        self.look_at(asked);
-        for (index, (asked, sender)) in asked.drain(..).zip(senders.drain(..)).enumerate() {
-            let answer = self.decide_asked(asked, index, batch);
-            batch.replies.push(Reply::One(sender, answer));
+        self.look_at(singles.iter().map(|(asked, _)| &**asked));
+        for (index, (mut asked, sender)) in singles.drain(..).enumerate() {
+            let answer = self.decide_asked(&mut asked, index, batch);
+            batch.replies.push(Reply::One(sender, (asked, answer)));
             if self.is_full(batch) {
                 self.hand_over(batch);
             }
@@ -209,32 +207,41 @@ impl Writer {
 
     /// Answers once all is decided: what is answered last waits for what is recorded first, as commits are durable in
     /// order.
-    fn decide_many(&mut self, all: Vec<Asked>, sender: oneshot::Sender<Vec<Answer>>, batch: &mut Batch) {
+    fn decide_many(
+        &mut self,
+        mut all: Vec<Asked>,
+        sender: oneshot::Sender<AnsweredBatch>,
+        batch: &mut Batch,
+    ) {
         let mut answers = Vec::with_capacity(all.len());
-        let mut all = all.into_iter();
-        while !all.as_slice().is_empty() {
-            let chunk = all.len().min(CHUNK_REQUESTS);
-            self.look_at(&all.as_slice()[..chunk]);
-            for (index, asked) in all.by_ref().take(chunk).enumerate() {
+        for chunk in all.chunks_mut(CHUNK_REQUESTS) {
+            self.look_at(chunk.iter());
+            for (index, asked) in chunk.iter_mut().enumerate() {
                 if self.is_full(batch) {
                     self.hand_over(batch);
                 }
                 answers.push(self.decide_asked(asked, index, batch));
             }
         }
-        batch.replies.push(Reply::Many(sender, answers));
+        batch.replies.push(Reply::Many(sender, (all, answers)));
+        if self.is_full(batch) {
+            self.hand_over(batch);
+        }
     }
 
     /// Finds out which keys of a chunk may be known, earlier or within it, and warms what deciding it will look up.
-    fn look_at(&mut self, chunk: &[Asked]) {
+    fn look_at<'a>(&mut self, chunk: impl Iterator<Item = &'a Asked>) {
         let Chunk {
             maybe_known,
             repeated,
             hashes,
         } = &mut self.chunk;
         hashes.clear();
-        // A request without a key takes a place, and its answer is not looked at.
-        hashes.extend(chunk.iter().map(|asked| asked.key_hash.unwrap_or_default()));
+        for asked in chunk {
+            // A request without a key takes a place, and its answer is not looked at.
+            hashes.push(asked.key_hash.unwrap_or_default());
+            self.state.warm(&asked.request.command);
+        }
         maybe_known.clear();
         self.keys.screen(hashes, maybe_known);
         hashes.sort_unstable();
@@ -245,12 +252,9 @@ impl Writer {
                 .filter(|pair| pair[0] == pair[1])
                 .map(|pair| pair[0]),
         );
-        for asked in chunk {
-            self.state.warm(&asked.request.command);
-        }
     }
 
-    fn decide_asked(&mut self, asked: Asked, index: usize, batch: &mut Batch) -> Answer {
+    fn decide_asked(&mut self, asked: &mut Asked, index: usize, batch: &mut Batch) -> Answer {
         batch.figures.requests += 1;
         if let Some(hash) = asked.key_hash
             && (self.chunk.maybe_known[index] || self.chunk.repeated.contains(&hash))
@@ -260,7 +264,7 @@ impl Writer {
                 Ok(mut known) => {
                     batch.figures.known += 1;
                     known.retain(|position| !asked.other_keys.contains(position));
-                    return Answer::Known(Box::new(asked), known.into_iter().collect());
+                    return Answer::Known(known.into_iter().collect());
                 }
                 // Without the index nobody can say whether this happened already.
                 Err(error) => {
@@ -288,30 +292,26 @@ impl Writer {
     fn record_decision(
         &mut self,
         decision: Decision,
-        asked: Asked,
+        asked: &mut Asked,
         now: Timestamp,
         batch: &mut Batch,
     ) -> Receipt {
-        let Asked {
-            mut request,
-            key_hash,
-            fingerprint,
-            ..
-        } = asked;
-        let key = request.key.take().map(|key| RecordedKey { key, fingerprint });
-        let mut subject = 0;
-        let last = decision.len().saturating_sub(1);
-        let mut key = key;
-        for (index, event) in decision.into_iter().enumerate() {
-            subject = subject_of(&event);
-            let key = if index == last { key.take() } else { None };
-            self.record(event, &request, key, now, batch);
-            if let (true, Some(hash)) = (index == last, key_hash) {
+        let mut subject = subject_of_command(&asked.request.command);
+        let mut left = decision.len();
+        for event in decision {
+            left -= 1;
+            subject = subject.max(subject_of(&event));
+            // The key stands with the command's own event, which is the last. It is lent to the record.
+            let lent = if left == 0 { asked.request.key.take() } else { None };
+            let key = lent.map(|key| RecordedKey {
+                key,
+                fingerprint: asked.fingerprint,
+            });
+            let key = self.record(event, &asked.request, key, now, batch);
+            if let (Some(key), Some(hash)) = (key, asked.key_hash) {
                 self.keys.insert(hash, self.state.head());
+                asked.request.key = Some(key.key);
             }
-        }
-        if subject == 0 {
-            subject = subject_of_command(&request.command);
         }
         Receipt {
             position: self.state.head(),
@@ -321,6 +321,7 @@ impl Writer {
         }
     }
 
+    /// Records an event, and gives its key back.
     fn record(
         &mut self,
         event: Event,
@@ -328,22 +329,19 @@ impl Writer {
         key: Option<RecordedKey>,
         now: Timestamp,
         batch: &mut Batch,
-    ) {
-        let version = self.state.next_version(event.stream());
-        let (author, on_behalf_of) = (request.author, request.on_behalf_of);
-        let record = Record {
-            version,
-            author,
-            on_behalf_of,
-            key,
-            event,
-        };
-        batch.body.push(&record);
+    ) -> Option<RecordedKey> {
         let recorded = Recorded {
             position: self.state.head().next(),
             recorded_at: now,
-            record,
+            record: Record {
+                version: self.state.next_version(event.stream()),
+                author: request.author,
+                on_behalf_of: request.on_behalf_of,
+                key,
+                event,
+            },
         };
+        batch.body.push(&recorded.record);
         self.state
             .apply(&recorded)
             .expect("what is decided can be applied");
@@ -351,6 +349,7 @@ impl Writer {
         if let Event::Catalogue(event) = recorded.record.event {
             batch.catalogue.push(event);
         }
+        recorded.record.key
     }
 }
 
