@@ -128,7 +128,7 @@ impl RealFile {
     }
 
     fn direct_for(&self, bytes: &[u8], at: u64) -> Option<&File> {
-        let aligned = (bytes.as_ptr() as usize | bytes.len() | at as usize) % BLOCK_BYTES == 0;
+        let aligned = (bytes.as_ptr() as usize | bytes.len() | at as usize).is_multiple_of(BLOCK_BYTES);
         let usable = aligned && !self.direct_refused.load(Ordering::Relaxed);
         self.direct.as_ref().filter(|_| usable)
     }
