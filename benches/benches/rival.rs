@@ -5,7 +5,6 @@ use std::path::Path;
 
 #[expect(clippy::print_stdout, reason = "a bench prints its table")]
 fn main() -> anyhow::Result<()> {
-    if std::env::var_os("QUICK").is_some() { println!("{}", rival::measure::quick()?); return Ok(()); }
     let peer = Path::new(env!("CARGO_BIN_EXE_peer"));
     println!("{}", rival::measure::run(Size::from_arguments(), peer)?);
     Ok(())

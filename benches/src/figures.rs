@@ -58,6 +58,8 @@ fn shares(latencies_ns: &Histogram<u64>) -> [Duration; 3] {
 #[derive(Debug, Clone)]
 pub struct Figures {
     title: String,
+    /// How busy the machine was with other work when the run began.
+    load_before: Option<String>,
     /// Names of rows that every row is compared with, each in a column of its own.
     baselines: Vec<String>,
     rows: Vec<Figure>,
@@ -69,6 +71,7 @@ impl Figures {
     pub fn new(title: impl Into<String>) -> Figures {
         Figures {
             title: title.into(),
+            load_before: load_average(),
             baselines: Vec::new(),
             rows: Vec::new(),
         }
@@ -122,7 +125,10 @@ impl fmt::Display for Figures {
             columns.push("bytes each".to_owned());
         }
         writeln!(f, "### {}\n", self.title)?;
-        writeln!(f, "{}\n", machine())?;
+        match &self.load_before {
+            Some(load) => writeln!(f, "{}, load average {load} at the start\n", machine())?,
+            None => writeln!(f, "{}\n", machine())?,
+        }
         writeln!(f, "| {} |", columns.join(" | "))?;
         writeln!(f, "| --- |{}", " ---: |".repeat(columns.len() - 1))?;
         for row in &self.rows {
@@ -165,6 +171,12 @@ pub fn machine() -> String {
     };
     let (system, architecture) = (std::env::consts::OS, std::env::consts::ARCH);
     format!("{cores} cores, {system} {architecture}, {build}, {disk}")
+}
+
+/// Of the last minute, where the system tells.
+fn load_average() -> Option<String> {
+    let text = std::fs::read_to_string("/proc/loadavg").ok()?;
+    text.split_ascii_whitespace().next().map(str::to_owned)
 }
 
 fn ratio(ratio: f64) -> String {

@@ -279,16 +279,3 @@ pub fn request(catalogue: &Catalogue, movement: Movement) -> CreateStockEvent {
         }],
     }
 }
-
-pub fn quick() -> anyhow::Result<Figures> {
-    let postgres = Postgres::start_with(POSTGRES_SETTINGS)?;
-    let url = postgres.socket_url("postgres");
-    let catalogue = Catalogue::made_up(10_000);
-    let mut figures = Figures::new("quick");
-    let runtime = tokio::runtime::Runtime::new().context("cannot start a runtime")?;
-    for tasks in [8, 32] {
-        let figure = runtime.block_on(in_process(Size::Full, &postgres, &url, &catalogue, tasks, Skew::Even))?;
-        figures.push(Figure { name: format!("{tasks}"), ..figure });
-    }
-    Ok(figures)
-}

@@ -1,25 +1,27 @@
 //! What a running process has cost so far, read from `/proc`. Elsewhere than on Linux nothing is known and
 //! every answer is `None`.
 
+use std::collections::HashSet;
 use std::time::Duration;
 
-/// CPU time spent so far by a process, its living descendants and those that they have waited for.
-/// (PostgreSQL is a family of processes: counting only the first would flatter it.)
+/// CPU time spent so far by some processes, their living descendants and those that they have waited for, each
+/// counted once. (PostgreSQL is a family of processes: counting only the first would flatter it.) `None` when
+/// one of them is not there.
 #[must_use]
-pub fn cpu(pid: u32) -> Option<Duration> {
+pub fn cpu(pids: &[u32]) -> Option<Duration> {
     let table = Stat::all()?;
-    table.iter().find(|stat| stat.pid == pid)?;
-    let mut family = vec![pid];
+    let mut counted = HashSet::new();
     let mut ticks = 0;
-    while let Some(member) = family.pop() {
-        ticks += table
-            .iter()
-            .find(|stat| stat.pid == member)
-            .map_or(0, |stat| stat.ticks);
-        family.extend(
+    let mut to_count = pids.to_vec();
+    while let Some(pid) = to_count.pop() {
+        if !counted.insert(pid) {
+            continue;
+        }
+        ticks += table.iter().find(|stat| stat.pid == pid)?.ticks;
+        to_count.extend(
             table
                 .iter()
-                .filter(|stat| stat.parent == member)
+                .filter(|stat| stat.parent == pid)
                 .map(|stat| stat.pid),
         );
     }
@@ -27,12 +29,6 @@ pub fn cpu(pid: u32) -> Option<Duration> {
     Some(Duration::from_nanos(
         ticks.saturating_mul(1_000_000_000 / per_second.max(1)),
     ))
-}
-
-/// The sum of `cpu` over several processes; `None` when one of them is unknown.
-#[must_use]
-pub fn cpu_of_all(pids: &[u32]) -> Option<Duration> {
-    pids.iter().map(|pid| cpu(*pid)).sum()
 }
 
 /// Memory resident now, in bytes.
@@ -110,18 +106,30 @@ mod tests {
     #[test]
     #[cfg(target_os = "linux")]
     fn the_cost_of_this_process_grows_with_its_work() {
-        let before = cpu(std::process::id()).unwrap();
+        let own = std::process::id();
+        let before = cpu(&[own]).unwrap();
         let mut sum = 0u64;
         while thread_cpu() < Duration::from_millis(50) {
             sum = std::hint::black_box(sum.wrapping_mul(31).wrapping_add(1));
         }
-        assert!(cpu(std::process::id()).unwrap() > before);
-        assert!(resident_bytes(std::process::id()).unwrap() > 0);
+        let after = cpu(&[own]).unwrap();
+        assert!(after > before);
+        assert!(resident_bytes(own).unwrap() > 0);
+    }
+
+    #[test]
+    #[cfg(target_os = "linux")]
+    fn a_process_named_twice_is_counted_once() {
+        let own = std::process::id();
+        while thread_cpu() < Duration::from_millis(200) {
+            std::hint::black_box(own);
+        }
+        let (once, twice) = (cpu(&[own]).unwrap(), cpu(&[own, own]).unwrap());
+        assert!(twice < once * 2, "{once:?} and {twice:?}");
     }
 
     #[test]
     fn a_process_that_is_not_there_has_no_cost() {
-        assert_eq!(cpu(u32::MAX), None);
-        assert_eq!(cpu_of_all(&[u32::MAX]), None);
+        assert_eq!(cpu(&[u32::MAX]), None);
     }
 }

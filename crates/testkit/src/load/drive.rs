@@ -81,7 +81,7 @@ where
 
     pub(super) fn run(mut self) -> Result<Outcome, LoadError> {
         let mut events = Events::with_capacity(self.load.connections.clamp(16, 1024));
-        let server_before = process::cpu_of_all(&self.load.server_pids);
+        let server_before = process::cpu(&self.load.server_pids);
         let loader_before = process::thread_cpu();
         self.started_at = Instant::now();
         self.last_answer_at = self.started_at;
@@ -105,7 +105,7 @@ where
 
         self.outcome.wall = self.last_answer_at - self.started_at;
         self.outcome.loader_cpu = process::thread_cpu().saturating_sub(loader_before);
-        self.outcome.server_cpu = match (server_before, process::cpu_of_all(&self.load.server_pids)) {
+        self.outcome.server_cpu = match (server_before, process::cpu(&self.load.server_pids)) {
             (Some(before), Some(after)) if !self.load.server_pids.is_empty() => {
                 Some(after.saturating_sub(before))
             }
