@@ -1,4 +1,34 @@
 //! The HTTP API: one module a family of routes. Thin: it reads requests, asks the ledger, its views and the accounts,
 //! and writes answers.
+//!
+//! [`App`] is what all requests share; [`serve`] serves it on a listener until it is told to stop; [`router`] is the
+//! same without a listener. No rule of stock or of roles is decided here.
 
+mod administration;
+mod answer;
+mod app;
+mod asker;
+mod auth;
+mod body;
+mod bulk;
+mod catalogue;
+mod docs;
+mod failure;
+mod figures;
+mod front;
+mod health;
+mod ledger;
+mod ledgers;
+mod problem;
+mod route;
+mod routes;
+mod serve;
+mod stock;
+mod stock_events;
+mod trace;
 mod wire;
+
+pub use app::{App, Options};
+pub use ledgers::{LedgerError, Ledgers, OpenLedger};
+pub use routes::openapi;
+pub use serve::{router, serve};

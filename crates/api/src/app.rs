@@ -1,0 +1,116 @@
+//! What every request shares: accounts, ledgers, limits, figures.
+
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+use bincard_access::{Accounts, Clock, RateLimits, UnixMs};
+use bincard_ledger::Timestamp;
+use tokio::sync::watch;
+
+use crate::asker::note_decision;
+use crate::failure::Failure;
+use crate::figures::Figures;
+use crate::ledgers::Ledgers;
+use crate::trace::{RequestIds, Trace};
+
+/// How the server behaves.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// The folder that holds a folder a ledger, by tenant.
+    pub ledgers_folder: PathBuf,
+    /// How ledgers are opened.
+    pub engine: bincard_engine::Options,
+    /// A ledger that nobody has used for so long is closed.
+    pub ledger_idle_max: Duration,
+    /// How many callers and addresses have their requests counted at once.
+    pub rate_limited_callers_max: usize,
+    /// Connections open at once; more wait to be accepted.
+    pub connections_max: usize,
+    /// How long requests may take to end once the server is told to stop.
+    pub drain_max: Duration,
+    /// Whether `/metrics` answers anybody, and not only this machine.
+    pub metrics_to_all: bool,
+    /// Where rate limits and answers have their time from.
+    pub clock: Clock,
+}
+
+impl Options {
+    /// Ledgers below `ledgers_folder`, and defaults meant for production.
+    pub fn new(ledgers_folder: impl Into<PathBuf>) -> Options {
+        Options {
+            ledgers_folder: ledgers_folder.into(),
+            engine: bincard_engine::Options::default(),
+            ledger_idle_max: Duration::from_secs(15 * 60),
+            rate_limited_callers_max: 100_000,
+            connections_max: 10_000,
+            drain_max: Duration::from_secs(20),
+            metrics_to_all: false,
+            clock: Clock::system(),
+        }
+    }
+}
+
+/// The server's state. One for all listeners of a process.
+pub struct App {
+    pub(crate) accounts: Accounts,
+    pub(crate) ledgers: Ledgers,
+    pub(crate) limits: RateLimits,
+    pub(crate) figures: Figures,
+    pub(crate) request_ids: RequestIds,
+    pub(crate) options: Options,
+    pub(crate) started_at: Instant,
+    /// Becomes true when the server is told to stop: open streams end by it.
+    pub(crate) stopping: watch::Sender<bool>,
+}
+
+impl App {
+    /// A server over `accounts` and the ledgers that `options` name. Nothing is opened yet.
+    pub fn new(accounts: Accounts, options: Options) -> App {
+        let now_ms = options.clock.now().0;
+        let seed = now_ms.cast_unsigned().rotate_left(20) ^ u64::from(std::process::id());
+        App {
+            ledgers: Ledgers::new(&options),
+            limits: RateLimits::new(options.rate_limited_callers_max),
+            figures: Figures::new(),
+            request_ids: RequestIds::new(seed),
+            started_at: Instant::now(),
+            stopping: watch::Sender::new(false),
+            accounts,
+            options,
+        }
+    }
+
+    /// The accounts that this serves.
+    pub fn accounts(&self) -> &Accounts {
+        &self.accounts
+    }
+
+    /// The open ledgers.
+    pub fn ledgers(&self) -> &Ledgers {
+        &self.ledgers
+    }
+
+    /// Ends streams that are followed, and closes every ledger once nobody uses it. [`crate::serve`] does it in the
+    /// end.
+    pub async fn close(&self) {
+        self.stopping.send_replace(true);
+        self.ledgers.close_all().await;
+    }
+
+    pub(crate) fn now(&self) -> UnixMs {
+        self.options.clock.now()
+    }
+
+    pub(crate) fn timestamp(&self) -> Timestamp {
+        Timestamp::from_micros(self.now().0.saturating_mul(1_000))
+    }
+
+    pub(crate) fn is_stopping(&self) -> bool {
+        *self.stopping.borrow()
+    }
+
+    /// Counts a request without a caller by its address.
+    pub(crate) fn count_anonymous(&self, trace: &Trace) -> Result<(), Failure> {
+        note_decision(self.limits.check_anonymous(trace.peer, self.now()), trace)
+    }
+}

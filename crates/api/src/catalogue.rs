@@ -1,0 +1,220 @@
+//! The catalogue: products, warehouses and variants, each with its list, its bulk, its creation and its changes.
+//!
+//! Here stands what the three have in common; what tells them apart stands in a module each.
+
+mod products;
+mod variants;
+mod warehouses;
+
+use std::sync::Arc;
+
+use axum::body::{Body, Bytes};
+use axum::http::{HeaderMap, Response, StatusCode};
+use bincard_engine::Receipt;
+use bincard_ledger::{CatalogueCommand, Command, IdempotencyKey, Position, Request, Timestamp};
+use bincard_projections::catalogue::{CatalogueFilter, Search};
+use bincard_projections::{Answer, Page, Slice, ViewName};
+use utoipa_axum::router::OpenApiRouter;
+
+use crate::answer;
+use crate::app::App;
+use crate::asker::Asker;
+use crate::body;
+use crate::bulk::{self, LineReader, Sender};
+use crate::failure::Failure;
+use crate::stock_events::{key_of, key_of_line};
+use crate::wire::json::Json;
+use crate::wire::page::{self, Extent, Paging};
+use crate::wire::query::Query;
+use crate::wire::tree::{self, Faults, Fields, Tree};
+
+pub(crate) fn routes() -> OpenApiRouter<Arc<App>> {
+    products::routes().merge(warehouses::routes()).merge(variants::routes())
+}
+
+/// What a row takes, about.
+const ROW_BYTES: usize = 256;
+
+/// When something was created and changed.
+#[derive(Clone, Copy)]
+struct Stamps {
+    created_at: Timestamp,
+    updated_at: Timestamp,
+}
+
+impl Stamps {
+    fn fresh(receipt: &Receipt) -> Stamps {
+        Stamps { created_at: receipt.recorded_at, updated_at: receipt.recorded_at }
+    }
+
+    fn write(self, json: &mut Json) {
+        json.raw(r#","createdAt":"#).instant(self.created_at);
+        json.raw(r#","updatedAt":"#).instant(self.updated_at).raw("}");
+    }
+}
+
+/// A command as it is asked for, with the key of a line.
+struct Asked {
+    command: CatalogueCommand,
+    key: Option<IdempotencyKey>,
+}
+
+/// Reads a body or a line by `read`, which answers nothing where it found faults.
+fn parse<T>(
+    bytes: &[u8],
+    read: impl FnOnce(&mut Fields<'_, '_>, &mut Faults) -> Option<T>,
+) -> Result<T, Failure> {
+    let mut faults = Faults::default();
+    let tree = Tree::parse(bytes)?;
+    let asked = tree.fields("", &mut faults).and_then(|mut fields| {
+        let asked = read(&mut fields, &mut faults);
+        fields.finish(&mut faults);
+        asked
+    });
+    Ok(faults.or(asked)?)
+}
+
+/// The JSON body of a request.
+async fn read_body(headers: &HeaderMap, body: Body) -> Result<Bytes, Failure> {
+    body::require_json(headers)?;
+    body::read(body).await
+}
+
+/// Whether a line has a key of its own is decided by where it stands.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Form {
+    Body,
+    Line,
+}
+
+/// The key of a line; a body has none.
+fn read_key<'t>(fields: &mut Fields<'t, '_>, form: Form, faults: &mut Faults) -> Option<&'t str> {
+    match form {
+        Form::Body => None,
+        Form::Line => fields.optional("idempotencyKey", faults, tree::text),
+    }
+}
+
+/// Sends a creation to the ledger.
+async fn create(asker: &Asker, headers: &HeaderMap, command: CatalogueCommand) -> Result<Receipt, Failure> {
+    submit(asker, command, key_of(headers)?).await
+}
+
+/// Sends a change to the ledger, and waits until the catalogue shows it.
+async fn change(asker: &Asker, command: CatalogueCommand) -> Result<Receipt, Failure> {
+    let receipt = submit(asker, command, None).await?;
+    asker.open.wait_for_view(ViewName::Catalogue, receipt.position).await?;
+    Ok(receipt)
+}
+
+async fn submit(asker: &Asker, command: CatalogueCommand, key: Option<IdempotencyKey>) -> Result<Receipt, Failure> {
+    let ledger = &asker.open.ledger;
+    let request = Request {
+        command: Command::Catalogue(command),
+        author: asker.caller.id,
+        on_behalf_of: None,
+        key,
+    };
+    ledger.submit(request).await.map_err(|refusal| Failure::of_refusal(refusal, ledger.ids()))
+}
+
+/// The answer to a creation.
+fn created(receipt: &Receipt, json: Json, path: String) -> Response<Body> {
+    let mut response = answer::written(StatusCode::CREATED, receipt.position, receipt.replayed, json);
+    answer::locate(&mut response, path);
+    response
+}
+
+/// Answers a bulk creation whose lines `R` reads.
+fn answer_bulk<R: LineReader>(
+    app: Arc<App>,
+    asker: Asker,
+    headers: &HeaderMap,
+    body: Body,
+    reader: R,
+) -> Result<Response<Body>, Failure> {
+    asker.must(asker.caller.may_write_catalogue())?;
+    bulk::answer(Sender { app, caller: asker.caller, open: asker.open }, headers, body, reader)
+}
+
+/// What a line asks the ledger.
+fn request_of_line(author: uuid::Uuid, asked: Asked) -> bulk::LineRead {
+    let Asked { command, key } = asked;
+    bulk::LineRead::Asks(Request { command: Command::Catalogue(command), author, on_behalf_of: None, key })
+}
+
+fn parse_key(key: Option<&str>) -> Result<Option<IdempotencyKey>, Failure> {
+    key.map(key_of_line).transpose()
+}
+
+/// A list as it is asked for.
+struct List {
+    filter: CatalogueFilter,
+    paging: Paging,
+    question: String,
+    number: u64,
+    slice: Slice<u32>,
+    known_total: Option<u64>,
+}
+
+impl List {
+    /// Reads `search`, `active` and the page; `filter` has what one list alone takes.
+    fn read(mut query: Query<'_>, what: &str, mut filter: CatalogueFilter) -> Result<List, Failure> {
+        filter.search = query.text("search").map(Search::Anywhere);
+        filter.active = query.flag("active");
+        let question = format!("{what} {filter:?}");
+        let paging = Paging::read(&mut query, &question);
+        query.finish()?;
+        let size = paging.size;
+        let (after, number, known_total) = match paging.cursor.as_deref() {
+            None => (None, paging.number, None),
+            Some(&[total, number, after]) => {
+                let after = u32::try_from(after).unwrap_or_default();
+                (Some(after), number.cast_unsigned(), Some(total.cast_unsigned()))
+            }
+            Some(_) => return Err(Failure::at_parameter("cursor", "is not a cursor of this list")),
+        };
+        let slice = Slice {
+            after,
+            skip: if after.is_some() { 0 } else { number * u64::from(size) },
+            limit: size as usize,
+            with_total: known_total.is_none(),
+        };
+        Ok(List { filter, paging, question, number, slice, known_total })
+    }
+
+    /// The answer with the rows that were found, each written by `write`; `number_of` is what they are sorted by.
+    fn answer<T>(
+        &self,
+        found: Answer<Page<T>>,
+        number_of: impl Fn(&T) -> u32,
+        write: impl Fn(&mut Json, &T),
+    ) -> Response<Body> {
+        let Answer { position, value: Page { rows, more, total } } = found;
+        let total = self.known_total.or(total).unwrap_or_default();
+        let next = rows.last().filter(|_| more).map(|last| {
+            let words = [total.cast_signed(), self.number.cast_signed() + 1, i64::from(number_of(last))];
+            page::cursor_text(&words, &self.question)
+        });
+        let mut json = Json::with_capacity(96 + rows.len() * ROW_BYTES);
+        json.raw(r#"{"content":["#);
+        for (index, row) in rows.iter().enumerate() {
+            json.raw(if index == 0 { "" } else { "," });
+            write(&mut json, row);
+        }
+        page::finish(&mut json, Extent { number: self.number, size: self.paging.size, total }, next);
+        answer::read(position, json)
+    }
+}
+
+/// The filter and the slice that find one row by its number.
+fn one(no: u32) -> (CatalogueFilter, Slice<u32>) {
+    let filter = CatalogueFilter { numbers: Some(vec![no]), ..CatalogueFilter::default() };
+    (filter, Slice { after: None, skip: 0, limit: 1, with_total: false })
+}
+
+/// The one row that was looked for, and where the view stood.
+fn first<T>(found: Answer<Page<T>>, missing: Failure) -> Result<(Position, T), Failure> {
+    let row = found.value.rows.into_iter().next().ok_or(missing)?;
+    Ok((found.position, row))
+}

@@ -1,0 +1,423 @@
+//! How failures look on the wire: RFC 9457 problems for the native routes, and the two older shapes that the routes
+//! of signing in have by their documents.
+
+mod code;
+
+use std::borrow::Cow;
+use std::error::Error;
+
+use axum::body::Body;
+use axum::http::header::{CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
+use axum::http::{HeaderValue, Response};
+use bincard_ledger::{PublicIds, Rejection, Timestamp};
+
+pub(crate) use code::Code;
+
+use crate::failure::{Failure, Forbidden, Missing, Unproven};
+use crate::wire::json::Json;
+use crate::wire::tree::{At, Faults};
+
+/// In whose words a failure is told.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Dialect {
+    /// `application/problem+json`.
+    Problem,
+    /// `{success:false,error:{code,message,details},timestamp,request_id}`.
+    Manufacturing,
+    /// `{error:{code,message,details},timestamp,requestId}`.
+    Warehouse,
+}
+
+/// The seconds after which to try again what the server could not do.
+const RETRY_AFTER_S: u32 = 1;
+
+impl Failure {
+    /// What kind of problem it is.
+    pub(crate) fn code(&self) -> Code {
+        match self {
+            Failure::Rejected(rejection, _) => code_of(rejection),
+            Failure::KeyReused { .. } => Code::IdempotencyConflict,
+            Failure::Busy => Code::Busy,
+            Failure::DiskFull => Code::DiskFull,
+            Failure::Stopped => Code::Stopped,
+            Failure::OutcomeUnknown => Code::OutcomeUnknown,
+            Failure::Invalid(_) => Code::InvalidPayload,
+            Failure::BodyTooLarge => Code::BodyTooLarge,
+            Failure::MediaType { .. } => Code::UnsupportedMediaType,
+            Failure::NotFound(Missing::Warehouse) => Code::WarehouseNotFound,
+            Failure::NotFound(Missing::Product) => Code::ProductNotFound,
+            Failure::NotFound(Missing::Variant { .. }) => Code::VariantNotFound,
+            Failure::NotFound(Missing::Event) => Code::EventNotFound,
+            Failure::NotFound(Missing::User) => Code::UserNotFound,
+            Failure::NotFound(Missing::Key) => Code::KeyNotFound,
+            Failure::NotFound(Missing::View) => Code::ViewNotFound,
+            Failure::NotFound(Missing::Address) => Code::NotFound,
+            Failure::MethodNotAllowed => Code::MethodNotAllowed,
+            Failure::Unauthenticated(_) => Code::Unauthenticated,
+            Failure::LoginRefused => Code::LoginRefused,
+            Failure::RefreshRefused => Code::RefreshRefused,
+            Failure::Forbidden(_) => Code::Forbidden,
+            Failure::Taken { .. } => Code::Taken,
+            Failure::LastAdmin => Code::LastAdmin,
+            Failure::RateLimited { .. } => Code::RateLimited,
+            Failure::ViewBehind => Code::ViewBehind,
+            Failure::ViewUnavailable(_) => Code::ViewUnavailable,
+            Failure::Unavailable => Code::Unavailable,
+            Failure::Internal(_) => Code::Internal,
+        }
+    }
+
+    /// What went wrong inside, for the log.
+    pub(crate) fn cause(&self) -> Option<&(dyn Error + 'static)> {
+        match self {
+            Failure::Internal(error) | Failure::ViewUnavailable(error) => Some(error.as_ref()),
+            _ => None,
+        }
+    }
+
+    fn retry_after_s(&self) -> Option<u32> {
+        match self {
+            Failure::RateLimited { retry_after_s, .. } => Some(*retry_after_s),
+            Failure::Busy
+            | Failure::Stopped
+            | Failure::OutcomeUnknown
+            | Failure::ViewBehind
+            | Failure::ViewUnavailable(_)
+            | Failure::Unavailable => Some(RETRY_AFTER_S),
+            _ => None,
+        }
+    }
+}
+
+fn code_of(rejection: &Rejection) -> Code {
+    match rejection {
+        Rejection::NoLines => Code::NoLines,
+        Rejection::TooManyLines { .. } => Code::TooManyLines,
+        Rejection::InvalidQuantity { .. } => Code::InvalidQuantity,
+        Rejection::DuplicateVariant { .. } => Code::DuplicateVariant,
+        Rejection::ReasonMismatch { .. } => Code::ReasonMismatch,
+        Rejection::NotesTooLong => Code::NotesTooLong,
+        Rejection::OccursInFuture { .. } => Code::OccursInFuture,
+        Rejection::InstantOutOfRange { .. } => Code::InstantOutOfRange,
+        Rejection::OrderMissing { .. } => Code::OrderMissing,
+        Rejection::TransferMissing { .. } => Code::TransferMissing,
+        Rejection::InvalidReference => Code::InvalidReference,
+        Rejection::FieldNotAllowed { .. } => Code::FieldNotAllowed,
+        Rejection::ExpiryPassed { .. } => Code::ExpiryPassed,
+        Rejection::NotCommandable { .. } => Code::NotCommandable,
+        Rejection::UnknownWarehouse { .. } => Code::WarehouseNotFound,
+        Rejection::InactiveWarehouse { .. } => Code::WarehouseInactive,
+        Rejection::UnknownVariant { .. } => Code::VariantNotFound,
+        Rejection::InactiveVariant { .. } => Code::VariantInactive,
+        Rejection::VariantExpired { .. } => Code::VariantExpired,
+        Rejection::UnknownProduct { .. } => Code::ProductNotFound,
+        Rejection::Insufficient { .. } => Code::InsufficientStock,
+        Rejection::Overflow { .. } => Code::QuantityOverflow,
+        Rejection::CodeTaken { .. } => Code::CodeTaken,
+        Rejection::SkuTaken { .. } => Code::SkuTaken,
+        Rejection::InvalidText { .. } => Code::InvalidText,
+        Rejection::NumbersExhausted => Code::NumbersExhausted,
+    }
+}
+
+/// The `detail` of a problem: the documented words where there are any, the code where there are none.
+fn detail_of(code: Code) -> &'static str {
+    match code {
+        Code::NoLines
+        | Code::TooManyLines
+        | Code::InvalidQuantity
+        | Code::DuplicateVariant
+        | Code::ReasonMismatch
+        | Code::NotesTooLong
+        | Code::OccursInFuture
+        | Code::InstantOutOfRange
+        | Code::OrderMissing
+        | Code::TransferMissing
+        | Code::InvalidReference
+        | Code::FieldNotAllowed
+        | Code::ExpiryPassed
+        | Code::NotCommandable
+        | Code::WarehouseInactive
+        | Code::VariantInactive
+        | Code::QuantityOverflow
+        | Code::InvalidText
+        | Code::InvalidPayload => "invalid payload",
+        Code::WarehouseNotFound => "stock-warehouse-not-found",
+        Code::VariantNotFound => "stock-variant-not-found",
+        Code::ProductNotFound => "stock-product-not-found",
+        Code::EventNotFound => "stock-event-not-found",
+        Code::VariantExpired => "stock-variant-expired",
+        Code::InsufficientStock => "stock-insufficient",
+        Code::IdempotencyConflict => "stock-idempotency-conflict",
+        Code::CodeTaken => "stock-code-taken",
+        Code::SkuTaken => "stock-sku-taken",
+        Code::Forbidden => "Forbidden",
+        Code::NumbersExhausted
+        | Code::Busy
+        | Code::DiskFull
+        | Code::Stopped
+        | Code::OutcomeUnknown
+        | Code::BodyTooLarge
+        | Code::UnsupportedMediaType
+        | Code::Unauthenticated
+        | Code::LoginRefused
+        | Code::RefreshRefused
+        | Code::UserNotFound
+        | Code::KeyNotFound
+        | Code::ViewNotFound
+        | Code::NotFound
+        | Code::MethodNotAllowed
+        | Code::Taken
+        | Code::LastAdmin
+        | Code::RateLimited
+        | Code::ViewBehind
+        | Code::ViewUnavailable
+        | Code::Unavailable
+        | Code::Internal => code.as_str(),
+    }
+}
+
+/// The answer to a request that failed.
+pub(crate) fn respond(
+    failure: &Failure,
+    dialect: Dialect,
+    request_id: &str,
+    now: Timestamp,
+) -> Response<Body> {
+    let code = failure.code();
+    let mut json = Json::with_capacity(256);
+    match dialect {
+        Dialect::Problem => write(&mut json, failure, Some(request_id)),
+        Dialect::Manufacturing => write_manufacturing(&mut json, failure, request_id, now),
+        Dialect::Warehouse => write_warehouse(&mut json, failure, request_id, now),
+    }
+    let mut response = Response::new(Body::from(json.into_bytes()));
+    *response.status_mut() = code.status();
+    let headers = response.headers_mut();
+    let content_type = match dialect {
+        Dialect::Problem => "application/problem+json",
+        Dialect::Manufacturing | Dialect::Warehouse => "application/json",
+    };
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
+    if let Some(seconds) = failure.retry_after_s() {
+        headers.insert(RETRY_AFTER, HeaderValue::from(seconds));
+    }
+    if let Failure::Unauthenticated(_) = failure {
+        headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+    }
+    response
+}
+
+/// A problem object.
+pub(crate) fn write(json: &mut Json, failure: &Failure, request_id: Option<&str>) {
+    let code = failure.code();
+    json.raw(r#"{"type":""#).raw(code.path());
+    json.raw(r#"","title":"#).text(code.title());
+    json.raw(r#","status":"#).whole(code.status().as_u16());
+    json.raw(r#","detail":"#).text(detail_of(code));
+    write_members(json, failure);
+    if let Some(id) = request_id {
+        json.raw(r#","requestId":"#).text(id);
+    }
+    json.raw("}");
+}
+
+/// What a kind of problem tells besides.
+fn write_members(json: &mut Json, failure: &Failure) {
+    match failure {
+        Failure::Rejected(rejection, ids) => write_rejection(json, rejection, *ids),
+        Failure::KeyReused { event } => {
+            json.raw(r#","eventId":"#).uuid(*event);
+        }
+        Failure::Invalid(faults) => write_faults(json, faults),
+        Failure::NotFound(Missing::Variant { line: Some(line) }) => {
+            write_error(json, &format!("/lines/{line}/variantId"), "there is no such variant");
+        }
+        Failure::MediaType { wanted } => {
+            json.raw(r#","wanted":"#).text(wanted);
+        }
+        Failure::Unauthenticated(why) => {
+            json.raw(r#","reason":"#).text(word_of_unproven(*why));
+        }
+        Failure::Forbidden(why) => {
+            json.raw(r#","reason":"#).text(word_of_forbidden(*why));
+        }
+        Failure::Taken { field } => write_error(json, &format!("/{field}"), "is taken already"),
+        Failure::Busy
+        | Failure::DiskFull
+        | Failure::Stopped
+        | Failure::OutcomeUnknown
+        | Failure::BodyTooLarge
+        | Failure::NotFound(_)
+        | Failure::MethodNotAllowed
+        | Failure::LoginRefused
+        | Failure::RefreshRefused
+        | Failure::LastAdmin
+        | Failure::RateLimited { .. }
+        | Failure::ViewBehind
+        | Failure::ViewUnavailable(_)
+        | Failure::Unavailable
+        | Failure::Internal(_) => {}
+    }
+}
+
+fn write_rejection(json: &mut Json, rejection: &Rejection, ids: PublicIds) {
+    match rejection {
+        Rejection::Insufficient { shortages } => {
+            json.raw(r#","shortages":["#);
+            for (index, shortage) in shortages.iter().enumerate() {
+                json.raw(if index == 0 { r#"{"variantId":"# } else { r#",{"variantId":"# });
+                json.uuid(ids.variant(shortage.variant));
+                json.raw(r#","requested":"#).whole(shortage.requested);
+                json.raw(r#","available":"#).whole(shortage.available).raw("}");
+            }
+            json.raw("]");
+        }
+        Rejection::CodeTaken { by } => {
+            json.raw(r#","takenBy":"#).uuid(ids.warehouse(*by));
+        }
+        Rejection::SkuTaken { by } => {
+            json.raw(r#","takenBy":"#).uuid(ids.variant(*by));
+        }
+        _ => {}
+    }
+    if let Some(pointer) = pointer_of(rejection) {
+        write_error(json, &pointer, &message_of(rejection));
+    }
+}
+
+/// Rejections number lines; on the wire the pointer does.
+fn message_of(rejection: &Rejection) -> String {
+    let message = rejection.to_string();
+    match message.strip_prefix("line ").and_then(|rest| rest.split_once(": ")) {
+        Some((_, message)) => message.to_owned(),
+        None => message,
+    }
+}
+
+/// Where in the body a rejection points.
+fn pointer_of(rejection: &Rejection) -> Option<Cow<'static, str>> {
+    let at_line = |line: &usize, field: &str| Some(Cow::Owned(format!("/lines/{line}/{field}")));
+    match rejection {
+        Rejection::NoLines | Rejection::TooManyLines { .. } => Some("/lines".into()),
+        Rejection::InvalidQuantity { line, .. } | Rejection::Overflow { line, .. } => at_line(line, "quantity"),
+        Rejection::DuplicateVariant { line, .. }
+        | Rejection::UnknownVariant { line, .. }
+        | Rejection::InactiveVariant { line, .. }
+        | Rejection::VariantExpired { line, .. } => at_line(line, "variantId"),
+        Rejection::ReasonMismatch { .. } => Some("/reasonCode".into()),
+        Rejection::NotesTooLong => Some("/notes".into()),
+        Rejection::OccursInFuture { .. } => Some("/occurredAt".into()),
+        Rejection::InstantOutOfRange { field }
+        | Rejection::FieldNotAllowed { field, .. }
+        | Rejection::InvalidText { field, .. } => Some(format!("/{field}").into()),
+        Rejection::OrderMissing { .. } => Some("/orderId".into()),
+        Rejection::TransferMissing { .. } => Some("/transferId".into()),
+        Rejection::InvalidReference => Some("".into()),
+        Rejection::ExpiryPassed { .. } => Some("/expiresAt".into()),
+        Rejection::NotCommandable { .. } => Some("/type".into()),
+        Rejection::UnknownWarehouse { .. } | Rejection::InactiveWarehouse { .. } => Some("/warehouseId".into()),
+        Rejection::UnknownProduct { .. } => Some("/productId".into()),
+        Rejection::CodeTaken { .. } => Some("/code".into()),
+        Rejection::SkuTaken { .. } => Some("/sku".into()),
+        Rejection::Insufficient { .. } | Rejection::NumbersExhausted => None,
+    }
+}
+
+fn write_error(json: &mut Json, pointer: &str, detail: &str) {
+    json.raw(r#","errors":[{"pointer":"#).text(pointer);
+    json.raw(r#","detail":"#).text(detail).raw("}]");
+}
+
+fn write_faults(json: &mut Json, faults: &Faults) {
+    json.raw(r#","errors":["#);
+    for (index, fault) in faults.iter().enumerate() {
+        json.raw(if index == 0 { "{" } else { ",{" });
+        match &fault.at {
+            At::Pointer(pointer) => json.raw(r#""pointer":"#).text(pointer),
+            At::Parameter(name) => json.raw(r#""parameter":"#).text(name),
+            At::Header(name) => json.raw(r#""header":"#).text(name),
+        };
+        json.raw(r#","detail":"#).text(&fault.detail).raw("}");
+    }
+    json.raw("]");
+}
+
+fn word_of_unproven(why: Unproven) -> &'static str {
+    match why {
+        Unproven::Missing => "missing",
+        Unproven::Invalid => "invalid",
+        Unproven::Expired => "expired",
+        Unproven::Revoked => "revoked",
+    }
+}
+
+fn word_of_forbidden(why: Forbidden) -> &'static str {
+    match why {
+        Forbidden::Role => "role",
+        Forbidden::Warehouse => "warehouse",
+        Forbidden::WarehouseRequired => "warehouse-required",
+        Forbidden::OnBehalf => "on-behalf",
+        Forbidden::Origin => "origin",
+    }
+}
+
+fn write_manufacturing(json: &mut Json, failure: &Failure, request_id: &str, now: Timestamp) {
+    let code = match failure.code().status().as_u16() {
+        400 | 413 | 415 | 422 => "VALIDATION_ERROR",
+        401 => "AUTHENTICATION_REQUIRED",
+        403 => "INSUFFICIENT_PERMISSIONS",
+        404 | 405 => "RESOURCE_NOT_FOUND",
+        409 => "RESOURCE_CONFLICT",
+        429 => "RATE_LIMIT_EXCEEDED",
+        503 | 507 => "SERVICE_UNAVAILABLE",
+        _ => "INTERNAL_SERVER_ERROR",
+    };
+    json.raw(r#"{"success":false,"error":{"code":"#).text(code);
+    json.raw(r#","message":"#).text(failure.code().title());
+    json.raw(r#","details":{"#);
+    if let Failure::Invalid(faults) = failure {
+        json.raw(r#""fields":{"#);
+        for (index, fault) in faults.iter().enumerate() {
+            json.raw(if index == 0 { "" } else { "," });
+            json.text(field_of(&fault.at)).raw(":[").text(&fault.detail).raw("]");
+        }
+        json.raw("}");
+    }
+    json.raw(r#"}},"timestamp":"#).instant(now);
+    json.raw(r#","request_id":"#).text(request_id).raw("}");
+}
+
+fn write_warehouse(json: &mut Json, failure: &Failure, request_id: &str, now: Timestamp) {
+    let code = match failure.code().status().as_u16() {
+        400 | 405 | 413 | 415 => "INVALID_REQUEST",
+        401 => "UNAUTHORIZED",
+        403 => "FORBIDDEN",
+        404 => "NOT_FOUND",
+        409 => "CONFLICT",
+        422 => "VALIDATION_ERROR",
+        429 => "RATE_LIMIT_EXCEEDED",
+        503 | 507 => "SERVICE_UNAVAILABLE",
+        _ => "INTERNAL_ERROR",
+    };
+    json.raw(r#"{"error":{"code":"#).text(code);
+    json.raw(r#","message":"#).text(failure.code().title());
+    json.raw(r#","details":{"#);
+    if let Failure::RateLimited { quota, retry_after_s } = failure {
+        let reset_at = Timestamp::from_micros(quota.reset_at.0.saturating_mul(1000));
+        json.raw(r#""limit":"#).whole(quota.limit);
+        json.raw(r#","resetAt":"#).instant(reset_at);
+        json.raw(r#","retryAfter":"#).whole(*retry_after_s);
+    }
+    json.raw(r#"}},"timestamp":"#).instant(now);
+    json.raw(r#","requestId":"#).text(request_id).raw("}");
+}
+
+/// The name under which a fault is listed.
+fn field_of(at: &At) -> &str {
+    match at {
+        At::Pointer(pointer) => pointer.strip_prefix('/').unwrap_or("body"),
+        At::Parameter(name) => name,
+        At::Header(name) => name,
+    }
+}

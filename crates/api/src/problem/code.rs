@@ -1,0 +1,146 @@
+//! Every kind of problem there is: its code, status and title, and the page that explains it.
+
+use axum::http::StatusCode;
+
+macro_rules! codes {
+    ($($name:ident = $status:literal $code:literal $title:literal,)*) => {
+        /// What kind of problem it is. The `type` of a problem leads to `/problems/<code>`.
+        #[derive(Clone, Copy, PartialEq, Eq, Debug)]
+        pub(crate) enum Code {
+            $($name,)*
+        }
+
+        impl Code {
+            /// Every code.
+            pub(crate) const ALL: &[Code] = &[$(Code::$name,)*];
+
+            /// The code as it stands in `type`.
+            pub(crate) const fn as_str(self) -> &'static str {
+                match self {
+                    $(Code::$name => $code,)*
+                }
+            }
+
+            /// The path of its page, which is its `type`.
+            pub(crate) const fn path(self) -> &'static str {
+                match self {
+                    $(Code::$name => concat!("/problems/", $code),)*
+                }
+            }
+
+            /// What it is, in one line.
+            pub(crate) const fn title(self) -> &'static str {
+                match self {
+                    $(Code::$name => $title,)*
+                }
+            }
+
+            /// The status that goes with it.
+            pub(crate) const fn status(self) -> StatusCode {
+                match self {
+                    $(Code::$name => status($status),)*
+                }
+            }
+
+            /// Its page, in Markdown.
+            pub(crate) const fn page(self) -> &'static str {
+                match self {
+                    $(Code::$name => include_str!(concat!("../../../../docs/problems/", $code, ".md")),)*
+                }
+            }
+        }
+    };
+}
+
+const fn status(code: u16) -> StatusCode {
+    match StatusCode::from_u16(code) {
+        Ok(status) => status,
+        Err(_) => StatusCode::INTERNAL_SERVER_ERROR,
+    }
+}
+
+codes! {
+    NoLines = 400 "no-lines" "An event has at least one line",
+    TooManyLines = 400 "too-many-lines" "An event has at most 1,000 lines",
+    InvalidQuantity = 400 "invalid-quantity" "A quantity is out of range",
+    DuplicateVariant = 400 "duplicate-variant" "A variant stands in two lines",
+    ReasonMismatch = 400 "reason-mismatch" "The reason does not go with the type",
+    NotesTooLong = 400 "notes-too-long" "Notes are too long",
+    OccursInFuture = 400 "occurs-in-future" "The event lies in the future",
+    InstantOutOfRange = 400 "instant-out-of-range" "An instant is out of range",
+    OrderMissing = 422 "order-missing" "The event needs an order",
+    TransferMissing = 422 "transfer-missing" "The event needs a transfer",
+    InvalidReference = 400 "invalid-reference" "An order's or transfer's id is not valid",
+    FieldNotAllowed = 400 "field-not-allowed" "A field does not go with the type",
+    ExpiryPassed = 400 "expiry-passed" "The expiry has passed already",
+    NotCommandable = 400 "not-commandable" "The ledger records this by itself",
+    WarehouseNotFound = 404 "warehouse-not-found" "There is no such warehouse",
+    WarehouseInactive = 400 "warehouse-inactive" "The warehouse is not active",
+    VariantNotFound = 404 "variant-not-found" "There is no such variant",
+    VariantInactive = 400 "variant-inactive" "The variant is not active",
+    VariantExpired = 400 "variant-expired" "The variant has expired",
+    ProductNotFound = 404 "product-not-found" "There is no such product",
+    InsufficientStock = 409 "insufficient-stock" "There is not enough stock",
+    QuantityOverflow = 400 "quantity-overflow" "The stock would be larger than can be counted",
+    CodeTaken = 409 "code-taken" "Another warehouse has this code",
+    SkuTaken = 409 "sku-taken" "Another variant has this SKU",
+    InvalidText = 400 "invalid-text" "A text is empty, too long, or has characters that it must not have",
+    NumbersExhausted = 409 "numbers-exhausted" "The catalogue is full",
+    IdempotencyConflict = 409 "idempotency-conflict" "The idempotency key belongs to another request",
+    Busy = 503 "busy" "The ledger has more requests than it can take",
+    DiskFull = 507 "disk-full" "The disk is full",
+    Stopped = 503 "stopped" "The ledger takes no more events",
+    OutcomeUnknown = 503 "outcome-unknown" "Whether the request was recorded is not known",
+    InvalidPayload = 400 "invalid-payload" "The request is not valid",
+    BodyTooLarge = 413 "body-too-large" "The body is too large",
+    UnsupportedMediaType = 415 "unsupported-media-type" "The body is of another type than is taken here",
+    Unauthenticated = 401 "unauthenticated" "The request does not say who makes it, or what it says is not valid",
+    LoginRefused = 401 "login-refused" "The e-mail address or the password is wrong",
+    RefreshRefused = 401 "refresh-refused" "The refresh token is not valid",
+    Forbidden = 403 "forbidden" "You may not do this",
+    EventNotFound = 404 "event-not-found" "There is no such event",
+    UserNotFound = 404 "user-not-found" "There is no such user",
+    KeyNotFound = 404 "key-not-found" "There is no such API key",
+    ViewNotFound = 404 "view-not-found" "There is no such view",
+    NotFound = 404 "not-found" "There is nothing at this address",
+    MethodNotAllowed = 405 "method-not-allowed" "The method is not one that this address takes",
+    Taken = 409 "taken" "Another one has this value",
+    LastAdmin = 409 "last-admin" "The organisation would be left without an ADMIN",
+    RateLimited = 429 "rate-limited" "Too many requests",
+    ViewBehind = 503 "view-behind" "The view has not come as far as was asked for",
+    ViewUnavailable = 503 "view-unavailable" "The view cannot answer at the moment",
+    Unavailable = 503 "unavailable" "The server cannot do this at the moment",
+    Internal = 500 "internal" "The server failed",
+}
+
+impl Code {
+    /// The code that a path under `/problems/` names.
+    pub(crate) fn parse(text: &str) -> Option<Code> {
+        Code::ALL.iter().copied().find(|code| code.as_str() == text)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_page_says_what_its_code_says() {
+        for code in Code::ALL {
+            let head = format!("# {}\n\nCode `{}`, status {}.\n\n", code.title(), code.as_str(), code.status().as_u16());
+            assert!(code.page().starts_with(&head), "docs/problems/{}.md should begin:\n{head}", code.as_str());
+            assert!(code.page().len() > head.len() + 40, "docs/problems/{}.md says nothing", code.as_str());
+            assert_eq!(Code::parse(code.as_str()), Some(*code));
+        }
+    }
+
+    #[test]
+    fn every_page_has_a_code() {
+        let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/problems");
+        for file in std::fs::read_dir(folder).unwrap() {
+            let name = file.unwrap().file_name().into_string().unwrap();
+            let code = name.strip_suffix(".md").expect("pages are Markdown");
+            assert!(Code::parse(code).is_some(), "docs/problems/{name} explains no code");
+        }
+    }
+}

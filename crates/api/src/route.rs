@@ -1,0 +1,112 @@
+//! Which route a path belongs to: what requests are counted under, and in whose words failures are told.
+
+use crate::problem::Dialect;
+
+macro_rules! routes {
+    ($($name:ident = $template:literal,)*) => {
+        /// A route by its path, whatever the method.
+        #[derive(Clone, Copy, PartialEq, Eq, Debug)]
+        pub(crate) enum Route {
+            $($name,)*
+            /// Anything else.
+            Unknown,
+        }
+
+        impl Route {
+            /// Every route.
+            pub(crate) const ALL: &[Route] = &[$(Route::$name,)* Route::Unknown];
+
+            /// The path, with its variable parts in braces.
+            pub(crate) const fn template(self) -> &'static str {
+                match self {
+                    $(Route::$name => $template,)*
+                    Route::Unknown => "unknown",
+                }
+            }
+        }
+    };
+}
+
+// Where two templates fit one path, the first counts.
+routes! {
+    StockEvents = "/api/v1/stock-events",
+    StockEventsBulk = "/api/v1/stock-events/bulk",
+    StockEvent = "/api/v1/stock-events/{id}",
+    Stock = "/api/v1/stock",
+    Products = "/api/v1/products",
+    ProductsBulk = "/api/v1/products/bulk",
+    Product = "/api/v1/products/{id}",
+    Warehouses = "/api/v1/warehouses",
+    WarehousesBulk = "/api/v1/warehouses/bulk",
+    Warehouse = "/api/v1/warehouses/{id}",
+    Variants = "/api/v1/variants",
+    VariantsBulk = "/api/v1/variants/bulk",
+    Variant = "/api/v1/variants/{id}",
+    Ledger = "/api/v1/ledger",
+    LedgerEvents = "/api/v1/ledger/events",
+    ViewRebuild = "/api/v1/views/{view}/rebuild",
+    Users = "/api/v1/users",
+    User = "/api/v1/users/{id}",
+    Keys = "/api/v1/keys",
+    Key = "/api/v1/keys/{id}",
+    Login = "/api/auth/login",
+    Refresh = "/api/auth/refresh",
+    Logout = "/api/auth/logout",
+    Session = "/api/auth/session",
+    Health = "/healthz",
+    Ready = "/readyz",
+    Metrics = "/metrics",
+    OpenApi = "/openapi.json",
+    Docs = "/docs",
+    DocsIndex = "/docs/",
+    DocsFile = "/docs/{file}",
+    Problem = "/problems/{code}",
+}
+
+impl Route {
+    /// The route that `path` belongs to.
+    pub(crate) fn of(path: &str) -> Route {
+        let fits = |route: &&Route| fits(route.template(), path);
+        Route::ALL.iter().find(fits).copied().unwrap_or(Route::Unknown)
+    }
+
+    /// In whose words its failures are told.
+    pub(crate) fn dialect(self) -> Dialect {
+        match self {
+            Route::Login | Route::Refresh | Route::Logout => Dialect::Manufacturing,
+            Route::Session => Dialect::Warehouse,
+            _ => Dialect::Problem,
+        }
+    }
+}
+
+fn fits(template: &str, path: &str) -> bool {
+    let mut parts = path.split('/');
+    let every = template.split('/').all(|wanted| match parts.next() {
+        Some(part) => wanted == part || (wanted.starts_with('{') && !part.is_empty()),
+        None => false,
+    });
+    every && parts.next().is_none()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_path_finds_its_template() {
+        for (path, route) in [
+            ("/api/v1/stock-events", Route::StockEvents),
+            ("/api/v1/stock-events/bulk", Route::StockEventsBulk),
+            ("/api/v1/stock-events/0a0fa4e5-21f8-426c-8f8b-8c61d85f7b71", Route::StockEvent),
+            ("/api/v1/views/stock/rebuild", Route::ViewRebuild),
+            ("/docs/swagger-ui.css", Route::DocsFile),
+            ("/api/v1/stock-events/", Route::Unknown),
+            ("/api/v1/stock-events/1/2", Route::Unknown),
+            ("/", Route::Unknown),
+            ("", Route::Unknown),
+        ] {
+            assert_eq!(Route::of(path), route, "{path}");
+        }
+    }
+}

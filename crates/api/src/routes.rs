@@ -1,0 +1,38 @@
+//! Every route there is, and the document that describes them.
+
+use std::sync::Arc;
+
+use axum::Router;
+use utoipa::openapi::OpenApi;
+use utoipa_axum::router::OpenApiRouter;
+
+use crate::app::App;
+use crate::failure::{Failure, Missing};
+use crate::{administration, auth, catalogue, docs, health, ledger, stock, stock_events};
+
+/// The routes, without what stands before them.
+pub(crate) fn router(app: Arc<App>) -> Router {
+    let (routes, document) = described();
+    routes
+        .merge(docs::routes(&document))
+        .fallback(async || Failure::NotFound(Missing::Address))
+        .method_not_allowed_fallback(async || Failure::MethodNotAllowed)
+        .with_state(app)
+}
+
+/// The OpenAPI 3.1 document that describes the API.
+pub fn openapi() -> OpenApi {
+    described().1
+}
+
+fn described() -> (Router<Arc<App>>, OpenApi) {
+    OpenApiRouter::with_openapi(docs::described())
+        .merge(stock_events::routes())
+        .merge(stock::routes())
+        .merge(catalogue::routes())
+        .merge(ledger::routes())
+        .merge(auth::routes())
+        .merge(administration::routes())
+        .merge(health::routes())
+        .split_for_parts()
+}

@@ -1,0 +1,145 @@
+//! The listener: connections in, answers out, and an end without haste.
+
+use std::future::Future;
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
+use std::time::Duration;
+
+use axum::Router;
+use axum::body::Body;
+use axum::http::Request;
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+
+use crate::app::App;
+use crate::front::Front;
+use crate::routes;
+
+/// A connection that has not sent the head of a request for so long is closed.
+const HEAD_SILENCE_MAX: Duration = Duration::from_secs(75);
+const IDLE_LEDGERS_EVERY: Duration = Duration::from_secs(60);
+/// After a failure to accept (too many open files, say) it is tried again.
+const ACCEPT_AGAIN_AFTER: Duration = Duration::from_millis(100);
+
+/// Every route with what stands before it, as a router: what [`serve`] serves, for tests and for other servers.
+/// Requests count as coming from this machine.
+pub fn router(app: Arc<App>) -> Router {
+    let front = Front::new(app.clone(), routes::router(app));
+    let local = std::net::Ipv4Addr::LOCALHOST.into();
+    Router::new().fallback(move |request: Request<Body>| {
+        let front = front.clone();
+        async move { front.answer(request, local).await }
+    })
+}
+
+/// Serves until `shutdown` ends; then accepts no more connections, ends followed streams, lets requests end (for as
+/// long as the options allow), and closes every ledger, which makes durable what was queued.
+///
+/// # Errors
+/// When the listener cannot be asked for its address.
+pub async fn serve(listener: TcpListener, app: Arc<App>, shutdown: impl Future<Output = ()>) -> io::Result<()> {
+    let address = listener.local_addr()?;
+    tracing::info!(%address, "listening");
+    let front = Arc::new(Front::new(app.clone(), routes::router(app.clone())));
+    let mut connections = JoinSet::new();
+    let upkeep = {
+        let app = app.clone();
+        tokio::spawn(async move { upkeep(&app).await })
+    };
+    let stopping = app.stopping.subscribe();
+    tokio::select! {
+        () = accept(&listener, &front, &mut connections, &stopping, &app) => {}
+        () = shutdown => {}
+    }
+    drop(listener);
+    tracing::info!("stopping: no more connections are accepted");
+    app.stopping.send_replace(true);
+    let drained = async { while connections.join_next().await.is_some() {} };
+    if tokio::time::timeout(app.options.drain_max, drained).await.is_err() {
+        tracing::warn!(connections = connections.len(), "requests did not end in time and are broken off");
+        connections.shutdown().await;
+    }
+    upkeep.abort();
+    app.close().await;
+    tracing::info!("stopped");
+    Ok(())
+}
+
+async fn upkeep(app: &App) {
+    let ledgers = async {
+        let mut every = tokio::time::interval(IDLE_LEDGERS_EVERY);
+        loop {
+            every.tick().await;
+            app.ledgers.close_idle().await;
+        }
+    };
+    tokio::join!(app.accounts.run(), ledgers);
+}
+
+async fn accept(
+    listener: &TcpListener,
+    front: &Arc<Front>,
+    connections: &mut JoinSet<()>,
+    stopping: &watch::Receiver<bool>,
+    app: &Arc<App>,
+) {
+    loop {
+        while connections.try_join_next().is_some() {}
+        if connections.len() >= app.options.connections_max {
+            connections.join_next().await;
+            continue;
+        }
+        match listener.accept().await {
+            Ok((stream, _)) => {
+                let (front, stopping, app) = (front.clone(), stopping.clone(), app.clone());
+                connections.spawn(async move {
+                    app.figures.connections.fetch_add(1, Relaxed);
+                    connection(stream, front, stopping).await;
+                    app.figures.connections.fetch_sub(1, Relaxed);
+                });
+            }
+            Err(error) => {
+                tracing::warn!(%error, "a connection could not be accepted");
+                tokio::time::sleep(ACCEPT_AGAIN_AFTER).await;
+            }
+        }
+    }
+}
+
+async fn connection(stream: TcpStream, front: Arc<Front>, mut stopping: watch::Receiver<bool>) {
+    let Ok(peer) = stream.peer_addr() else { return };
+    // Answers are small and whole: waiting for more of them to fill a packet would only delay them.
+    if let Err(error) = stream.set_nodelay(true) {
+        tracing::debug!(%error, "TCP_NODELAY could not be set");
+    }
+    let service = service_fn(move |request| {
+        let front = front.clone();
+        async move { Ok::<_, std::convert::Infallible>(front.answer(request, peer.ip()).await) }
+    });
+    let connection = http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(HEAD_SILENCE_MAX)
+        .serve_connection(TokioIo::new(stream), service);
+    let mut connection = std::pin::pin!(connection);
+    let ended = tokio::select! {
+        biased;
+        ended = connection.as_mut() => ended,
+        () = told_to_stop(&mut stopping) => {
+            connection.as_mut().graceful_shutdown();
+            connection.await
+        }
+    };
+    if let Err(error) = ended {
+        tracing::debug!(%error, "a connection broke");
+    }
+}
+
+async fn told_to_stop(stopping: &mut watch::Receiver<bool>) {
+    // An error says that the server is gone, which is as good.
+    drop(stopping.wait_for(|stopping| *stopping).await);
+}

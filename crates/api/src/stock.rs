@@ -1,0 +1,209 @@
+//! Stock on hand, now and in the past: `/api/v1/stock`.
+
+use std::sync::Arc;
+
+use axum::body::Body;
+use axum::extract::{RawQuery, State};
+use axum::http::Response;
+use bincard_ledger::{Bucket, Buckets, Position, Timestamp, VariantNo, WarehouseNo};
+use bincard_projections::history::AsOf;
+use bincard_projections::stock::{StockFilter, StockKey};
+use bincard_projections::{Slice, ViewName};
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+use uuid::Uuid;
+
+use crate::answer;
+use crate::app::App;
+use crate::asker::{Asker, MinPosition};
+use crate::docs::schema::{Problem, StockPage};
+use crate::failure::{Failure, Missing};
+use crate::stock_events::variant_of;
+use crate::wire::json::Json;
+use crate::wire::page::{self, Extent, Paging};
+use crate::wire::query::Query;
+
+pub(crate) fn routes() -> OpenApiRouter<Arc<App>> {
+    OpenApiRouter::new().routes(routes!(list))
+}
+
+/// What a row takes, about.
+const ROW_BYTES: usize = 280;
+
+/// What is asked for.
+struct Asked {
+    warehouse: Option<Uuid>,
+    variant: Option<Uuid>,
+    sku: Option<String>,
+    past: AsOf,
+    paging: Paging,
+    question: String,
+}
+
+/// A part of the list, wherever it came from.
+struct Part {
+    position: Position,
+    rows: Vec<(StockKey, Buckets)>,
+    has_more: bool,
+    total: Option<u64>,
+}
+
+/// Stock by warehouse and variant.
+///
+/// A row for every variant that ever had stock at a warehouse. With `asOf`, by what had occurred by that instant; with
+/// `knownAt`, by what had been recorded by that instant; with both, what was then believed of how it was then. As of
+/// an instant a bucket may be below zero: what was recorded in one order may have occurred in another.
+#[utoipa::path(
+    get,
+    path = "/api/v1/stock",
+    tag = "Stock",
+    params(
+        ("warehouseId" = Option<Uuid>, Query, description = "Required for a SELLER"),
+        ("variantId" = Option<Uuid>, Query),
+        ("sku" = Option<String>, Query, description = "The variant by its SKU"),
+        ("asOf" = Option<String>, Query, description = "Occurred by this instant"),
+        ("knownAt" = Option<String>, Query, description = "Recorded by this instant"),
+        ("page" = Option<u64>, Query, description = "From 0"),
+        ("size" = Option<u32>, Query, description = "1 to 500; 20 when left out"),
+        ("cursor" = Option<String>, Query, description = "The `nextCursor` of another page of the same list"),
+        ("Ledger-Min-Position" = Option<u64>, Header, description = "Wait until the view has come so far"),
+    ),
+    responses(
+        (status = 200, body = StockPage),
+        (status = 400, body = Problem, content_type = "application/problem+json"),
+        (status = 403, body = Problem, content_type = "application/problem+json"),
+        (status = 404, body = Problem, content_type = "application/problem+json"),
+        (status = 503, body = Problem, content_type = "application/problem+json"),
+    )
+)]
+async fn list(
+    State(app): State<Arc<App>>,
+    asker: Asker,
+    MinPosition(min): MinPosition,
+    RawQuery(query): RawQuery,
+) -> Result<Response<Body>, Failure> {
+    let asked = read_query(query.as_deref())?;
+    let warehouse = asker.warehouse_to_list(asked.warehouse)?;
+    let variant = variant_asked(&asker, &asked)?;
+    let is_past = asked.past != AsOf::default();
+    let view = if is_past { ViewName::History } else { ViewName::Stock };
+    asker.open.wait_for_view(view, min).await?;
+    let (after, number, known_total) = match asked.paging.cursor.as_deref() {
+        None => (None, asked.paging.number, None),
+        Some(words) => {
+            let (key, number, total) = start_of(words)?;
+            (Some(key), number, Some(total))
+        }
+    };
+    let size = asked.paging.size;
+    let slice = Slice {
+        after,
+        skip: if after.is_some() { 0 } else { number * u64::from(size) },
+        limit: size as usize,
+        with_total: known_total.is_none(),
+    };
+    let part = match (warehouse, variant) {
+        (Some(warehouse), Some(variant)) if number == 0 && after.is_none() => {
+            one(&asker, StockKey { warehouse, variant }, &asked, app.timestamp()).await?
+        }
+        _ => many(&asker, warehouse, variant, &asked, slice, app.timestamp()).await?,
+    };
+    let total = known_total.or(part.total).unwrap_or_default();
+    let last = part.rows.last().filter(|_| part.has_more);
+    let next = last.map(|(key, _)| {
+        let words = [total.cast_signed(), number.cast_signed() + 1, i64::from(key.warehouse.0), i64::from(key.variant.0)];
+        page::cursor_text(&words, &asked.question)
+    });
+    let mut json = Json::with_capacity(96 + part.rows.len() * ROW_BYTES);
+    json.raw(r#"{"content":["#);
+    for (index, (key, buckets)) in part.rows.iter().enumerate() {
+        json.raw(if index == 0 { "" } else { "," });
+        write_row(&mut json, &asker, *key, buckets);
+    }
+    page::finish(&mut json, Extent { number, size, total }, next);
+    Ok(answer::read(part.position, json))
+}
+
+fn read_query(query: Option<&str>) -> Result<Asked, Failure> {
+    let mut query = Query::parse(query);
+    let warehouse = query.uuid("warehouseId");
+    let variant = query.uuid("variantId");
+    let sku = query.text("sku");
+    let past = AsOf { as_of: query.instant("asOf"), known_at: query.instant("knownAt") };
+    let question = format!("stock {warehouse:?} {variant:?} {sku:?} {past:?}");
+    let paging = Paging::read(&mut query, &question);
+    query.finish()?;
+    Ok(Asked { warehouse, variant, sku, past, paging, question })
+}
+
+fn variant_asked(asker: &Asker, asked: &Asked) -> Result<Option<VariantNo>, Failure> {
+    let by_id = asked.variant.map(|id| variant_of(asker, id)).transpose()?;
+    let Some(sku) = &asked.sku else { return Ok(by_id) };
+    let by_sku = asker.open.ledger.names().variant_by_sku(sku);
+    let by_sku = by_sku.ok_or(Failure::NotFound(Missing::Variant { line: None }))?;
+    if by_id.is_some_and(|by_id| by_id != by_sku) {
+        return Err(Failure::at_parameter("sku", "is the SKU of another variant than variantId"));
+    }
+    Ok(Some(by_sku))
+}
+
+/// The stock of one key; the present is answered from memory.
+async fn one(asker: &Asker, key: StockKey, asked: &Asked, now: Timestamp) -> Result<Part, Failure> {
+    let views = &asker.open.views;
+    let (position, buckets) = if asked.past == AsOf::default() {
+        let answer = views.stock_row(key, now)?;
+        (answer.position, answer.value.map(|row| row.buckets))
+    } else {
+        let answer = views.stock_as_of(key, asked.past).await?;
+        (answer.position, Some(answer.value.buckets))
+    };
+    let rows: Vec<_> = buckets.map(|buckets| (key, buckets)).into_iter().collect();
+    let total = Some(rows.len() as u64);
+    Ok(Part { position, rows, has_more: false, total })
+}
+
+async fn many(
+    asker: &Asker,
+    warehouse: Option<WarehouseNo>,
+    variant: Option<VariantNo>,
+    asked: &Asked,
+    slice: Slice<StockKey>,
+    now: Timestamp,
+) -> Result<Part, Failure> {
+    let views = &asker.open.views;
+    let filter = StockFilter { warehouses: warehouse.map(|no| vec![no]), variant };
+    if asked.past == AsOf::default() {
+        let answer = views.stock_page(&filter, slice, now).await?;
+        let rows = answer.value.rows.into_iter().map(|row| (row.key, row.buckets)).collect();
+        Ok(Part { position: answer.position, rows, has_more: answer.value.more, total: answer.value.total })
+    } else {
+        let answer = views.stock_as_of_page(&filter, asked.past, slice).await?;
+        let rows = answer.value.rows.into_iter().map(|row| (row.key, row.buckets)).collect();
+        Ok(Part { position: answer.position, rows, has_more: answer.value.more, total: answer.value.total })
+    }
+}
+
+fn start_of(words: &[i64]) -> Result<(StockKey, u64, u64), Failure> {
+    let wrong = || Failure::at_parameter("cursor", "is not a cursor of this list");
+    let &[total, number, warehouse, variant] = words else { return Err(wrong()) };
+    let warehouse = WarehouseNo(u32::try_from(warehouse).map_err(|_| wrong())?);
+    let variant = VariantNo(u32::try_from(variant).map_err(|_| wrong())?);
+    Ok((StockKey { warehouse, variant }, number.cast_unsigned(), total.cast_unsigned()))
+}
+
+fn write_row(json: &mut Json, asker: &Asker, key: StockKey, buckets: &Buckets) {
+    let ledger = &asker.open.ledger;
+    let (ids, names) = (ledger.ids(), ledger.names());
+    json.raw(r#"{"warehouseId":"#).uuid(ids.warehouse(key.warehouse));
+    let warehouse = names.warehouse(key.warehouse);
+    json.raw(r#","warehouseCode":"#).text_or_null(warehouse.as_ref().map(|name| &*name.code));
+    json.raw(r#","variantId":"#).uuid(ids.variant(key.variant));
+    let variant = names.variant(key.variant);
+    json.raw(r#","variantSku":"#).text_or_null(variant.as_ref().map(|name| &*name.sku));
+    json.raw(r#","onHand":"#).whole(buckets.on_hand());
+    json.raw(r#","available":"#).whole(buckets.available());
+    json.raw(r#","reserved":"#).whole(buckets.of(Bucket::Reserved));
+    json.raw(r#","picked":"#).whole(buckets.of(Bucket::Picked));
+    json.raw(r#","packed":"#).whole(buckets.of(Bucket::Packed));
+    json.raw(r#","held":"#).whole(buckets.of(Bucket::Held)).raw("}");
+}

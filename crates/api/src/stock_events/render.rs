@@ -1,0 +1,128 @@
+//! A stock event as it is answered, written straight into the answer's buffer.
+
+use std::sync::Arc;
+
+use bincard_engine::{Ledger, Names, Receipt};
+use bincard_ledger::event::Postings;
+use bincard_ledger::{Event, Kind, Position, PublicIds, Reason, Recorded, StockCommand, StockEvent, Timestamp, VariantNo, WarehouseNo};
+use uuid::Uuid;
+
+use crate::wire::json::Json;
+use crate::wire::spelling;
+
+/// Who recorded an event.
+pub(crate) struct Author<'a> {
+    /// The user in whose name it was recorded.
+    pub(crate) id: Uuid,
+    /// Its name, or the key's.
+    pub(crate) name: Option<&'a str>,
+    /// Who sent it, where that was somebody else.
+    pub(crate) sent_by: Option<Uuid>,
+}
+
+/// The bytes that an event takes besides its lines and notes, and those of a line: what buffers are made for.
+pub(crate) const EVENT_BYTES: usize = 512;
+pub(crate) const LINE_BYTES: usize = 192;
+
+/// What all ways to show an event have in common.
+struct Head<'a> {
+    position: Position,
+    kind: Kind,
+    warehouse: WarehouseNo,
+    occurred_at: Timestamp,
+    reason: Option<Reason>,
+    notes: Option<&'a str>,
+    recorded_at: Timestamp,
+}
+
+/// An event just recorded, from its command: nothing is read for it.
+pub(super) fn write_fresh(json: &mut Json, ledger: &Ledger, receipt: &Receipt, command: &StockCommand, author: &Author<'_>) {
+    let head = Head {
+        position: receipt.position,
+        kind: command.kind,
+        warehouse: command.warehouse,
+        occurred_at: command.occurred_at.unwrap_or(receipt.recorded_at),
+        reason: command.reason,
+        notes: command.notes.as_deref(),
+        recorded_at: receipt.recorded_at,
+    };
+    let (ids, names) = (ledger.ids(), ledger.names());
+    write_head(json, ids, names, &head, author);
+    let lines = command.lines.iter().map(|line| match command.kind {
+        Kind::Outbound => (line.variant, -line.quantity),
+        _ => (line.variant, line.quantity),
+    });
+    write_lines(json, ids, names, receipt.position, lines);
+    json.raw("}");
+}
+
+/// An event from the log. `None` when it is not a stock event.
+pub(crate) fn write_recorded(json: &mut Json, ledger: &Ledger, recorded: &Recorded, author: &Author<'_>) -> Option<()> {
+    let Event::Stock(event) = &recorded.record.event else { return None };
+    let head = Head {
+        position: recorded.position,
+        kind: event.kind,
+        warehouse: event.warehouse,
+        occurred_at: event.occurred_at,
+        reason: event.reason,
+        notes: event.notes.as_deref(),
+        recorded_at: recorded.recorded_at,
+    };
+    let (ids, names) = (ledger.ids(), ledger.names());
+    write_head(json, ids, names, &head, author);
+    write_references(json, event);
+    write_lines(json, ids, names, recorded.position, signed(&event.postings));
+    json.raw("}");
+    Some(())
+}
+
+/// Variants and signed quantities of an event's lines: what changed on hand, or, where that stayed, what moved.
+fn signed(postings: &Postings) -> impl Iterator<Item = (VariantNo, i64)> + '_ {
+    postings.iter().map(|posting| match posting.change_on_hand() {
+        0 => (posting.variant, posting.quantity),
+        change => (posting.variant, change),
+    })
+}
+
+fn write_head(json: &mut Json, ids: PublicIds, names: &Names, head: &Head<'_>, author: &Author<'_>) {
+    json.raw(r#"{"id":"#).uuid(ids.event(head.position));
+    json.raw(r#","type":""#).raw(spelling::of_kind(head.kind));
+    json.raw(r#"","warehouseId":"#).uuid(ids.warehouse(head.warehouse));
+    let warehouse = names.warehouse(head.warehouse);
+    json.raw(r#","warehouseCode":"#).text_or_null(warehouse.as_ref().map(|name| &*name.code));
+    json.raw(r#","occurredAt":"#).instant(head.occurred_at);
+    json.raw(r#","reasonCode":"#).text_or_null(head.reason.map(spelling::of_reason));
+    json.raw(r#","notes":"#).text_or_null(head.notes);
+    json.raw(r#","createdById":"#).uuid(author.id);
+    json.raw(r#","createdByUsername":"#).text_or_null(author.name);
+    if let Some(sent_by) = author.sent_by {
+        json.raw(r#","sentById":"#).uuid(sent_by);
+    }
+    json.raw(r#","createdAt":"#).instant(head.recorded_at);
+}
+
+/// What kinds beyond the documented three have besides.
+fn write_references(json: &mut Json, event: &StockEvent) {
+    if let Some(order) = &event.order {
+        json.raw(r#","orderId":"#).text(order);
+    }
+    if let Some(transfer) = &event.transfer {
+        json.raw(r#","transferId":"#).text(transfer);
+    }
+    if let Some(expires_at) = event.expires_at {
+        json.raw(r#","expiresAt":"#).instant(expires_at);
+    }
+}
+
+fn write_lines(json: &mut Json, ids: PublicIds, names: &Names, position: Position, lines: impl Iterator<Item = (VariantNo, i64)>) {
+    json.raw(r#","lines":["#);
+    for (index, (variant, quantity)) in (0u16..).zip(lines) {
+        json.raw(if index == 0 { r#"{"id":"# } else { r#",{"id":"# });
+        json.uuid(ids.line(position, index));
+        json.raw(r#","variantId":"#).uuid(ids.variant(variant));
+        let sku: Option<Arc<str>> = names.variant(variant).map(|name| name.sku);
+        json.raw(r#","variantSku":"#).text_or_null(sku.as_deref());
+        json.raw(r#","quantity":"#).whole(quantity).raw("}");
+    }
+    json.raw("]");
+}

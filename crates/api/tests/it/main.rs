@@ -1,0 +1,11 @@
+//! The API as its callers see it: whole requests and whole answers, over a real ledger in a folder of its own.
+
+mod authorisation;
+mod bulk;
+mod catalogue;
+mod ledger;
+mod listener;
+mod signing_in;
+mod stock_events;
+mod support;
+mod tidy;
