@@ -36,6 +36,17 @@ struct Settings {
 enum Command {
     /// Import files into the ledger of a stopped data folder, or through a running server
     Import(commands::import::Import),
+    /// Look at the log itself
+    Log(commands::log::Log),
+    /// Write a ledger's state down, so that the next start replays nothing
+    Snapshot(commands::snapshot::Snapshot),
+    /// Add and list tenants
+    #[command(subcommand)]
+    Tenant(commands::tenant::Tenant),
+    /// Add, list and disable users, and set their passwords
+    User(commands::user::User),
+    /// Make, list and revoke API keys
+    Key(commands::key::Key),
     /// Write every setting with its default and meaning
     Config,
     /// Write a completion script for a shell
@@ -57,6 +68,11 @@ impl Cli {
         };
         match self.command {
             Command::Import(import) => import.run(&config()?),
+            Command::Log(log) => log.run(&config()?),
+            Command::Snapshot(snapshot) => snapshot.run(&config()?),
+            Command::Tenant(tenant) => tenant.run(&config()?),
+            Command::User(user) => user.run(&config()?),
+            Command::Key(key) => key.run(&config()?),
             Command::Config => commands::write_out(crate::config::DEFAULTS),
             Command::Completions(completions) => completions.run(),
         }

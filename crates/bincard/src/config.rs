@@ -51,8 +51,11 @@ impl Config {
             None => Table::new(),
             Some(file) => {
                 let named = |what: String| WrongUse(format!("the configuration {}: {what}", file.display()));
-                let text = std::fs::read_to_string(file).map_err(|error| named(format!("cannot be read: {error}")))?;
-                let given: Table = text.parse().map_err(|error: toml::de::Error| named(error.to_string()))?;
+                let text = std::fs::read_to_string(file)
+                    .map_err(|error| named(format!("cannot be read: {error}")))?;
+                let given: Table = text
+                    .parse()
+                    .map_err(|error: toml::de::Error| named(error.to_string()))?;
                 check_keys(&given).map_err(named)?;
                 given
             }
@@ -74,7 +77,9 @@ impl Config {
             if let Some(text) = environment(&variable) {
                 let value = match merged[&key] {
                     Value::Integer(_) => {
-                        let number = text.parse().map_err(|_| format!("{variable}: {text:?} is not a whole number"))?;
+                        let number = text
+                            .parse()
+                            .map_err(|_| format!("{variable}: {text:?} is not a whole number"))?;
                         Value::Integer(number)
                     }
                     _ => Value::String(text),
@@ -82,7 +87,10 @@ impl Config {
                 merged.insert(key, value);
             }
         }
-        let data_dir = overrides.data_dir.as_ref().map(|dir| dir.to_string_lossy().into_owned());
+        let data_dir = overrides
+            .data_dir
+            .as_ref()
+            .map(|dir| dir.to_string_lossy().into_owned());
         for (key, value) in [
             ("data_dir", &data_dir),
             ("listen", &overrides.listen),
@@ -99,7 +107,9 @@ impl Config {
 }
 
 fn defaults() -> Table {
-    DEFAULTS.parse().expect("the embedded defaults are TOML, which a test holds")
+    DEFAULTS
+        .parse()
+        .expect("the embedded defaults are TOML, which a test holds")
 }
 
 fn check_keys(given: &Table) -> Result<(), String> {
@@ -108,7 +118,10 @@ fn check_keys(given: &Table) -> Result<(), String> {
         None => Ok(()),
         Some(key) => {
             let known: Vec<&str> = known.keys().map(String::as_str).collect();
-            Err(format!("there is no setting {key:?}; there are {}", known.join(", ")))
+            Err(format!(
+                "there is no setting {key:?}; there are {}",
+                known.join(", ")
+            ))
         }
     }
 }
@@ -120,7 +133,12 @@ mod tests {
     fn merge(given: &str, environment: &[(&str, &str)], overrides: &Overrides) -> Result<Config, String> {
         let given: Table = given.parse().expect("TOML");
         check_keys(&given)?;
-        let find = |name: &str| environment.iter().find(|one| one.0 == name).map(|one| one.1.to_owned());
+        let find = |name: &str| {
+            environment
+                .iter()
+                .find(|one| one.0 == name)
+                .map(|one| one.1.to_owned())
+        };
         Config::merge(given, find, overrides)
     }
 
@@ -131,7 +149,10 @@ mod tests {
         merge("", &[], &Overrides::default()).expect("the defaults are a whole configuration");
         let lines: Vec<&str> = DEFAULTS.lines().collect();
         for key in defaults().keys() {
-            let at = lines.iter().position(|line| line.starts_with(&format!("{key} ="))).expect("a line of its own");
+            let at = lines
+                .iter()
+                .position(|line| line.starts_with(&format!("{key} =")))
+                .expect("a line of its own");
             assert!(lines[at - 1].starts_with("# "), "{key} has no comment");
         }
     }
@@ -145,7 +166,10 @@ mod tests {
             ..Overrides::default()
         };
         let config = merge(file, &environment, &overrides).expect("all of it is well formed");
-        assert_eq!((config.listen.as_str(), config.workers, config.log_filter.as_str()), ("o:1", 4, "debug"));
+        assert_eq!(
+            (config.listen.as_str(), config.workers, config.log_filter.as_str()),
+            ("o:1", 4, "debug")
+        );
         let config = merge(file, &environment, &Overrides::default()).expect("all of it is well formed");
         assert_eq!(config.listen, "e:1");
     }

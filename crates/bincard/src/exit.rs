@@ -28,7 +28,11 @@ pub(crate) fn code_of(outcome: anyhow::Result<()>) -> ExitCode {
     let is_wrong_use = error.is::<WrongUse>()
         || error.is::<MappingError>()
         || matches!(error.downcast_ref(), Some(InputError::Layout { .. }));
-    if is_wrong_use { ExitCode::from(2) } else { ExitCode::FAILURE }
+    if is_wrong_use {
+        ExitCode::from(2)
+    } else {
+        ExitCode::FAILURE
+    }
 }
 
 /// What went wrong and why, in one line. A cause that its effect repeats already is left out.

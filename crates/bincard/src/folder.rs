@@ -1,10 +1,13 @@
 //! The data folder: where what lies, and how commands open it while no server does.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
-use anyhow::{Context, bail};
+use anyhow::{Context, anyhow, bail};
 use bincard_access::{Accounts, TenantName};
 use bincard_engine::{Engine, OpenError};
+use bincard_store::disk::RealDisk;
+use bincard_store::segment::{self, Log, Opened};
 
 use crate::config::Config;
 use crate::exit::WrongUse;
@@ -22,7 +25,6 @@ impl DataFolder {
             path: config.data_dir.clone(),
         }
     }
-
 
     /// Where a tenant's ledger lies.
     pub(crate) fn ledger_path(&self, tenant: &TenantName) -> PathBuf {
@@ -61,16 +63,38 @@ impl DataFolder {
         let path = self.ledger_path(tenant);
         match Engine::open(&path, engine_options(config)) {
             Ok(engine) => Ok(engine),
-            Err(OpenError::Store(bincard_store::OpenError::Locked { .. })) => bail!(
-                "the ledger in {} is open in another process: stop that server first, or work through it (import has \
-                 --url and --key)",
-                path.display()
-            ),
+            Err(OpenError::Store(bincard_store::OpenError::Locked { .. })) => Err(in_use(&path)),
             Err(error) => {
                 Err(error).with_context(|| format!("the ledger in {} cannot be opened", path.display()))
             }
         }
     }
+
+    /// A tenant's log, opened for this process alone. Not made when there is none.
+    pub(crate) fn log(&self, tenant: &TenantName) -> anyhow::Result<Opened> {
+        let path = self.ledger_path(tenant);
+        if !path.is_dir() {
+            bail!(
+                "tenant {tenant} has no ledger in {}: nothing was recorded yet",
+                self.path.display()
+            );
+        }
+        match Log::open(Arc::new(RealDisk), &path, segment::Options::default()) {
+            Ok(opened) => Ok(opened),
+            Err(bincard_store::OpenError::Locked { .. }) => Err(in_use(&path)),
+            Err(error) => {
+                Err(error).with_context(|| format!("the log in {} cannot be opened", path.display()))
+            }
+        }
+    }
+}
+
+fn in_use(path: &Path) -> anyhow::Error {
+    anyhow!(
+        "the ledger in {} is open in another process: stop that server first, or work through it (import has --url and \
+         --key)",
+        path.display()
+    )
 }
 
 /// How the configuration has ledgers opened.

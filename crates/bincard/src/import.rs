@@ -36,7 +36,7 @@ pub(crate) use input::InputError;
 pub(crate) use mapping::{Mapping, MappingError};
 pub(crate) use reading::ReadOptions;
 pub(crate) use report::{FileReport, Report, grouped};
-pub(crate) use target::{FolderTarget, Target};
+pub(crate) use target::{FolderTarget, ServerTarget, Target};
 
 use crate::progress::Progress;
 use reading::{Message, Reading};
@@ -80,7 +80,13 @@ pub(crate) fn import(
         (reading, recorded)
     });
     let closed = recorder.close();
-    let mut report = FileReport::new(name_of(&job.file), mapping, &reading, &recorder.tally, started_at.elapsed());
+    let mut report = FileReport::new(
+        name_of(&job.file),
+        mapping,
+        &reading,
+        &recorder.tally,
+        started_at.elapsed(),
+    );
     if let Some(rejects) = recorder.rejects.filter(|rejects| rejects.count() > 0) {
         report.rows_rejected = rejects.count();
         report.rejects_file = Some(rejects.file().display().to_string());
@@ -93,11 +99,18 @@ fn failure_of(
     recorded: anyhow::Result<()>,
     closed: anyhow::Result<()>,
 ) -> Option<anyhow::Error> {
-    recorded.err().or(reading.failure.map(Into::into)).or(closed.err())
+    recorded
+        .err()
+        .or(reading.failure.map(Into::into))
+        .or(closed.err())
 }
 
 fn name_of(file: &Path) -> String {
-    if file == Path::new("-") { "standard input".to_owned() } else { file.display().to_string() }
+    if file == Path::new("-") {
+        "standard input".to_owned()
+    } else {
+        file.display().to_string()
+    }
 }
 
 struct Recorder<'a> {
@@ -111,7 +124,9 @@ struct Recorder<'a> {
 impl Recorder<'_> {
     /// Records until the reader is done. Leaving early (by an error) hangs up on the reader, which then stops.
     fn run(&mut self, from: Receiver<Message>, bytes_read: &AtomicU64) -> anyhow::Result<()> {
-        let size_bytes = std::fs::metadata(&self.job.file).ok().filter(std::fs::Metadata::is_file);
+        let size_bytes = std::fs::metadata(&self.job.file)
+            .ok()
+            .filter(std::fs::Metadata::is_file);
         let mut progress = Progress::start(&name_of(&self.job.file), size_bytes.map(|data| data.len()));
         loop {
             match from.recv_timeout(SHOW_EVERY) {
@@ -127,8 +142,13 @@ impl Recorder<'_> {
                 Err(RecvTimeoutError::Timeout) => {}
                 Err(RecvTimeoutError::Disconnected) => break,
             }
-            let Tally { recorded, replayed, .. } = &self.tally;
-            let more = format!(", {} events recorded, {} before", recorded.events, replayed.events);
+            let Tally {
+                recorded, replayed, ..
+            } = &self.tally;
+            let more = format!(
+                ", {} events recorded, {} before",
+                recorded.events, replayed.events
+            );
             progress.show(bytes_read.load(Ordering::Relaxed), self.rows, "rows", &more);
         }
         progress.finish();

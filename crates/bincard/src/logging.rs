@@ -12,12 +12,19 @@ pub(crate) fn start(config: &Config) -> Result<(), WrongUse> {
     let filter = EnvFilter::try_new(&config.log_filter)
         .map_err(|error| WrongUse(format!("log_filter: {:?}: {error}", config.log_filter)))?;
     let is_terminal = io::stderr().is_terminal();
-    let lines = tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr).with_ansi(is_terminal);
+    let lines = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(io::stderr)
+        .with_ansi(is_terminal);
     let is_json = match config.log_format {
         LogFormat::Auto => !is_terminal,
         LogFormat::Plain => false,
         LogFormat::Json => true,
     };
-    if is_json { lines.json().init() } else { lines.init() }
+    if is_json {
+        lines.json().init()
+    } else {
+        lines.init()
+    }
     Ok(())
 }

@@ -7,6 +7,7 @@ mod exit;
 mod folder;
 mod import;
 mod logging;
+mod output;
 mod progress;
 
 use std::process::ExitCode;

@@ -96,6 +96,9 @@ fn message(started_at: Instant, count: u64, things: &str, more: &str) -> String 
 
 fn time_left(elapsed: Duration, done: u64, whole: u64) -> Option<Duration> {
     let left = u128::from(whole.saturating_sub(done));
-    let millis = elapsed.as_millis().checked_mul(left)?.checked_div(u128::from(done))?;
+    let millis = elapsed
+        .as_millis()
+        .checked_mul(left)?
+        .checked_div(u128::from(done))?;
     Some(Duration::from_millis(u64::try_from(millis).ok()?))
 }

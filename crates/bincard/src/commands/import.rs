@@ -10,7 +10,7 @@ use uuid::Uuid;
 use crate::config::Config;
 use crate::exit::{SaidAlready, WrongUse, chain_of};
 use crate::folder::DataFolder;
-use crate::import::{self, FolderTarget, Job, Mapping, ReadOptions, Report, Target};
+use crate::import::{self, FolderTarget, Job, Mapping, ReadOptions, Report, ServerTarget, Target};
 
 /// See the command line's own words.
 #[derive(Args, Debug)]
@@ -36,11 +36,17 @@ pub(crate) struct Import {
     /// Write the report as JSON to this file, too
     #[arg(long, value_name = "FILE.json")]
     report: Option<PathBuf>,
+    /// Import through the server at this address, instead of into a stopped data folder
+    #[arg(long, requires = "key", value_name = "URL")]
+    url: Option<String>,
+    /// The API key to show the server
+    #[arg(long, env = "BINCARD_KEY", hide_env_values = true, value_name = "KEY")]
+    key: Option<String>,
     /// The tenant whose ledger it is (without --url)
-    #[arg(long, default_value = "default", value_name = "NAME")]
+    #[arg(long, default_value = "default", value_name = "NAME", conflicts_with = "url")]
     tenant: String,
     /// In whose name, by e-mail address or username (without --url) [default: nobody's]
-    #[arg(long = "as", value_name = "LOGIN")]
+    #[arg(long = "as", value_name = "LOGIN", conflicts_with = "url")]
     as_user: Option<String>,
     /// How many events are handed over at once
     #[arg(long, default_value_t = 1_024, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=10_000))]
@@ -55,7 +61,14 @@ impl Import {
             source: mapping.source.clone(),
             ..Report::default()
         };
-        let failure = self.import_into_folder(config, &mapping, &jobs, &mut report).err();
+        let done = match (&self.url, &self.key) {
+            (Some(url), Some(key)) => {
+                let mut target = ServerTarget::new(url, key)?;
+                self.import_all(&mapping, &jobs, &mut target, &mut report)
+            }
+            _ => self.import_into_folder(config, &mapping, &jobs, &mut report),
+        };
+        let failure = done.err();
         report.failure = failure.as_ref().map(chain_of);
         self.write_report(&report)?;
         match failure {
@@ -78,8 +91,12 @@ impl Import {
             let author = match &self.as_user {
                 None => Uuid::nil(),
                 Some(login) => {
-                    let user = accounts.user_find(login).await?.filter(|user| user.tenant == tenant);
-                    user.ok_or_else(|| WrongUse(format!("tenant {tenant} has no user {login:?}")))?.id
+                    let user = accounts
+                        .user_find(login)
+                        .await?
+                        .filter(|user| user.tenant == tenant);
+                    user.ok_or_else(|| WrongUse(format!("tenant {tenant} has no user {login:?}")))?
+                        .id
                 }
             };
             accounts.close().await?;
@@ -116,7 +133,10 @@ impl Import {
 
     fn jobs(&self) -> anyhow::Result<Vec<Job>> {
         if self.rejects.is_some() && self.files.len() > 1 {
-            return Err(WrongUse("--rejects goes with one FILE: rows of different files do not mix".to_owned()).into());
+            return Err(WrongUse(
+                "--rejects goes with one FILE: rows of different files do not mix".to_owned(),
+            )
+            .into());
         }
         let rejects_of = |file: &Path| match (&self.rejects, file == Path::new("-")) {
             (Some(rejects), _) => rejects.clone(),
@@ -131,9 +151,15 @@ impl Import {
             let rejects = rejects_of(file);
             if rejects == *file {
                 let file = file.display();
-                return Err(WrongUse(format!("{file} cannot take its own rejects: give --rejects another name")).into());
+                return Err(WrongUse(format!(
+                    "{file} cannot take its own rejects: give --rejects another name"
+                ))
+                .into());
             }
-            Ok(Job { file: file.clone(), rejects })
+            Ok(Job {
+                file: file.clone(),
+                rejects,
+            })
         };
         self.files.iter().map(job).collect()
     }
@@ -141,7 +167,10 @@ impl Import {
     fn write_report(&self, report: &Report) -> anyhow::Result<()> {
         let mut text: String = report.files.iter().map(import::FileReport::to_text).collect();
         if let Some(head) = &report.head {
-            text.push_str(&format!("ledger: position {}, hash {}\n", head.position, head.hash));
+            text.push_str(&format!(
+                "ledger: position {}, hash {}\n",
+                head.position, head.hash
+            ));
         }
         super::write_out(&text)?;
         let Some(file) = &self.report else {
@@ -160,7 +189,11 @@ impl Import {
             return Ok(());
         }
         let fruitless = report.files.iter().any(import::FileReport::is_fruitless);
-        let files: Vec<_> = report.files.iter().filter_map(|file| file.rejects_file.as_deref()).collect();
+        let files: Vec<_> = report
+            .files
+            .iter()
+            .filter_map(|file| file.rejects_file.as_deref())
+            .collect();
         let _ = writeln!(
             std::io::stderr(),
             "bincard: {} rows were rejected. {} says why; mend them there and import that file with --source {}-2",
@@ -168,6 +201,10 @@ impl Import {
             files.join(", "),
             report.source,
         );
-        if self.strict || fruitless { Err(SaidAlready.into()) } else { Ok(()) }
+        if self.strict || fruitless {
+            Err(SaidAlready.into())
+        } else {
+            Ok(())
+        }
     }
 }

@@ -69,11 +69,15 @@ impl Catalogue {
         let count = self.skus.len();
         let state = match self.skus.get_mut(sku) {
             Some(state) => state,
-            None => self.skus.entry(sku.into()).insert(SkuState {
-                no: SkuNo(number(count)),
-                create: false,
-                fresh: None,
-            }).into_mut(),
+            None => self
+                .skus
+                .entry(sku.into())
+                .insert(SkuState {
+                    no: SkuNo(number(count)),
+                    create: false,
+                    fresh: None,
+                })
+                .into_mut(),
         };
         let is_new = state.no.0 == number(count);
         if is_new || (create && !state.create) {
@@ -141,6 +145,9 @@ mod tests {
         assert_eq!((fresh.len(), fresh[0].create), (1, false));
         enter(&mut catalogue, "A", "name");
         let (_, fresh) = catalogue.take_fresh();
-        assert_eq!((fresh[0].no, fresh[0].create, &*fresh[0].name), (no, true, "name"));
+        assert_eq!(
+            (fresh[0].no, fresh[0].create, &*fresh[0].name),
+            (no, true, "name")
+        );
     }
 }

@@ -81,7 +81,11 @@ impl<'m> Classifier<'m> {
         'm: 'a,
     {
         let (number, rule) = self.rule_of(row)?;
-        let entry = if rule.catalogue { Some(self.entry(row)?) } else { None };
+        let entry = if rule.catalogue {
+            Some(self.entry(row)?)
+        } else {
+            None
+        };
         let Some(kind) = rule.kind else {
             return Ok(Verdict {
                 rule: number,
@@ -100,7 +104,11 @@ impl<'m> Classifier<'m> {
             Sign::Absolute => quantity.checked_abs(),
         };
         let in_event = in_event.ok_or(RowError::TooLarge)?;
-        let stock_change = if kind == Kind::Outbound { in_event.checked_neg() } else { Some(in_event) };
+        let stock_change = if kind == Kind::Outbound {
+            in_event.checked_neg()
+        } else {
+            Some(in_event)
+        };
         let figures = Figures {
             quantity,
             stock_change: stock_change.ok_or(RowError::TooLarge)?,
@@ -166,7 +174,11 @@ impl<'m> Classifier<'m> {
     }
 
     fn reference<'a>(&self, row: &Row<'a>) -> Result<&'a str, RowError> {
-        match self.mapping.reference.filter(|column| !row.text(*column).is_empty()) {
+        match self
+            .mapping
+            .reference
+            .filter(|column| !row.text(*column).is_empty())
+        {
             None => Ok(""),
             Some(column) => row.short(column, "reference", REFERENCE_LENGTH_MAX),
         }
@@ -183,7 +195,9 @@ impl<'m> Classifier<'m> {
     }
 
     fn figures_of_skipped(&mut self, row: &Row<'_>) -> Figures {
-        let quantity = row.whole(self.mapping.quantity, self.mapping.numbers).unwrap_or(0);
+        let quantity = row
+            .whole(self.mapping.quantity, self.mapping.numbers)
+            .unwrap_or(0);
         Figures {
             quantity,
             stock_change: 0,

@@ -34,7 +34,10 @@ pub(crate) struct ConditionText {
 
 /// A number in a mapping: a whole one as it is, one with a point between quotes, so that it stays exact.
 #[derive(Deserialize, Clone, Debug)]
-#[serde(untagged, expecting = "a whole number, or a decimal between quotes (\"0.05\")")]
+#[serde(
+    untagged,
+    expecting = "a whole number, or a decimal between quotes (\"0.05\")"
+)]
 enum NumberText {
     Whole(i64),
     Text(String),
@@ -106,11 +109,16 @@ impl ConditionText {
     }
 
     fn compile_tests(&self, columns: &mut Columns) -> Result<Vec<Condition>, String> {
-        let column = self.column.as_deref().map_or(Column::default(), |name| columns.name(name));
+        let column = self
+            .column
+            .as_deref()
+            .map_or(Column::default(), |name| columns.name(name));
         let trimmed = |text: &String| text.trim().to_owned();
         let texts = [
             self.equals.as_ref().map(|text| TextTest::In(vec![trimmed(text)])),
-            self.is_in.as_ref().map(|texts| TextTest::In(texts.iter().map(trimmed).collect())),
+            self.is_in
+                .as_ref()
+                .map(|texts| TextTest::In(texts.iter().map(trimmed).collect())),
             self.starts_with.clone().map(TextTest::StartsWith),
             self.ends_with.clone().map(TextTest::EndsWith),
             self.contains.clone().map(TextTest::Contains),
@@ -123,8 +131,11 @@ impl ConditionText {
             (NumberTest::MoreThan, &self.more_than),
             (NumberTest::AtLeast, &self.at_least),
         ];
-        let mut tests: Vec<Condition> =
-            texts.into_iter().flatten().map(|test| Condition::Text(column, test)).collect();
+        let mut tests: Vec<Condition> = texts
+            .into_iter()
+            .flatten()
+            .map(|test| Condition::Text(column, test))
+            .collect();
         for (test, number) in numbers {
             if let Some(number) = number {
                 tests.push(Condition::Number(column, test, number.parse()?));
@@ -142,7 +153,9 @@ fn compile_list(
     if list.is_empty() {
         return Err(format!("`{name}` lists no condition"));
     }
-    list.into_iter().map(|condition| condition.compile(columns)).collect()
+    list.into_iter()
+        .map(|condition| condition.compile(columns))
+        .collect()
 }
 
 impl Condition {

@@ -98,7 +98,9 @@ impl NumberFormat {
             return Err(NumberError::NotANumber);
         }
         let missing = u32::try_from(PLACES - places.unwrap_or(0)).unwrap_or(0);
-        value.checked_mul(10i128.pow(missing)).ok_or(NumberError::TooLarge)
+        value
+            .checked_mul(10i128.pow(missing))
+            .ok_or(NumberError::TooLarge)
     }
 }
 
@@ -130,7 +132,9 @@ mod tests {
     use super::*;
 
     fn parse(text: &str) -> Result<String, NumberError> {
-        NumberFormat::default().parse(text).map(|number| number.to_string())
+        NumberFormat::default()
+            .parse(text)
+            .map(|number| number.to_string())
     }
 
     #[test]
@@ -179,7 +183,10 @@ mod tests {
             point: ',',
             group: Some('.'),
         };
-        assert_eq!(format.parse("1.234,50").map(|n| n.to_string()).as_deref(), Ok("1234.5"));
+        assert_eq!(
+            format.parse("1.234,50").map(|n| n.to_string()).as_deref(),
+            Ok("1234.5")
+        );
         assert_eq!(format.parse(".5"), Err(NumberError::NotANumber));
         assert_eq!(format.parse("1,5.0"), Err(NumberError::NotANumber));
     }

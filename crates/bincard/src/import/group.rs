@@ -225,7 +225,10 @@ impl Group {
             }
         }
         let zeros = lines.iter().filter(|(_, quantity)| *quantity == 0).count();
-        self.lines = lines.into_iter().filter(|(_, quantity)| keeps(*quantity)).collect();
+        self.lines = lines
+            .into_iter()
+            .filter(|(_, quantity)| keeps(*quantity))
+            .collect();
         zeros as u64
     }
 }

@@ -25,11 +25,19 @@ const BUFFER_BYTES: usize = 1 << 16;
 pub(crate) enum InputError {
     #[error("{file} cannot be opened")]
     Open { file: String, source: io::Error },
-    #[error("{file} cannot be read after line {line}; what came before is recorded, and importing the whole file \
-             again goes on there")]
-    Read { file: String, line: u64, source: io::Error },
-    #[error("{file} is cut off after line {line}: its gzip data ends too early. What came before is recorded, and \
-             importing the whole file goes on there")]
+    #[error(
+        "{file} cannot be read after line {line}; what came before is recorded, and importing the whole file \
+             again goes on there"
+    )]
+    Read {
+        file: String,
+        line: u64,
+        source: io::Error,
+    },
+    #[error(
+        "{file} is cut off after line {line}: its gzip data ends too early. What came before is recorded, and \
+             importing the whole file goes on there"
+    )]
     CutOff { file: String, line: u64 },
     #[error("{file} has a row of more than 1 MiB after line {line}: is a quotation mark not closed?")]
     RowTooLong { file: String, line: u64 },
@@ -75,15 +83,28 @@ impl Input {
         bytes_read: Arc<AtomicU64>,
     ) -> Result<Input, InputError> {
         let is_standard = path == Path::new("-");
-        let file = if is_standard { "standard input".to_owned() } else { path.display().to_string() };
+        let file = if is_standard {
+            "standard input".to_owned()
+        } else {
+            path.display().to_string()
+        };
         let source: Box<dyn Read> = if is_standard {
             Box::new(io::stdin())
         } else {
-            Box::new(File::open(path).map_err(|source| InputError::Open { file: file.clone(), source })?)
+            Box::new(File::open(path).map_err(|source| InputError::Open {
+                file: file.clone(),
+                source,
+            })?)
         };
         let budget = Rc::new(Cell::new(ROW_BYTES_MAX));
-        let metered = Metered::open(Counted { source, bytes_read }, Rc::clone(&budget))
-            .map_err(|source| InputError::Read { file: file.clone(), line: 0, source })?;
+        let metered =
+            Metered::open(Counted { source, bytes_read }, Rc::clone(&budget)).map_err(|source| {
+                InputError::Read {
+                    file: file.clone(),
+                    line: 0,
+                    source,
+                }
+            })?;
         let format = mapping.file.format.unwrap_or_else(|| format_by_name(path));
         match format {
             FileFormat::Csv => Input::open_csv(file, mapping, metered, budget),
@@ -129,10 +150,13 @@ impl Input {
             Some(columns) => columns.clone(),
             None => input.read_header()?,
         };
-        input.layout = mapping.columns.layout(&input.header).map_err(|source| InputError::Layout {
-            file: input.file.clone(),
-            source,
-        })?;
+        input.layout = mapping
+            .columns
+            .layout(&input.header)
+            .map_err(|source| InputError::Layout {
+                file: input.file.clone(),
+                source,
+            })?;
         Ok(input)
     }
 
@@ -157,14 +181,20 @@ impl Input {
 
     fn read_header(&mut self) -> Result<Vec<String>, InputError> {
         if !self.read_csv()? {
-            return Err(InputError::Empty { file: self.file.clone() });
+            return Err(InputError::Empty {
+                file: self.file.clone(),
+            });
         }
         let Rows::Csv { record, .. } = &self.rows else {
             return Ok(Vec::new());
         };
         let names = record.iter().enumerate().map(|(index, name)| {
             let name = String::from_utf8_lossy(name);
-            let name = if index == 0 { name.trim_start_matches('\u{feff}') } else { &name };
+            let name = if index == 0 {
+                name.trim_start_matches('\u{feff}')
+            } else {
+                &name
+            };
             name.trim().to_owned()
         });
         Ok(names.collect())
@@ -216,7 +246,12 @@ impl Input {
 
     fn next_ndjson(&mut self) -> Result<Option<Next>, InputError> {
         loop {
-            let Rows::Ndjson { reader, text, columns } = &mut self.rows else {
+            let Rows::Ndjson {
+                reader,
+                text,
+                columns,
+            } = &mut self.rows
+            else {
                 return Ok(None);
             };
             text.clear();
@@ -260,7 +295,10 @@ fn unreadable(line: u64, fields: csv::StringRecord, reason: String) -> Next {
 }
 
 fn format_by_name(path: &Path) -> FileFormat {
-    let name = path.file_name().map(|name| name.to_string_lossy().to_lowercase()).unwrap_or_default();
+    let name = path
+        .file_name()
+        .map(|name| name.to_string_lossy().to_lowercase())
+        .unwrap_or_default();
     let name = name.strip_suffix(".gz").unwrap_or(&name);
     if name.ends_with(".ndjson") || name.ends_with(".jsonl") {
         FileFormat::Ndjson
@@ -319,7 +357,11 @@ impl Metered {
     fn open(source: Counted, budget: Rc<Cell<usize>>) -> io::Result<Metered> {
         let mut source = BufReader::with_capacity(BUFFER_BYTES, source);
         let is_gzip = source.fill_buf()?.starts_with(&[0x1f, 0x8b]);
-        let text = if is_gzip { Text::Gzip(Box::new(MultiGzDecoder::new(source))) } else { Text::Plain(source) };
+        let text = if is_gzip {
+            Text::Gzip(Box::new(MultiGzDecoder::new(source)))
+        } else {
+            Text::Plain(source)
+        };
         Ok(Metered { text, budget })
     }
 }

@@ -102,12 +102,30 @@ mod tests {
         let others = [
             SALE,
             SALE,
-            Identity { source: "other", ..SALE },
-            Identity { reference: "536366", ..SALE },
-            Identity { kind: Kind::Inbound, ..SALE },
+            Identity {
+                source: "other",
+                ..SALE
+            },
+            Identity {
+                reference: "536366",
+                ..SALE
+            },
+            Identity {
+                kind: Kind::Inbound,
+                ..SALE
+            },
             Identity { reason: None, ..SALE },
-            Identity { warehouse_code: "UK-2", ..SALE },
-            Identity { moment: Moment { at: Timestamp::from_micros(0), month: 197_001 }, ..SALE },
+            Identity {
+                warehouse_code: "UK-2",
+                ..SALE
+            },
+            Identity {
+                moment: Moment {
+                    at: Timestamp::from_micros(0),
+                    month: 197_001,
+                },
+                ..SALE
+            },
         ];
         let keys: std::collections::BTreeSet<_> = others.iter().map(|one| parts.key(one)).collect();
         assert_eq!(keys.len(), others.len());

@@ -171,7 +171,8 @@ impl Mapping {
             file: file.display().to_string(),
             what,
         };
-        let text = std::fs::read_to_string(file).map_err(|error| named(format!("cannot be read: {error}")))?;
+        let text =
+            std::fs::read_to_string(file).map_err(|error| named(format!("cannot be read: {error}")))?;
         Mapping::parse(&text, source).map_err(named)
     }
 
@@ -181,9 +182,9 @@ impl Mapping {
         let mut columns = Columns::default();
         let name = |columns: &mut Columns, column: &Option<String>| column.as_ref().map(|c| columns.name(c));
         let zone_name = text.time.zone.as_deref().unwrap_or("UTC");
-        let zone: Tz = zone_name
-            .parse()
-            .map_err(|_| format!("time.zone: {zone_name:?} is no IANA time zone such as \"Europe/London\""))?;
+        let zone: Tz = zone_name.parse().map_err(|_| {
+            format!("time.zone: {zone_name:?} is no IANA time zone such as \"Europe/London\"")
+        })?;
         let time_format = TimeFormat::named(text.time.format.as_deref().unwrap_or("rfc3339"));
         let mapping = Mapping {
             source: check_source(source.unwrap_or(&text.source))?,
@@ -196,7 +197,10 @@ impl Mapping {
             price: name(&mut columns, &text.columns.price),
             time: check_time(&text.time, &time_format, zone, &mut columns)?,
             warehouse: check_warehouse(text.warehouse, &mut columns)?,
-            notes: text.notes.map(|notes| Template::parse(&notes, &mut columns)).transpose()?,
+            notes: text
+                .notes
+                .map(|notes| Template::parse(&notes, &mut columns))
+                .transpose()?,
             rules: check_rules(text.rules, &mut columns)?,
             file: text.file,
             columns,
@@ -214,11 +218,15 @@ impl Mapping {
 
 fn check_source(source: &str) -> Result<String, String> {
     let fits = (1..=64).contains(&source.len())
-        && source.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"._-".contains(&byte));
+        && source
+            .bytes()
+            .all(|byte| byte.is_ascii_alphanumeric() || b"._-".contains(&byte));
     if fits {
         return Ok(source.to_owned());
     }
-    Err(format!("source: {source:?} is not 1 to 64 letters, digits, dots, dashes and underscores"))
+    Err(format!(
+        "source: {source:?} is not 1 to 64 letters, digits, dots, dashes and underscores"
+    ))
 }
 
 fn check_delimiter(delimiter: Option<&str>) -> Result<u8, String> {
@@ -236,7 +244,9 @@ fn check_numbers(text: &NumbersText) -> Result<NumberFormat, String> {
     };
     let is_sign = |c: char| c.is_ascii_digit() || c == '-' || c == '+';
     if is_sign(format.point) || format.group.is_some_and(is_sign) || format.group == Some(format.point) {
-        return Err("numbers: point and group are two different characters, neither a digit nor a sign".to_owned());
+        return Err(
+            "numbers: point and group are two different characters, neither a digit nor a sign".to_owned(),
+        );
     }
     Ok(format)
 }
@@ -251,7 +261,9 @@ fn check_time(
         (Some(column), None) => Ok(TimeSource::Column(columns.name(column))),
         (None, Some(value)) => {
             let moment = Clock::new(format.clone(), zone).constant(value);
-            moment.map(TimeSource::Constant).map_err(|error| format!("time.value: {error}"))
+            moment
+                .map(TimeSource::Constant)
+                .map_err(|error| format!("time.value: {error}"))
         }
         _ => Err("time: give `column`, or `value` for one time for all rows".to_owned()),
     }
@@ -274,7 +286,8 @@ fn check_warehouse(text: WarehouseText, columns: &mut Columns) -> Result<Warehou
             name: name_column.map(|name| columns.name(&name)),
         }),
         _ => Err(
-            "warehouse: give `code` (and `name`) for one warehouse, or `column` (and `name_column`)".to_owned(),
+            "warehouse: give `code` (and `name`) for one warehouse, or `column` (and `name_column`)"
+                .to_owned(),
         ),
     }
 }
@@ -306,7 +319,11 @@ fn check_rule(rule: RuleText, columns: &mut Columns) -> Result<Rule, String> {
         (false, Some(kind)) => Some(check_kind(kind)?),
         _ => return Err("give `kind`, or `skip = true`".to_owned()),
     };
-    let reason = rule.reason.as_deref().map(|reason| check_reason(kind, reason)).transpose()?;
+    let reason = rule
+        .reason
+        .as_deref()
+        .map(|reason| check_reason(kind, reason))
+        .transpose()?;
     Ok(Rule {
         name: rule.name,
         when: rule.when.map(|when| when.compile(columns)).transpose()?,

@@ -112,7 +112,8 @@ impl Reader<'_> {
                     break;
                 }
             }
-            let is_full = self.chunk.events.len() >= self.options.events_max || self.chunk.rows >= CHUNK_ROWS_MAX;
+            let is_full =
+                self.chunk.events.len() >= self.options.events_max || self.chunk.rows >= CHUNK_ROWS_MAX;
             if is_full && !self.send(false, to) {
                 return;
             }
@@ -155,11 +156,15 @@ impl Reader<'_> {
             return;
         };
         if self.options.catalogue_only {
-            self.catalogue.depot(movement.warehouse_code, movement.warehouse_name);
+            self.catalogue
+                .depot(movement.warehouse_code, movement.warehouse_name);
             return;
         }
         let notes = || self.mapping.notes.as_ref().and_then(|notes| notes.fill(&seen));
-        match self.grouper.add(&movement, notes, &mut self.catalogue, &mut self.chunk) {
+        match self
+            .grouper
+            .add(&movement, notes, &mut self.catalogue, &mut self.chunk)
+        {
             Ok(slot) => self.grouper.keep(slot, row),
             Err(reason) => self.chunk.rejected.push(Rejected { row, reason }),
         }

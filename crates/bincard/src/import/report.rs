@@ -131,7 +131,8 @@ impl FileReport {
     /// Whether some of its rows were rejected and none is in the ledger.
     pub(crate) fn is_fruitless(&self) -> bool {
         self.rows_rejected > 0
-            && self.recorded.events + self.replayed.events + self.variants_created + self.warehouses_created == 0
+            && self.recorded.events + self.replayed.events + self.variants_created + self.warehouses_created
+                == 0
     }
 
     /// The report as people read it.
@@ -153,13 +154,22 @@ impl FileReport {
                 ),
             );
         }
-        line("units, money", format!("{} units, {}", self.total.quantity, self.total.money));
+        line(
+            "units, money",
+            format!("{} units, {}", self.total.quantity, self.total.money),
+        );
         for (what, count) in [
             ("events recorded", self.recorded),
             ("recorded before", self.replayed),
             ("refused", self.refused),
         ] {
-            line(what, format!("{} with {} lines from {} rows", count.events, count.lines, count.rows));
+            line(
+                what,
+                format!(
+                    "{} with {} lines from {} rows",
+                    count.events, count.lines, count.rows
+                ),
+            );
         }
         line("lines summing to zero", grouped(self.lines_zero));
         line("variants created", grouped(self.variants_created));
@@ -167,7 +177,10 @@ impl FileReport {
         if let Some(rejects) = &self.rejects_file {
             line("rows rejected", format!("{}, see {rejects}", self.rows_rejected));
         }
-        line("took", format!("{:.2} s, {} rows/s", self.seconds, grouped(self.rows_per_second)));
+        line(
+            "took",
+            format!("{:.2} s, {} rows/s", self.seconds, grouped(self.rows_per_second)),
+        );
         format!("{}\n{text}", self.file)
     }
 }

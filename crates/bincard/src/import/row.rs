@@ -56,17 +56,25 @@ pub(crate) enum RowError {
 impl<'a> Row<'a> {
     /// The field of `column` without the blanks around it.
     pub(crate) fn text(&self, column: Column) -> &'a str {
-        self.record.fields.get(self.layout.field(column)).unwrap_or("").trim()
+        self.record
+            .fields
+            .get(self.layout.field(column))
+            .unwrap_or("")
+            .trim()
     }
 
     /// The number in the field of `column`.
     pub(crate) fn number(&self, column: Column, format: NumberFormat) -> Result<Decimal, RowError> {
-        format.parse(self.text(column)).map_err(|error| self.bad_number(column, error))
+        format
+            .parse(self.text(column))
+            .map_err(|error| self.bad_number(column, error))
     }
 
     /// The whole number in the field of `column`.
     pub(crate) fn whole(&self, column: Column, format: NumberFormat) -> Result<i64, RowError> {
-        format.parse_whole(self.text(column)).map_err(|error| self.bad_number(column, error))
+        format
+            .parse_whole(self.text(column))
+            .map_err(|error| self.bad_number(column, error))
     }
 
     /// The field of `column`, which is 1 to `length_max` characters.

@@ -2,8 +2,12 @@
 //! same keys, so that one may go on where the other stopped.
 
 mod folder;
+mod server;
 
 pub(crate) use folder::FolderTarget;
+pub(crate) use server::ServerTarget;
+
+use bincard_ledger::Position;
 
 use super::plan::{PlannedEvent, PlannedVariant, PlannedWarehouse};
 
@@ -26,7 +30,7 @@ pub(crate) struct Made {
 }
 
 /// Where the ledger stands.
-#[derive(serde::Serialize, Clone, PartialEq, Eq, Debug)]
+#[derive(serde::Serialize, serde::Deserialize, Clone, PartialEq, Eq, Debug)]
 pub(crate) struct HeadReport {
     pub(crate) position: u64,
     pub(crate) hash: String,
@@ -46,9 +50,19 @@ pub(crate) trait Target {
 }
 
 /// What is said of an event whose key stands with other lines.
-pub(crate) fn recorded_otherwise(position: impl std::fmt::Display) -> String {
+fn recorded_otherwise(position: Option<Position>) -> String {
+    let place = position.map_or(String::new(), |position| format!(" at position {position}"));
     format!(
-        "this event is recorded already with other content, at position {position}: the file or its mapping has \
-         changed since. Nothing was recorded now; put the difference right with an ADJUST"
+        "this event is recorded already{place} with other content: the file or its mapping has changed since. Nothing \
+         was recorded now; put the difference right with an ADJUST"
     )
+}
+
+/// Puts an entry in its place; a list grows by the entries that follow one another.
+fn put<T>(list: &mut Vec<Result<T, String>>, index: u32, entry: Result<T, String>) {
+    let index = index as usize;
+    while list.len() <= index {
+        list.push(Err("it was never entered".to_owned()));
+    }
+    list[index] = entry;
 }

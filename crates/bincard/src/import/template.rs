@@ -34,7 +34,9 @@ impl Template {
                 continue;
             }
             let Some((name, after)) = after.split_once('}').filter(|_| brace == "{") else {
-                return Err(format!("{text:?} has a lone {brace:?}: columns stand as {{Name}}, braces as {{{{ and }}}}"));
+                return Err(format!(
+                    "{text:?} has a lone {brace:?}: columns stand as {{Name}}, braces as {{{{ and }}}}"
+                ));
             };
             parts.push(Part::Text(std::mem::take(&mut plain)));
             parts.push(Part::Field(columns.name(name)));
@@ -66,8 +68,11 @@ pub(crate) fn tidy(text: &str, length_max: usize) -> Box<str> {
     if text.len() <= length_max && !text.chars().any(char::is_control) {
         return text.into();
     }
-    let clean: String =
-        text.chars().map(|c| if c.is_control() { ' ' } else { c }).take(length_max).collect();
+    let clean: String = text
+        .chars()
+        .map(|c| if c.is_control() { ' ' } else { c })
+        .take(length_max)
+        .collect();
     clean.trim().into()
 }
 
@@ -80,7 +85,11 @@ mod tests {
         let mut columns = Columns::default();
         let template = Template::parse("No {A}, {{{B}}}", &mut columns).expect("well formed");
         assert_eq!(columns.names(), ["A", "B"]);
-        let fields = template.parts.iter().filter(|part| matches!(part, Part::Field(_))).count();
+        let fields = template
+            .parts
+            .iter()
+            .filter(|part| matches!(part, Part::Field(_)))
+            .count();
         assert_eq!(fields, 2);
         for wrong in ["{A", "A}", "{"] {
             assert!(Template::parse(wrong, &mut columns).is_err(), "{wrong}");

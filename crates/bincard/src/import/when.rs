@@ -140,7 +140,9 @@ impl Clock {
 /// A date and time; a pattern without a time of day means midnight.
 fn parse_pattern(text: &str, pattern: &str) -> Result<NaiveDateTime, Unreadable> {
     NaiveDateTime::parse_from_str(text, pattern)
-        .or_else(|_| NaiveDate::parse_from_str(text, pattern).map(|date| date.and_time(chrono::NaiveTime::MIN)))
+        .or_else(|_| {
+            NaiveDate::parse_from_str(text, pattern).map(|date| date.and_time(chrono::NaiveTime::MIN))
+        })
         .map_err(|_| Unreadable::Format)
 }
 

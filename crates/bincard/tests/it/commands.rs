@@ -1,0 +1,106 @@
+//! The small commands: their words, their exit codes, and what they leave behind.
+
+use crate::program::Scratch;
+
+#[test]
+fn wrong_use_exits_with_2_and_says_what_is_right() {
+    let scratch = Scratch::new();
+    scratch.run(["imports"]).fails_with(2, "unrecognized subcommand");
+    scratch.run(["import"]).fails_with(2, "--mapping");
+    scratch.file("bincard.toml", "lisen = \"127.0.0.1:1\"");
+    scratch
+        .run(["--config", "bincard.toml", "tenant", "list"])
+        .fails_with(2, "there is no setting \"lisen\"");
+    scratch
+        .run(["--config", "none.toml", "tenant", "list"])
+        .fails_with(2, "none.toml: cannot be read");
+    scratch
+        .run(["log", "--tenant", "nobody", "head"])
+        .fails_with(2, "bincard tenant add nobody");
+    scratch
+        .run(["key", "create", "till", "--role", "BOSS"])
+        .fails_with(2, "must be ADMIN, MANAGER, SELLER or VIEWER");
+}
+
+#[test]
+fn tenants_users_and_keys_are_added_and_listed() {
+    let scratch = Scratch::new();
+    scratch.run(["tenant", "add", "north"]).succeeds();
+    let list = scratch.run(["tenant", "list"]).succeeds().stdout;
+    let names: Vec<&str> = list
+        .lines()
+        .map(|line| line.split('\t').next().unwrap_or(""))
+        .collect();
+    assert_eq!(names, ["NAME", "default", "north"]);
+    scratch
+        .run(["tenant", "add", "north"])
+        .fails_with(1, "tenant is taken already");
+
+    let add = [
+        "user",
+        "--tenant",
+        "north",
+        "add",
+        "anna@example.com",
+        "--role",
+        "MANAGER",
+    ];
+    scratch.run_with(b"correct horse\n", &add).succeeds();
+    scratch
+        .run_with(b"", &add)
+        .fails_with(1, "no password came on standard input");
+    scratch
+        .run_with(
+            b"another one\n",
+            &["user", "--tenant", "north", "password", "anna"],
+        )
+        .succeeds();
+    scratch
+        .run(["user", "password", "anna"])
+        .fails_with(1, "tenant default has no user \"anna\"");
+    scratch
+        .run(["user", "--tenant", "north", "disable", "anna@example.com"])
+        .succeeds();
+    let list = scratch
+        .run(["user", "list", "--tenant", "north"])
+        .succeeds()
+        .stdout;
+    let anna: Vec<&str> = list.lines().nth(1).expect("one user").split('\t').collect();
+    assert_eq!(
+        anna[..5],
+        ["anna@example.com", "anna", "MANAGER", "standard", "no"]
+    );
+
+    let key = scratch
+        .run(["key", "create", "till", "--role", "SELLER"])
+        .succeeds()
+        .stdout;
+    assert!(key.starts_with("bck_") && key.lines().count() == 1, "{key}");
+    let list = scratch.run(["key", "list"]).succeeds().stdout;
+    assert!(!list.contains(key.trim()), "the secret is shown once");
+    let till: Vec<&str> = list.lines().nth(1).expect("one key").split('\t').collect();
+    assert_eq!(till[..3], ["till", "SELLER", "service"]);
+    scratch.run(["key", "revoke", till[7]]).succeeds();
+    let list = scratch.run(["key", "list"]).succeeds().stdout;
+    assert_ne!(
+        list.lines().nth(1).expect("one key").split('\t').nth(6),
+        Some("-")
+    );
+}
+
+#[test]
+fn completions_and_settings_are_written_out() {
+    let scratch = Scratch::new();
+    assert!(
+        scratch
+            .run(["completions", "bash"])
+            .succeeds()
+            .stdout
+            .contains("bincard")
+    );
+    let settings = scratch.run(["config"]).succeeds().stdout;
+    scratch.file("bincard.toml", settings);
+    scratch
+        .run(["--config", "bincard.toml", "tenant", "list"])
+        .succeeds();
+}

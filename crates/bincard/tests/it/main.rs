@@ -1,0 +1,7 @@
+//! The binary, as people and scripts meet it.
+
+mod commands;
+mod ledger;
+mod mapping;
+mod online_retail;
+mod program;
