@@ -68,12 +68,7 @@ fn take_both(
             Ok(journal.state.head())
         ),
     }
-    prop_assert_eq!(
-        &taken.as_ref().map(|_| ()),
-        &expected.as_ref().map(|()| ()),
-        "{:?}",
-        command
-    );
+    prop_assert_eq!(taken.as_ref().err(), expected.as_ref().err(), "{:?}", command);
     Ok(taken.ok())
 }
 
@@ -112,6 +107,19 @@ fn check_decision(
     );
     prop_assert_eq!(own.occurred_at, asked.occurred_at.unwrap_or(now));
     prop_assert_eq!(expiries.len(), decision.len() - 1);
+    for expiry in &expiries {
+        let of_use = |line: &Line| {
+            expiry
+                .postings
+                .iter()
+                .any(|posting| posting.variant == line.variant)
+        };
+        prop_assert!(
+            asked.lines.iter().any(of_use),
+            "{:?} frees nothing that was asked for",
+            expiry
+        );
+    }
     // Without the last of the expiries it would not have been enough, or another line needed it.
     if let Some((unneeded, needed)) = expiries.split_last() {
         let enough = asked.lines.iter().all(|line| {

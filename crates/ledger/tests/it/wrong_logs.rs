@@ -13,7 +13,7 @@ use crate::golden;
 #[test]
 fn each_wrong_record_is_refused_by_what_is_wrong_with_it() {
     type Wrong = (&'static str, fn(&mut Recorded, &mut StockEvent));
-    let wrong: [Wrong; 16] = [
+    let wrong: [Wrong; 18] = [
         ("its position is not the next", |r, _| {
             r.position = Position(r.position.0 + 1)
         }),
@@ -43,6 +43,15 @@ fn each_wrong_record_is_refused_by_what_is_wrong_with_it() {
                 ..e.postings[0]
             };
             e.postings[0].quantity = i64::MAX;
+        }),
+        ("a bucket would fall below zero or overflow", |_, e| {
+            (e.postings[0].from, e.postings[0].to) = Kind::Inbound.flow();
+            (e.postings[0].variant, e.postings[0].quantity) = (VariantNo(2), i64::MAX);
+        }),
+        ("the reservation is another warehouse's", |r, e| {
+            e.warehouse = WarehouseNo(2);
+            r.record.version = Version(6);
+            e.postings[0].from = Place::Account(Account::Supplier);
         }),
         ("it moves an order's stock and names no order", |_, e| {
             e.order = None
