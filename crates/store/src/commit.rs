@@ -165,6 +165,9 @@ pub(crate) fn unpack(
             "the commit's header contradicts its sectors",
         ));
     }
+    if payload[HEADER_BYTES + body_bytes..].iter().any(|byte| *byte != 0) {
+        return Err(NoCommit::Flaw(byte, "the commit goes on after its end"));
+    }
     Ok(Unpacked {
         head,
         epoch: stamp.epoch,

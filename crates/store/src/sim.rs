@@ -45,7 +45,7 @@ pub enum Lie {
 }
 
 /// The disk. Clones are the same disk.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct SimDisk {
     state: Arc<Mutex<State>>,
 }
@@ -144,6 +144,12 @@ impl SimDisk {
             file,
             life,
         })
+    }
+}
+
+impl std::fmt::Debug for SimDisk {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("SimDisk").finish_non_exhaustive()
     }
 }
 

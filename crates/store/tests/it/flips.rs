@@ -125,3 +125,44 @@ fn the_last_commit_torn_in_every_way_is_cut_off_and_never_called_damaged() {
         }
     }
 }
+
+#[test]
+fn whole_sectors_of_another_history_are_named() {
+    let segment_bytes = 6 * BLOCK;
+    let log_of = |micros| {
+        let disk = SimDisk::new(0);
+        let mut opened = open(&disk, segment_bytes).expect("opens");
+        for version in 1..=2 {
+            let mut body = bincard_ledger::codec::Body::new(bincard_ledger::Timestamp::from_micros(micros));
+            body.push(&model::stock_record(1, version, None, 5000 + micros as usize));
+            opened.appender.commit(&body).expect("commits");
+        }
+        disk
+    };
+    // Same ledger, same places, same numbers, same epoch: every sector of one is valid in the other.
+    let (ours, theirs) = (log_of(1), log_of(2));
+    let (our_bytes, their_bytes) = (
+        ours.content(&segment(1)).expect("there"),
+        theirs.content(&segment(1)).expect("there"),
+    );
+    let mut named = 0;
+    for at in (BLOCK as usize..5 * BLOCK as usize).step_by(512) {
+        let mut mixed = our_bytes.clone();
+        mixed[at..at + 512].copy_from_slice(&their_bytes[at..at + 512]);
+        if mixed == our_bytes {
+            continue;
+        }
+        ours.put(&segment(1), &mixed);
+        match open(&ours, segment_bytes) {
+            Err(OpenError::Corrupt(_)) => named += 1,
+            other => panic!("a foreign sector at byte {at} was not named: {other:?}"),
+        }
+    }
+    assert!(named >= 4, "{named} sectors differ");
+    // And a whole commit that follows another one.
+    let mut mixed = our_bytes;
+    mixed[BLOCK as usize..3 * BLOCK as usize]
+        .copy_from_slice(&their_bytes[BLOCK as usize..3 * BLOCK as usize]);
+    ours.put(&segment(1), &mixed);
+    assert!(matches!(open(&ours, segment_bytes), Err(OpenError::Corrupt(_))));
+}
