@@ -113,6 +113,11 @@ fn the_last_commit_torn_in_every_way_is_cut_off_and_never_called_damaged() {
             assert_eq!(disk.content(&segment(1)).as_ref(), Some(&whole));
             continue;
         }
+        let after = disk.content(&segment(1)).expect("there");
+        assert!(
+            after[from as usize..].iter().all(|byte| *byte == 0),
+            "what is cut off is zeroed at once"
+        );
         // Another commit in its place, and nothing of it comes back to life.
         let mut body = bincard_ledger::codec::Body::new(bincard_ledger::Timestamp::from_micros(1));
         body.push(&model::stock_record(1, 2, None, 10));
