@@ -19,7 +19,7 @@ use crate::failure::Failure;
 use crate::wire::json::Json;
 use crate::wire::page::{self, Extent, Paging};
 use crate::wire::query::Query;
-use crate::wire::tree::{self, Fields, Faults, Reading, Tree};
+use crate::wire::tree::{self, Faults, Fields, Reading, Tree};
 
 pub(crate) fn routes() -> OpenApiRouter<Arc<App>> {
     users::routes().merge(keys::routes())
@@ -63,9 +63,15 @@ fn read_warehouses(fields: &mut Fields<'_, '_>, faults: &mut Faults) -> Option<V
 fn check_warehouses(asker: &Asker, warehouses: &[Uuid]) -> Result<(), Failure> {
     let ledger = &asker.open.ledger;
     for (index, id) in warehouses.iter().enumerate() {
-        let known = ledger.ids().resolve_warehouse(*id).and_then(|no| ledger.names().warehouse(no));
+        let known = ledger
+            .ids()
+            .resolve_warehouse(*id)
+            .and_then(|no| ledger.names().warehouse(no));
         if known.is_none() {
-            return Err(Failure::at_pointer(format!("/warehouseIds/{index}"), "there is no such warehouse"));
+            return Err(Failure::at_pointer(
+                format!("/warehouseIds/{index}"),
+                "there is no such warehouse",
+            ));
         }
     }
     Ok(())
@@ -107,6 +113,14 @@ fn answer_page<T>(
     }
     let seen = (u64::from(number) + 1) * u64::from(size);
     let next = (seen < page.total_count).then(|| page::cursor_text(&[i64::from(number) + 1], what));
-    page::finish(&mut json, Extent { number: u64::from(number), size, total: page.total_count }, next);
+    page::finish(
+        &mut json,
+        Extent {
+            number: u64::from(number),
+            size,
+            total: page.total_count,
+        },
+        next,
+    );
     answer::json(axum::http::StatusCode::OK, json)
 }

@@ -24,12 +24,19 @@ pub(crate) fn json(status: StatusCode, json: Json) -> Response<Body> {
 /// An answer to a read, from a view that stood at `position`.
 pub(crate) fn read(position: Position, content: Json) -> Response<Body> {
     let mut response = json(StatusCode::OK, content);
-    response.headers_mut().insert(LEDGER_POSITION, HeaderValue::from(position.0));
+    response
+        .headers_mut()
+        .insert(LEDGER_POSITION, HeaderValue::from(position.0));
     response
 }
 
 /// An answer to a write that led to `position`.
-pub(crate) fn written(status: StatusCode, position: Position, is_replay: bool, content: Json) -> Response<Body> {
+pub(crate) fn written(
+    status: StatusCode,
+    position: Position,
+    is_replay: bool,
+    content: Json,
+) -> Response<Body> {
     let mut response = json(status, content);
     let headers = response.headers_mut();
     headers.insert(LEDGER_POSITION, HeaderValue::from(position.0));

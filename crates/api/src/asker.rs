@@ -46,7 +46,9 @@ impl FromRequestParts<Arc<App>> for Identified {
     async fn from_request_parts(parts: &mut Parts, app: &Arc<App>) -> Result<Identified, Failure> {
         let trace = parts.extensions.get::<Arc<Trace>>().cloned();
         let trace = trace.ok_or_else(|| Failure::internal("the request has no trace"))?;
-        identify(app, &parts.method, &parts.headers, &trace).await.map(Identified)
+        identify(app, &parts.method, &parts.headers, &trace)
+            .await
+            .map(Identified)
     }
 }
 
@@ -112,20 +114,29 @@ pub(crate) fn note_decision(decision: Decision, trace: &Trace) -> Result<(), Fai
 fn credentials(headers: &HeaderMap) -> Option<(&str, bool)> {
     if let Some(value) = headers.get(AUTHORIZATION) {
         let (scheme, token) = value.to_str().ok()?.split_once(' ')?;
-        return scheme.eq_ignore_ascii_case("bearer").then_some((token.trim(), false));
+        return scheme
+            .eq_ignore_ascii_case("bearer")
+            .then_some((token.trim(), false));
     }
-    let cookies = headers.get_all(COOKIE).iter().filter_map(|value| value.to_str().ok());
-    let mut pairs = cookies.flat_map(|text| text.split(';')).filter_map(|pair| pair.trim().split_once('='));
-    pairs.find(|(name, _)| *name == SESSION_COOKIE).map(|(_, token)| (token, true))
+    let cookies = headers
+        .get_all(COOKIE)
+        .iter()
+        .filter_map(|value| value.to_str().ok());
+    let mut pairs = cookies
+        .flat_map(|text| text.split(';'))
+        .filter_map(|pair| pair.trim().split_once('='));
+    pairs
+        .find(|(name, _)| *name == SESSION_COOKIE)
+        .map(|(_, token)| (token, true))
 }
 
 /// Whether the page that sends this is one of this server's.
 pub(crate) fn has_own_origin(headers: &HeaderMap) -> bool {
     let text = |name| headers.get(name).and_then(|value| value.to_str().ok());
     match (text(ORIGIN), text(HOST)) {
-        (Some(origin), Some(host)) => {
-            origin.split_once("://").is_some_and(|(_, authority)| authority.eq_ignore_ascii_case(host))
-        }
+        (Some(origin), Some(host)) => origin
+            .split_once("://")
+            .is_some_and(|(_, authority)| authority.eq_ignore_ascii_case(host)),
         _ => false,
     }
 }
@@ -139,7 +150,9 @@ impl Asker {
     /// The warehouse that a list is about. A SELLER names one, and one of its own.
     pub(crate) fn warehouse_to_list(&self, id: Option<Uuid>) -> Result<Option<WarehouseNo>, Failure> {
         match id {
-            None if self.caller.is_bound_to_warehouses() => Err(Failure::Forbidden(Forbidden::WarehouseRequired)),
+            None if self.caller.is_bound_to_warehouses() => {
+                Err(Failure::Forbidden(Forbidden::WarehouseRequired))
+            }
             None => Ok(None),
             Some(id) => self.warehouse_to_see(id).map(Some),
         }
@@ -148,46 +161,36 @@ impl Asker {
     /// The warehouse `id`, if there is one and the caller may see it.
     pub(crate) fn warehouse_to_see(&self, id: Uuid) -> Result<WarehouseNo, Failure> {
         let ledger = &self.open.ledger;
-        let no = ledger.ids().resolve_warehouse(id).filter(|no| ledger.names().warehouse(*no).is_some());
+        let no = ledger
+            .ids()
+            .resolve_warehouse(id)
+            .filter(|no| ledger.names().warehouse(*no).is_some());
         let no = no.ok_or(Failure::NotFound(Missing::Warehouse))?;
-        if self.caller.may_see_warehouse(id) { Ok(no) } else { Err(Failure::Forbidden(Forbidden::Warehouse)) }
-    }
-}
-
-pub(crate) fn must(&self, is_allowed: bool) -> Result<(), Failure> {
-        must(is_allowed)
-    }
-
-    /// The warehouse that a list is about. A SELLER names one, and one of its own.
-    pub(crate) fn warehouse_to_list(&self, id: Option<Uuid>) -> Result<Option<WarehouseNo>, Failure> {
-        match id {
-            None if self.caller.is_bound_to_warehouses() => Err(Failure::Forbidden(Forbidden::WarehouseRequired)),
-            None => Ok(None),
-            Some(id) => self.warehouse_to_see(id).map(Some),
+        if self.caller.may_see_warehouse(id) {
+            Ok(no)
+        } else {
+            Err(Failure::Forbidden(Forbidden::Warehouse))
         }
-    }
-
-    /// The warehouse `id`, if there is one and the caller may see it.
-    pub(crate) fn warehouse_to_see(&self, id: Uuid) -> Result<WarehouseNo, Failure> {
-        let ledger = &self.open.ledger;
-        let no = ledger.ids().resolve_warehouse(id).filter(|no| ledger.names().warehouse(*no).is_some());
-        let no = no.ok_or(Failure::NotFound(Missing::Warehouse))?;
-        if self.caller.may_see_warehouse(id) { Ok(no) } else { Err(Failure::Forbidden(Forbidden::Warehouse)) }
-    }
-
-    /// In whose name a command is sent: only an ADMIN names somebody else, and somebody there is.
-    pub(crate) async fn on_behalf_of(&self, app: &App, user: Option<Uuid>) -> Result<Option<Uuid>, Failure> {
-        on_behalf_of(app, &self.caller, user).await
     }
 }
 
 pub(crate) fn must(is_allowed: bool) -> Result<(), Failure> {
-    if is_allowed { Ok(()) } else { Err(Failure::Forbidden(Forbidden::Role)) }
+    if is_allowed {
+        Ok(())
+    } else {
+        Err(Failure::Forbidden(Forbidden::Role))
+    }
 }
 
 /// In whose name a command is sent: only an ADMIN names somebody else, and somebody of its tenant.
-pub(crate) async fn on_behalf_of(app: &App, caller: &Caller, user: Option<Uuid>) -> Result<Option<Uuid>, Failure> {
-    let Some(user) = user.filter(|user| *user != caller.id) else { return Ok(None) };
+pub(crate) async fn on_behalf_of(
+    app: &App,
+    caller: &Caller,
+    user: Option<Uuid>,
+) -> Result<Option<Uuid>, Failure> {
+    let Some(user) = user.filter(|user| *user != caller.id) else {
+        return Ok(None);
+    };
     if !caller.may_act_for_others() {
         return Err(Failure::Forbidden(Forbidden::OnBehalf));
     }

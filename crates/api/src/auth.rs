@@ -16,7 +16,9 @@ use crate::answer;
 use crate::app::App;
 use crate::asker::{Identified, SESSION_COOKIE};
 use crate::body;
-use crate::docs::schema::{FamilyError, LoginAnswer, LoginRequest, LogoutAnswer, RefreshAnswer, RefreshRequest, Session};
+use crate::docs::schema::{
+    FamilyError, LoginAnswer, LoginRequest, LogoutAnswer, RefreshAnswer, RefreshRequest, Session,
+};
 use crate::failure::Failure;
 use crate::trace::Trace;
 use crate::wire::json::Json;
@@ -130,7 +132,9 @@ async fn session(Identified(caller): Identified) -> Result<Response<Body>, Failu
     json.raw(r#","email":"#).text_or_null(caller.email.as_deref());
     json.raw(r#","role":"#).text(caller.role.as_str());
     json.raw(r#","tenantId":"#).text(caller.tenant.as_str());
-    let expires_at = caller.expires_at.map(|at| Timestamp::from_micros(at.0.saturating_mul(1_000)));
+    let expires_at = caller
+        .expires_at
+        .map(|at| Timestamp::from_micros(at.0.saturating_mul(1_000)));
     json.raw(r#"},"expires":"#).instant_or_null(expires_at).raw("}");
     Ok(answer::json(StatusCode::OK, json))
 }
@@ -140,7 +144,12 @@ fn read_texts<const N: usize>(bytes: &[u8], names: [&'static str; N]) -> Result<
     let mut faults = Faults::default();
     let tree = Tree::parse(bytes)?;
     let texts = tree.fields("", &mut faults).map(|mut fields| {
-        let texts = names.map(|name| fields.required(name, &mut faults, tree::text).unwrap_or_default().to_owned());
+        let texts = names.map(|name| {
+            fields
+                .required(name, &mut faults, tree::text)
+                .unwrap_or_default()
+                .to_owned()
+        });
         fields.finish(&mut faults);
         texts
     });
@@ -149,7 +158,8 @@ fn read_texts<const N: usize>(bytes: &[u8], names: [&'static str; N]) -> Result<
 
 fn write_tokens(json: &mut Json, tokens: &Tokens) {
     json.raw(r#""access_token":"#).text(tokens.access_token.reveal());
-    json.raw(r#","refresh_token":"#).text(tokens.refresh_token.reveal());
+    json.raw(r#","refresh_token":"#)
+        .text(tokens.refresh_token.reveal());
     json.raw(r#","expires_in":"#).whole(tokens.expires_in_s);
 }
 
@@ -158,15 +168,22 @@ fn write_user(json: &mut Json, user: &User) {
     json.raw(r#","email":"#).text(&user.email);
     json.raw(r#","first_name":"#).text(&user.first_name);
     json.raw(r#","last_name":"#).text(&user.last_name);
-    json.raw(r#","role":"#).text(&user.role.as_str().to_ascii_lowercase()).raw("}");
+    json.raw(r#","role":"#)
+        .text(&user.role.as_str().to_ascii_lowercase())
+        .raw("}");
 }
 
 /// Sets the session's cookie, or takes it away. Scripts do not see it, other sites do not send it.
 fn set_cookie(response: &mut Response<Body>, headers: &HeaderMap, tokens: Option<&Tokens>) {
-    let (value, seconds) = tokens.map_or(("", 0), |tokens| (tokens.access_token.reveal(), tokens.expires_in_s));
-    let is_https = headers.get("x-forwarded-proto").is_some_and(|proto| proto == "https");
+    let (value, seconds) = tokens.map_or(("", 0), |tokens| {
+        (tokens.access_token.reveal(), tokens.expires_in_s)
+    });
+    let is_https = headers
+        .get("x-forwarded-proto")
+        .is_some_and(|proto| proto == "https");
     let secure = if is_https { "; Secure" } else { "" };
-    let cookie = format!("{SESSION_COOKIE}={value}; Path=/; HttpOnly; SameSite=Strict; Max-Age={seconds}{secure}");
+    let cookie =
+        format!("{SESSION_COOKIE}={value}; Path=/; HttpOnly; SameSite=Strict; Max-Age={seconds}{secure}");
     if let Ok(mut cookie) = HeaderValue::try_from(cookie) {
         cookie.set_sensitive(true);
         response.headers_mut().insert(SET_COOKIE, cookie);

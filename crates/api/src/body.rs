@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use axum::http::header::CONTENT_TYPE;
 use axum::http::HeaderMap;
+use axum::http::header::CONTENT_TYPE;
 use bytes::{Bytes, BytesMut};
 use futures_util::future::poll_immediate;
 use http_body_util::BodyExt;
@@ -20,25 +20,41 @@ const SILENCE_MAX: Duration = Duration::from_secs(30);
 pub(crate) fn require_json(headers: &HeaderMap) -> Result<(), Failure> {
     require(headers, "application/json", |essence| {
         essence.eq_ignore_ascii_case("application/json")
-            || (essence.len() > 17 && essence[..12].eq_ignore_ascii_case("application/") && essence.ends_with("+json"))
+            || (essence.len() > 17
+                && essence[..12].eq_ignore_ascii_case("application/")
+                && essence.ends_with("+json"))
     })
 }
 
 /// Requires lines of JSON, where the request says what its body is.
 pub(crate) fn require_ndjson(headers: &HeaderMap) -> Result<(), Failure> {
-    const SPELLINGS: [&str; 4] =
-        ["application/x-ndjson", "application/ndjson", "application/jsonl", "application/x-jsonlines"];
-    require(headers, SPELLINGS[0], |essence| SPELLINGS.iter().any(|spelling| essence.eq_ignore_ascii_case(spelling)))
+    const SPELLINGS: [&str; 4] = [
+        "application/x-ndjson",
+        "application/ndjson",
+        "application/jsonl",
+        "application/x-jsonlines",
+    ];
+    require(headers, SPELLINGS[0], |essence| {
+        SPELLINGS
+            .iter()
+            .any(|spelling| essence.eq_ignore_ascii_case(spelling))
+    })
 }
 
 fn require(headers: &HeaderMap, wanted: &'static str, is_fit: impl Fn(&str) -> bool) -> Result<(), Failure> {
-    let Some(content_type) = headers.get(CONTENT_TYPE) else { return Ok(()) };
+    let Some(content_type) = headers.get(CONTENT_TYPE) else {
+        return Ok(());
+    };
     if content_type == wanted {
         return Ok(());
     }
     let text = content_type.to_str().unwrap_or_default();
     let essence = text.split(';').next().unwrap_or_default().trim();
-    if is_fit(essence) { Ok(()) } else { Err(Failure::MediaType { wanted }) }
+    if is_fit(essence) {
+        Ok(())
+    } else {
+        Err(Failure::MediaType { wanted })
+    }
 }
 
 /// The next bytes of a body; `None` at its end.
@@ -75,7 +91,9 @@ where
     if body.size_hint().lower() > BODY_BYTES_MAX as u64 {
         return Err(Failure::BodyTooLarge);
     }
-    let Some(first) = next_bytes(&mut body).await? else { return Ok(Bytes::new()) };
+    let Some(first) = next_bytes(&mut body).await? else {
+        return Ok(Bytes::new());
+    };
     if body.is_end_stream() {
         return Ok(first);
     }

@@ -72,18 +72,32 @@ pub(crate) fn answer<R: LineReader>(
     }
     let results = results(sender, body, reader);
     let mut response = Response::new(Body::from_stream(results.map(Ok::<_, std::convert::Infallible>)));
-    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/x-ndjson"));
+    response
+        .headers_mut()
+        .insert(CONTENT_TYPE, HeaderValue::from_static("application/x-ndjson"));
     Ok(response)
 }
 
 fn results<R: LineReader>(sender: Sender, body: Body, reader: R) -> impl Stream<Item = Bytes> {
     let open = sender.open.clone();
-    let source = Source { sender, body, reader, frame: Bytes::new(), carry: Vec::new(), is_too_long: false, line: 0, has_ended: false, knows: Vec::new() };
+    let source = Source {
+        sender,
+        body,
+        reader,
+        frame: Bytes::new(),
+        carry: Vec::new(),
+        is_too_long: false,
+        line: 0,
+        has_ended: false,
+        knows: Vec::new(),
+    };
     let chunks = stream::unfold(source, |mut source| async {
         let chunk = source.next_chunk().await?;
         Some((chunk, source))
     });
-    chunks.map(move |chunk| decide::<R>(open.clone(), chunk)).buffered(WINDOW_CHUNKS)
+    chunks
+        .map(move |chunk| decide::<R>(open.clone(), chunk))
+        .buffered(WINDOW_CHUNKS)
 }
 
 /// Some lines: the requests among them, and what every line came to.
@@ -122,7 +136,12 @@ fn decide<R: LineReader>(open: Arc<OpenLedger>, chunk: Chunk) -> impl Future<Out
     }
 }
 
-fn write_result<R: LineReader>(json: &mut Json, open: &OpenLedger, line: u64, outcome: &Result<Receipt, Failure>) {
+fn write_result<R: LineReader>(
+    json: &mut Json,
+    open: &OpenLedger,
+    line: u64,
+    outcome: &Result<Receipt, Failure>,
+) {
     json.raw(r#"{"line":"#).whole(line);
     match outcome {
         Ok(receipt) => {
@@ -163,7 +182,10 @@ struct Source<R> {
 impl<R: LineReader> Source<R> {
     /// The next lines; `None` at the end. Does not wait for more while it has some.
     async fn next_chunk(&mut self) -> Option<Chunk> {
-        let mut chunk = Chunk { requests: Vec::with_capacity(CHUNK_LINES), lines: Vec::with_capacity(CHUNK_LINES) };
+        let mut chunk = Chunk {
+            requests: Vec::with_capacity(CHUNK_LINES),
+            lines: Vec::with_capacity(CHUNK_LINES),
+        };
         let mut bytes = 0;
         while !self.has_ended && chunk.lines.len() < CHUNK_LINES && bytes < CHUNK_BYTES {
             let Some(end) = memchr::memchr(b'\n', &self.frame) else {
@@ -192,7 +214,11 @@ impl<R: LineReader> Source<R> {
                 self.take_carried(&mut chunk).await;
             }
         }
-        self.sender.app.figures.bulk_lines.fetch_add(chunk.lines.len() as u64, std::sync::atomic::Ordering::Relaxed);
+        self.sender
+            .app
+            .figures
+            .bulk_lines
+            .fetch_add(chunk.lines.len() as u64, std::sync::atomic::Ordering::Relaxed);
         (!chunk.lines.is_empty()).then_some(chunk)
     }
 
@@ -237,7 +263,10 @@ impl<R: LineReader> Source<R> {
             match self.reader.read(line, &self.knows) {
                 Ok(LineRead::Asks(request)) => {
                     chunk.requests.push(request);
-                    chunk.lines.push(Line { number: self.line, failure: None });
+                    chunk.lines.push(Line {
+                        number: self.line,
+                        failure: None,
+                    });
                     return;
                 }
                 Ok(LineRead::Names(user)) => {
@@ -262,7 +291,10 @@ impl<R: LineReader> Source<R> {
     }
 
     fn fail(&mut self, failure: Failure, chunk: &mut Chunk) {
-        chunk.lines.push(Line { number: self.line, failure: Some(Box::new(failure)) });
+        chunk.lines.push(Line {
+            number: self.line,
+            failure: Some(Box::new(failure)),
+        });
     }
 
     /// The body has ended: what is carried is the last line, which needs no end of its own.
@@ -277,6 +309,9 @@ impl<R: LineReader> Source<R> {
     fn break_off(&mut self, chunk: &mut Chunk) {
         self.has_ended = true;
         self.line += 1;
-        self.fail(Failure::at_pointer("", "the body broke off before its end"), chunk);
+        self.fail(
+            Failure::at_pointer("", "the body broke off before its end"),
+            chunk,
+        );
     }
 }

@@ -29,7 +29,9 @@ use crate::wire::query::Query;
 use crate::wire::tree::{self, Faults, Fields, Tree};
 
 pub(crate) fn routes() -> OpenApiRouter<Arc<App>> {
-    products::routes().merge(warehouses::routes()).merge(variants::routes())
+    products::routes()
+        .merge(warehouses::routes())
+        .merge(variants::routes())
 }
 
 /// What a row takes, about.
@@ -44,7 +46,10 @@ struct Stamps {
 
 impl Stamps {
     fn fresh(receipt: &Receipt) -> Stamps {
-        Stamps { created_at: receipt.recorded_at, updated_at: receipt.recorded_at }
+        Stamps {
+            created_at: receipt.recorded_at,
+            updated_at: receipt.recorded_at,
+        }
     }
 
     fn write(self, json: &mut Json) {
@@ -103,11 +108,18 @@ async fn create(asker: &Asker, headers: &HeaderMap, command: CatalogueCommand) -
 /// Sends a change to the ledger, and waits until the catalogue shows it.
 async fn change(asker: &Asker, command: CatalogueCommand) -> Result<Receipt, Failure> {
     let receipt = submit(asker, command, None).await?;
-    asker.open.wait_for_view(ViewName::Catalogue, receipt.position).await?;
+    asker
+        .open
+        .wait_for_view(ViewName::Catalogue, receipt.position)
+        .await?;
     Ok(receipt)
 }
 
-async fn submit(asker: &Asker, command: CatalogueCommand, key: Option<IdempotencyKey>) -> Result<Receipt, Failure> {
+async fn submit(
+    asker: &Asker,
+    command: CatalogueCommand,
+    key: Option<IdempotencyKey>,
+) -> Result<Receipt, Failure> {
     let ledger = &asker.open.ledger;
     let request = Request {
         command: Command::Catalogue(command),
@@ -115,7 +127,10 @@ async fn submit(asker: &Asker, command: CatalogueCommand, key: Option<Idempotenc
         on_behalf_of: None,
         key,
     };
-    ledger.submit(request).await.map_err(|refusal| Failure::of_refusal(refusal, ledger.ids()))
+    ledger
+        .submit(request)
+        .await
+        .map_err(|refusal| Failure::of_refusal(refusal, ledger.ids()))
 }
 
 /// The answer to a creation.
@@ -134,13 +149,27 @@ fn answer_bulk<R: LineReader>(
     reader: R,
 ) -> Result<Response<Body>, Failure> {
     asker.must(asker.caller.may_write_catalogue())?;
-    bulk::answer(Sender { app, caller: asker.caller, open: asker.open }, headers, body, reader)
+    bulk::answer(
+        Sender {
+            app,
+            caller: asker.caller,
+            open: asker.open,
+        },
+        headers,
+        body,
+        reader,
+    )
 }
 
 /// What a line asks the ledger.
 fn request_of_line(author: uuid::Uuid, asked: Asked) -> bulk::LineRead {
     let Asked { command, key } = asked;
-    bulk::LineRead::Asks(Request { command: Command::Catalogue(command), author, on_behalf_of: None, key })
+    bulk::LineRead::Asks(Request {
+        command: Command::Catalogue(command),
+        author,
+        on_behalf_of: None,
+        key,
+    })
 }
 
 fn parse_key(key: Option<&str>) -> Result<Option<IdempotencyKey>, Failure> {
@@ -176,11 +205,22 @@ impl List {
         };
         let slice = Slice {
             after,
-            skip: if after.is_some() { 0 } else { number * u64::from(size) },
+            skip: if after.is_some() {
+                0
+            } else {
+                number * u64::from(size)
+            },
             limit: size as usize,
             with_total: known_total.is_none(),
         };
-        Ok(List { filter, paging, question, number, slice, known_total })
+        Ok(List {
+            filter,
+            paging,
+            question,
+            number,
+            slice,
+            known_total,
+        })
     }
 
     /// The answer with the rows that were found, each written by `write`; `number_of` is what they are sorted by.
@@ -190,10 +230,17 @@ impl List {
         number_of: impl Fn(&T) -> u32,
         write: impl Fn(&mut Json, &T),
     ) -> Response<Body> {
-        let Answer { position, value: Page { rows, more, total } } = found;
+        let Answer {
+            position,
+            value: Page { rows, more, total },
+        } = found;
         let total = self.known_total.or(total).unwrap_or_default();
         let next = rows.last().filter(|_| more).map(|last| {
-            let words = [total.cast_signed(), self.number.cast_signed() + 1, i64::from(number_of(last))];
+            let words = [
+                total.cast_signed(),
+                self.number.cast_signed() + 1,
+                i64::from(number_of(last)),
+            ];
             page::cursor_text(&words, &self.question)
         });
         let mut json = Json::with_capacity(96 + rows.len() * ROW_BYTES);
@@ -202,15 +249,34 @@ impl List {
             json.raw(if index == 0 { "" } else { "," });
             write(&mut json, row);
         }
-        page::finish(&mut json, Extent { number: self.number, size: self.paging.size, total }, next);
+        page::finish(
+            &mut json,
+            Extent {
+                number: self.number,
+                size: self.paging.size,
+                total,
+            },
+            next,
+        );
         answer::read(position, json)
     }
 }
 
 /// The filter and the slice that find one row by its number.
 fn one(no: u32) -> (CatalogueFilter, Slice<u32>) {
-    let filter = CatalogueFilter { numbers: Some(vec![no]), ..CatalogueFilter::default() };
-    (filter, Slice { after: None, skip: 0, limit: 1, with_total: false })
+    let filter = CatalogueFilter {
+        numbers: Some(vec![no]),
+        ..CatalogueFilter::default()
+    };
+    (
+        filter,
+        Slice {
+            after: None,
+            skip: 0,
+            limit: 1,
+            with_total: false,
+        },
+    )
 }
 
 /// The one row that was looked for, and where the view stood.

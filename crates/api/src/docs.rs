@@ -59,31 +59,48 @@ pub(crate) fn routes<S: Clone + Send + Sync + 'static>(document: &OpenApi) -> Ro
     let json = document.to_json().expect("an OpenAPI document is JSON");
     let json = Bytes::from(json);
     Router::new()
-        .route("/openapi.json", get(move || async move { file(json, "application/json") }))
+        .route(
+            "/openapi.json",
+            get(move || async move { file(json, "application/json") }),
+        )
         .route("/docs", get(async || moved("/docs/")))
         .route("/docs/", get(async || page_file("index.html")))
-        .route("/docs/{file}", get(async |Path(name): Path<String>| page_file(&name)))
-        .route("/problems/{code}", get(async |Path(code): Path<String>| problem_page(&code)))
+        .route(
+            "/docs/{file}",
+            get(async |Path(name): Path<String>| page_file(&name)),
+        )
+        .route(
+            "/problems/{code}",
+            get(async |Path(code): Path<String>| problem_page(&code)),
+        )
 }
 
 static PAGE: LazyLock<Arc<Config<'static>>> = LazyLock::new(|| {
-    let config = Config::new(["/openapi.json"]).deep_linking(true).persist_authorization(false).validator_url("none");
+    let config = Config::new(["/openapi.json"])
+        .deep_linking(true)
+        .persist_authorization(false)
+        .validator_url("none");
     Arc::new(config)
 });
 
 /// What the page may load: this server's own files, and the styles and images that it makes itself.
-const PAGE_POLICY: HeaderValue =
-    HeaderValue::from_static("default-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; frame-ancestors 'none'");
+const PAGE_POLICY: HeaderValue = HeaderValue::from_static(
+    "default-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; frame-ancestors 'none'",
+);
 
 fn page_file(name: &str) -> Result<Response<Body>, Failure> {
-    let found = utoipa_swagger_ui::serve(name, PAGE.clone()).map_err(|error| Failure::internal(error.to_string()))?;
+    let found =
+        utoipa_swagger_ui::serve(name, PAGE.clone()).map_err(|error| Failure::internal(error.to_string()))?;
     let found = found.ok_or(Failure::NotFound(Missing::Address))?;
     let content_type = HeaderValue::from_str(&found.content_type).map_err(Failure::internal)?;
     let mut response = Response::new(Body::from(found.bytes.into_owned()));
     let headers = response.headers_mut();
     headers.insert(CONTENT_TYPE, content_type);
     if found.gzpipped {
-        headers.insert(axum::http::header::CONTENT_ENCODING, HeaderValue::from_static("gzip"));
+        headers.insert(
+            axum::http::header::CONTENT_ENCODING,
+            HeaderValue::from_static("gzip"),
+        );
     }
     headers.insert(CONTENT_SECURITY_POLICY, PAGE_POLICY);
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("public, max-age=3600"));
@@ -92,19 +109,28 @@ fn page_file(name: &str) -> Result<Response<Body>, Failure> {
 
 fn problem_page(code: &str) -> Result<Response<Body>, Failure> {
     let code = Code::parse(code).ok_or(Failure::NotFound(Missing::Address))?;
-    Ok(file(Bytes::from_static(code.page().as_bytes()), "text/plain; charset=utf-8"))
+    Ok(file(
+        Bytes::from_static(code.page().as_bytes()),
+        "text/plain; charset=utf-8",
+    ))
 }
 
 fn file(bytes: Bytes, content_type: &'static str) -> Response<Body> {
     let mut response = Response::new(Body::from(bytes));
-    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
-    response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("public, max-age=3600"));
+    response
+        .headers_mut()
+        .insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
+    response
+        .headers_mut()
+        .insert(CACHE_CONTROL, HeaderValue::from_static("public, max-age=3600"));
     response
 }
 
 fn moved(to: &'static str) -> Response<Body> {
     let mut response = Response::default();
     *response.status_mut() = StatusCode::TEMPORARY_REDIRECT;
-    response.headers_mut().insert(LOCATION, HeaderValue::from_static(to));
+    response
+        .headers_mut()
+        .insert(LOCATION, HeaderValue::from_static(to));
     response
 }

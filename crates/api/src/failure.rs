@@ -4,10 +4,10 @@
 use std::error::Error;
 use std::sync::Arc;
 
+use axum::response::{IntoResponse, Response};
 use bincard_access::{AccessError, AuthError, LoginError, Quota, RefreshError};
 use bincard_engine::Refusal;
 use bincard_ledger::{PublicIds, Rejection};
-use axum::response::{IntoResponse, Response};
 use uuid::Uuid;
 
 use crate::wire::tree::{At, Faults};
@@ -18,7 +18,9 @@ pub(crate) enum Failure {
     /// The ledger's rules refuse it.
     Rejected(Rejection, PublicIds),
     /// Another request stands under its idempotency key.
-    KeyReused { event: Uuid },
+    KeyReused {
+        event: Uuid,
+    },
     Busy,
     DiskFull,
     Stopped,
@@ -26,7 +28,9 @@ pub(crate) enum Failure {
     /// The request says what cannot be understood.
     Invalid(Faults),
     BodyTooLarge,
-    MediaType { wanted: &'static str },
+    MediaType {
+        wanted: &'static str,
+    },
     NotFound(Missing),
     MethodNotAllowed,
     Unauthenticated(Unproven),
@@ -34,9 +38,14 @@ pub(crate) enum Failure {
     RefreshRefused,
     Forbidden(Forbidden),
     /// An e-mail address or username that somebody has.
-    Taken { field: &'static str },
+    Taken {
+        field: &'static str,
+    },
     LastAdmin,
-    RateLimited { quota: Quota, retry_after_s: u32 },
+    RateLimited {
+        quota: Quota,
+        retry_after_s: u32,
+    },
     /// The view did not reach the position that was asked for in time.
     ViewBehind,
     /// The view has failed or is not built yet.
@@ -52,7 +61,9 @@ pub(crate) enum Missing {
     Warehouse,
     Product,
     /// A variant; where it stood in a line, its number from 0.
-    Variant { line: Option<usize> },
+    Variant {
+        line: Option<usize>,
+    },
     Event,
     User,
     Key,
@@ -108,7 +119,9 @@ impl Failure {
     pub(crate) fn of_refusal(refusal: Refusal, ids: PublicIds) -> Failure {
         match refusal {
             Refusal::Rejected(rejection) => Failure::Rejected(rejection, ids),
-            Refusal::KeyReused { position } => Failure::KeyReused { event: ids.event(position) },
+            Refusal::KeyReused { position } => Failure::KeyReused {
+                event: ids.event(position),
+            },
             Refusal::Busy => Failure::Busy,
             Refusal::DiskFull => Failure::DiskFull,
             Refusal::Stopped { .. } => Failure::Stopped,

@@ -11,12 +11,13 @@ use crate::route::Route;
 pub(crate) const METHODS: [&str; 6] = ["GET", "POST", "PATCH", "PUT", "DELETE", "other"];
 /// The statuses that are told apart; all others are counted as 0.
 pub(crate) const STATUSES: [u16; 23] = [
-    0, 200, 201, 202, 204, 304, 307, 400, 401, 403, 404, 405, 409, 413, 415, 422, 429, 500, 501, 502, 503, 504, 507,
+    0, 200, 201, 202, 204, 304, 307, 400, 401, 403, 404, 405, 409, 413, 415, 422, 429, 500, 501, 502, 503,
+    504, 507,
 ];
 /// The upper bounds of the latency histogram, in microseconds.
 pub(crate) const LATENCY_BOUNDS_US: [u64; 15] = [
-    100, 250, 500, 1_000, 2_500, 5_000, 10_000, 25_000, 50_000, 100_000, 250_000, 500_000, 1_000_000, 2_500_000,
-    10_000_000,
+    100, 250, 500, 1_000, 2_500, 5_000, 10_000, 25_000, 50_000, 100_000, 250_000, 500_000, 1_000_000,
+    2_500_000, 10_000_000,
 ];
 
 const ROUTES: usize = Route::ALL.len();

@@ -52,7 +52,11 @@ impl Front {
         let app = &*self.app;
         let _in_flight = InFlight::begin(&app.figures);
         let id = app.request_ids.of(request.headers());
-        let trace = Arc::new(Trace { id, peer, quota: OnceLock::new() });
+        let trace = Arc::new(Trace {
+            id,
+            peer,
+            quota: OnceLock::new(),
+        });
         let method = request.method().clone();
         let route = Route::of(request.uri().path());
         let answered = async {
@@ -90,7 +94,9 @@ impl Front {
             Ok(response) => response,
             Err(never) => match never {},
         };
-        let Some(failure) = response.extensions_mut().remove::<Arc<Failure>>() else { return response };
+        let Some(failure) = response.extensions_mut().remove::<Arc<Failure>>() else {
+            return response;
+        };
         let mut told = self.fail(&failure, route, trace);
         if let Some(allow) = response.headers_mut().remove(ALLOW) {
             told.headers_mut().insert(ALLOW, allow);
@@ -101,7 +107,13 @@ impl Front {
     fn fail(&self, failure: &Failure, route: Route, trace: &Trace) -> Response<Body> {
         if let Some(cause) = failure.cause() {
             let status = failure.code().status().as_u16();
-            tracing::error!(request_id = trace.id(), route = route.template(), status, cause = chain(cause), "failed");
+            tracing::error!(
+                request_id = trace.id(),
+                route = route.template(),
+                status,
+                cause = chain(cause),
+                "failed"
+            );
         }
         problem::respond(failure, route.dialect(), trace.id(), self.app.timestamp())
     }
@@ -109,7 +121,9 @@ impl Front {
     fn panicked(&self, panic: &(dyn std::any::Any + Send), route: Route, trace: &Trace) -> Response<Body> {
         self.app.figures.panics.fetch_add(1, Relaxed);
         let text = panic.downcast_ref::<String>().map(String::as_str);
-        let text = text.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("no message");
+        let text = text
+            .or_else(|| panic.downcast_ref::<&str>().copied())
+            .unwrap_or("no message");
         self.fail(&Failure::internal(format!("a panic: {text}")), route, trace)
     }
 }
@@ -130,7 +144,9 @@ fn chain(error: &dyn Error) -> String {
 fn finish(headers: &mut HeaderMap, trace: &Trace) {
     headers.insert(X_REQUEST_ID, trace.id.clone());
     headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
-    headers.entry(CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));
+    headers
+        .entry(CACHE_CONTROL)
+        .or_insert(HeaderValue::from_static("no-store"));
     if let Some(quota) = trace.quota.get() {
         headers.insert(RATE_LIMIT, HeaderValue::from(quota.limit));
         headers.insert(RATE_REMAINING, HeaderValue::from(quota.remaining));

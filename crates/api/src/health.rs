@@ -19,7 +19,10 @@ use crate::trace::Trace;
 use crate::wire::json::Json;
 
 pub(crate) fn routes() -> OpenApiRouter<Arc<App>> {
-    OpenApiRouter::new().routes(routes!(health)).routes(routes!(ready)).routes(routes!(metrics))
+    OpenApiRouter::new()
+        .routes(routes!(health))
+        .routes(routes!(ready))
+        .routes(routes!(metrics))
 }
 
 /// Whether the server lives.
@@ -40,8 +43,12 @@ async fn health() -> Response<Body> {
 )]
 async fn ready(State(app): State<Arc<App>>) -> Response<Body> {
     let ledgers = app.ledgers.all();
-    let has_stopped = ledgers.iter().any(|(_, open)| open.ledger.status().stopped.is_some());
-    let lacks_views = ledgers.iter().any(|(_, open)| open.views.status().iter().any(|view| view.generation.is_none()));
+    let has_stopped = ledgers
+        .iter()
+        .any(|(_, open)| open.ledger.status().stopped.is_some());
+    let lacks_views = ledgers
+        .iter()
+        .any(|(_, open)| open.views.status().iter().any(|view| view.generation.is_none()));
     let (status, word) = match (app.is_stopping(), has_stopped, lacks_views) {
         (true, _, _) => (StatusCode::SERVICE_UNAVAILABLE, "stopping"),
         (_, true, _) => (StatusCode::SERVICE_UNAVAILABLE, "a ledger has stopped"),

@@ -20,7 +20,10 @@ use crate::failure::{Failure, Missing};
 use crate::wire::json::Json;
 
 pub(crate) fn routes() -> OpenApiRouter<Arc<App>> {
-    OpenApiRouter::new().routes(routes!(head)).routes(routes!(feed::events)).routes(routes!(rebuild))
+    OpenApiRouter::new()
+        .routes(routes!(head))
+        .routes(routes!(feed::events))
+        .routes(routes!(rebuild))
 }
 
 /// How the ledger stands.
@@ -47,16 +50,20 @@ async fn head(asker: Asker, MinPosition(min): MinPosition) -> Result<Response<Bo
         json.raw(if index == 0 { r#"{"name":"# } else { r#",{"name":"# });
         json.text(view.view.as_str());
         json.raw(r#","position":"#).whole(view.position.0);
-        json.raw(r#","behind":"#).whole(position.0.saturating_sub(view.position.0));
+        json.raw(r#","behind":"#)
+            .whole(position.0.saturating_sub(view.position.0));
         json.raw(r#","ready":"#).flag(view.generation.is_some());
         json.raw(r#","building":"#);
         match view.building {
             Some(reached) => json.whole(reached.0),
             None => json.raw("null"),
         };
-        json.raw(r#","error":"#).text_or_null(view.error.as_deref()).raw("}");
+        json.raw(r#","error":"#)
+            .text_or_null(view.error.as_deref())
+            .raw("}");
     }
-    json.raw(r#"],"stopped":"#).text_or_null(status.stopped.map(|why| why.to_string()).as_deref());
+    json.raw(r#"],"stopped":"#)
+        .text_or_null(status.stopped.map(|why| why.to_string()).as_deref());
     json.raw("}");
     Ok(answer::read(position, json))
 }
@@ -85,6 +92,8 @@ async fn rebuild(asker: Asker, Path(view): Path<String>) -> Result<Response<Body
         Err(error) => return Err(error.into()),
     }
     let mut json = Json::with_capacity(64);
-    json.raw(r#"{"view":"#).text(view.as_str()).raw(r#","status":"rebuilding"}"#);
+    json.raw(r#"{"view":"#)
+        .text(view.as_str())
+        .raw(r#","status":"rebuilding"}"#);
     Ok(answer::json(StatusCode::ACCEPTED, json))
 }

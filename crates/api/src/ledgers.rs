@@ -113,7 +113,11 @@ impl Ledgers {
             return Ok(open);
         }
         let opened = Arc::new(self.open_now(tenant).await?);
-        tracing::info!(tenant = tenant.as_str(), head = opened.ledger.reader().head().position.0, "ledger opened");
+        tracing::info!(
+            tenant = tenant.as_str(),
+            head = opened.ledger.reader().head().position.0,
+            "ledger opened"
+        );
         let mut open = self.open.write().unwrap_or_else(PoisonError::into_inner);
         open.insert(tenant.clone(), opened.clone());
         Ok(opened)
@@ -122,7 +126,10 @@ impl Ledgers {
     /// Every open ledger, by tenant.
     pub fn all(&self) -> Vec<(TenantName, Arc<OpenLedger>)> {
         let open = self.open.read().unwrap_or_else(PoisonError::into_inner);
-        let mut all: Vec<_> = open.iter().map(|(tenant, open)| (tenant.clone(), open.clone())).collect();
+        let mut all: Vec<_> = open
+            .iter()
+            .map(|(tenant, open)| (tenant.clone(), open.clone()))
+            .collect();
         all.sort_by(|a, b| a.0.as_str().cmp(b.0.as_str()));
         all
     }
@@ -147,7 +154,10 @@ impl Ledgers {
     pub(crate) async fn close_all(&self) {
         let gates: Vec<_> = {
             let gates = self.gates.lock().unwrap_or_else(PoisonError::into_inner);
-            gates.iter().map(|(tenant, gate)| (tenant.clone(), gate.clone())).collect()
+            gates
+                .iter()
+                .map(|(tenant, gate)| (tenant.clone(), gate.clone()))
+                .collect()
         };
         for (tenant, gate) in gates {
             let mut gate = gate.lock().await;
@@ -170,7 +180,12 @@ impl Ledgers {
     }
 
     fn find(&self, tenant: &TenantName) -> Option<Arc<OpenLedger>> {
-        let open = self.open.read().unwrap_or_else(PoisonError::into_inner).get(tenant)?.clone();
+        let open = self
+            .open
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+            .get(tenant)?
+            .clone();
         open.used_at_ms.store(self.now_ms(), Relaxed);
         Some(open)
     }
@@ -217,8 +232,17 @@ impl Ledgers {
         let ledger = engine.ledger();
         let views = projector.views().clone();
         let (moved, head) = watch::channel(ledger.reader().head().position);
-        ledger.reader().on_advance(move |head| drop(moved.send_replace(head.position)));
-        Ok(OpenLedger { ledger, views, head, projector, engine, used_at_ms: AtomicU64::new(self.now_ms()) })
+        ledger.reader().on_advance(move |head| {
+            moved.send_replace(head.position);
+        });
+        Ok(OpenLedger {
+            ledger,
+            views,
+            head,
+            projector,
+            engine,
+            used_at_ms: AtomicU64::new(self.now_ms()),
+        })
     }
 }
 
@@ -229,7 +253,13 @@ enum Unopened {
 }
 
 async fn close(tenant: &TenantName, open: OpenLedger) {
-    let OpenLedger { ledger, views, projector, engine, .. } = open;
+    let OpenLedger {
+        ledger,
+        views,
+        projector,
+        engine,
+        ..
+    } = open;
     drop((ledger, views));
     let closing = move || {
         projector.close();

@@ -231,7 +231,11 @@ fn write_members(json: &mut Json, failure: &Failure) {
         }
         Failure::Invalid(faults) => write_faults(json, faults),
         Failure::NotFound(Missing::Variant { line: Some(line) }) => {
-            write_error(json, &format!("/lines/{line}/variantId"), "there is no such variant");
+            write_error(
+                json,
+                &format!("/lines/{line}/variantId"),
+                "there is no such variant",
+            );
         }
         Failure::MediaType { wanted } => {
             json.raw(r#","wanted":"#).text(wanted);
@@ -266,7 +270,11 @@ fn write_rejection(json: &mut Json, rejection: &Rejection, ids: PublicIds) {
         Rejection::Insufficient { shortages } => {
             json.raw(r#","shortages":["#);
             for (index, shortage) in shortages.iter().enumerate() {
-                json.raw(if index == 0 { r#"{"variantId":"# } else { r#",{"variantId":"# });
+                json.raw(if index == 0 {
+                    r#"{"variantId":"#
+                } else {
+                    r#",{"variantId":"#
+                });
                 json.uuid(ids.variant(shortage.variant));
                 json.raw(r#","requested":"#).whole(shortage.requested);
                 json.raw(r#","available":"#).whole(shortage.available).raw("}");
@@ -289,7 +297,10 @@ fn write_rejection(json: &mut Json, rejection: &Rejection, ids: PublicIds) {
 /// Rejections number lines; on the wire the pointer does.
 fn message_of(rejection: &Rejection) -> String {
     let message = rejection.to_string();
-    match message.strip_prefix("line ").and_then(|rest| rest.split_once(": ")) {
+    match message
+        .strip_prefix("line ")
+        .and_then(|rest| rest.split_once(": "))
+    {
         Some((_, message)) => message.to_owned(),
         None => message,
     }
@@ -300,7 +311,9 @@ fn pointer_of(rejection: &Rejection) -> Option<Cow<'static, str>> {
     let at_line = |line: &usize, field: &str| Some(Cow::Owned(format!("/lines/{line}/{field}")));
     match rejection {
         Rejection::NoLines | Rejection::TooManyLines { .. } => Some("/lines".into()),
-        Rejection::InvalidQuantity { line, .. } | Rejection::Overflow { line, .. } => at_line(line, "quantity"),
+        Rejection::InvalidQuantity { line, .. } | Rejection::Overflow { line, .. } => {
+            at_line(line, "quantity")
+        }
         Rejection::DuplicateVariant { line, .. }
         | Rejection::UnknownVariant { line, .. }
         | Rejection::InactiveVariant { line, .. }
@@ -316,7 +329,9 @@ fn pointer_of(rejection: &Rejection) -> Option<Cow<'static, str>> {
         Rejection::InvalidReference => Some("".into()),
         Rejection::ExpiryPassed { .. } => Some("/expiresAt".into()),
         Rejection::NotCommandable { .. } => Some("/type".into()),
-        Rejection::UnknownWarehouse { .. } | Rejection::InactiveWarehouse { .. } => Some("/warehouseId".into()),
+        Rejection::UnknownWarehouse { .. } | Rejection::InactiveWarehouse { .. } => {
+            Some("/warehouseId".into())
+        }
         Rejection::UnknownProduct { .. } => Some("/productId".into()),
         Rejection::CodeTaken { .. } => Some("/code".into()),
         Rejection::SkuTaken { .. } => Some("/sku".into()),
@@ -380,7 +395,10 @@ fn write_manufacturing(json: &mut Json, failure: &Failure, request_id: &str, now
         json.raw(r#""fields":{"#);
         for (index, fault) in faults.iter().enumerate() {
             json.raw(if index == 0 { "" } else { "," });
-            json.text(field_of(&fault.at)).raw(":[").text(&fault.detail).raw("]");
+            json.text(field_of(&fault.at))
+                .raw(":[")
+                .text(&fault.detail)
+                .raw("]");
         }
         json.raw("}");
     }

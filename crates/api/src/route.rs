@@ -98,7 +98,10 @@ mod tests {
         for (path, route) in [
             ("/api/v1/stock-events", Route::StockEvents),
             ("/api/v1/stock-events/bulk", Route::StockEventsBulk),
-            ("/api/v1/stock-events/0a0fa4e5-21f8-426c-8f8b-8c61d85f7b71", Route::StockEvent),
+            (
+                "/api/v1/stock-events/0a0fa4e5-21f8-426c-8f8b-8c61d85f7b71",
+                Route::StockEvent,
+            ),
             ("/api/v1/views/stock/rebuild", Route::ViewRebuild),
             ("/docs/swagger-ui.css", Route::DocsFile),
             ("/api/v1/stock-events/", Route::Unknown),

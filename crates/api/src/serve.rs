@@ -42,7 +42,11 @@ pub fn router(app: Arc<App>) -> Router {
 ///
 /// # Errors
 /// When the listener cannot be asked for its address.
-pub async fn serve(listener: TcpListener, app: Arc<App>, shutdown: impl Future<Output = ()>) -> io::Result<()> {
+pub async fn serve(
+    listener: TcpListener,
+    app: Arc<App>,
+    shutdown: impl Future<Output = ()>,
+) -> io::Result<()> {
     let address = listener.local_addr()?;
     tracing::info!(%address, "listening");
     let front = Arc::new(Front::new(app.clone(), routes::router(app.clone())));
@@ -60,8 +64,14 @@ pub async fn serve(listener: TcpListener, app: Arc<App>, shutdown: impl Future<O
     tracing::info!("stopping: no more connections are accepted");
     app.stopping.send_replace(true);
     let drained = async { while connections.join_next().await.is_some() {} };
-    if tokio::time::timeout(app.options.drain_max, drained).await.is_err() {
-        tracing::warn!(connections = connections.len(), "requests did not end in time and are broken off");
+    if tokio::time::timeout(app.options.drain_max, drained)
+        .await
+        .is_err()
+    {
+        tracing::warn!(
+            connections = connections.len(),
+            "requests did not end in time and are broken off"
+        );
         connections.shutdown().await;
     }
     upkeep.abort();

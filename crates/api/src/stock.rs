@@ -86,7 +86,11 @@ async fn list(
     let warehouse = asker.warehouse_to_list(asked.warehouse)?;
     let variant = variant_asked(&asker, &asked)?;
     let is_past = asked.past != AsOf::default();
-    let view = if is_past { ViewName::History } else { ViewName::Stock };
+    let view = if is_past {
+        ViewName::History
+    } else {
+        ViewName::Stock
+    };
     asker.open.wait_for_view(view, min).await?;
     let (after, number, known_total) = match asked.paging.cursor.as_deref() {
         None => (None, asked.paging.number, None),
@@ -98,7 +102,11 @@ async fn list(
     let size = asked.paging.size;
     let slice = Slice {
         after,
-        skip: if after.is_some() { 0 } else { number * u64::from(size) },
+        skip: if after.is_some() {
+            0
+        } else {
+            number * u64::from(size)
+        },
         limit: size as usize,
         with_total: known_total.is_none(),
     };
@@ -111,7 +119,12 @@ async fn list(
     let total = known_total.or(part.total).unwrap_or_default();
     let last = part.rows.last().filter(|_| part.has_more);
     let next = last.map(|(key, _)| {
-        let words = [total.cast_signed(), number.cast_signed() + 1, i64::from(key.warehouse.0), i64::from(key.variant.0)];
+        let words = [
+            total.cast_signed(),
+            number.cast_signed() + 1,
+            i64::from(key.warehouse.0),
+            i64::from(key.variant.0),
+        ];
         page::cursor_text(&words, &asked.question)
     });
     let mut json = Json::with_capacity(96 + part.rows.len() * ROW_BYTES);
@@ -129,11 +142,21 @@ fn read_query(query: Option<&str>) -> Result<Asked, Failure> {
     let warehouse = query.uuid("warehouseId");
     let variant = query.uuid("variantId");
     let sku = query.text("sku");
-    let past = AsOf { as_of: query.instant("asOf"), known_at: query.instant("knownAt") };
+    let past = AsOf {
+        as_of: query.instant("asOf"),
+        known_at: query.instant("knownAt"),
+    };
     let question = format!("stock {warehouse:?} {variant:?} {sku:?} {past:?}");
     let paging = Paging::read(&mut query, &question);
     query.finish()?;
-    Ok(Asked { warehouse, variant, sku, past, paging, question })
+    Ok(Asked {
+        warehouse,
+        variant,
+        sku,
+        past,
+        paging,
+        question,
+    })
 }
 
 fn variant_asked(asker: &Asker, asked: &Asked) -> Result<Option<VariantNo>, Failure> {
@@ -142,7 +165,10 @@ fn variant_asked(asker: &Asker, asked: &Asked) -> Result<Option<VariantNo>, Fail
     let by_sku = asker.open.ledger.names().variant_by_sku(sku);
     let by_sku = by_sku.ok_or(Failure::NotFound(Missing::Variant { line: None }))?;
     if by_id.is_some_and(|by_id| by_id != by_sku) {
-        return Err(Failure::at_parameter("sku", "is the SKU of another variant than variantId"));
+        return Err(Failure::at_parameter(
+            "sku",
+            "is the SKU of another variant than variantId",
+        ));
     }
     Ok(Some(by_sku))
 }
@@ -159,7 +185,12 @@ async fn one(asker: &Asker, key: StockKey, asked: &Asked, now: Timestamp) -> Res
     };
     let rows: Vec<_> = buckets.map(|buckets| (key, buckets)).into_iter().collect();
     let total = Some(rows.len() as u64);
-    Ok(Part { position, rows, has_more: false, total })
+    Ok(Part {
+        position,
+        rows,
+        has_more: false,
+        total,
+    })
 }
 
 async fn many(
@@ -171,24 +202,53 @@ async fn many(
     now: Timestamp,
 ) -> Result<Part, Failure> {
     let views = &asker.open.views;
-    let filter = StockFilter { warehouses: warehouse.map(|no| vec![no]), variant };
+    let filter = StockFilter {
+        warehouses: warehouse.map(|no| vec![no]),
+        variant,
+    };
     if asked.past == AsOf::default() {
         let answer = views.stock_page(&filter, slice, now).await?;
-        let rows = answer.value.rows.into_iter().map(|row| (row.key, row.buckets)).collect();
-        Ok(Part { position: answer.position, rows, has_more: answer.value.more, total: answer.value.total })
+        let rows = answer
+            .value
+            .rows
+            .into_iter()
+            .map(|row| (row.key, row.buckets))
+            .collect();
+        Ok(Part {
+            position: answer.position,
+            rows,
+            has_more: answer.value.more,
+            total: answer.value.total,
+        })
     } else {
         let answer = views.stock_as_of_page(&filter, asked.past, slice).await?;
-        let rows = answer.value.rows.into_iter().map(|row| (row.key, row.buckets)).collect();
-        Ok(Part { position: answer.position, rows, has_more: answer.value.more, total: answer.value.total })
+        let rows = answer
+            .value
+            .rows
+            .into_iter()
+            .map(|row| (row.key, row.buckets))
+            .collect();
+        Ok(Part {
+            position: answer.position,
+            rows,
+            has_more: answer.value.more,
+            total: answer.value.total,
+        })
     }
 }
 
 fn start_of(words: &[i64]) -> Result<(StockKey, u64, u64), Failure> {
     let wrong = || Failure::at_parameter("cursor", "is not a cursor of this list");
-    let &[total, number, warehouse, variant] = words else { return Err(wrong()) };
+    let &[total, number, warehouse, variant] = words else {
+        return Err(wrong());
+    };
     let warehouse = WarehouseNo(u32::try_from(warehouse).map_err(|_| wrong())?);
     let variant = VariantNo(u32::try_from(variant).map_err(|_| wrong())?);
-    Ok((StockKey { warehouse, variant }, number.cast_unsigned(), total.cast_unsigned()))
+    Ok((
+        StockKey { warehouse, variant },
+        number.cast_unsigned(),
+        total.cast_unsigned(),
+    ))
 }
 
 fn write_row(json: &mut Json, asker: &Asker, key: StockKey, buckets: &Buckets) {
@@ -196,10 +256,12 @@ fn write_row(json: &mut Json, asker: &Asker, key: StockKey, buckets: &Buckets) {
     let (ids, names) = (ledger.ids(), ledger.names());
     json.raw(r#"{"warehouseId":"#).uuid(ids.warehouse(key.warehouse));
     let warehouse = names.warehouse(key.warehouse);
-    json.raw(r#","warehouseCode":"#).text_or_null(warehouse.as_ref().map(|name| &*name.code));
+    json.raw(r#","warehouseCode":"#)
+        .text_or_null(warehouse.as_ref().map(|name| &*name.code));
     json.raw(r#","variantId":"#).uuid(ids.variant(key.variant));
     let variant = names.variant(key.variant);
-    json.raw(r#","variantSku":"#).text_or_null(variant.as_ref().map(|name| &*name.sku));
+    json.raw(r#","variantSku":"#)
+        .text_or_null(variant.as_ref().map(|name| &*name.sku));
     json.raw(r#","onHand":"#).whole(buckets.on_hand());
     json.raw(r#","available":"#).whole(buckets.available());
     json.raw(r#","reserved":"#).whole(buckets.of(Bucket::Reserved));

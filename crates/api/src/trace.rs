@@ -35,7 +35,10 @@ pub(crate) struct RequestIds {
 
 impl RequestIds {
     pub(crate) fn new(seed: u64) -> RequestIds {
-        RequestIds { first: seed, given: AtomicU64::new(0) }
+        RequestIds {
+            first: seed,
+            given: AtomicU64::new(0),
+        }
     }
 
     pub(crate) fn of(&self, headers: &HeaderMap) -> HeaderValue {
@@ -48,18 +51,24 @@ impl RequestIds {
     fn next(&self) -> HeaderValue {
         const DIGITS: &[u8; 32] = b"0123456789abcdefghjkmnpqrstvwxyz";
         // An odd multiplier makes every number another one, and neighbours look apart.
-        let number = self.first.wrapping_add(self.given.fetch_add(1, Relaxed)).wrapping_mul(0x9E37_79B9_7F4A_7C15);
+        let number = self
+            .first
+            .wrapping_add(self.given.fetch_add(1, Relaxed))
+            .wrapping_mul(0x9E37_79B9_7F4A_7C15);
         let mut text = *b"req_0000000000000";
         for (place, digit) in text[4..].iter_mut().enumerate() {
             *digit = DIGITS[(number >> (5 * place) & 31) as usize];
         }
-        HeaderValue::from_maybe_shared(Bytes::copy_from_slice(&text)).expect("letters and digits make a header value")
+        HeaderValue::from_maybe_shared(Bytes::copy_from_slice(&text))
+            .expect("letters and digits make a header value")
     }
 }
 
 /// Letters, digits and a few marks: nothing that could do harm in a log or a page.
 fn is_fit(id: &[u8]) -> bool {
-    let is_plain = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.' | b':' | b'/' | b'+' | b'=');
+    let is_plain = |byte: &u8| {
+        byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.' | b':' | b'/' | b'+' | b'=')
+    };
     (1..=ID_LENGTH_MAX).contains(&id.len()) && id.iter().all(is_plain)
 }
 

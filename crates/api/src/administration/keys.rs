@@ -10,7 +10,10 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 use uuid::Uuid;
 
-use super::{answer_page, check_warehouses, instant_of, read_page, read_plan, read_role, read_warehouses, write_warehouses};
+use super::{
+    answer_page, check_warehouses, instant_of, read_page, read_plan, read_role, read_warehouses,
+    write_warehouses,
+};
 use crate::answer;
 use crate::app::App;
 use crate::asker::Asker;
@@ -21,7 +24,9 @@ use crate::wire::json::Json;
 use crate::wire::tree::{self, Faults, Tree, parse_uuid};
 
 pub(super) fn routes() -> OpenApiRouter<Arc<App>> {
-    OpenApiRouter::new().routes(routes!(list, add)).routes(routes!(revoke))
+    OpenApiRouter::new()
+        .routes(routes!(list, add))
+        .routes(routes!(revoke))
 }
 
 /// List the API keys of your organisation, without their secrets.
@@ -36,11 +41,17 @@ pub(super) fn routes() -> OpenApiRouter<Arc<App>> {
     ),
     responses((status = 200, body = KeyPage), (status = 403, body = Problem, content_type = "application/problem+json"))
 )]
-async fn list(State(app): State<Arc<App>>, asker: Asker, RawQuery(query): RawQuery) -> Result<Response<Body>, Failure> {
+async fn list(
+    State(app): State<Arc<App>>,
+    asker: Asker,
+    RawQuery(query): RawQuery,
+) -> Result<Response<Body>, Failure> {
     asker.must(asker.caller.is_admin())?;
     let (number, size) = read_page(query.as_deref(), "keys")?;
     let page = app.accounts.keys(&asker.caller.tenant, number, size).await?;
-    Ok(answer_page("keys", (number, size), &page, |json, key| write(json, key, None)))
+    Ok(answer_page("keys", (number, size), &page, |json, key| {
+        write(json, key, None)
+    }))
 }
 
 /// Make an API key.
@@ -57,7 +68,12 @@ async fn list(State(app): State<Arc<App>>, asker: Asker, RawQuery(query): RawQue
         (status = 403, body = Problem, content_type = "application/problem+json"),
     )
 )]
-async fn add(State(app): State<Arc<App>>, asker: Asker, headers: HeaderMap, body: Body) -> Result<Response<Body>, Failure> {
+async fn add(
+    State(app): State<Arc<App>>,
+    asker: Asker,
+    headers: HeaderMap,
+    body: Body,
+) -> Result<Response<Body>, Failure> {
     asker.must(asker.caller.is_admin())?;
     body::require_json(&headers)?;
     let bytes = body::read(body).await?;
@@ -67,7 +83,11 @@ async fn add(State(app): State<Arc<App>>, asker: Asker, headers: HeaderMap, body
     let (new, warehouses) = faults.or(new)?;
     check_warehouses(&asker, &warehouses)?;
     let created_by = (asker.caller.kind == CallerKind::User).then_some(asker.caller.id);
-    let new = NewKey { warehouses: &warehouses, created_by, ..new };
+    let new = NewKey {
+        warehouses: &warehouses,
+        created_by,
+        ..new
+    };
     let issued = app.accounts.key_create(&asker.caller.tenant, new).await?;
     let mut json = Json::with_capacity(super::ROW_BYTES);
     write(&mut json, &issued.key, Some(issued.secret.reveal()));
@@ -101,7 +121,11 @@ fn read_new<'t>(tree: &'t Tree<'_>, faults: &mut Faults) -> Option<(NewKey<'t>, 
     params(("id" = Uuid, Path)),
     responses((status = 204, description = "Revoked"), (status = 403, body = Problem, content_type = "application/problem+json"), (status = 404, body = Problem, content_type = "application/problem+json"))
 )]
-async fn revoke(State(app): State<Arc<App>>, asker: Asker, Path(id): Path<String>) -> Result<StatusCode, Failure> {
+async fn revoke(
+    State(app): State<Arc<App>>,
+    asker: Asker,
+    Path(id): Path<String>,
+) -> Result<StatusCode, Failure> {
     asker.must(asker.caller.is_admin())?;
     let id = parse_uuid(&id).ok_or(Failure::NotFound(Missing::Key))?;
     app.accounts.key_revoke(&asker.caller.tenant, id).await?;
@@ -120,9 +144,12 @@ fn write(json: &mut Json, key: &ApiKey, secret: Option<&str>) {
         None => json.raw("null"),
     };
     json.raw(r#","createdAt":"#).instant(instant_of(key.created_at));
-    json.raw(r#","expiresAt":"#).instant_or_null(key.expires_at.map(instant_of));
-    json.raw(r#","lastUsedAt":"#).instant_or_null(key.last_used_at.map(instant_of));
-    json.raw(r#","revokedAt":"#).instant_or_null(key.revoked_at.map(instant_of));
+    json.raw(r#","expiresAt":"#)
+        .instant_or_null(key.expires_at.map(instant_of));
+    json.raw(r#","lastUsedAt":"#)
+        .instant_or_null(key.last_used_at.map(instant_of));
+    json.raw(r#","revokedAt":"#)
+        .instant_or_null(key.revoked_at.map(instant_of));
     if let Some(secret) = secret {
         json.raw(r#","secret":"#).text(secret);
     }

@@ -10,7 +10,10 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 use uuid::Uuid;
 
-use super::{answer_page, check_warehouses, instant_of, read_page, read_plan, read_role, read_warehouses, write_warehouses};
+use super::{
+    answer_page, check_warehouses, instant_of, read_page, read_plan, read_role, read_warehouses,
+    write_warehouses,
+};
 use crate::answer;
 use crate::app::App;
 use crate::asker::Asker;
@@ -21,7 +24,9 @@ use crate::wire::json::Json;
 use crate::wire::tree::{self, Faults, Tree, parse_uuid};
 
 pub(super) fn routes() -> OpenApiRouter<Arc<App>> {
-    OpenApiRouter::new().routes(routes!(list, add)).routes(routes!(fetch, alter))
+    OpenApiRouter::new()
+        .routes(routes!(list, add))
+        .routes(routes!(fetch, alter))
 }
 
 /// List the users of your organisation.
@@ -36,7 +41,11 @@ pub(super) fn routes() -> OpenApiRouter<Arc<App>> {
     ),
     responses((status = 200, body = UserPage), (status = 403, body = Problem, content_type = "application/problem+json"))
 )]
-async fn list(State(app): State<Arc<App>>, asker: Asker, RawQuery(query): RawQuery) -> Result<Response<Body>, Failure> {
+async fn list(
+    State(app): State<Arc<App>>,
+    asker: Asker,
+    RawQuery(query): RawQuery,
+) -> Result<Response<Body>, Failure> {
     asker.must(asker.caller.is_admin())?;
     let (number, size) = read_page(query.as_deref(), "users")?;
     let page = app.accounts.users(&asker.caller.tenant, number, size).await?;
@@ -56,7 +65,12 @@ async fn list(State(app): State<Arc<App>>, asker: Asker, RawQuery(query): RawQue
         (status = 409, body = Problem, content_type = "application/problem+json"),
     )
 )]
-async fn add(State(app): State<Arc<App>>, asker: Asker, headers: HeaderMap, body: Body) -> Result<Response<Body>, Failure> {
+async fn add(
+    State(app): State<Arc<App>>,
+    asker: Asker,
+    headers: HeaderMap,
+    body: Body,
+) -> Result<Response<Body>, Failure> {
     asker.must(asker.caller.is_admin())?;
     body::require_json(&headers)?;
     let bytes = body::read(body).await?;
@@ -65,7 +79,10 @@ async fn add(State(app): State<Arc<App>>, asker: Asker, headers: HeaderMap, body
     let new = read_new(&tree, &mut faults);
     let (new, warehouses) = faults.or(new)?;
     check_warehouses(&asker, &warehouses)?;
-    let new = NewUser { warehouses: &warehouses, ..new };
+    let new = NewUser {
+        warehouses: &warehouses,
+        ..new
+    };
     let user = app.accounts.user_add(&asker.caller.tenant, new).await?;
     let mut json = Json::with_capacity(super::ROW_BYTES);
     write(&mut json, &user);
@@ -106,7 +123,11 @@ fn read_new<'t>(tree: &'t Tree<'_>, faults: &mut Faults) -> Option<(NewUser<'t>,
     params(("id" = Uuid, Path)),
     responses((status = 200, body = UserSchema), (status = 403, body = Problem, content_type = "application/problem+json"), (status = 404, body = Problem, content_type = "application/problem+json"))
 )]
-async fn fetch(State(app): State<Arc<App>>, asker: Asker, Path(id): Path<String>) -> Result<Response<Body>, Failure> {
+async fn fetch(
+    State(app): State<Arc<App>>,
+    asker: Asker,
+    Path(id): Path<String>,
+) -> Result<Response<Body>, Failure> {
     asker.must(asker.caller.is_admin())?;
     answer_with(&app, &asker, &id).await
 }
@@ -161,7 +182,9 @@ fn read_change(bytes: &[u8]) -> Result<Change, Failure> {
             warehouses: read_warehouses(&mut fields, &mut faults),
             plan: fields.change_to("plan", &mut faults, read_plan),
             active: fields.change_to("active", &mut faults, tree::flag),
-            password: fields.change_to("password", &mut faults, tree::text).map(str::to_owned),
+            password: fields
+                .change_to("password", &mut faults, tree::text)
+                .map(str::to_owned),
         };
         fields.finish(&mut faults);
         change
@@ -175,7 +198,11 @@ async fn apply(app: &App, asker: &Asker, user: &User, change: Change) -> Result<
     if change.role.is_some() || change.warehouses.is_some() {
         let role = change.role.unwrap_or(user.role);
         // Another role than SELLER takes its warehouses away, unless some are named, which is refused.
-        let kept = if role == Role::Seller { user.warehouses.to_vec() } else { Vec::new() };
+        let kept = if role == Role::Seller {
+            user.warehouses.to_vec()
+        } else {
+            Vec::new()
+        };
         let warehouses = change.warehouses.unwrap_or(kept);
         check_warehouses(asker, &warehouses)?;
         accounts.user_set_role(tenant, user.id, role, &warehouses).await?;
@@ -217,5 +244,7 @@ fn write(json: &mut Json, user: &User) {
     write_warehouses(json, &user.warehouses);
     json.raw(r#","plan":"#).text(user.plan.as_str());
     json.raw(r#","active":"#).flag(user.active);
-    json.raw(r#","createdAt":"#).instant(instant_of(user.created_at)).raw("}");
+    json.raw(r#","createdAt":"#)
+        .instant(instant_of(user.created_at))
+        .raw("}");
 }

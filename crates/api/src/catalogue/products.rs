@@ -13,7 +13,10 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 use uuid::Uuid;
 
-use super::{Asked, Form, List, Stamps, answer_bulk, change, create, created, first, one, parse, parse_key, read_body, read_key, request_of_line};
+use super::{
+    Asked, Form, List, Stamps, answer_bulk, change, create, created, first, one, parse, parse_key, read_body,
+    read_key, request_of_line,
+};
 use crate::answer;
 use crate::app::App;
 use crate::asker::{Asker, MinPosition};
@@ -26,7 +29,10 @@ use crate::wire::query::Query;
 use crate::wire::tree::{self};
 
 pub(super) fn routes() -> OpenApiRouter<Arc<App>> {
-    OpenApiRouter::new().routes(routes!(list, add)).routes(routes!(bulk)).routes(routes!(fetch, alter))
+    OpenApiRouter::new()
+        .routes(routes!(list, add))
+        .routes(routes!(bulk))
+        .routes(routes!(fetch, alter))
 }
 
 /// List products.
@@ -52,7 +58,11 @@ async fn list(
     MinPosition(min): MinPosition,
     RawQuery(query): RawQuery,
 ) -> Result<Response<Body>, Failure> {
-    let list = List::read(Query::parse(query.as_deref()), "products", CatalogueFilter::default())?;
+    let list = List::read(
+        Query::parse(query.as_deref()),
+        "products",
+        CatalogueFilter::default(),
+    )?;
     asker.open.wait_for_view(ViewName::Catalogue, min).await?;
     let found = asker.open.views.products(&list.filter, list.slice).await?;
     Ok(list.answer(found, |row| row.no.0, |json, row| write(json, row)))
@@ -79,7 +89,11 @@ async fn add(asker: Asker, headers: HeaderMap, body: Body) -> Result<Response<Bo
     let receipt = create(&asker, &headers, asked.command.clone()).await?;
     let mut json = Json::with_capacity(super::ROW_BYTES);
     write_new(&mut json, &receipt, &asked.command);
-    Ok(created(&receipt, json, format!("/api/v1/products/{}", receipt.subject)))
+    Ok(created(
+        &receipt,
+        json,
+        format!("/api/v1/products/{}", receipt.subject),
+    ))
 }
 
 /// Create many products, one a line.
@@ -102,7 +116,9 @@ async fn bulk(
     headers: HeaderMap,
     body: Body,
 ) -> Result<Response<Body>, Failure> {
-    let reader = ProductLines { author: asker.caller.id };
+    let reader = ProductLines {
+        author: asker.caller.id,
+    };
     answer_bulk(app, asker, &headers, body, reader)
 }
 
@@ -162,7 +178,9 @@ async fn alter(
 
 /// The number that an id in a path stands for.
 fn resolve(_: &Asker, id: &str) -> Result<ProductNo, Failure> {
-    id.parse().map(ProductNo).map_err(|_| Failure::NotFound(Missing::Product))
+    id.parse()
+        .map(ProductNo)
+        .map_err(|_| Failure::NotFound(Missing::Product))
 }
 
 async fn answer_with(asker: &Asker, no: ProductNo) -> Result<Response<Body>, Failure> {
@@ -180,19 +198,28 @@ fn read_new(bytes: &[u8], form: Form) -> Result<Asked, Failure> {
         let key = read_key(fields, form, faults).map(str::to_owned);
         Some((CatalogueCommand::CreateProduct { name: name?.into() }, key))
     })?;
-    Ok(Asked { command, key: parse_key(key.as_deref())? })
+    Ok(Asked {
+        command,
+        key: parse_key(key.as_deref())?,
+    })
 }
 
 /// What was created, from the command that created it.
 fn write_new(json: &mut Json, receipt: &Receipt, command: &CatalogueCommand) {
-    let CatalogueCommand::CreateProduct { name } = command else { return };
+    let CatalogueCommand::CreateProduct { name } = command else {
+        return;
+    };
     write_texts(json, ProductNo(receipt.subject), name, true);
     Stamps::fresh(receipt).write(json);
 }
 
 fn write(json: &mut Json, row: &ProductRow) {
     write_texts(json, row.no, &row.name, row.active);
-    Stamps { created_at: row.created_at, updated_at: row.changed_at }.write(json);
+    Stamps {
+        created_at: row.created_at,
+        updated_at: row.changed_at,
+    }
+    .write(json);
 }
 
 fn write_texts(json: &mut Json, no: ProductNo, name: &str, active: bool) {

@@ -13,7 +13,10 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 use uuid::Uuid;
 
-use super::{Asked, Form, List, Stamps, answer_bulk, change, create, created, first, one, parse, parse_key, read_body, read_key, request_of_line};
+use super::{
+    Asked, Form, List, Stamps, answer_bulk, change, create, created, first, one, parse, parse_key, read_body,
+    read_key, request_of_line,
+};
 use crate::answer;
 use crate::app::App;
 use crate::asker::{Asker, MinPosition};
@@ -26,7 +29,10 @@ use crate::wire::query::Query;
 use crate::wire::tree::{self, Reading, Tree, parse_uuid};
 
 pub(super) fn routes() -> OpenApiRouter<Arc<App>> {
-    OpenApiRouter::new().routes(routes!(list, add)).routes(routes!(bulk)).routes(routes!(fetch, alter))
+    OpenApiRouter::new()
+        .routes(routes!(list, add))
+        .routes(routes!(bulk))
+        .routes(routes!(fetch, alter))
 }
 
 /// List variants.
@@ -56,8 +62,20 @@ async fn list(
 ) -> Result<Response<Body>, Failure> {
     let mut query = Query::parse(query.as_deref());
     let code = query.text("sku");
-    let product = query.read("productId", "must be a product's number", |text| text.parse().ok()).map(ProductNo);
-    let list = List::read(query, "variants", CatalogueFilter { code, product, ..CatalogueFilter::default() })?;
+    let product = query
+        .read("productId", "must be a product's number", |text| {
+            text.parse().ok()
+        })
+        .map(ProductNo);
+    let list = List::read(
+        query,
+        "variants",
+        CatalogueFilter {
+            code,
+            product,
+            ..CatalogueFilter::default()
+        },
+    )?;
     let ids = asker.open.ledger.ids();
     asker.open.wait_for_view(ViewName::Catalogue, min).await?;
     let found = asker.open.views.variants(&list.filter, list.slice).await?;
@@ -109,7 +127,9 @@ async fn bulk(
     headers: HeaderMap,
     body: Body,
 ) -> Result<Response<Body>, Failure> {
-    let reader = VariantLines { author: asker.caller.id };
+    let reader = VariantLines {
+        author: asker.caller.id,
+    };
     answer_bulk(app, asker, &headers, body, reader)
 }
 
@@ -164,7 +184,14 @@ async fn alter(
         let product = fields.change("productId", faults, read_product);
         let expires_at = fields.change("expiresAt", faults, tree::instant);
         let active = fields.change_to("active", faults, tree::flag);
-        Some(CatalogueCommand::ChangeVariant { no, sku, name, product, expires_at, active })
+        Some(CatalogueCommand::ChangeVariant {
+            no,
+            sku,
+            name,
+            product,
+            expires_at,
+            active,
+        })
     })?;
     change(&asker, command).await?;
     answer_with(&asker, no).await
@@ -178,7 +205,9 @@ fn resolve(asker: &Asker, id: &str) -> Result<VariantNo, Failure> {
 const MISSING: Failure = Failure::NotFound(Missing::Variant { line: None });
 
 fn read_product(tree: &Tree<'_>) -> Reading<ProductNo> {
-    let number = tree::whole(tree).ok().and_then(|number| u32::try_from(number).ok());
+    let number = tree::whole(tree)
+        .ok()
+        .and_then(|number| u32::try_from(number).ok());
     number.map(ProductNo).ok_or("must be a product's number")
 }
 
@@ -198,14 +227,33 @@ fn read_new(bytes: &[u8], form: Form) -> Result<Asked, Failure> {
         let product = fields.optional("productId", faults, read_product);
         let expires_at = fields.optional("expiresAt", faults, tree::instant);
         let key = read_key(fields, form, faults).map(str::to_owned);
-        Some((CatalogueCommand::CreateVariant { sku: sku?.into(), name: name?.into(), product, expires_at }, key))
+        Some((
+            CatalogueCommand::CreateVariant {
+                sku: sku?.into(),
+                name: name?.into(),
+                product,
+                expires_at,
+            },
+            key,
+        ))
     })?;
-    Ok(Asked { command, key: parse_key(key.as_deref())? })
+    Ok(Asked {
+        command,
+        key: parse_key(key.as_deref())?,
+    })
 }
 
 /// What was created, from the command that created it.
 fn write_new(json: &mut Json, ids: PublicIds, receipt: &Receipt, command: &CatalogueCommand) {
-    let CatalogueCommand::CreateVariant { sku, name, product, expires_at } = command else { return };
+    let CatalogueCommand::CreateVariant {
+        sku,
+        name,
+        product,
+        expires_at,
+    } = command
+    else {
+        return;
+    };
     let id = ids.variant(VariantNo(receipt.subject));
     write_texts(json, id, (sku, name), *product, *expires_at, true);
     Stamps::fresh(receipt).write(json);
@@ -213,8 +261,19 @@ fn write_new(json: &mut Json, ids: PublicIds, receipt: &Receipt, command: &Catal
 
 fn write(json: &mut Json, ids: PublicIds, row: &VariantRow) {
     let texts = (row.sku.as_str(), row.name.as_str());
-    write_texts(json, ids.variant(row.no), texts, row.product, row.expires_at, row.active);
-    Stamps { created_at: row.created_at, updated_at: row.changed_at }.write(json);
+    write_texts(
+        json,
+        ids.variant(row.no),
+        texts,
+        row.product,
+        row.expires_at,
+        row.active,
+    );
+    Stamps {
+        created_at: row.created_at,
+        updated_at: row.changed_at,
+    }
+    .write(json);
 }
 
 fn write_texts(

@@ -13,7 +13,10 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 use uuid::Uuid;
 
-use super::{Asked, Form, List, Stamps, answer_bulk, change, create, created, first, one, parse, parse_key, read_body, read_key, request_of_line};
+use super::{
+    Asked, Form, List, Stamps, answer_bulk, change, create, created, first, one, parse, parse_key, read_body,
+    read_key, request_of_line,
+};
 use crate::answer;
 use crate::app::App;
 use crate::asker::{Asker, MinPosition};
@@ -26,7 +29,10 @@ use crate::wire::query::Query;
 use crate::wire::tree::{self, parse_uuid};
 
 pub(super) fn routes() -> OpenApiRouter<Arc<App>> {
-    OpenApiRouter::new().routes(routes!(list, add)).routes(routes!(bulk)).routes(routes!(fetch, alter))
+    OpenApiRouter::new()
+        .routes(routes!(list, add))
+        .routes(routes!(bulk))
+        .routes(routes!(fetch, alter))
 }
 
 /// List warehouses.
@@ -56,7 +62,15 @@ async fn list(
     let mut query = Query::parse(query.as_deref());
     let code = query.text("code");
     let numbers = asker.caller.is_bound_to_warehouses().then(|| own_numbers(&asker));
-    let list = List::read(query, "warehouses", CatalogueFilter { code, numbers, ..CatalogueFilter::default() })?;
+    let list = List::read(
+        query,
+        "warehouses",
+        CatalogueFilter {
+            code,
+            numbers,
+            ..CatalogueFilter::default()
+        },
+    )?;
     let ids = asker.open.ledger.ids();
     asker.open.wait_for_view(ViewName::Catalogue, min).await?;
     let found = asker.open.views.warehouses(&list.filter, list.slice).await?;
@@ -108,7 +122,9 @@ async fn bulk(
     headers: HeaderMap,
     body: Body,
 ) -> Result<Response<Body>, Failure> {
-    let reader = WarehouseLines { author: asker.caller.id };
+    let reader = WarehouseLines {
+        author: asker.caller.id,
+    };
     answer_bulk(app, asker, &headers, body, reader)
 }
 
@@ -161,7 +177,12 @@ async fn alter(
         let code = fields.change_to("code", faults, tree::text).map(Box::from);
         let name = fields.change_to("name", faults, tree::text).map(Box::from);
         let active = fields.change_to("active", faults, tree::flag);
-        Some(CatalogueCommand::ChangeWarehouse { no, code, name, active })
+        Some(CatalogueCommand::ChangeWarehouse {
+            no,
+            code,
+            name,
+            active,
+        })
     })?;
     change(&asker, command).await?;
     answer_with(&asker, no).await
@@ -175,7 +196,13 @@ fn resolve(asker: &Asker, id: &str) -> Result<WarehouseNo, Failure> {
 /// The numbers of a SELLER's warehouses.
 fn own_numbers(asker: &Asker) -> Vec<u32> {
     let ids = asker.open.ledger.ids();
-    asker.caller.warehouses.iter().filter_map(|id| ids.resolve_warehouse(*id)).map(|no| no.0).collect()
+    asker
+        .caller
+        .warehouses
+        .iter()
+        .filter_map(|id| ids.resolve_warehouse(*id))
+        .map(|no| no.0)
+        .collect()
 }
 
 async fn answer_with(asker: &Asker, no: WarehouseNo) -> Result<Response<Body>, Failure> {
@@ -192,21 +219,42 @@ fn read_new(bytes: &[u8], form: Form) -> Result<Asked, Failure> {
         let code = fields.required("code", faults, tree::text);
         let name = fields.required("name", faults, tree::text);
         let key = read_key(fields, form, faults).map(str::to_owned);
-        Some((CatalogueCommand::CreateWarehouse { code: code?.into(), name: name?.into() }, key))
+        Some((
+            CatalogueCommand::CreateWarehouse {
+                code: code?.into(),
+                name: name?.into(),
+            },
+            key,
+        ))
     })?;
-    Ok(Asked { command, key: parse_key(key.as_deref())? })
+    Ok(Asked {
+        command,
+        key: parse_key(key.as_deref())?,
+    })
 }
 
 /// What was created, from the command that created it.
 fn write_new(json: &mut Json, ids: PublicIds, receipt: &Receipt, command: &CatalogueCommand) {
-    let CatalogueCommand::CreateWarehouse { code, name } = command else { return };
-    write_texts(json, ids.warehouse(WarehouseNo(receipt.subject)), code, name, true);
+    let CatalogueCommand::CreateWarehouse { code, name } = command else {
+        return;
+    };
+    write_texts(
+        json,
+        ids.warehouse(WarehouseNo(receipt.subject)),
+        code,
+        name,
+        true,
+    );
     Stamps::fresh(receipt).write(json);
 }
 
 fn write(json: &mut Json, ids: PublicIds, row: &WarehouseRow) {
     write_texts(json, ids.warehouse(row.no), &row.code, &row.name, row.active);
-    Stamps { created_at: row.created_at, updated_at: row.changed_at }.write(json);
+    Stamps {
+        created_at: row.created_at,
+        updated_at: row.changed_at,
+    }
+    .write(json);
 }
 
 fn write_texts(json: &mut Json, id: Uuid, code: &str, name: &str, active: bool) {

@@ -3,7 +3,10 @@
 //! Requests are read and answers written elsewhere, by hand; the tests hold every answer against the document, so that
 //! the two cannot part.
 
-#![expect(dead_code, reason = "these types are for the document that is derived from them")]
+#![expect(
+    dead_code,
+    reason = "these types are for the document that is derived from them"
+)]
 
 use serde::Deserialize;
 use utoipa::ToSchema;

@@ -32,8 +32,16 @@ impl Text {
     fn histogram(&mut self, name: &str, labels: &str, reading: &HistogramReading) {
         let comma = if labels.is_empty() { "" } else { "," };
         for (bound, count) in &reading.cumulative {
-            let bound = if bound.is_finite() { bound.to_string() } else { "+Inf".to_owned() };
-            self.value(&format!("{name}_bucket"), &format!("{labels}{comma}le=\"{bound}\""), count);
+            let bound = if bound.is_finite() {
+                bound.to_string()
+            } else {
+                "+Inf".to_owned()
+            };
+            self.value(
+                &format!("{name}_bucket"),
+                &format!("{labels}{comma}le=\"{bound}\""),
+                count,
+            );
         }
         let count = reading.cumulative.last().map_or(0, |(_, count)| *count);
         self.value(&format!("{name}_sum"), labels, reading.sum);
@@ -55,17 +63,39 @@ pub(super) fn render(app: &App) -> String {
 
 fn render_requests(text: &mut Text, app: &App) {
     let figures = &app.figures;
-    text.metric("bincard_uptime_seconds", "gauge", "How long the server has been running.");
-    text.value("bincard_uptime_seconds", "", app.started_at.elapsed().as_secs_f64());
-    text.metric("bincard_http_requests_total", "counter", "Requests answered, by route, method and status.");
+    text.metric(
+        "bincard_uptime_seconds",
+        "gauge",
+        "How long the server has been running.",
+    );
+    text.value(
+        "bincard_uptime_seconds",
+        "",
+        app.started_at.elapsed().as_secs_f64(),
+    );
+    text.metric(
+        "bincard_http_requests_total",
+        "counter",
+        "Requests answered, by route, method and status.",
+    );
     for (route, method, status, count) in figures.requests() {
-        let labels = format!("route=\"{}\",method=\"{method}\",status=\"{status}\"", route.template());
+        let labels = format!(
+            "route=\"{}\",method=\"{method}\",status=\"{status}\"",
+            route.template()
+        );
         text.value("bincard_http_requests_total", &labels, count);
     }
-    text.metric("bincard_http_request_duration_seconds", "histogram", "How long requests took, by route.");
+    text.metric(
+        "bincard_http_request_duration_seconds",
+        "histogram",
+        "How long requests took, by route.",
+    );
     for (route, latency) in figures.latencies() {
         let mut sum = 0;
-        let bounds = LATENCY_BOUNDS_US.iter().map(|us| *us as f64 / 1e6).chain([f64::INFINITY]);
+        let bounds = LATENCY_BOUNDS_US
+            .iter()
+            .map(|us| *us as f64 / 1e6)
+            .chain([f64::INFINITY]);
         let counts = latency.counts.iter().map(|count| {
             sum += count.load(Relaxed);
             sum
@@ -74,73 +104,157 @@ fn render_requests(text: &mut Text, app: &App) {
         if sum == 0 {
             continue;
         }
-        let reading = HistogramReading { cumulative, sum: latency.sum_us.load(Relaxed) as f64 / 1e6 };
+        let reading = HistogramReading {
+            cumulative,
+            sum: latency.sum_us.load(Relaxed) as f64 / 1e6,
+        };
         let labels = format!("route=\"{}\"", route.template());
         text.histogram("bincard_http_request_duration_seconds", &labels, &reading);
     }
-    text.metric("bincard_http_requests_in_flight", "gauge", "Requests being answered.");
-    text.value("bincard_http_requests_in_flight", "", figures.in_flight.load(Relaxed));
+    text.metric(
+        "bincard_http_requests_in_flight",
+        "gauge",
+        "Requests being answered.",
+    );
+    text.value(
+        "bincard_http_requests_in_flight",
+        "",
+        figures.in_flight.load(Relaxed),
+    );
     text.metric("bincard_http_connections", "gauge", "Connections open.");
     text.value("bincard_http_connections", "", figures.connections.load(Relaxed));
-    text.metric("bincard_http_panics_total", "counter", "Requests that ended in a panic.");
+    text.metric(
+        "bincard_http_panics_total",
+        "counter",
+        "Requests that ended in a panic.",
+    );
     text.value("bincard_http_panics_total", "", figures.panics.load(Relaxed));
     text.metric("bincard_bulk_lines_total", "counter", "Lines of bulk requests.");
     text.value("bincard_bulk_lines_total", "", figures.bulk_lines.load(Relaxed));
-    text.metric("bincard_rate_limit_counters", "gauge", "Callers and addresses whose requests are counted.");
+    text.metric(
+        "bincard_rate_limit_counters",
+        "gauge",
+        "Callers and addresses whose requests are counted.",
+    );
     text.value("bincard_rate_limit_counters", "", app.limits.counters_count());
 }
 
 fn render_ledgers(text: &mut Text, app: &App) {
     let ledgers = app.ledgers.all();
-    let each = |text: &mut Text, name: &str, kind: &str, help: &str, value: &dyn Fn(&crate::ledgers::OpenLedger) -> f64| {
+    let each = |text: &mut Text,
+                name: &str,
+                kind: &str,
+                help: &str,
+                value: &dyn Fn(&crate::ledgers::OpenLedger) -> f64| {
         text.metric(name, kind, help);
         for (tenant, open) in &ledgers {
             text.value(name, &format!("tenant=\"{}\"", tenant.as_str()), value(open));
         }
     };
-    each(text, "bincard_ledger_position", "gauge", "The last durable position.", &|open| {
-        open.ledger.reader().head().position.0 as f64
-    });
-    each(text, "bincard_ledger_stopped", "gauge", "1 when the ledger takes no more requests.", &|open| {
-        f64::from(u8::from(open.ledger.status().stopped.is_some()))
-    });
-    each(text, "bincard_queue_depth", "gauge", "Requests that wait for the writer.", &|open| {
-        open.ledger.status().queue_depth as f64
-    });
-    each(text, "bincard_decisions_accepted_total", "counter", "Requests accepted.", &|open| {
-        open.ledger.figures().accepted() as f64
-    });
-    each(text, "bincard_decisions_replayed_total", "counter", "Requests whose key was known.", &|open| {
-        open.ledger.figures().replayed() as f64
-    });
-    each(text, "bincard_events_total", "counter", "Events recorded.", &|open| open.ledger.figures().events() as f64);
-    each(text, "bincard_commit_bytes_total", "counter", "Bytes of records made durable.", &|open| {
-        open.ledger.figures().commit_bytes() as f64
-    });
-    text.metric("bincard_rejections_total", "counter", "Requests rejected, by code.");
+    each(
+        text,
+        "bincard_ledger_position",
+        "gauge",
+        "The last durable position.",
+        &|open| open.ledger.reader().head().position.0 as f64,
+    );
+    each(
+        text,
+        "bincard_ledger_stopped",
+        "gauge",
+        "1 when the ledger takes no more requests.",
+        &|open| f64::from(u8::from(open.ledger.status().stopped.is_some())),
+    );
+    each(
+        text,
+        "bincard_queue_depth",
+        "gauge",
+        "Requests that wait for the writer.",
+        &|open| open.ledger.status().queue_depth as f64,
+    );
+    each(
+        text,
+        "bincard_decisions_accepted_total",
+        "counter",
+        "Requests accepted.",
+        &|open| open.ledger.figures().accepted() as f64,
+    );
+    each(
+        text,
+        "bincard_decisions_replayed_total",
+        "counter",
+        "Requests whose key was known.",
+        &|open| open.ledger.figures().replayed() as f64,
+    );
+    each(
+        text,
+        "bincard_events_total",
+        "counter",
+        "Events recorded.",
+        &|open| open.ledger.figures().events() as f64,
+    );
+    each(
+        text,
+        "bincard_commit_bytes_total",
+        "counter",
+        "Bytes of records made durable.",
+        &|open| open.ledger.figures().commit_bytes() as f64,
+    );
+    text.metric(
+        "bincard_rejections_total",
+        "counter",
+        "Requests rejected, by code.",
+    );
     for (tenant, open) in &ledgers {
         for (code, count) in open.ledger.figures().rejections() {
             let labels = format!("tenant=\"{}\",code=\"{code}\"", tenant.as_str());
             text.value("bincard_rejections_total", &labels, count);
         }
     }
-    text.metric("bincard_batch_requests", "histogram", "Requests decided together.");
+    text.metric(
+        "bincard_batch_requests",
+        "histogram",
+        "Requests decided together.",
+    );
     for (tenant, open) in &ledgers {
         let labels = format!("tenant=\"{}\"", tenant.as_str());
-        text.histogram("bincard_batch_requests", &labels, &open.ledger.figures().batch_requests().read());
+        text.histogram(
+            "bincard_batch_requests",
+            &labels,
+            &open.ledger.figures().batch_requests().read(),
+        );
     }
-    text.metric("bincard_commit_seconds", "histogram", "How long it took to make a batch durable.");
+    text.metric(
+        "bincard_commit_seconds",
+        "histogram",
+        "How long it took to make a batch durable.",
+    );
     for (tenant, open) in &ledgers {
         let labels = format!("tenant=\"{}\"", tenant.as_str());
-        text.histogram("bincard_commit_seconds", &labels, &open.ledger.figures().commit_seconds().read());
+        text.histogram(
+            "bincard_commit_seconds",
+            &labels,
+            &open.ledger.figures().commit_seconds().read(),
+        );
     }
-    text.metric("bincard_view_position", "gauge", "The position that a view stands at.");
+    text.metric(
+        "bincard_view_position",
+        "gauge",
+        "The position that a view stands at.",
+    );
     each_view(text, &ledgers, "bincard_view_position", |_, position| position);
-    text.metric("bincard_view_behind_events", "gauge", "How many events a view is behind the head.");
+    text.metric(
+        "bincard_view_behind_events",
+        "gauge",
+        "How many events a view is behind the head.",
+    );
     each_view(text, &ledgers, "bincard_view_behind_events", u64::saturating_sub);
 }
 
-type Ledgers = [(bincard_access::TenantName, std::sync::Arc<crate::ledgers::OpenLedger>)];
+type Ledgers = [(
+    bincard_access::TenantName,
+    std::sync::Arc<crate::ledgers::OpenLedger>,
+)];
 
 fn each_view(text: &mut Text, ledgers: &Ledgers, name: &str, value: impl Fn(u64, u64) -> u64) {
     for (tenant, open) in ledgers {

@@ -11,7 +11,9 @@ use axum::body::Body;
 use axum::extract::{RawQuery, State};
 use axum::http::header::CONTENT_TYPE;
 use axum::http::{HeaderValue, Response};
-use bincard_ledger::{Account, Bucket, CatalogueEvent, Event, Place, Position, Posting, PublicIds, Recorded, StockEvent, Stream};
+use bincard_ledger::{
+    Account, Bucket, CatalogueEvent, Event, Place, Position, Posting, PublicIds, Recorded, StockEvent, Stream,
+};
 use bytes::Bytes;
 use futures_util::stream;
 use tokio::sync::watch;
@@ -121,7 +123,9 @@ impl Feed {
 
     /// The next lines. Where the log cannot be read on, the answer breaks off: its status has been sent.
     async fn read(&mut self) -> io::Result<Bytes> {
-        let limit = usize::try_from(self.left).unwrap_or(CHUNK_EVENTS).min(CHUNK_EVENTS);
+        let limit = usize::try_from(self.left)
+            .unwrap_or(CHUNK_EVENTS)
+            .min(CHUNK_EVENTS);
         let (reader, after, end) = (self.open.ledger.reader().clone(), self.after, self.end);
         let ids = self.open.ledger.ids();
         let read = tokio::task::spawn_blocking(move || {
@@ -144,7 +148,11 @@ impl Feed {
             }
             Ok((_, None)) => Err(io::Error::other("the log ends before its head")),
             Err(error) => {
-                tracing::error!(position = after.0, error = &error as &dyn std::error::Error, "the feed cannot be read on");
+                tracing::error!(
+                    position = after.0,
+                    error = &error as &dyn std::error::Error,
+                    "the feed cannot be read on"
+                );
                 Err(io::Error::other(error))
             }
         }
@@ -180,7 +188,8 @@ fn write(json: &mut Json, ids: PublicIds, recorded: &Recorded) {
 fn write_stock(json: &mut Json, ids: PublicIds, position: Position, event: &StockEvent) {
     json.text(spelling::of_kind(event.kind));
     json.raw(r#","id":"#).uuid(ids.event(position));
-    json.raw(r#","warehouseId":"#).uuid(ids.warehouse(event.warehouse));
+    json.raw(r#","warehouseId":"#)
+        .uuid(ids.warehouse(event.warehouse));
     json.raw(r#","occurredAt":"#).instant(event.occurred_at);
     if let Some(reason) = event.reason {
         json.raw(r#","reasonCode":"#).text(spelling::of_reason(reason));
@@ -234,18 +243,26 @@ fn write_catalogue(json: &mut Json, ids: PublicIds, event: &CatalogueEvent) {
     use CatalogueEvent as E;
     match event {
         E::WarehouseCreated { no, code, name } => {
-            json.text("WAREHOUSE_CREATED").raw(r#","warehouseId":"#).uuid(ids.warehouse(*no));
+            json.text("WAREHOUSE_CREATED")
+                .raw(r#","warehouseId":"#)
+                .uuid(ids.warehouse(*no));
             write_texts(json, "code", Some(code), Some(name));
         }
         E::WarehouseChanged { no, code, name } => {
-            json.text("WAREHOUSE_CHANGED").raw(r#","warehouseId":"#).uuid(ids.warehouse(*no));
+            json.text("WAREHOUSE_CHANGED")
+                .raw(r#","warehouseId":"#)
+                .uuid(ids.warehouse(*no));
             write_texts(json, "code", code.as_deref(), name.as_deref());
         }
         E::WarehouseActivated(no) => {
-            json.text("WAREHOUSE_ACTIVATED").raw(r#","warehouseId":"#).uuid(ids.warehouse(*no));
+            json.text("WAREHOUSE_ACTIVATED")
+                .raw(r#","warehouseId":"#)
+                .uuid(ids.warehouse(*no));
         }
         E::WarehouseDeactivated(no) => {
-            json.text("WAREHOUSE_DEACTIVATED").raw(r#","warehouseId":"#).uuid(ids.warehouse(*no));
+            json.text("WAREHOUSE_DEACTIVATED")
+                .raw(r#","warehouseId":"#)
+                .uuid(ids.warehouse(*no));
         }
         E::ProductCreated { no, name } => {
             json.text("PRODUCT_CREATED").raw(r#","productId":"#).whole(no.0);
@@ -259,10 +276,20 @@ fn write_catalogue(json: &mut Json, ids: PublicIds, event: &CatalogueEvent) {
             json.text("PRODUCT_ACTIVATED").raw(r#","productId":"#).whole(no.0);
         }
         E::ProductDeactivated(no) => {
-            json.text("PRODUCT_DEACTIVATED").raw(r#","productId":"#).whole(no.0);
+            json.text("PRODUCT_DEACTIVATED")
+                .raw(r#","productId":"#)
+                .whole(no.0);
         }
-        E::VariantCreated { no, sku, name, product, expires_at } => {
-            json.text("VARIANT_CREATED").raw(r#","variantId":"#).uuid(ids.variant(*no));
+        E::VariantCreated {
+            no,
+            sku,
+            name,
+            product,
+            expires_at,
+        } => {
+            json.text("VARIANT_CREATED")
+                .raw(r#","variantId":"#)
+                .uuid(ids.variant(*no));
             write_texts(json, "sku", Some(sku), Some(name));
             if let Some(product) = product {
                 json.raw(r#","productId":"#).whole(product.0);
@@ -271,8 +298,16 @@ fn write_catalogue(json: &mut Json, ids: PublicIds, event: &CatalogueEvent) {
                 json.raw(r#","expiresAt":"#).instant(*expires_at);
             }
         }
-        E::VariantChanged { no, sku, name, product, expires_at } => {
-            json.text("VARIANT_CHANGED").raw(r#","variantId":"#).uuid(ids.variant(*no));
+        E::VariantChanged {
+            no,
+            sku,
+            name,
+            product,
+            expires_at,
+        } => {
+            json.text("VARIANT_CHANGED")
+                .raw(r#","variantId":"#)
+                .uuid(ids.variant(*no));
             write_texts(json, "sku", sku.as_deref(), name.as_deref());
             match product {
                 Some(Some(product)) => drop(json.raw(r#","productId":"#).whole(product.0)),
@@ -284,10 +319,14 @@ fn write_catalogue(json: &mut Json, ids: PublicIds, event: &CatalogueEvent) {
             }
         }
         E::VariantActivated(no) => {
-            json.text("VARIANT_ACTIVATED").raw(r#","variantId":"#).uuid(ids.variant(*no));
+            json.text("VARIANT_ACTIVATED")
+                .raw(r#","variantId":"#)
+                .uuid(ids.variant(*no));
         }
         E::VariantDeactivated(no) => {
-            json.text("VARIANT_DEACTIVATED").raw(r#","variantId":"#).uuid(ids.variant(*no));
+            json.text("VARIANT_DEACTIVATED")
+                .raw(r#","variantId":"#)
+                .uuid(ids.variant(*no));
         }
     }
 }

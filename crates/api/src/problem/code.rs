@@ -127,9 +127,22 @@ mod tests {
     #[test]
     fn every_page_says_what_its_code_says() {
         for code in Code::ALL {
-            let head = format!("# {}\n\nCode `{}`, status {}.\n\n", code.title(), code.as_str(), code.status().as_u16());
-            assert!(code.page().starts_with(&head), "docs/problems/{}.md should begin:\n{head}", code.as_str());
-            assert!(code.page().len() > head.len() + 40, "docs/problems/{}.md says nothing", code.as_str());
+            let head = format!(
+                "# {}\n\nCode `{}`, status {}.\n\n",
+                code.title(),
+                code.as_str(),
+                code.status().as_u16()
+            );
+            assert!(
+                code.page().starts_with(&head),
+                "docs/problems/{}.md should begin:\n{head}",
+                code.as_str()
+            );
+            assert!(
+                code.page().len() > head.len() + 40,
+                "docs/problems/{}.md says nothing",
+                code.as_str()
+            );
             assert_eq!(Code::parse(code.as_str()), Some(*code));
         }
     }
@@ -140,7 +153,10 @@ mod tests {
         for file in std::fs::read_dir(folder).unwrap() {
             let name = file.unwrap().file_name().into_string().unwrap();
             let code = name.strip_suffix(".md").expect("pages are Markdown");
-            assert!(Code::parse(code).is_some(), "docs/problems/{name} explains no code");
+            assert!(
+                Code::parse(code).is_some(),
+                "docs/problems/{name} explains no code"
+            );
         }
     }
 }

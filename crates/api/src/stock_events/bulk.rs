@@ -46,8 +46,15 @@ pub(crate) async fn bulk(
     body: Body,
 ) -> Result<Response<Body>, Failure> {
     asker.must(asker.caller.may_write_stock())?;
-    let reader = EventLines { ledger: asker.open.ledger.clone(), caller: asker.caller.clone() };
-    let sender = Sender { app, caller: asker.caller, open: asker.open };
+    let reader = EventLines {
+        ledger: asker.open.ledger.clone(),
+        caller: asker.caller.clone(),
+    };
+    let sender = Sender {
+        app,
+        caller: asker.caller,
+        open: asker.open,
+    };
     bulk::answer(sender, &headers, body, reader)
 }
 
@@ -71,7 +78,12 @@ impl LineReader for EventLines {
         }
         let key = draft.key.take().map(|key| key_of_line(&key)).transpose()?;
         let command = Command::Stock(draft.into_command(self.ledger.ids())?);
-        Ok(LineRead::Asks(Request { command, author: self.caller.id, on_behalf_of, key }))
+        Ok(LineRead::Asks(Request {
+            command,
+            author: self.caller.id,
+            on_behalf_of,
+            key,
+        }))
     }
 
     fn write_id(json: &mut Json, open: &OpenLedger, receipt: &Receipt) {

@@ -24,7 +24,11 @@ use crate::wire::json::Json;
 const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
 
 /// Records one event.
-pub(crate) async fn create<B>(app: &App, request: Request<B>, trace: &Trace) -> Result<Response<Body>, Failure>
+pub(crate) async fn create<B>(
+    app: &App,
+    request: Request<B>,
+    trace: &Trace,
+) -> Result<Response<Body>, Failure>
 where
     B: hyper::body::Body<Data = Bytes> + Unpin,
 {
@@ -45,8 +49,16 @@ where
     let command = draft.into_command(ledger.ids())?;
     // Kept to write the answer from: a line and its texts, where there are any.
     let asked = command.clone();
-    let request = bincard_ledger::Request { command: Command::Stock(command), author: caller.id, on_behalf_of, key };
-    let receipt = ledger.submit(request).await.map_err(|refusal| Failure::of_refusal(refusal, ledger.ids()))?;
+    let request = bincard_ledger::Request {
+        command: Command::Stock(command),
+        author: caller.id,
+        on_behalf_of,
+        key,
+    };
+    let receipt = ledger
+        .submit(request)
+        .await
+        .map_err(|refusal| Failure::of_refusal(refusal, ledger.ids()))?;
     let notes_bytes = asked.notes.as_ref().map_or(0, |notes| notes.len());
     let mut json = Json::with_capacity(EVENT_BYTES + notes_bytes + asked.lines.len() * LINE_BYTES);
     if receipt.replayed {
@@ -79,13 +91,22 @@ fn location(id: Uuid) -> String {
 /// The idempotency key of a request's head.
 pub(crate) fn key_of(headers: &HeaderMap) -> Result<Option<IdempotencyKey>, Failure> {
     let mut values = headers.get_all(&IDEMPOTENCY_KEY).iter();
-    let Some(value) = values.next() else { return Ok(None) };
-    let wrong = || Failure::at_header("Idempotency-Key", "must be one key of 1 to 255 visible ASCII characters");
+    let Some(value) = values.next() else {
+        return Ok(None);
+    };
+    let wrong = || {
+        Failure::at_header(
+            "Idempotency-Key",
+            "must be one key of 1 to 255 visible ASCII characters",
+        )
+    };
     if values.next().is_some() {
         return Err(wrong());
     }
     let text = value.to_str().map_err(|_| wrong())?;
-    IdempotencyKey::parse(KeySpace::Caller, text).map(Some).map_err(|_| wrong())
+    IdempotencyKey::parse(KeySpace::Caller, text)
+        .map(Some)
+        .map_err(|_| wrong())
 }
 
 /// A SELLER moves stock at its own warehouses only; that another one exists is no secret within a tenant, and that it
@@ -99,15 +120,27 @@ pub(super) fn check_warehouse(caller: &Caller, ledger: &Ledger, warehouse: Uuid)
 }
 
 /// The answer that was given when the event was recorded.
-async fn write_replayed(app: &App, ledger: &Ledger, receipt: &Receipt, json: &mut Json) -> Result<(), Failure> {
-    let recorded = ledger.reader().event(receipt.position).map_err(Failure::internal)?;
+async fn write_replayed(
+    app: &App,
+    ledger: &Ledger,
+    receipt: &Receipt,
+    json: &mut Json,
+) -> Result<(), Failure> {
+    let recorded = ledger
+        .reader()
+        .event(receipt.position)
+        .map_err(Failure::internal)?;
     let recorded = recorded.ok_or_else(|| Failure::internal("the log has no event where it was recorded"))?;
     let (author, sent_by) = match recorded.record.on_behalf_of {
         Some(user) => (user, Some(recorded.record.author)),
         None => (recorded.record.author, None),
     };
     let name = app.accounts.username(author).await?;
-    let author = Author { id: author, name: name.as_deref(), sent_by };
+    let author = Author {
+        id: author,
+        name: name.as_deref(),
+        sent_by,
+    };
     render::write_recorded(json, ledger, &recorded, &author)
         .ok_or_else(|| Failure::internal("the key of a stock event leads to something else"))
 }

@@ -122,7 +122,9 @@ fn read_reason(tree: &Tree<'_>) -> Reading<Reason> {
 fn read_lines(lines: &[Tree<'_>], faults: &mut Faults) -> SmallVec<[(Uuid, i64); 1]> {
     let mut read = SmallVec::with_capacity(lines.len());
     for (index, line) in lines.iter().enumerate() {
-        let Some(mut fields) = line.fields(&format!("/lines/{index}"), faults) else { continue };
+        let Some(mut fields) = line.fields(&format!("/lines/{index}"), faults) else {
+            continue;
+        };
         let variant = fields.required("variantId", faults, tree::uuid);
         let quantity = fields.required("quantity", faults, tree::whole);
         fields.finish(faults);

@@ -116,7 +116,9 @@ impl<'a> Scan<'a> {
     fn string(&mut self) -> Option<&'a [u8]> {
         self.expect(b'"')?;
         let rest = &self.bytes[self.at..];
-        let length = rest.iter().position(|byte| matches!(byte, b'"' | b'\\' | 0..=0x1F))?;
+        let length = rest
+            .iter()
+            .position(|byte| matches!(byte, b'"' | b'\\' | 0..=0x1F))?;
         self.at += length + 1;
         (rest[length] == b'"').then_some(&rest[..length])
     }
@@ -188,7 +190,11 @@ mod tests {
         assert_eq!(draft.notes.as_deref(), Some("Supplier réstock"));
         assert_eq!(draft.key.as_deref(), Some("k-1"));
         assert_eq!(Ok(draft), parse_strictly(USUAL.as_bytes(), Form::Line));
-        assert_eq!(parse(USUAL.as_bytes(), Form::Body), None, "a body has no key of its own");
+        assert_eq!(
+            parse(USUAL.as_bytes(), Form::Body),
+            None,
+            "a body has no key of its own"
+        );
     }
 
     #[test]
@@ -203,7 +209,14 @@ mod tests {
             assert_eq!(parse(text.as_bytes(), Form::Line), None, "{text}");
             assert!(parse_strictly(text.as_bytes(), Form::Line).is_ok(), "{text}");
         }
-        for (from, to) in [("25", "025"), ("25", "2.5"), ("25", "-"), ("}]", "},]"), ("\"quantity\":25", "\"quantity\":25,\"quantity\":25"), ("k-1\"}", "k-1\"} x")] {
+        for (from, to) in [
+            ("25", "025"),
+            ("25", "2.5"),
+            ("25", "-"),
+            ("}]", "},]"),
+            ("\"quantity\":25", "\"quantity\":25,\"quantity\":25"),
+            ("k-1\"}", "k-1\"} x"),
+        ] {
             let text = USUAL.replacen(from, to, 1);
             assert_ne!(text, USUAL);
             assert_eq!(parse(text.as_bytes(), Form::Line), None, "{text}");

@@ -41,16 +41,30 @@ pub(super) async fn fetch(
     const NONE: Failure = Failure::NotFound(Missing::Event);
     let ledger = &asker.open.ledger;
     asker.open.wait_for_head(min).await?;
-    let position = parse_uuid(&id).and_then(|id| ledger.ids().resolve_event(id)).ok_or(NONE)?;
-    let recorded = read_events(ledger, vec![position]).await?.remove(&position).ok_or(NONE)?;
-    let Event::Stock(event) = &recorded.record.event else { return Err(NONE) };
-    if !asker.caller.may_see_warehouse(ledger.ids().warehouse(event.warehouse)) {
+    let position = parse_uuid(&id)
+        .and_then(|id| ledger.ids().resolve_event(id))
+        .ok_or(NONE)?;
+    let recorded = read_events(ledger, vec![position])
+        .await?
+        .remove(&position)
+        .ok_or(NONE)?;
+    let Event::Stock(event) = &recorded.record.event else {
+        return Err(NONE);
+    };
+    if !asker
+        .caller
+        .may_see_warehouse(ledger.ids().warehouse(event.warehouse))
+    {
         return Err(NONE);
     }
     let mut json = Json::with_capacity(EVENT_BYTES);
     let (author, sent_by) = author_of(&recorded);
     let name = app.accounts.username(author).await?;
-    let author = Author { id: author, name: name.as_deref(), sent_by };
+    let author = Author {
+        id: author,
+        name: name.as_deref(),
+        sent_by,
+    };
     render::write_recorded(&mut json, ledger, &recorded, &author).ok_or(NONE)?;
     Ok(answer::read(ledger.reader().head().position, json))
 }
@@ -83,6 +97,8 @@ pub(super) async fn read_events(
         }
         Ok(events)
     };
-    let read = tokio::task::spawn_blocking(read).await.map_err(Failure::internal)?;
+    let read = tokio::task::spawn_blocking(read)
+        .await
+        .map_err(Failure::internal)?;
     read.map_err(|error: bincard_store::ReadError| Failure::internal(error))
 }

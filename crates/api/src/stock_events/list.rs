@@ -75,11 +75,19 @@ pub(super) async fn list(
     asker.open.wait_for_view(ViewName::History, min).await?;
     let size = asked.paging.size;
     let (start, number, known_total) = match asked.paging.cursor.as_deref() {
-        None => (EventStart::Skip(asked.paging.number * u64::from(size)), asked.paging.number, None),
+        None => (
+            EventStart::Skip(asked.paging.number * u64::from(size)),
+            asked.paging.number,
+            None,
+        ),
         Some(words) => start_of(words)?,
     };
     let with_total = known_total.is_none();
-    let answer = asker.open.views.events(&filter, asked.sort, start, size as usize, with_total).await?;
+    let answer = asker
+        .open
+        .views
+        .events(&filter, asked.sort, start, size as usize, with_total)
+        .await?;
     let total = known_total.or(answer.value.total).unwrap_or_default();
     let next = answer.value.next.map(|next| {
         let words = [
@@ -110,11 +118,29 @@ fn read_query(query: Option<&str>) -> Result<Asked, Failure> {
     let variant = query.uuid("variantId");
     let occurred_from = query.instant("occurredFrom");
     let occurred_to = query.instant("occurredTo");
-    let sort = query.read("sort", "must be occurredAt or createdAt, then ,asc or ,desc", read_sort).unwrap_or_default();
-    let question = format!("events {kind:?} {reason:?} {warehouse:?} {variant:?} {occurred_from:?} {occurred_to:?} {sort:?}");
+    let sort = query
+        .read(
+            "sort",
+            "must be occurredAt or createdAt, then ,asc or ,desc",
+            read_sort,
+        )
+        .unwrap_or_default();
+    let question = format!(
+        "events {kind:?} {reason:?} {warehouse:?} {variant:?} {occurred_from:?} {occurred_to:?} {sort:?}"
+    );
     let paging = Paging::read(&mut query, &question);
     query.finish()?;
-    Ok(Asked { kind, warehouse, variant, occurred_from, occurred_to, reason, sort, paging, question })
+    Ok(Asked {
+        kind,
+        warehouse,
+        variant,
+        occurred_from,
+        occurred_to,
+        reason,
+        sort,
+        paging,
+        question,
+    })
 }
 
 fn read_sort(text: &str) -> Option<EventSort> {
@@ -148,7 +174,10 @@ fn filter_of(asker: &Asker, asked: &Asked) -> Result<EventFilter, Failure> {
 /// The variant that a filter names.
 pub(crate) fn variant_of(asker: &Asker, id: Uuid) -> Result<VariantNo, Failure> {
     let ledger = &asker.open.ledger;
-    let no = ledger.ids().resolve_variant(id).filter(|no| ledger.names().variant(*no).is_some());
+    let no = ledger
+        .ids()
+        .resolve_variant(id)
+        .filter(|no| ledger.names().variant(*no).is_some());
     no.ok_or(Failure::NotFound(Missing::Variant { line: None }))
 }
 
@@ -161,7 +190,11 @@ fn start_of(words: &[i64]) -> Result<(EventStart, u64, Option<u64>), Failure> {
         occurred_at: Timestamp::from_micros(occurred_at),
         position: Position(position.cast_unsigned()),
     };
-    Ok((EventStart::After(after), number.cast_unsigned(), Some(total.cast_unsigned())))
+    Ok((
+        EventStart::After(after),
+        number.cast_unsigned(),
+        Some(total.cast_unsigned()),
+    ))
 }
 
 /// Begins a page with the events at `positions`, in their order.
@@ -177,7 +210,11 @@ async fn write_events(app: &App, asker: &Asker, positions: &[Position]) -> Resul
     for (index, position) in positions.iter().enumerate() {
         let recorded = events.get(position).ok_or_else(|| missing(*position))?;
         let (id, sent_by) = author_of(recorded);
-        let author = Author { id, name: names.get(&id).map(|name| &**name), sent_by };
+        let author = Author {
+            id,
+            name: names.get(&id).map(|name| &**name),
+            sent_by,
+        };
         if index > 0 {
             json.raw(",");
         }
@@ -187,5 +224,7 @@ async fn write_events(app: &App, asker: &Asker, positions: &[Position]) -> Resul
 }
 
 fn missing(position: Position) -> Failure {
-    Failure::internal(format!("the view lists position {position}, where the log has no stock event"))
+    Failure::internal(format!(
+        "the view lists position {position}, where the log has no stock event"
+    ))
 }

@@ -4,7 +4,10 @@ use std::sync::Arc;
 
 use bincard_engine::{Ledger, Names, Receipt};
 use bincard_ledger::event::Postings;
-use bincard_ledger::{Event, Kind, Position, PublicIds, Reason, Recorded, StockCommand, StockEvent, Timestamp, VariantNo, WarehouseNo};
+use bincard_ledger::{
+    Event, Kind, Position, PublicIds, Reason, Recorded, StockCommand, StockEvent, Timestamp, VariantNo,
+    WarehouseNo,
+};
 use uuid::Uuid;
 
 use crate::wire::json::Json;
@@ -36,7 +39,13 @@ struct Head<'a> {
 }
 
 /// An event just recorded, from its command: nothing is read for it.
-pub(super) fn write_fresh(json: &mut Json, ledger: &Ledger, receipt: &Receipt, command: &StockCommand, author: &Author<'_>) {
+pub(super) fn write_fresh(
+    json: &mut Json,
+    ledger: &Ledger,
+    receipt: &Receipt,
+    command: &StockCommand,
+    author: &Author<'_>,
+) {
     let head = Head {
         position: receipt.position,
         kind: command.kind,
@@ -57,8 +66,15 @@ pub(super) fn write_fresh(json: &mut Json, ledger: &Ledger, receipt: &Receipt, c
 }
 
 /// An event from the log. `None` when it is not a stock event.
-pub(crate) fn write_recorded(json: &mut Json, ledger: &Ledger, recorded: &Recorded, author: &Author<'_>) -> Option<()> {
-    let Event::Stock(event) = &recorded.record.event else { return None };
+pub(crate) fn write_recorded(
+    json: &mut Json,
+    ledger: &Ledger,
+    recorded: &Recorded,
+    author: &Author<'_>,
+) -> Option<()> {
+    let Event::Stock(event) = &recorded.record.event else {
+        return None;
+    };
     let head = Head {
         position: recorded.position,
         kind: event.kind,
@@ -87,11 +103,14 @@ fn signed(postings: &Postings) -> impl Iterator<Item = (VariantNo, i64)> + '_ {
 fn write_head(json: &mut Json, ids: PublicIds, names: &Names, head: &Head<'_>, author: &Author<'_>) {
     json.raw(r#"{"id":"#).uuid(ids.event(head.position));
     json.raw(r#","type":""#).raw(spelling::of_kind(head.kind));
-    json.raw(r#"","warehouseId":"#).uuid(ids.warehouse(head.warehouse));
+    json.raw(r#"","warehouseId":"#)
+        .uuid(ids.warehouse(head.warehouse));
     let warehouse = names.warehouse(head.warehouse);
-    json.raw(r#","warehouseCode":"#).text_or_null(warehouse.as_ref().map(|name| &*name.code));
+    json.raw(r#","warehouseCode":"#)
+        .text_or_null(warehouse.as_ref().map(|name| &*name.code));
     json.raw(r#","occurredAt":"#).instant(head.occurred_at);
-    json.raw(r#","reasonCode":"#).text_or_null(head.reason.map(spelling::of_reason));
+    json.raw(r#","reasonCode":"#)
+        .text_or_null(head.reason.map(spelling::of_reason));
     json.raw(r#","notes":"#).text_or_null(head.notes);
     json.raw(r#","createdById":"#).uuid(author.id);
     json.raw(r#","createdByUsername":"#).text_or_null(author.name);
@@ -114,7 +133,13 @@ fn write_references(json: &mut Json, event: &StockEvent) {
     }
 }
 
-fn write_lines(json: &mut Json, ids: PublicIds, names: &Names, position: Position, lines: impl Iterator<Item = (VariantNo, i64)>) {
+fn write_lines(
+    json: &mut Json,
+    ids: PublicIds,
+    names: &Names,
+    position: Position,
+    lines: impl Iterator<Item = (VariantNo, i64)>,
+) {
     json.raw(r#","lines":["#);
     for (index, (variant, quantity)) in (0u16..).zip(lines) {
         json.raw(if index == 0 { r#"{"id":"# } else { r#",{"id":"# });

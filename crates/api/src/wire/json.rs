@@ -21,14 +21,6 @@ impl Json {
         }
     }
 
-    pub(crate) fn len(&self) -> usize {
-        self.bytes.len()
-    }
-
-    pub(crate) fn is_empty(&self) -> bool {
-        self.bytes.is_empty()
-    }
-
     pub(crate) fn into_bytes(self) -> Vec<u8> {
         self.bytes
     }
@@ -147,7 +139,9 @@ mod tests {
         let mut json = Json::default();
         let id = Uuid::from_u128(0x0a0fa4e5_21f8_426c_8f8b_8c61d85f7b71);
         json.raw("[").uuid(id).raw(",").whole(-42i64).raw(",");
-        json.instant(Timestamp::from_micros(1)).raw(",").text_or_null(None);
+        json.instant(Timestamp::from_micros(1))
+            .raw(",")
+            .text_or_null(None);
         json.raw(",").flag(true).raw("]");
         assert_eq!(
             String::from_utf8(json.into_bytes()).unwrap(),

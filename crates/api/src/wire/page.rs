@@ -35,9 +35,11 @@ impl Paging {
         let size = query.read("size", "must be 1 to 500", |text| {
             text.parse().ok().filter(|size| (1..=SIZE_MAX).contains(size))
         });
-        let cursor = query.read("cursor", "is not a cursor that was given for these parameters", |text| {
-            cursor_read(text, question)
-        });
+        let cursor = query.read(
+            "cursor",
+            "is not a cursor that was given for these parameters",
+            |text| cursor_read(text, question),
+        );
         if cursor.is_some() && number.is_some() {
             query.fault("page", "does not go with a cursor, which knows its page");
         }
@@ -64,7 +66,8 @@ pub(crate) fn finish(json: &mut Json, extent: Extent, next_cursor: Option<String
     json.raw(r#","size":"#).whole(extent.size);
     json.raw(r#","totalElements":"#).whole(extent.total);
     json.raw(r#","totalPages":"#).whole(pages);
-    json.raw(r#"},"nextCursor":"#).text_or_null(next_cursor.as_deref());
+    json.raw(r#"},"nextCursor":"#)
+        .text_or_null(next_cursor.as_deref());
     json.raw("}");
 }
 
@@ -123,7 +126,8 @@ const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwx
 fn base64(bytes: &[u8]) -> String {
     let mut text = String::with_capacity(bytes.len().div_ceil(3) * 4);
     for group in bytes.chunks(3) {
-        let word = group.iter().fold(0u32, |word, byte| word << 8 | u32::from(*byte)) << (8 * (3 - group.len()));
+        let word =
+            group.iter().fold(0u32, |word, byte| word << 8 | u32::from(*byte)) << (8 * (3 - group.len()));
         for place in 0..=group.len() {
             let digit = word >> (18 - 6 * place) & 63;
             text.push(char::from(ALPHABET[digit as usize]));
@@ -174,12 +178,30 @@ mod tests {
 
     #[test]
     fn pages_have_their_defaults_and_their_bounds() {
-        let default = Paging { number: 0, size: 20, cursor: None };
+        let default = Paging {
+            number: 0,
+            size: 20,
+            cursor: None,
+        };
         assert_eq!(paging(""), Ok(default));
-        assert_eq!(paging("page=3&size=500").map(|page| (page.number, page.size)), Ok((3, 500)));
+        assert_eq!(
+            paging("page=3&size=500").map(|page| (page.number, page.size)),
+            Ok((3, 500))
+        );
         let cursor = cursor_text(&[1, -2], "q");
-        assert_eq!(paging(&format!("cursor={cursor}")).map(|page| page.cursor), Ok(Some(vec![1, -2])));
-        for wrong in ["size=0", "size=501", "page=-1", "page=x", "cursor=AAAA", "sizes=1", "page=1&page=2"] {
+        assert_eq!(
+            paging(&format!("cursor={cursor}")).map(|page| page.cursor),
+            Ok(Some(vec![1, -2]))
+        );
+        for wrong in [
+            "size=0",
+            "size=501",
+            "page=-1",
+            "page=x",
+            "cursor=AAAA",
+            "sizes=1",
+            "page=1&page=2",
+        ] {
             assert!(paging(wrong).is_err(), "{wrong}");
         }
         assert!(paging(&format!("page=1&cursor={cursor}")).is_err());

@@ -42,7 +42,9 @@ impl<'a> Query<'a> {
     }
 
     pub(crate) fn whole(&mut self, name: &'static str) -> Option<u64> {
-        self.read(name, "must be a whole number, 0 or more", |text| text.parse().ok())
+        self.read(name, "must be a whole number, 0 or more", |text| {
+            text.parse().ok()
+        })
     }
 
     pub(crate) fn flag(&mut self, name: &'static str) -> Option<bool> {
@@ -60,7 +62,8 @@ impl<'a> Query<'a> {
         let mut values = self.pairs.iter().filter(|(key, _)| key == name);
         let (_, value) = values.next()?;
         if values.next().is_some() {
-            self.faults.add(At::Parameter(name.to_owned()), "stands there twice");
+            self.faults
+                .add(At::Parameter(name.to_owned()), "stands there twice");
             return None;
         }
         if value.is_empty() {
@@ -81,7 +84,8 @@ impl<'a> Query<'a> {
     pub(crate) fn finish(mut self) -> Result<(), Faults> {
         for (name, _) in &self.pairs {
             if !self.known.iter().any(|known| known == name) {
-                self.faults.add(At::Parameter(name.to_string()), "there is no such parameter");
+                self.faults
+                    .add(At::Parameter(name.to_string()), "there is no such parameter");
             }
         }
         self.faults.or(Some(()))

@@ -23,7 +23,9 @@ pub(crate) const fn of_kind(kind: Kind) -> &'static str {
 
 /// The kind that a word stands for.
 pub(crate) fn kind(word: &[u8]) -> Option<Kind> {
-    Kind::ALL.into_iter().find(|kind| of_kind(*kind).as_bytes() == word)
+    Kind::ALL
+        .into_iter()
+        .find(|kind| of_kind(*kind).as_bytes() == word)
 }
 
 /// The wire's word for a reason.

@@ -86,7 +86,10 @@ impl<'a> Tree<'a> {
     /// Reads a whole document.
     pub(crate) fn parse(bytes: &'a [u8]) -> Result<Tree<'a>, Faults> {
         if bytes.iter().all(u8::is_ascii_whitespace) {
-            return Err(Faults::one(At::Pointer(String::new()), "a JSON object is required"));
+            return Err(Faults::one(
+                At::Pointer(String::new()),
+                "a JSON object is required",
+            ));
         }
         serde_json::from_slice(bytes)
             .map_err(|error| Faults::one(At::Pointer(String::new()), format!("not valid JSON: {error}")))
@@ -243,7 +246,10 @@ impl<'t, 'a> Fields<'t, 'a> {
 
     fn value(&mut self, name: &'static str) -> Option<&'t Tree<'a>> {
         self.known.push(name);
-        self.entries.iter().find(|(known, _)| known == name).map(|(_, value)| value)
+        self.entries
+            .iter()
+            .find(|(known, _)| known == name)
+            .map(|(_, value)| value)
     }
 
     fn read<T>(
@@ -358,7 +364,10 @@ mod tests {
             At::Pointer(pointer) => pointer.clone(),
             other => panic!("{other:?}"),
         };
-        faults.iter().map(|fault| (pointer(fault), fault.detail.to_string())).collect()
+        faults
+            .iter()
+            .map(|fault| (pointer(fault), fault.detail.to_string()))
+            .collect()
     }
 
     #[test]
@@ -371,7 +380,10 @@ mod tests {
             ("/a~1b~0c", "there is no such field"),
             ("/count", "stands there twice"),
         ];
-        assert_eq!(faults, expected.map(|(at, what)| (at.to_owned(), what.to_owned())));
+        assert_eq!(
+            faults,
+            expected.map(|(at, what)| (at.to_owned(), what.to_owned()))
+        );
     }
 
     #[test]
@@ -383,7 +395,9 @@ mod tests {
     fn what_is_not_json_is_named_with_its_place() {
         assert_eq!(faults_of("")[0].1, "a JSON object is required");
         assert_eq!(faults_of("[]")[0].1, "must be an object");
-        let [(at, what)] = &faults_of("{\"code\": }")[..] else { panic!("one fault") };
+        let [(at, what)] = &faults_of("{\"code\": }")[..] else {
+            panic!("one fault")
+        };
         assert_eq!(at, "");
         assert!(what.contains("line 1 column 10"), "{what}");
         assert!(faults_of(&"[".repeat(100_000))[0].1.contains("recursion"));

@@ -48,11 +48,18 @@ impl Answer {
     }
 
     pub(crate) fn lines(&self) -> Vec<Value> {
-        self.text().lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+        self.text()
+            .lines()
+            .map(|line| serde_json::from_str(line).unwrap())
+            .collect()
     }
 
     pub(crate) fn header(&self, name: &str) -> &str {
-        self.headers.get(name).unwrap_or_else(|| panic!("no {name} in {:?}", self.headers)).to_str().unwrap()
+        self.headers
+            .get(name)
+            .unwrap_or_else(|| panic!("no {name} in {:?}", self.headers))
+            .to_str()
+            .unwrap()
     }
 
     /// The answer, which must have this status.
@@ -81,11 +88,17 @@ impl Server {
         let folder = tempfile::tempdir().unwrap();
         let clock = Clock::manual(UnixMs(START_MS));
         let options = bincard_access::Options {
-            password_cost: PasswordCost { memory_kib: 8, passes: 1, lanes: 1 },
+            password_cost: PasswordCost {
+                memory_kib: 8,
+                passes: 1,
+                lanes: 1,
+            },
             clock: clock.clone(),
             ..bincard_access::Options::default()
         };
-        let accounts = Accounts::open(folder.path().join("accounts.db"), options).await.unwrap();
+        let accounts = Accounts::open(folder.path().join("accounts.db"), options)
+            .await
+            .unwrap();
         let mut options = Options::new(folder.path().join("ledgers"));
         options.clock = clock.clone();
         let engine_clock = clock.clone();
@@ -112,7 +125,14 @@ impl Server {
     pub(crate) async fn key(&self, tenant: &str, role: Role, warehouses: &[Uuid]) -> String {
         let tenant = TenantName::parse(tenant).unwrap();
         let name = format!("{role} key");
-        let new = NewKey { name: &name, role, warehouses, plan: Plan::Service, expires_at: None, created_by: None };
+        let new = NewKey {
+            name: &name,
+            role,
+            warehouses,
+            plan: Plan::Service,
+            expires_at: None,
+            created_by: None,
+        };
         let issued = self.app.accounts().key_create(&tenant, new).await.unwrap();
         issued.secret.reveal().to_owned()
     }
@@ -138,7 +158,11 @@ impl Server {
         let response = self.routes.clone().oneshot(request).await.unwrap();
         let (head, body) = response.into_parts();
         let bytes = body.collect().await.unwrap().to_bytes().to_vec();
-        Answer { status: head.status, headers: head.headers, bytes }
+        Answer {
+            status: head.status,
+            headers: head.headers,
+            bytes,
+        }
     }
 
     pub(crate) async fn call(&self, method: Method, path: &str, token: &str, body: Option<&Value>) -> Answer {
@@ -178,7 +202,14 @@ impl Server {
     pub(crate) async fn get_now(&self, path: &str, token: &str) -> Answer {
         let head = self.get("/api/v1/ledger", &self.admin).await.expect(200);
         let position = head.header("ledger-position").to_owned();
-        self.call_with(Method::GET, path, token, None, &[("ledger-min-position", &position)]).await
+        self.call_with(
+            Method::GET,
+            path,
+            token,
+            None,
+            &[("ledger-min-position", &position)],
+        )
+        .await
     }
 
     pub(crate) async fn post(&self, path: &str, token: &str, body: &Value) -> Answer {
@@ -200,21 +231,30 @@ impl Server {
     /// A warehouse's id.
     pub(crate) async fn warehouse(&self, code: &str) -> String {
         let body = json!({"code": code, "name": format!("Warehouse {code}")});
-        let answer = self.post("/api/v1/warehouses", &self.admin, &body).await.expect(201);
+        let answer = self
+            .post("/api/v1/warehouses", &self.admin, &body)
+            .await
+            .expect(201);
         answer.json()["id"].as_str().unwrap().to_owned()
     }
 
     /// A variant's id.
     pub(crate) async fn variant(&self, sku: &str) -> String {
         let body = json!({"sku": sku, "name": format!("Variant {sku}")});
-        let answer = self.post("/api/v1/variants", &self.admin, &body).await.expect(201);
+        let answer = self
+            .post("/api/v1/variants", &self.admin, &body)
+            .await
+            .expect(201);
         answer.json()["id"].as_str().unwrap().to_owned()
     }
 
     /// Receives so many units.
     pub(crate) async fn receive(&self, warehouse: &str, variant: &str, quantity: i64) -> Value {
         let body = event("INBOUND", warehouse, variant, quantity);
-        self.post("/api/v1/stock-events", &self.admin, &body).await.expect(201).json()
+        self.post("/api/v1/stock-events", &self.admin, &body)
+            .await
+            .expect(201)
+            .json()
     }
 }
 

@@ -7,6 +7,9 @@ fn every_file_here_is_a_module_of_this_binary() {
     for file in std::fs::read_dir(folder).unwrap() {
         let name = file.unwrap().file_name().into_string().unwrap();
         let module = name.strip_suffix(".rs").expect("only modules lie here");
-        assert!(module == "main" || main.contains(&format!("mod {module};")), "{name} is forgotten");
+        assert!(
+            module == "main" || main.contains(&format!("mod {module};")),
+            "{name} is forgotten"
+        );
     }
 }
