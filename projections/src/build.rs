@@ -77,7 +77,6 @@ impl Buildable for Catalogue {
 
 /// A thread that builds.
 pub(crate) struct Builder {
-    pub(crate) plan: Plan,
     stop: Arc<AtomicBool>,
     thread: JoinHandle<()>,
 }
@@ -113,7 +112,7 @@ impl Builder {
         };
         let thread = std::thread::Builder::new().name(format!("build-{}", V::NAME)).spawn(build);
         let thread = thread.map_err(Error::folder("start a thread to build", Path::new(V::NAME.as_str())))?;
-        Ok(Builder { plan, stop, thread })
+        Ok(Builder { stop, thread })
     }
 
     /// Asks the thread to end; it does so after the transaction at hand.

@@ -99,6 +99,13 @@ impl Error {
         }
     }
 
+    /// Whether SQLite found the file itself to be corrupt.
+    pub(crate) fn is_corruption(&self) -> bool {
+        let Error::Database { source: sqlx::Error::Database(error), .. } = self else { return false };
+        let code = error.code().and_then(|code| code.parse::<u32>().ok());
+        code.is_some_and(|code| matches!(code & 0xFF, 11 | 26))
+    }
+
     /// The error with its causes, in one line.
     pub fn chain(&self) -> String {
         let mut text = self.to_string();

@@ -25,19 +25,9 @@ impl Conditions {
         self.values.len()
     }
 
-    /// Whether nothing is asked.
-    pub(crate) fn is_empty(&self) -> bool {
-        self.text.is_empty()
-    }
-
     /// The conditions as a `where` clause, or nothing.
     pub(crate) fn clause(&self) -> String {
-        if self.is_empty() { String::new() } else { format!(" where {}", self.text) }
-    }
-
-    /// The conditions after others, or nothing.
-    pub(crate) fn and_clause(&self) -> String {
-        if self.is_empty() { String::new() } else { format!(" and {}", self.text) }
+        if self.text.is_empty() { String::new() } else { format!(" where {}", self.text) }
     }
 
     pub(crate) fn equals(&mut self, column: &str, value: i64) {

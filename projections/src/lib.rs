@@ -28,6 +28,7 @@ mod serving;
 mod source;
 mod sqlite;
 pub mod stock;
+mod verify;
 mod view;
 mod views;
 
@@ -35,4 +36,5 @@ pub use error::Error;
 pub use name::ViewName;
 pub use projector::Projector;
 pub use serving::ViewStatus;
+pub use verify::{DIFFERENCES_MAX, Difference, Verified, VerifyProgress, verify};
 pub use views::{Answer, Page, Rebuild, Slice, Views};

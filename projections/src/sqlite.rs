@@ -50,18 +50,24 @@ pub(crate) async fn open_writer(path: &Path) -> Result<SqliteConnection, sqlx::E
         .await
 }
 
+fn reader_options(path: &Path) -> SqliteConnectOptions {
+    options(path).pragma("query_only", "on").pragma("cache_size", format!("-{READER_CACHE_KIB}"))
+}
+
+/// Opens a single connection that reads the database at `path`.
+pub(crate) async fn open_reader(path: &Path) -> Result<SqliteConnection, sqlx::Error> {
+    reader_options(path).connect().await
+}
+
 /// Connections that read the database at `path`. None is opened before it is needed.
 pub(crate) fn reader_pool(path: &Path) -> SqlitePool {
-    let options = options(path)
-        .pragma("query_only", "on")
-        .pragma("cache_size", format!("-{READER_CACHE_KIB}"));
     SqlitePoolOptions::new()
         .max_connections(READERS_MAX)
         .acquire_timeout(ACQUIRE_TIMEOUT)
         .idle_timeout(None)
         .max_lifetime(None)
         .test_before_acquire(false)
-        .connect_lazy_with(options)
+        .connect_lazy_with(reader_options(path))
 }
 
 /// A statement that inserts many rows, and what to do about rows that are there already.

@@ -6,15 +6,16 @@ use std::time::Duration;
 use bincard_ledger::{Position, Timestamp};
 use tokio::sync::{mpsc, oneshot, watch};
 
-use crate::catalogue::{self, CatalogueFilter, ProductRow, VariantRow, WarehouseRow, select};
+use crate::catalogue::{self, Catalogue, CatalogueFilter, ProductRow, VariantRow, WarehouseRow, select};
 use crate::error::Error;
 use crate::history::{
-    self, AsOf, EventFilter, EventPage, EventSort, EventStart, MovementCursor, MovementFilter, MovementPage, StockAsOf,
+    self, AsOf, EventFilter, EventPage, EventSort, EventStart, History, MovementCursor, MovementFilter, MovementPage,
+    StockAsOf,
 };
 use crate::name::ViewName;
 use crate::projector::Control;
-use crate::serving::{Shared, ViewStatus};
-use crate::stock::{self, StockFilter, StockKey, StockRow};
+use crate::serving::{Reading, Served, Shared, ViewStatus};
+use crate::stock::{self, Stock, StockFilter, StockKey, StockRow};
 
 /// An answer, and the position that its view stood at.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -103,8 +104,8 @@ macro_rules! catalogue_queries {
             filter: &CatalogueFilter,
             slice: Slice<u32>,
         ) -> Result<Answer<Page<$row>>, Error> {
-            let database = Error::database(ViewName::Catalogue);
-            let mut reading = self.shared.begin(&self.shared.slots.catalogue).await?;
+            let database = self.failing(ViewName::Catalogue);
+            let mut reading = self.begin::<Catalogue>().await?;
             let span = (slice.after.unwrap_or(0), slice.skip(), slice.wanted());
             let rows = catalogue::list(&mut reading.tx, select::$table, filter, span, $read).await.map_err(&database)?;
             let total = match slice.with_total {
@@ -119,6 +120,27 @@ macro_rules! catalogue_queries {
 impl Views {
     pub(crate) fn new(shared: Arc<Shared>, control: mpsc::Sender<Control>) -> Views {
         Views { shared, control }
+    }
+
+    async fn begin<V: Served>(&self) -> Result<Reading, Error> {
+        self.shared.begin(V::slot(&self.shared.slots)).await.inspect_err(|error| self.notice_damage(V::NAME, error))
+    }
+
+    /// Makes an error of what the database says, and lets the projector know when it says that the file is damaged.
+    fn failing(&self, view: ViewName) -> impl Fn(sqlx::Error) -> Error {
+        move |source| {
+            let error = Error::Database { view, source };
+            self.notice_damage(view, &error);
+            error
+        }
+    }
+
+    fn notice_damage(&self, view: ViewName, error: &Error) {
+        let generation = self.shared.status.borrow()[view.index()].generation;
+        if let Some(generation) = generation.filter(|_| error.is_corruption()) {
+            // A full queue is no harm: whoever meets the damage next tells it.
+            let _full = self.control.try_send(Control::Damaged { view, generation });
+        }
     }
 
     /// How each view stands.
@@ -192,8 +214,8 @@ impl Views {
         slice: Slice<StockKey>,
         now: Timestamp,
     ) -> Result<Answer<Page<StockRow>>, Error> {
-        let database = Error::database(ViewName::Stock);
-        let mut reading = self.shared.begin(&self.shared.slots.stock).await?;
+        let database = self.failing(ViewName::Stock);
+        let mut reading = self.begin::<Stock>().await?;
         let rows = stock::page(&mut reading.tx, filter, slice.after, slice.skip(), slice.wanted(), now)
             .await
             .map_err(&database)?;
@@ -209,9 +231,9 @@ impl Views {
     /// # Errors
     /// When the view cannot be read.
     pub async fn stock_as_of(&self, key: StockKey, past: AsOf) -> Result<Answer<StockAsOf>, Error> {
-        let mut reading = self.shared.begin(&self.shared.slots.history).await?;
+        let mut reading = self.begin::<History>().await?;
         let value = history::as_of_one(&mut reading.tx, key, past).await;
-        Ok(Answer { position: reading.position, value: value.map_err(Error::database(ViewName::History))? })
+        Ok(Answer { position: reading.position, value: value.map_err(self.failing(ViewName::History))? })
     }
 
     /// The stock in the past of the keys that pass `filter`, by warehouse and variant: every key that has had stock by
@@ -225,8 +247,8 @@ impl Views {
         past: AsOf,
         slice: Slice<StockKey>,
     ) -> Result<Answer<Page<StockAsOf>>, Error> {
-        let database = Error::database(ViewName::History);
-        let mut reading = self.shared.begin(&self.shared.slots.history).await?;
+        let database = self.failing(ViewName::History);
+        let mut reading = self.begin::<History>().await?;
         let rows = history::as_of_page(&mut reading.tx, filter, past, slice.after, slice.skip(), slice.wanted())
             .await
             .map_err(&database)?;
@@ -249,9 +271,9 @@ impl Views {
         limit: usize,
         with_total: bool,
     ) -> Result<Answer<EventPage>, Error> {
-        let mut reading = self.shared.begin(&self.shared.slots.history).await?;
+        let mut reading = self.begin::<History>().await?;
         let value = history::events(&mut reading.tx, filter, sort, start, limit, with_total).await;
-        Ok(Answer { position: reading.position, value: value.map_err(Error::database(ViewName::History))? })
+        Ok(Answer { position: reading.position, value: value.map_err(self.failing(ViewName::History))? })
     }
 
     /// A page of the movements of a variant, in the order of occurrence.
@@ -264,10 +286,10 @@ impl Views {
         descending: bool,
         slice: Slice<MovementCursor>,
     ) -> Result<Answer<MovementPage>, Error> {
-        let mut reading = self.shared.begin(&self.shared.slots.history).await?;
+        let mut reading = self.begin::<History>().await?;
         let Slice { after, skip, limit, with_total } = slice;
         let value = history::movements(&mut reading.tx, filter, descending, after, skip, limit, with_total).await;
-        Ok(Answer { position: reading.position, value: value.map_err(Error::database(ViewName::History))? })
+        Ok(Answer { position: reading.position, value: value.map_err(self.failing(ViewName::History))? })
     }
 
     catalogue_queries!(warehouses, WarehouseRow, WAREHOUSES, catalogue::read_warehouse, "warehouses");

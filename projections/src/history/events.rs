@@ -161,14 +161,17 @@ impl List<'_> {
         loop {
             let slots = self.slots(connection, bounds).await?;
             for &(slot, count) in &slots {
-                let exact = self.is_whole(slot);
-                let count = if exact || skip == 0 { count } else { self.count_in(connection, slot).await? };
-                if skip >= count && skip > 0 {
-                    skip -= count;
+                let passes_over = skip > 0 && run.is_none();
+                // What a slot that is cut holds of the list is not known without counting.
+                let sure = match self.is_whole(slot) {
+                    true => count,
+                    false if passes_over => self.count_in(connection, slot).await?,
+                    false => 0,
+                };
+                if passes_over && skip >= sure {
+                    skip -= sure;
                     continue;
                 }
-                // What a slot that is cut surely holds of the list is not known without counting.
-                let sure = if exact { count } else { 0 };
                 run = match run {
                     Some((stretch, events)) if stretch.first - 1 == slot => {
                         Some((Stretch { first: slot, ..stretch }, events + sure))

@@ -1,0 +1,124 @@
+//! Views that are damaged, of another version or of another log are built anew; the others do not notice.
+
+use std::fs;
+use std::io::{Seek, SeekFrom, Write};
+use std::time::Duration;
+
+use bincard_projections::ViewName;
+use bincard_projections::history::{EventFilter, EventSort, EventStart};
+use bincard_projections::stock::StockFilter;
+use bincard_projections::Slice;
+use sqlx::sqlite::SqliteConnectOptions;
+use sqlx::{ConnectOptions, Connection};
+
+use crate::ledger::{Ledger, Random, runtime};
+use crate::rebuild::assert_verified;
+
+fn grown(seed: u64) -> Ledger {
+    let mut ledger = Ledger::with_catalogue();
+    ledger.grow(&mut Random::new(seed), 200);
+    ledger
+}
+
+#[test]
+fn a_file_that_is_no_database_is_built_anew_at_open() {
+    let ledger = grown(31);
+    let projector = ledger.project();
+    let runtime = runtime();
+    runtime.block_on(ledger.settled(&projector));
+    projector.close();
+    fs::write(ledger.views_path().join("history.1.db"), vec![7; 40_000]).unwrap();
+    let projector = ledger.project();
+    let views = runtime.block_on(ledger.settled(&projector));
+    assert_eq!(views.status().map(|status| status.generation), [Some(1), Some(2), Some(1)]);
+    runtime.block_on(assert_verified(&ledger));
+    projector.close();
+}
+
+#[test]
+fn a_view_of_another_schema_or_of_a_longer_log_is_built_anew_at_open() {
+    let ledger = grown(32);
+    let projector = ledger.project();
+    let runtime = runtime();
+    runtime.block_on(ledger.settled(&projector));
+    projector.close();
+    runtime.block_on(async {
+        for (file, change) in [
+            ("stock.1.db", "update checkpoint set schema_version = schema_version - 1"),
+            ("history.1.db", "update checkpoint set position = position + 1"),
+        ] {
+            let options = SqliteConnectOptions::new().filename(ledger.views_path().join(file));
+            let mut connection = options.connect().await.unwrap();
+            sqlx::query(change).execute(&mut connection).await.unwrap();
+            connection.close().await.unwrap();
+        }
+    });
+    let projector = ledger.project();
+    let views = runtime.block_on(ledger.settled(&projector));
+    assert_eq!(views.status().map(|status| status.generation), [Some(2), Some(2), Some(1)]);
+    runtime.block_on(assert_verified(&ledger));
+    projector.close();
+}
+
+#[test]
+fn a_view_that_cannot_be_written_is_brought_back_and_the_others_go_on() {
+    let mut random = Random::new(33);
+    let mut ledger = grown(33);
+    let projector = ledger.project();
+    let runtime = runtime();
+    let views = runtime.block_on(ledger.settled(&projector));
+    // A foreign row stands where the next movement's event goes.
+    runtime.block_on(async {
+        let options = SqliteConnectOptions::new().filename(ledger.views_path().join("history.1.db"));
+        let mut connection = options.busy_timeout(Duration::from_secs(10)).connect().await.unwrap();
+        let next = ledger.head().next().0 as i64;
+        for position in next..next + 50 {
+            sqlx::query("insert into events values ($1, 0, 0, 1, 1, 0)").bind(position).execute(&mut connection).await.unwrap();
+        }
+        connection.close().await.unwrap();
+    });
+    ledger.grow(&mut random, 100);
+    runtime.block_on(async {
+        views.wait_for(&[ViewName::Stock, ViewName::Catalogue], ledger.head(), Duration::from_secs(30)).await.unwrap();
+        ledger.settled(&projector).await;
+        assert_eq!(views.status()[1].generation, Some(2));
+        assert_eq!(views.status()[1].error, None);
+        assert_verified(&ledger).await;
+    });
+    projector.close();
+}
+
+#[test]
+fn damage_that_a_query_meets_leads_to_a_new_generation() {
+    let ledger = grown(34);
+    let projector = ledger.project();
+    let runtime = runtime();
+    runtime.block_on(ledger.settled(&projector));
+    projector.close();
+    // Everything but the first page, which says what tables there are, and the checkpoint's.
+    let path = ledger.views_path().join("history.1.db");
+    let length = fs::metadata(&path).unwrap().len();
+    let projector = ledger.project();
+    let views = runtime.block_on(ledger.settled(&projector));
+    let mut file = fs::OpenOptions::new().write(true).open(&path).unwrap();
+    file.seek(SeekFrom::Start(2 * 4096)).unwrap();
+    file.write_all(&vec![0xFF; length as usize - 2 * 4096]).unwrap();
+    file.sync_all().unwrap();
+    runtime.block_on(async {
+        let filter = EventFilter::default();
+        let list = || views.events(&filter, EventSort::default(), EventStart::Skip(0), 1_000, true);
+        let mut met = 0;
+        while views.status()[1].generation != Some(2) {
+            // Refused while it is damaged and while it is built, and never answered wrongly.
+            met += u64::from(list().await.is_err());
+            tokio::task::yield_now().await;
+        }
+        assert!(met > 0);
+        ledger.settled(&projector).await;
+        list().await.unwrap();
+        let page = Slice { after: None, skip: 0, limit: 5, with_total: true };
+        views.stock_page(&StockFilter::default(), page, ledger.now).await.unwrap();
+        assert_verified(&ledger).await;
+    });
+    projector.close();
+}

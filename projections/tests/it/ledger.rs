@@ -1,0 +1,258 @@
+//! A ledger to test on: every event is decided, applied and written to a log on the disk.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bincard_ledger::codec::Body;
+use bincard_ledger::{
+    Bucket, CatalogueCommand, Command, Kind, LedgerId, Line, Position, ProductNo, Reason, Record, Recorded, State,
+    StockCommand, Timestamp, VariantNo, WarehouseNo, decide,
+};
+use bincard_projections::{Projector, ViewName, Views};
+use bincard_store::disk::RealDisk;
+use bincard_store::segment::{Appender, Log, Options, Reader};
+use tempfile::TempDir;
+use uuid::Uuid;
+
+pub(crate) const MINUTE: i64 = 60_000_000;
+pub(crate) const HOUR: i64 = 60 * MINUTE;
+/// 2025-03-01T10:00:00Z.
+pub(crate) const START: i64 = 1_740_823_200_000_000;
+pub(crate) const WAREHOUSES: u32 = 3;
+pub(crate) const VARIANTS: u32 = 5;
+
+/// Numbers that follow from a seed.
+#[derive(Clone)]
+pub(crate) struct Random(u64);
+
+impl Random {
+    pub(crate) fn new(seed: u64) -> Random {
+        Random(seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1)
+    }
+
+    pub(crate) fn below(&mut self, limit: u64) -> u64 {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        (self.0 >> 11) % limit
+    }
+
+    pub(crate) fn pick<T: Copy>(&mut self, from: &[T]) -> T {
+        from[self.below(from.len() as u64) as usize]
+    }
+}
+
+pub(crate) struct Ledger {
+    pub(crate) folder: TempDir,
+    pub(crate) reader: Reader,
+    pub(crate) events: Vec<Recorded>,
+    pub(crate) now: Timestamp,
+    state: State,
+    appender: Appender,
+    body: Body,
+}
+
+impl Ledger {
+    pub(crate) fn new() -> Ledger {
+        let folder = tempfile::tempdir().unwrap();
+        let id = LedgerId([5; 16]);
+        let options = Options { segment_bytes: 1 << 20, ledger: Some(id), ..Options::default() };
+        let opened = Log::open(Arc::new(RealDisk), &folder.path().join("log"), options).unwrap();
+        let now = Timestamp::from_micros(START);
+        Ledger {
+            folder,
+            reader: opened.reader,
+            events: Vec::new(),
+            now,
+            state: State::new(id),
+            appender: opened.appender,
+            body: Body::new(now),
+        }
+    }
+
+    /// A ledger with warehouses, products and variants.
+    pub(crate) fn with_catalogue() -> Ledger {
+        let mut ledger = Ledger::new();
+        for no in 1..=WAREHOUSES {
+            let (code, name) = (format!("WH-{no}").into(), format!("Lager {no}").into());
+            assert!(ledger.run(&Command::Catalogue(CatalogueCommand::CreateWarehouse { code, name })));
+        }
+        assert!(ledger.run(&Command::Catalogue(CatalogueCommand::CreateProduct { name: "Schraube".into() })));
+        for no in 1..=VARIANTS {
+            let (sku, name) = (format!("SKU-{no}").into(), format!("Größe {no}").into());
+            let product = no.is_multiple_of(2).then_some(ProductNo(1));
+            let create = CatalogueCommand::CreateVariant { sku, name, product, expires_at: None };
+            assert!(ledger.run(&Command::Catalogue(create)));
+        }
+        ledger.commit();
+        ledger
+    }
+
+    pub(crate) fn views_path(&self) -> PathBuf {
+        self.folder.path().join("views")
+    }
+
+    pub(crate) fn project(&self) -> Projector {
+        Projector::open(&self.views_path(), self.reader.clone()).unwrap()
+    }
+
+    pub(crate) fn head(&self) -> Position {
+        self.reader.head().position
+    }
+
+    /// Waits until all views have caught up.
+    pub(crate) async fn settled(&self, projector: &Projector) -> Views {
+        let views = projector.views().clone();
+        views.wait_for(&ViewName::ALL, self.head(), Duration::from_secs(60)).await.unwrap();
+        views
+    }
+
+    /// Decides a command and records what follows; `false` when it is rejected.
+    pub(crate) fn run(&mut self, command: &Command) -> bool {
+        let Ok(decision) = decide(&self.state, command, self.now) else { return false };
+        for event in decision {
+            let version = self.state.next_version(event.stream());
+            let record = Record { version, author: Uuid::from_u128(9), on_behalf_of: None, key: None, event };
+            self.body.push(&record);
+            let position = self.state.head().next();
+            let recorded = Recorded { position, recorded_at: self.body.recorded_at(), record };
+            self.state.apply(&recorded).unwrap();
+            self.events.push(recorded);
+        }
+        true
+    }
+
+    /// Makes what was recorded durable, and lets a little time pass.
+    pub(crate) fn commit(&mut self) {
+        self.appender.commit(&self.body).unwrap();
+        self.pass(1);
+    }
+
+    /// Lets time pass; nothing may be waiting for its commit.
+    pub(crate) fn pass(&mut self, micros: i64) {
+        self.now = self.now.saturating_add_micros(micros);
+        self.body.clear(self.now);
+    }
+
+    /// A receipt, so that there is something to move.
+    pub(crate) fn receive(&mut self, warehouse: u32, variant: u32, quantity: i64) {
+        let line = Line { variant: VariantNo(variant), quantity };
+        let command = StockCommand::new(Kind::Inbound, WarehouseNo(warehouse), [line]);
+        assert!(self.run(&Command::Stock(command)));
+    }
+
+    /// Any stock command, likely to be accepted.
+    pub(crate) fn random_command(&self, random: &mut Random) -> Command {
+        if random.below(40) == 0 {
+            return self.random_change(random);
+        }
+        let kinds = [
+            Kind::Inbound,
+            Kind::Inbound,
+            Kind::Inbound,
+            Kind::Outbound,
+            Kind::Adjust,
+            Kind::Reservation,
+            Kind::Reservation,
+            Kind::Release,
+            Kind::Pick,
+            Kind::Pack,
+            Kind::Ship,
+            Kind::TransferOut,
+            Kind::TransferIn,
+            Kind::Hold,
+            Kind::Unhold,
+        ];
+        let kind = random.pick(&kinds);
+        let warehouse = WarehouseNo(random.below(u64::from(WAREHOUSES)) as u32 + 1);
+        let first = random.below(u64::from(VARIANTS)) as u32;
+        let lines: Vec<Line> = (0..=random.below(2) as u32)
+            .map(|next| {
+                let most = if kind == Kind::Inbound { 60 } else { 12 };
+                let quantity = random.below(most) as i64 + 1;
+                let sign = if kind == Kind::Adjust && random.below(2) == 0 { -1 } else { 1 };
+                Line { variant: VariantNo((first + next) % VARIANTS + 1), quantity: quantity * sign }
+            })
+            .collect();
+        let mut command = StockCommand::new(kind, warehouse, lines);
+        if random.below(3) > 0 {
+            // From four days ago to four minutes ahead.
+            let offset = random.below(4 * 24 * 60) as i64 * MINUTE;
+            command.occurred_at = Some(self.now.saturating_add_micros(4 * MINUTE - offset));
+        }
+        command.reason = match (kind, random.below(3)) {
+            (Kind::Inbound, 1) => Some(Reason::Purchase),
+            (Kind::Outbound, 1) => Some(Reason::Sale),
+            (_, 2) => Some(Reason::Other),
+            _ => None,
+        };
+        if kind.needs_order() {
+            command.order = Some(format!("order {}", random.below(6)).into());
+        }
+        if kind.needs_transfer() {
+            command.transfer = Some(format!("transfer {}", random.below(3)).into());
+        }
+        if kind == Kind::Reservation && random.below(2) == 0 {
+            command.expires_at = Some(self.now.saturating_add_micros((random.below(300) as i64 + 1) * MINUTE));
+        }
+        if kind == Kind::Release {
+            command.release_from = random.pick(&[None, Some(Bucket::Picked), Some(Bucket::Packed)]);
+        }
+        Command::Stock(command)
+    }
+
+    fn random_change(&self, random: &mut Random) -> Command {
+        let variant = VariantNo(random.below(u64::from(VARIANTS)) as u32 + 1);
+        let n = random.below(1_000_000);
+        Command::Catalogue(match random.below(6) {
+            0 => CatalogueCommand::CreateVariant {
+                sku: format!("NEW_{n}").into(),
+                name: format!("100% neu {n}").into(),
+                product: None,
+                expires_at: Some(self.now),
+            },
+            1 => CatalogueCommand::ChangeVariant {
+                no: variant,
+                sku: Some(format!("ÄNDER-{n}").into()),
+                name: None,
+                product: Some(None),
+                expires_at: Some(Some(self.now.saturating_add_micros(1_000 * HOUR))),
+                active: None,
+            },
+            2 => CatalogueCommand::ChangeWarehouse {
+                no: WarehouseNo(1),
+                code: Some(format!("CODE{n}").into()),
+                name: Some(format!("Halle {n}").into()),
+                active: None,
+            },
+            3 => CatalogueCommand::ChangeProduct { no: ProductNo(1), name: Some(format!("P{n}").into()), active: Some(n.is_multiple_of(2)) },
+            4 => CatalogueCommand::CreateProduct { name: format!("Produkt {n}").into() },
+            _ => CatalogueCommand::ChangeVariant {
+                no: VariantNo(VARIANTS),
+                sku: None,
+                name: Some(format!("anders {n}").into()),
+                product: None,
+                expires_at: None,
+                active: Some(true),
+            },
+        })
+    }
+
+    /// Runs random commands in commits of random size, `events` events or a few more.
+    pub(crate) fn grow(&mut self, random: &mut Random, events: usize) {
+        let until = self.events.len() + events;
+        while self.events.len() < until {
+            for _ in 0..=random.below(12) {
+                let command = self.random_command(random);
+                self.run(&command);
+            }
+            self.commit();
+            self.pass(random.below(40) as i64 * MINUTE);
+        }
+    }
+}
+
+pub(crate) fn runtime() -> tokio::runtime::Runtime {
+    tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap()
+}
