@@ -108,8 +108,8 @@ fn refuse_all(replies: Vec<Reply>, refusal: &Refusal, durable: Position) {
     for reply in replies {
         match reply {
             Reply::One(sender, (asked, answer)) => drop(sender.send((asked, settle(answer)))),
-            Reply::Many(sender, (asked, answers)) => {
-                drop(sender.send((asked, answers.into_iter().map(settle).collect())));
+            Reply::Many(sender, (asked, mut answers)) => {
+                drop(sender.send((asked, answers.drain().map(settle).collect())));
             }
         }
     }

@@ -101,7 +101,7 @@ impl Batch {
     /// Takes the answers to what was handed over.
     pub(crate) fn settle(&mut self, reader: &Reader, answered: Result<AnsweredBatch, Refusal>) {
         let places = std::mem::take(&mut self.places);
-        let (asked, answers) = match answered {
+        let (asked, mut answers) = match answered {
             Ok(answered) => answered,
             Err(refusal) => {
                 for place in places {
@@ -110,7 +110,7 @@ impl Batch {
                 return;
             }
         };
-        for ((place, mut asked), answer) in places.into_iter().zip(asked).zip(answers) {
+        for ((place, mut asked), answer) in places.into_iter().zip(asked).zip(answers.drain()) {
             self.outcomes[place] = settle(reader, &mut asked, answer);
             if self.outcomes[place].is_none() {
                 self.next.push(asked);

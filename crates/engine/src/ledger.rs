@@ -69,6 +69,66 @@ pub(crate) enum Answer {
     Failed(Refusal),
 }
 
+/// Answers to many requests, in order.
+///
+/// Nearly all requests are recorded. Their receipts stand as they are, so that the writer stores each once: as a list of
+/// [`Answer`]s they would be put together elsewhere and copied.
+#[derive(Default)]
+pub(crate) struct Answers {
+    /// One a request; meaningless where `others` has an answer.
+    receipts: Vec<Receipt>,
+    /// The answers that are not receipts, and to which request, in order.
+    others: Vec<(usize, Answer)>,
+}
+
+impl Answers {
+    pub(crate) fn with_capacity(requests: usize) -> Answers {
+        Answers {
+            receipts: Vec::with_capacity(requests),
+            others: Vec::new(),
+        }
+    }
+
+    pub(crate) fn recorded(&mut self, receipt: Receipt) {
+        self.receipts.push(receipt);
+    }
+
+    pub(crate) fn other(&mut self, answer: Answer) {
+        self.others.push((self.receipts.len(), answer));
+        let nothing = Receipt {
+            position: Position(0),
+            recorded_at: Timestamp::MIN,
+            subject: 0,
+            replayed: false,
+        };
+        self.receipts.push(nothing);
+    }
+
+    /// The answers one by one; none are left.
+    pub(crate) fn drain(&mut self) -> impl Iterator<Item = Answer> {
+        let mut others = self.others.drain(..).peekable();
+        self.receipts.drain(..).enumerate().map(move |(index, receipt)| {
+            match others.next_if(|(of, _)| *of == index) {
+                Some((_, answer)) => answer,
+                None => Answer::Recorded(receipt),
+            }
+        })
+    }
+}
+
+impl FromIterator<Answer> for Answers {
+    fn from_iter<I: IntoIterator<Item = Answer>>(all: I) -> Answers {
+        let mut answers = Answers::default();
+        for answer in all {
+            match answer {
+                Answer::Recorded(receipt) => answers.recorded(receipt),
+                other => answers.other(other),
+            }
+        }
+        answers
+    }
+}
+
 /// How a ledger stands.
 #[derive(Clone, Debug)]
 pub struct Status {

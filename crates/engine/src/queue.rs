@@ -9,7 +9,7 @@ use std::time::Duration;
 use bincard_ledger::{Position, Request};
 use tokio::sync::{Notify, oneshot};
 
-use crate::ledger::Answer;
+use crate::ledger::{Answer, Answers};
 
 /// A request on its way, with what callers compute on their own threads.
 pub(crate) struct Asked {
@@ -24,7 +24,7 @@ pub(crate) struct Asked {
 /// An answer, and the request back: it is dropped where it was made.
 pub(crate) type Answered = (Box<Asked>, Answer);
 /// Answers in the order of the requests, and the requests back.
-pub(crate) type AnsweredBatch = (Vec<Asked>, Vec<Answer>);
+pub(crate) type AnsweredBatch = (Vec<Asked>, Answers);
 
 /// What a caller handed over.
 pub(crate) enum Submission {

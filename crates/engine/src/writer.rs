@@ -10,8 +10,7 @@ use std::time::Duration;
 use bincard_ledger::codec::Body;
 use bincard_ledger::event::RecordedKey;
 use bincard_ledger::{
-    CatalogueEvent, Command, Decision, Event, Record, Recorded, Rejection, Request, State, Timestamp, decide,
-    expire_due,
+    CatalogueEvent, Command, Decision, Event, Record, Recorded, Request, State, Timestamp, decide, expire_due,
 };
 use bincard_store::keys::KeyIndex;
 use tokio::sync::oneshot;
@@ -20,7 +19,7 @@ use uuid::Uuid;
 use crate::engine::Clock;
 use crate::figures::BatchFigures;
 use crate::keys::subject_of;
-use crate::ledger::{Answer, Receipt, Refusal, Shared};
+use crate::ledger::{Answer, Answers, Receipt, Refusal, Shared};
 use crate::queue::{Answered, AnsweredBatch, Asked, Submission};
 
 /// A batch is handed over once its body is this large, however many requests wait.
@@ -196,8 +195,10 @@ impl Writer {
         batch: &mut Batch,
     ) {
         self.look_at(singles.iter().map(|(asked, _)| &**asked));
+        let mut answers = Answers::default();
         for (index, (mut asked, sender)) in singles.drain(..).enumerate() {
-            let answer = self.decide_asked(&mut asked, index, batch);
+            self.decide_asked(&mut asked, index, batch, &mut answers);
+            let answer = answers.drain().next().expect("a request is answered once");
             batch.replies.push(Reply::One(sender, (asked, answer)));
             if self.is_full(batch) {
                 self.hand_over(batch);
@@ -213,14 +214,14 @@ impl Writer {
         sender: oneshot::Sender<AnsweredBatch>,
         batch: &mut Batch,
     ) {
-        let mut answers = Vec::with_capacity(all.len());
+        let mut answers = Answers::with_capacity(all.len());
         for chunk in all.chunks_mut(CHUNK_REQUESTS) {
             self.look_at(chunk.iter());
             for (index, asked) in chunk.iter_mut().enumerate() {
                 if self.is_full(batch) {
                     self.hand_over(batch);
                 }
-                answers.push(self.decide_asked(asked, index, batch));
+                self.decide_asked(asked, index, batch, &mut answers);
             }
         }
         batch.replies.push(Reply::Many(sender, (all, answers)));
@@ -254,48 +255,62 @@ impl Writer {
         );
     }
 
-    fn decide_asked(&mut self, asked: &mut Asked, index: usize, batch: &mut Batch) -> Answer {
+    fn decide_asked(&mut self, asked: &mut Asked, index: usize, batch: &mut Batch, answers: &mut Answers) {
         batch.figures.requests += 1;
         if let Some(hash) = asked.key_hash
             && (self.chunk.maybe_known[index] || self.chunk.repeated.contains(&hash))
+            && let Some(known) = self.look_up(hash, asked, batch)
         {
-            match self.keys.candidates(hash) {
-                Ok(known) if known.iter().all(|position| asked.other_keys.contains(position)) => {}
-                Ok(mut known) => {
-                    batch.figures.known += 1;
-                    known.retain(|position| !asked.other_keys.contains(position));
-                    return Answer::Known(known.into_iter().collect());
-                }
-                // Without the index nobody can say whether this happened already.
-                Err(error) => {
-                    return Answer::Failed(Refusal::Unreadable {
-                        why: error.to_string().into(),
-                    });
-                }
-            }
+            return answers.other(known);
         }
         let now = self.stamp(batch);
         match decide(&self.state, &asked.request.command, now) {
             Ok(decision) => {
                 batch.figures.accepted += 1;
-                Answer::Recorded(self.record_decision(decision, asked, now, batch))
+                let subject = self.record_decision(decision, asked, now, batch);
+                let position = self.state.head();
+                answers.recorded(Receipt {
+                    position,
+                    recorded_at: now,
+                    subject,
+                    replayed: false,
+                });
             }
-            Err(rejection) => self.reject(rejection, batch),
+            Err(rejection) => {
+                batch.figures.reject(&rejection);
+                answers.other(Answer::Rejected(rejection));
+            }
         }
     }
 
-    fn reject(&self, rejection: Rejection, batch: &mut Batch) -> Answer {
-        batch.figures.reject(&rejection);
-        Answer::Rejected(rejection)
+    /// The answer for a key whose hash is known at positions that the caller has not looked at yet.
+    #[cold]
+    fn look_up(&self, hash: u64, asked: &Asked, batch: &mut Batch) -> Option<Answer> {
+        let mut known = match self.keys.candidates(hash) {
+            Ok(known) => known,
+            // Without the index nobody can say whether this happened already.
+            Err(error) => {
+                return Some(Answer::Failed(Refusal::Unreadable {
+                    why: error.to_string().into(),
+                }));
+            }
+        };
+        known.retain(|position| !asked.other_keys.contains(position));
+        if known.is_empty() {
+            return None;
+        }
+        batch.figures.known += 1;
+        Some(Answer::Known(known.into_iter().collect()))
     }
 
+    /// Records all events of a decision, and answers the number of what it is about.
     fn record_decision(
         &mut self,
         decision: Decision,
         asked: &mut Asked,
         now: Timestamp,
         batch: &mut Batch,
-    ) -> Receipt {
+    ) -> u32 {
         let mut subject = subject_of_command(&asked.request.command);
         let mut left = decision.len();
         for event in decision {
@@ -313,12 +328,7 @@ impl Writer {
                 asked.request.key = Some(key.key);
             }
         }
-        Receipt {
-            position: self.state.head(),
-            recorded_at: now,
-            subject,
-            replayed: false,
-        }
+        subject
     }
 
     /// Records an event, and gives its key back.
