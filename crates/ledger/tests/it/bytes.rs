@@ -136,6 +136,115 @@ fn a_number_has_one_encoding() {
     assert_eq!(decode(&body), Err(DecodeError::NumberTooLong));
 }
 
+/// A snapshot of two warehouses and two variants, from its head on, and what else is said.
+fn snapshot_of(
+    head: u64,
+    skus: [&str; 2],
+    stock: &[&[u64]],
+    orders: &[&[u64]],
+    transits: &[&[u64]],
+) -> Vec<u8> {
+    let mut w = Writer::default();
+    w.u8(1);
+    w.varint(head);
+    w.bytes(&[0, 0, 2]);
+    for code in ["N", "S"] {
+        w.text(code);
+        w.bytes(&[1, 0]);
+    }
+    w.bytes(&[0, 2]);
+    for sku in skus {
+        w.text(sku);
+        w.bytes(&[1, 0]);
+    }
+    let list = |w: &mut Writer, items: &[&[u64]]| {
+        w.varint(items.len() as u64);
+        items
+            .iter()
+            .copied()
+            .flatten()
+            .for_each(|number| w.varint(*number));
+    };
+    list(&mut w, stock);
+    list(&mut w, orders);
+    list(&mut w, transits);
+    w.as_slice().to_vec()
+}
+
+#[test]
+fn a_snapshot_that_cannot_be_is_refused() {
+    const MAX: u64 = i64::MAX as u64;
+    // Texts are a length and a letter: 1, 65 is "A". A reservation: id, warehouse, no expiry, lines.
+    let order: &[u64] = &[1, 65, 2, 5, 1, 0, 1, 1, 1, 0, 0, 6, 1, 0, 1, 1, 1, 0, 0];
+    let sound = snapshot_of(
+        9,
+        ["A", "B"],
+        &[&[1, 1, MAX, 0, 0, 0, 0], &[1, 2, 1, 0, 0, 0, 0]],
+        &[order],
+        &[&[1, 84, 1, 1, 1]],
+    );
+    assert!(snapshot::decode(&sound).is_ok(), "{:?}", snapshot::decode(&sound));
+    let (skus, no) = (["A", "B"], &[][..]);
+    let refused: [(&str, Vec<u8>); 14] = [
+        ("a head beyond positions", snapshot_of(1 << 50, skus, no, no, no)),
+        ("one SKU twice", snapshot_of(9, ["A", "A"], no, no, no)),
+        (
+            "more on hand than can be",
+            snapshot_of(9, skus, &[&[1, 1, MAX, 1, 0, 0, 0]], no, no),
+        ),
+        (
+            "a bucket larger than can be",
+            snapshot_of(9, skus, &[&[1, 1, MAX + 1, 0, 0, 0, 0]], no, no),
+        ),
+        (
+            "stock of nothing",
+            snapshot_of(9, skus, &[&[1, 1, 0, 0, 0, 0, 0]], no, no),
+        ),
+        (
+            "stock of no variant",
+            snapshot_of(9, skus, &[&[1, 3, 1, 0, 0, 0, 0]], no, no),
+        ),
+        (
+            "stock at no warehouse",
+            snapshot_of(9, skus, &[&[3, 1, 1, 0, 0, 0, 0]], no, no),
+        ),
+        (
+            "stock out of order",
+            snapshot_of(9, skus, &[&[1, 2, 1, 0, 0, 0, 0], &[1, 1, 1, 0, 0, 0, 0]], no, no),
+        ),
+        (
+            "an order without reservations",
+            snapshot_of(9, skus, no, &[&[1, 65, 0]], no),
+        ),
+        ("an order twice", snapshot_of(9, skus, no, &[order, order], no)),
+        (
+            "a reservation twice",
+            snapshot_of(
+                9,
+                skus,
+                no,
+                &[&[1, 65, 2, 5, 1, 0, 1, 1, 1, 0, 0, 5, 1, 0, 1, 1, 1, 0, 0]],
+                no,
+            ),
+        ),
+        (
+            "a reservation of nothing",
+            snapshot_of(9, skus, no, &[&[1, 65, 1, 5, 1, 0, 1, 1, 0, 0, 0]], no),
+        ),
+        (
+            "a transfer of nothing",
+            snapshot_of(9, skus, no, no, &[&[1, 84, 1, 1, 0]]),
+        ),
+        (
+            "a transfer without lines",
+            snapshot_of(9, skus, no, no, &[&[1, 84, 0]]),
+        ),
+    ];
+    for (what, bytes) in refused {
+        assert!(snapshot::decode(&bytes).is_err(), "{what}");
+    }
+}
+
 fn body_of(records: &[Record], recorded_at: Timestamp) -> Vec<u8> {
     let mut body = Body::new(recorded_at);
     records.iter().for_each(|record| body.push(record));

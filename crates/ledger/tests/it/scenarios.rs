@@ -1,6 +1,32 @@
 //! Each kind of stock event, told as a small story.
 
+use bincard_ledger::{Command, Kind, Line, Rejection, StockCommand, Timestamp, VariantNo, WarehouseNo};
+
+use crate::journal::Journal;
 use crate::scenario::check;
+
+#[test]
+fn an_event_lies_at_most_five_minutes_ahead_to_the_microsecond() {
+    let now = Timestamp::from_micros(1_750_000_000_000_000);
+    let line = Line {
+        variant: VariantNo(1),
+        quantity: 1,
+    };
+    let ahead = |micros| {
+        let mut command = StockCommand::new(Kind::Inbound, WarehouseNo(1), [line]);
+        command.occurred_at = Some(now.saturating_add_micros(micros));
+        Journal::new()
+            .take(&Command::Stock(command), now)
+            .unwrap_err()
+            .code()
+    };
+    let in_time = Rejection::UnknownWarehouse {
+        warehouse: WarehouseNo(1),
+    }
+    .code();
+    assert_eq!(ahead(300_000_000), in_time);
+    assert_eq!(ahead(300_000_001), "occurs-in-future");
+}
 
 #[test]
 fn goods_come_in_and_go_out() {
@@ -192,6 +218,25 @@ fn an_expiry_that_frees_two_variants_is_recorded_once() {
         11 HOLD N B:1
         > EXPIRY N at 9, 1 B reserved -> available (of #6)
         > HOLD N at 11, 1 B available -> held
+        ",
+    );
+}
+
+#[test]
+fn a_reservation_expires_only_for_what_it_still_has_reserved() {
+    check(
+        "
+        0 warehouse N
+        0 variant A
+        0 variant B
+        0 INBOUND N A:5 B:5
+        0 RESERVATION N A:2 B:2 order=O-1 expires=10
+        0 RESERVATION N A:3 order=O-2 expires=11
+        0 PICK N A:2 order=O-1
+        ---
+        12 OUTBOUND N A:3
+        > EXPIRY N at 11, 3 A reserved -> available (of #6)
+        > OUTBOUND N at 12, 3 A available -> customer
         ",
     );
 }
