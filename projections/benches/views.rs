@@ -10,8 +10,8 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, Result};
 use bincard_ledger::codec::Body;
 use bincard_ledger::{
-    CatalogueEvent, Event, Kind, LedgerId, Position, Posting, Reason, Record, StockEvent, Timestamp, VariantNo, Version,
-    WarehouseNo,
+    CatalogueEvent, Event, Kind, LedgerId, Position, Posting, Reason, Record, StockEvent, Timestamp,
+    VariantNo, Version, WarehouseNo,
 };
 use bincard_projections::history::{AsOf, EventFilter, EventSort, EventStart};
 use bincard_projections::stock::{StockFilter, StockKey};
@@ -29,7 +29,9 @@ const COMMIT_EVENTS: u32 = 4_096;
 
 fn setting(name: &str, default: u64) -> Result<u64> {
     match std::env::var(name) {
-        Ok(text) => text.parse().with_context(|| format!("{name} is not a number: {text}")),
+        Ok(text) => text
+            .parse()
+            .with_context(|| format!("{name} is not a number: {text}")),
         Err(_) => Ok(default),
     }
 }
@@ -46,9 +48,19 @@ impl Writer {
         let stream = event.stream().code() as usize;
         self.versions[stream] += 1;
         let version = Version(self.versions[stream]);
-        self.body.push(&Record { version, author: Uuid::nil(), on_behalf_of: None, key: None, event });
+        self.body.push(&Record {
+            version,
+            author: Uuid::nil(),
+            on_behalf_of: None,
+            key: None,
+            event,
+        });
         self.position += 1;
-        if self.body.count() == COMMIT_EVENTS { self.flush() } else { Ok(()) }
+        if self.body.count() == COMMIT_EVENTS {
+            self.flush()
+        } else {
+            Ok(())
+        }
     }
 
     fn flush(&mut self) -> Result<()> {
@@ -79,7 +91,13 @@ fn stock_event(position: u64, warehouse: u64, variant: u64, kind: Kind, quantity
         order: None,
         transfer: None,
         expires_at: None,
-        postings: smallvec![Posting { variant: VariantNo(variant as u32), from, to, quantity, reservation: None }],
+        postings: smallvec![Posting {
+            variant: VariantNo(variant as u32),
+            from,
+            to,
+            quantity,
+            reservation: None
+        }],
         notes: None,
     })
 }
@@ -87,18 +105,42 @@ fn stock_event(position: u64, warehouse: u64, variant: u64, kind: Kind, quantity
 fn write_log(writer: &mut Writer, events: u64, skus: u64, warehouses: u64) -> Result<()> {
     for no in 1..=warehouses as u32 {
         let (no, code, name) = (WarehouseNo(no), format!("WH-{no}").into(), "Warehouse".into());
-        writer.push(Event::Catalogue(CatalogueEvent::WarehouseCreated { no, code, name }))?;
+        writer.push(Event::Catalogue(CatalogueEvent::WarehouseCreated {
+            no,
+            code,
+            name,
+        }))?;
     }
     for no in 1..=skus as u32 {
-        let (no, sku, name) = (VariantNo(no), format!("SKU-{no:06}").into(), format!("Thing {no}").into());
-        let event = CatalogueEvent::VariantCreated { no, sku, name, product: None, expires_at: None };
+        let (no, sku, name) = (
+            VariantNo(no),
+            format!("SKU-{no:06}").into(),
+            format!("Thing {no}").into(),
+        );
+        let event = CatalogueEvent::VariantCreated {
+            no,
+            sku,
+            name,
+            product: None,
+            expires_at: None,
+        };
         writer.push(Event::Catalogue(event))?;
     }
     let mut state = 7;
     for _ in 0..events {
         let (warehouse, variant) = (random(&mut state) % warehouses + 1, random(&mut state) % skus + 1);
-        let kind = if random(&mut state).is_multiple_of(3) { Kind::Inbound } else { Kind::Outbound };
-        writer.push(stock_event(writer.position, warehouse, variant, kind, (random(&mut state) % 20 + 1) as i64))?;
+        let kind = if random(&mut state).is_multiple_of(3) {
+            Kind::Inbound
+        } else {
+            Kind::Outbound
+        };
+        writer.push(stock_event(
+            writer.position,
+            warehouse,
+            variant,
+            kind,
+            (random(&mut state) % 20 + 1) as i64,
+        ))?;
     }
     writer.flush()
 }
@@ -111,61 +153,168 @@ async fn timed<T, F: Future<Output = T>>(what: &str, times: u32, mut run: impl F
         took.push(start.elapsed());
     }
     took.sort_unstable();
-    println!("{what}: median {:?} of {times}, slowest {:?}", took[took.len() / 2], took[took.len() - 1]);
+    println!(
+        "{what}: median {:?} of {times}, slowest {:?}",
+        took[took.len() / 2],
+        took[took.len() - 1]
+    );
 }
 
 async fn read(views: &Views, events: u64, skus: u64) -> Result<()> {
     let now = Timestamp::from_micros(START_MICROS);
-    let key = |n: u64| StockKey { warehouse: WarehouseNo(1), variant: VariantNo((n % skus) as u32 + 1) };
+    let key = |n: u64| StockKey {
+        warehouse: WarehouseNo(1),
+        variant: VariantNo((n % skus) as u32 + 1),
+    };
     let start = Instant::now();
     let reads = 1_000_000;
     let mut found = 0;
     for n in 0..reads {
         found += u64::from(views.stock_row(key(n), now)?.value.is_some());
     }
-    println!("stock, one row from memory: {:.0}/s ({found} found)", reads as f64 / start.elapsed().as_secs_f64());
-    let one = Slice { after: None, skip: 0, limit: 1, with_total: false };
+    println!(
+        "stock, one row from memory: {:.0}/s ({found} found)",
+        reads as f64 / start.elapsed().as_secs_f64()
+    );
+    let one = Slice {
+        after: None,
+        skip: 0,
+        limit: 1,
+        with_total: false,
+    };
     timed("stock, one row through SQL", 2_000, |n| {
-        let filter = StockFilter { warehouses: Some(vec![WarehouseNo(1)]), variant: Some(key(u64::from(n)).variant) };
+        let filter = StockFilter {
+            warehouses: Some(vec![WarehouseNo(1)]),
+            variant: Some(key(u64::from(n)).variant),
+        };
         async move { views.stock_page(&filter, one, now).await.map(|_| ()) }
     })
     .await;
-    let page = Slice { after: None, skip: 0, limit: 50, with_total: true };
-    timed("stock, page of 50 with total", 200, |_| views.stock_page(const { &StockFilter { warehouses: None, variant: None } }, page, now)).await;
-    let past = AsOf { as_of: Some(Timestamp::from_micros(START_MICROS + events as i64 / 2 * STEP_MICROS)), known_at: None };
-    timed("stock as of, one key", 500, |n| views.stock_as_of(key(u64::from(n)), past)).await;
-    let past = AsOf { as_of: None, known_at: past.as_of };
-    timed("stock known at, one key", 500, |n| views.stock_as_of(key(u64::from(n)), past)).await;
-    let past = AsOf { as_of: past.known_at, known_at: past.known_at };
-    timed("stock as of and known at, one key", 500, |n| views.stock_as_of(key(u64::from(n)), past)).await;
+    let page = Slice {
+        after: None,
+        skip: 0,
+        limit: 50,
+        with_total: true,
+    };
+    timed("stock, page of 50 with total", 200, |_| {
+        views.stock_page(
+            const {
+                &StockFilter {
+                    warehouses: None,
+                    variant: None,
+                }
+            },
+            page,
+            now,
+        )
+    })
+    .await;
+    let past = AsOf {
+        as_of: Some(Timestamp::from_micros(
+            START_MICROS + events as i64 / 2 * STEP_MICROS,
+        )),
+        known_at: None,
+    };
+    timed("stock as of, one key", 500, |n| {
+        views.stock_as_of(key(u64::from(n)), past)
+    })
+    .await;
+    let past = AsOf {
+        as_of: None,
+        known_at: past.as_of,
+    };
+    timed("stock known at, one key", 500, |n| {
+        views.stock_as_of(key(u64::from(n)), past)
+    })
+    .await;
+    let past = AsOf {
+        as_of: past.known_at,
+        known_at: past.known_at,
+    };
+    timed("stock as of and known at, one key", 500, |n| {
+        views.stock_as_of(key(u64::from(n)), past)
+    })
+    .await;
 
     let all = EventFilter::default();
     let sort = EventSort::default();
-    timed("events, first page of 20 with total", 200, |_| views.events(&all, sort, EventStart::Skip(0), 20, true)).await;
-    timed("events, first page of 20", 500, |_| views.events(&all, sort, EventStart::Skip(0), 20, false)).await;
-    let deep = views.events(&all, sort, EventStart::Skip((events / 50).min(200_000)), 20, false).await?;
+    timed("events, first page of 20 with total", 200, |_| {
+        views.events(&all, sort, EventStart::Skip(0), 20, true)
+    })
+    .await;
+    timed("events, first page of 20", 500, |_| {
+        views.events(&all, sort, EventStart::Skip(0), 20, false)
+    })
+    .await;
+    let deep = views
+        .events(
+            &all,
+            sort,
+            EventStart::Skip((events / 50).min(200_000)),
+            20,
+            false,
+        )
+        .await?;
     if let Some(cursor) = deep.value.next {
-        timed("events, ten-thousandth page of 20 by cursor", 500, |_| views.events(&all, sort, EventStart::After(cursor), 20, false)).await;
+        timed("events, ten-thousandth page of 20 by cursor", 500, |_| {
+            views.events(&all, sort, EventStart::After(cursor), 20, false)
+        })
+        .await;
     }
-    timed("events, ten-thousandth page of 20 by number", 20, |_| views.events(&all, sort, EventStart::Skip(200_000), 20, true)).await;
-    let rare = EventFilter { kinds: Some(vec![Kind::Hold]), ..EventFilter::default() };
-    timed("events, a kind that never occurred, with total", 20, |_| views.events(&rare, sort, EventStart::Skip(0), 20, true)).await;
-    let sold = EventFilter { reason: Some(Reason::Sale), warehouses: Some(vec![WarehouseNo(1)]), ..EventFilter::default() };
-    timed("events, by reason and warehouse, with total", 50, |_| views.events(&sold, sort, EventStart::Skip(0), 20, true)).await;
-    let variant = EventFilter { variant: Some(VariantNo(1)), ..EventFilter::default() };
-    timed("events of a variant, with total", 200, |_| views.events(&variant, sort, EventStart::Skip(0), 20, true)).await;
+    timed("events, ten-thousandth page of 20 by number", 20, |_| {
+        views.events(&all, sort, EventStart::Skip(200_000), 20, true)
+    })
+    .await;
+    let rare = EventFilter {
+        kinds: Some(vec![Kind::Hold]),
+        ..EventFilter::default()
+    };
+    timed("events, a kind that never occurred, with total", 20, |_| {
+        views.events(&rare, sort, EventStart::Skip(0), 20, true)
+    })
+    .await;
+    let sold = EventFilter {
+        reason: Some(Reason::Sale),
+        warehouses: Some(vec![WarehouseNo(1)]),
+        ..EventFilter::default()
+    };
+    timed("events, by reason and warehouse, with total", 50, |_| {
+        views.events(&sold, sort, EventStart::Skip(0), 20, true)
+    })
+    .await;
+    let variant = EventFilter {
+        variant: Some(VariantNo(1)),
+        ..EventFilter::default()
+    };
+    timed("events of a variant, with total", 200, |_| {
+        views.events(&variant, sort, EventStart::Skip(0), 20, true)
+    })
+    .await;
     Ok(())
 }
 
 #[tokio::main(flavor = "multi_thread", worker_threads = 2)]
 async fn main() -> Result<()> {
-    let (events, skus, warehouses) =
-        (setting("BENCH_EVENTS", 1_000_000)?, setting("BENCH_SKUS", 10_000)?, setting("BENCH_WAREHOUSES", 1)?);
-    let folder = tempfile::Builder::new().prefix("bincard-views-").tempdir_in("/var/tmp")?;
-    let options = Options { ledger: Some(LedgerId([7; 16])), ..Options::default() };
+    let (events, skus, warehouses) = (
+        setting("BENCH_EVENTS", 1_000_000)?,
+        setting("BENCH_SKUS", 10_000)?,
+        setting("BENCH_WAREHOUSES", 1)?,
+    );
+    let folder = tempfile::Builder::new()
+        .prefix("bincard-views-")
+        .tempdir_in("/var/tmp")?;
+    let options = Options {
+        ledger: Some(LedgerId([7; 16])),
+        ..Options::default()
+    };
     let opened = Log::open(Arc::new(RealDisk), &folder.path().join("log"), options)?;
     let body = Body::new(Timestamp::from_micros(START_MICROS));
-    let mut writer = Writer { appender: opened.appender, body, versions: vec![0; warehouses as usize + 1], position: 0 };
+    let mut writer = Writer {
+        appender: opened.appender,
+        body,
+        versions: vec![0; warehouses as usize + 1],
+        position: 0,
+    };
     write_log(&mut writer, events, skus, warehouses)?;
     let head = writer.appender.head().position;
     println!("{events} single-line events over {skus} SKUs at {warehouses} warehouses, head {head}");
@@ -173,14 +322,23 @@ async fn main() -> Result<()> {
     let start = Instant::now();
     let projector = Projector::open(&folder.path().join("views"), opened.reader.clone())?;
     let views = projector.views().clone();
-    views.wait_for(&ViewName::ALL, head, Duration::from_secs(3_600)).await?;
+    views
+        .wait_for(&ViewName::ALL, head, Duration::from_secs(3_600))
+        .await?;
     let took = start.elapsed();
-    println!("all views caught up: {:.0} events/s ({took:.2?})", head.0 as f64 / took.as_secs_f64());
+    println!(
+        "all views caught up: {:.0} events/s ({took:.2?})",
+        head.0 as f64 / took.as_secs_f64()
+    );
 
     for view in ViewName::ALL {
         let start = Instant::now();
         views.rebuild(view).await?.finished().await?;
-        println!("{view} rebuilt: {:.0} events/s ({:.2?})", head.0 as f64 / start.elapsed().as_secs_f64(), start.elapsed());
+        println!(
+            "{view} rebuilt: {:.0} events/s ({:.2?})",
+            head.0 as f64 / start.elapsed().as_secs_f64(),
+            start.elapsed()
+        );
     }
     read(&views, events, skus).await?;
 
@@ -191,13 +349,24 @@ async fn main() -> Result<()> {
         writer.push(event)?;
         writer.flush()?;
         let start = Instant::now();
-        views.wait_for(&ViewName::ALL, Position(writer.position), Duration::from_secs(5)).await?;
+        views
+            .wait_for(&ViewName::ALL, Position(writer.position), Duration::from_secs(5))
+            .await?;
         latencies.push(start.elapsed());
     }
     latencies.sort_unstable();
-    println!("a single event in all views after {:?} (median), {:?} (slowest of 100)", latencies[50], latencies[99]);
-    let size: u64 = std::fs::read_dir(folder.path().join("views"))?.filter_map(|file| file.ok()?.metadata().ok()).map(|meta| meta.len()).sum();
-    println!("{:.0} bytes an event on disk in the views", size as f64 / head.0 as f64);
+    println!(
+        "a single event in all views after {:?} (median), {:?} (slowest of 100)",
+        latencies[50], latencies[99]
+    );
+    let size: u64 = std::fs::read_dir(folder.path().join("views"))?
+        .filter_map(|file| file.ok()?.metadata().ok())
+        .map(|meta| meta.len())
+        .sum();
+    println!(
+        "{:.0} bytes an event on disk in the views",
+        size as f64 / head.0 as f64
+    );
     tokio::task::spawn_blocking(move || projector.close()).await?;
     Ok(())
 }

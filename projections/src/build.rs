@@ -110,8 +110,13 @@ impl Builder {
                 let _gone = control.blocking_send(Control::Built(outcome));
             }
         };
-        let thread = std::thread::Builder::new().name(format!("build-{}", V::NAME)).spawn(build);
-        let thread = thread.map_err(Error::folder("start a thread to build", Path::new(V::NAME.as_str())))?;
+        let thread = std::thread::Builder::new()
+            .name(format!("build-{}", V::NAME))
+            .spawn(build);
+        let thread = thread.map_err(Error::folder(
+            "start a thread to build",
+            Path::new(V::NAME.as_str()),
+        ))?;
         Ok(Builder { stop, thread })
     }
 
@@ -130,7 +135,10 @@ impl Builder {
 
 /// Opens the generation to go on with: the live one, else the youngest that was being built, else a new one. All others
 /// are left over, and deleted.
-pub(crate) async fn open_best<V: Served>(shared: &Arc<Shared>, head: Position) -> Result<(Lane<V>, V), Error> {
+pub(crate) async fn open_best<V: Served>(
+    shared: &Arc<Shared>,
+    head: Position,
+) -> Result<(Lane<V>, V), Error> {
     let folder = &shared.folder;
     let all = folder.generations(V::NAME)?;
     let live = folder.live(V::NAME)?.filter(|live| all.contains(live));
@@ -148,7 +156,7 @@ pub(crate) async fn open_best<V: Served>(shared: &Arc<Shared>, head: Position) -
             Err(error) => return Err(error),
         }
     }
-    let next = all.last().map_or(1, |last| last + 1);
+    let next = shared.new_generation(V::NAME, &all);
     shared.withdraw::<V>();
     folder.clear_live(V::NAME)?;
     for old in all {
@@ -164,9 +172,14 @@ async fn rebuild<V: Served + Fed>(
 ) -> Result<Built<V>, Error> {
     let folder = &shared.folder;
     let all = folder.generations(V::NAME)?;
-    let generation = all.last().map_or(1, |last| last + 1);
+    let generation = shared.new_generation(V::NAME, &all);
     let build = async {
-        let (lane, carry) = Lane::open(&folder.file(V::NAME, generation), generation, reader.head().position).await?;
+        let (lane, carry) = Lane::open(
+            &folder.file(V::NAME, generation),
+            generation,
+            reader.head().position,
+        )
+        .await?;
         feed_to_head(shared, reader, stop, Built { lane, carry }).await
     };
     let built = build.await;
@@ -243,7 +256,11 @@ async fn feed_to_head<V: Fed>(
             return Err(Error::Stopped);
         }
         let behind = reader.head().position.0.saturating_sub(feed.position().0);
-        let events_max = if behind > HANDOVER_EVENTS_MAX { BATCH_EVENTS_MAX } else { 0 };
+        let events_max = if behind > HANDOVER_EVENTS_MAX {
+            BATCH_EVENTS_MAX
+        } else {
+            0
+        };
         if events_max == 0 && feed.is_settled() {
             break;
         }

@@ -80,20 +80,30 @@ impl Error {
     }
 
     pub(crate) fn folder<'a>(doing: &'static str, path: &'a Path) -> impl FnOnce(io::Error) -> Error + 'a {
-        move |source| Error::Folder { doing, path: path.to_owned(), source }
+        move |source| Error::Folder {
+            doing,
+            path: path.to_owned(),
+            source,
+        }
     }
 
     /// Whether this says that the view's file itself is bad, so that only building it anew helps.
     pub(crate) fn is_damage(&self) -> bool {
         match self {
-            Error::Database { source: sqlx::Error::Database(error), .. } => {
+            Error::Database {
+                source: sqlx::Error::Database(error),
+                ..
+            } => {
                 // SQLITE_CORRUPT and SQLITE_NOTADB with their extended codes; a missing table or column and rows that
                 // stand in the way (SQLITE_ERROR, SQLITE_CONSTRAINT) can only come from a file that is not ours.
                 let code = error.code().and_then(|code| code.parse::<u32>().ok());
                 code.is_some_and(|code| matches!(code & 0xFF, 1 | 11 | 19 | 26))
             }
             Error::Database { source, .. } => {
-                matches!(source, sqlx::Error::RowNotFound | sqlx::Error::ColumnDecode { .. } | sqlx::Error::Decode(_))
+                matches!(
+                    source,
+                    sqlx::Error::RowNotFound | sqlx::Error::ColumnDecode { .. } | sqlx::Error::Decode(_)
+                )
             }
             _ => false,
         }
@@ -101,7 +111,13 @@ impl Error {
 
     /// Whether SQLite found the file itself to be corrupt.
     pub(crate) fn is_corruption(&self) -> bool {
-        let Error::Database { source: sqlx::Error::Database(error), .. } = self else { return false };
+        let Error::Database {
+            source: sqlx::Error::Database(error),
+            ..
+        } = self
+        else {
+            return false;
+        };
         let code = error.code().and_then(|code| code.parse::<u32>().ok());
         code.is_some_and(|code| matches!(code & 0xFF, 11 | 26))
     }

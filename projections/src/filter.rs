@@ -27,7 +27,11 @@ impl Conditions {
 
     /// The conditions as a `where` clause, or nothing.
     pub(crate) fn clause(&self) -> String {
-        if self.text.is_empty() { String::new() } else { format!(" where {}", self.text) }
+        if self.text.is_empty() {
+            String::new()
+        } else {
+            format!(" where {}", self.text)
+        }
     }
 
     pub(crate) fn equals(&mut self, column: &str, value: i64) {
@@ -95,14 +99,21 @@ impl Conditions {
         self.values.extend(values.map(Value::Integer));
         let [a, b, c] = columns;
         let last = self.values.len();
-        self.write(format_args!("({a}, {b}, {c}) {operator} (${}, ${}, ${last})", last - 2, last - 1));
+        self.write(format_args!(
+            "({a}, {b}, {c}) {operator} (${}, ${}, ${last})",
+            last - 2,
+            last - 1
+        ));
     }
 
     fn pair(&mut self, column_a: &str, operator: &str, a: i64, column_b: &str, b: i64) {
         self.begin();
         self.values.extend([Value::Integer(a), Value::Integer(b)]);
         let parameter = self.values.len();
-        self.write(format_args!("({column_a}, {column_b}) {operator} (${}, ${parameter})", parameter - 1));
+        self.write(format_args!(
+            "({column_a}, {column_b}) {operator} (${}, ${parameter})",
+            parameter - 1
+        ));
     }
 
     /// The end of a query that takes `limit` rows after leaving `skip` out. To be called last.
@@ -112,7 +123,10 @@ impl Conditions {
     }
 
     /// Binds the values in the order of their parameters, which begin at `$1`.
-    pub(crate) fn bind<'q>(&self, mut query: Query<'q, Sqlite, SqliteArguments>) -> Query<'q, Sqlite, SqliteArguments> {
+    pub(crate) fn bind<'q>(
+        &self,
+        mut query: Query<'q, Sqlite, SqliteArguments>,
+    ) -> Query<'q, Sqlite, SqliteArguments> {
         for value in &self.values {
             query = match value {
                 Value::Integer(value) => query.bind(*value),

@@ -21,7 +21,9 @@ impl Folder {
     /// Opens the folder, making it when there is none.
     pub(crate) fn open(path: &Path) -> Result<Folder, Error> {
         fs::create_dir_all(path).map_err(Error::folder("make the folder", path))?;
-        Ok(Folder { path: path.to_owned() })
+        Ok(Folder {
+            path: path.to_owned(),
+        })
     }
 
     /// The file of one generation.
@@ -76,7 +78,11 @@ impl Folder {
             let entry = entry.map_err(Error::folder("list", &self.path))?;
             let name = entry.file_name();
             let number = |name: &str| -> Option<u64> {
-                name.strip_prefix(view.as_str())?.strip_prefix('.')?.strip_suffix(".db")?.parse().ok()
+                name.strip_prefix(view.as_str())?
+                    .strip_prefix('.')?
+                    .strip_suffix(".db")?
+                    .parse()
+                    .ok()
             };
             found.extend(name.to_str().and_then(number));
         }

@@ -23,11 +23,11 @@ use bincard_ledger::{Bucket, Buckets, Kind, Place, Position, Reason, Timestamp, 
 
 pub use as_of::{AsOf, StockAsOf};
 pub(crate) use as_of::{as_of_one, as_of_page, as_of_total};
-pub use events::{EventCursor, EventFilter, EventOrder, EventPage, EventSort, EventStart};
 pub(crate) use events::events;
+pub use events::{EventCursor, EventFilter, EventOrder, EventPage, EventSort, EventStart};
 pub(crate) use fold::History;
-pub use movements::{MovementCursor, MovementFilter, MovementPage};
 pub(crate) use movements::movements;
+pub use movements::{MovementCursor, MovementFilter, MovementPage};
 
 use crate::stock::StockKey;
 
@@ -124,7 +124,9 @@ pub(crate) fn read_reason(column: i64) -> Result<Option<Reason>, sqlx::Error> {
         return Ok(None);
     }
     let reason = u8::try_from(column).ok().and_then(Reason::from_code);
-    reason.map(Some).ok_or_else(|| sqlx::Error::Decode(format!("there is no reason {column}").into()))
+    reason
+        .map(Some)
+        .ok_or_else(|| sqlx::Error::Decode(format!("there is no reason {column}").into()))
 }
 
 /// The place that half of the column `places` stands for.

@@ -45,9 +45,21 @@ impl<V: View> Lane<V> {
                 Position(0)
             }
         };
-        let carry = if position.0 == 0 { V::empty() } else { V::load(&mut connection).await.map_err(&database)? };
+        let carry = if position.0 == 0 {
+            V::empty()
+        } else {
+            V::load(&mut connection).await.map_err(&database)?
+        };
         let memory = Arc::new(carry.memory(position));
-        Ok((Lane { generation, position, memory, connection }, carry))
+        Ok((
+            Lane {
+                generation,
+                position,
+                memory,
+                connection,
+            },
+            carry,
+        ))
     }
 
     async fn write(&mut self, rows: &V::Rows, position: Position) -> Result<(), Error> {
@@ -111,9 +123,16 @@ impl Fold {
     /// Folds what comes next; `None` at the head.
     fn next(&mut self, events_max: u64, through: Position) -> Result<Option<Folded>, Error> {
         let start = self.source.position();
-        let Each { stock, history, catalogue } = &mut self.carries;
-        let mut rows =
-            Each { stock: begin(stock.as_ref()), history: begin(history.as_ref()), catalogue: begin(catalogue.as_ref()) };
+        let Each {
+            stock,
+            history,
+            catalogue,
+        } = &mut self.carries;
+        let mut rows = Each {
+            stock: begin(stock.as_ref()),
+            history: begin(history.as_ref()),
+            catalogue: begin(catalogue.as_ref()),
+        };
         let read = self.source.read(events_max, through, |event| {
             fold(stock, &mut rows.stock, event);
             fold(history, &mut rows.history, event);
@@ -133,7 +152,7 @@ impl Fold {
 
 /// Views that are fed together: all of them stand at the same position, as far as it was read.
 pub(crate) struct Feed {
-    pub(crate) lanes: Each<Option<Lane<Stock>>, Option<Lane<History>>, Option<Lane<Catalogue>>>,
+    pub(crate) lanes: Lanes,
     /// `None` only while it folds on another thread.
     fold: Option<Fold>,
     /// Folded and not written yet.
@@ -154,8 +173,15 @@ pub(crate) struct Step {
 impl Feed {
     /// A feed without views, at `position`.
     pub(crate) fn open(reader: &Reader, position: Position) -> Result<Feed, Error> {
-        let fold = Fold { source: Source::open(reader, position)?, carries: Each::default() };
-        Ok(Feed { lanes: Each::default(), fold: Some(fold), pending: None })
+        let fold = Fold {
+            source: Source::open(reader, position)?,
+            carries: Each::default(),
+        };
+        Ok(Feed {
+            lanes: Each::default(),
+            fold: Some(fold),
+            pending: None,
+        })
     }
 
     /// Opens the log again at the place that was read last, after it could not be read.
@@ -168,7 +194,9 @@ impl Feed {
 
     /// The position that was read last, written or not.
     pub(crate) fn position(&self) -> Position {
-        self.fold.as_ref().map_or(Position(0), |fold| fold.source.position())
+        self.fold
+            .as_ref()
+            .map_or(Position(0), |fold| fold.source.position())
     }
 
     /// Whether nothing waits to be written.
@@ -255,7 +283,11 @@ impl Feed {
 
     /// Closes all connections.
     pub(crate) async fn close(self) {
-        let Each { stock, history, catalogue } = self.lanes;
+        let Each {
+            stock,
+            history,
+            catalogue,
+        } = self.lanes;
         async fn close<V: View>(lane: Option<Lane<V>>) {
             if let Some(lane) = lane {
                 lane.close().await;
@@ -265,11 +297,12 @@ impl Feed {
     }
 }
 
-async fn write_all(
-    lanes: &mut Each<Option<Lane<Stock>>, Option<Lane<History>>, Option<Lane<Catalogue>>>,
-    folded: Folded,
-) -> Vec<Dropped> {
-    async fn write<V: View>(lane: &mut Option<Lane<V>>, rows: FoldResult<V>, position: Position) -> Option<Dropped> {
+async fn write_all(lanes: &mut Lanes, folded: Folded) -> Vec<Dropped> {
+    async fn write<V: View>(
+        lane: &mut Option<Lane<V>>,
+        rows: FoldResult<V>,
+        position: Position,
+    ) -> Option<Dropped> {
         let written = match (lane.as_mut()?, rows?) {
             (lane, Ok(rows)) => lane.write(&rows, position).await,
             (_, Err(error)) => Err(error.into()),
@@ -286,7 +319,7 @@ async fn write_all(
     [stock, history, catalogue].into_iter().flatten().collect()
 }
 
-type Lanes = Each<Option<Lane<Stock>>, Option<Lane<History>>, Option<Lane<Catalogue>>>;
+pub(crate) type Lanes = Each<Option<Lane<Stock>>, Option<Lane<History>>, Option<Lane<Catalogue>>>;
 type Carries = Each<Option<Stock>, Option<History>, Option<Catalogue>>;
 
 /// A view that a feed has a place for.

@@ -39,7 +39,10 @@ const LOG_RETRY: Duration = Duration::from_secs(1);
 /// What the projector is told.
 pub(crate) enum Control {
     /// Build a new generation of a view.
-    Rebuild { view: ViewName, accepted: oneshot::Sender<Result<oneshot::Receiver<Result<(), Error>>, Error>> },
+    Rebuild {
+        view: ViewName,
+        accepted: oneshot::Sender<Result<oneshot::Receiver<Result<(), Error>>, Error>>,
+    },
     /// A thread has finished building.
     Built(Outcome),
     /// A query met damage in a generation.
@@ -86,7 +89,11 @@ impl Projector {
         let thread = thread.map_err(Error::folder("start the projector of", path))?;
         // An error ends the thread and is in its log; so does a closed channel.
         let _ended = is_open.recv();
-        Ok(Projector { views, control, thread: Some(thread) })
+        Ok(Projector {
+            views,
+            control,
+            thread: Some(thread),
+        })
     }
 
     /// The views, to be queried.
@@ -167,7 +174,11 @@ impl Work {
         let stock = open_best::<Stock>(&shared, head).await;
         let history = open_best::<History>(&shared, head).await;
         let catalogue = open_best::<Catalogue>(&shared, head).await;
-        let positions = [position_of(&stock), position_of(&history), position_of(&catalogue)];
+        let positions = [
+            position_of(&stock),
+            position_of(&history),
+            position_of(&catalogue),
+        ];
         let position = positions.into_iter().flatten().max().unwrap_or(head);
         let feed = Feed::open(&reader, position)?;
         let mut work = Work {
@@ -214,7 +225,12 @@ impl Work {
                     return self.finish().await;
                 }
             }
-            let waiting = self.reader.head().position.0.saturating_sub(self.feed.position().0);
+            let waiting = self
+                .reader
+                .head()
+                .position
+                .0
+                .saturating_sub(self.feed.position().0);
             let settled = self.feed.is_settled();
             let pause = self.pace.wait(Instant::now());
             if settled && (waiting == 0 || (!pause.is_zero() && waiting < BATCH_EVENTS_MAX)) {
@@ -231,7 +247,12 @@ impl Work {
                 }
                 continue;
             }
-            self.step(if settled || waiting >= OVERLAP_EVENTS_MIN { BATCH_EVENTS_MAX } else { 0 }).await?;
+            self.step(if settled || waiting >= OVERLAP_EVENTS_MIN {
+                BATCH_EVENTS_MAX
+            } else {
+                0
+            })
+            .await?;
         }
     }
 
@@ -260,7 +281,8 @@ impl Work {
         let text: Arc<str> = error.chain().into();
         tracing::error!(error = %text, "the views stand still");
         for view in ViewName::ALL {
-            self.shared.set_status(view, |status| status.error = Some(text.clone()));
+            self.shared
+                .set_status(view, |status| status.error = Some(text.clone()));
         }
         tokio::time::sleep(LOG_RETRY).await;
         match self.feed.reopen(&self.reader) {
@@ -282,9 +304,16 @@ impl Work {
 
     /// Tells how far the views are, and serves those that have caught up for the first time.
     fn publish(&mut self) -> Result<(), Error> {
-        fn one<V: Served>(shared: &Arc<Shared>, lane: Option<&Lane<V>>, serve_at: Position) -> Result<(), Error> {
+        fn one<V: Served>(
+            shared: &Arc<Shared>,
+            lane: Option<&Lane<V>>,
+            serve_at: Position,
+        ) -> Result<(), Error> {
             let Some(lane) = lane else { return Ok(()) };
-            let served = V::slot(&shared.slots).current().ok().map(|serving| serving.generation);
+            let served = V::slot(&shared.slots)
+                .current()
+                .ok()
+                .map(|serving| serving.generation);
             if served == Some(lane.generation) {
                 let position = lane.position;
                 if shared.status.borrow()[V::NAME.index()].position != position {
@@ -343,7 +372,12 @@ impl Work {
     }
 
     fn build<V: Buildable>(&mut self, plan: Plan) -> Result<(), Error> {
-        let builder = Builder::spawn::<V>(self.shared.clone(), self.reader.clone(), plan, self.control.clone())?;
+        let builder = Builder::spawn::<V>(
+            self.shared.clone(),
+            self.reader.clone(),
+            plan,
+            self.control.clone(),
+        )?;
         self.builders[V::NAME.index()] = Some(builder);
         Ok(())
     }
@@ -376,7 +410,10 @@ impl Work {
             Ok(built) => built,
             Err(error) => return self.lost::<V>(error, Some(generation)),
         };
-        let served = V::slot(&self.shared.slots).current().ok().map(|serving| serving.generation);
+        let served = V::slot(&self.shared.slots)
+            .current()
+            .ok()
+            .map(|serving| serving.generation);
         if served.is_some() {
             // Another generation replaces the one that is served; the same one brings its memory along.
             self.shared.serve(&built.lane)?;
@@ -402,7 +439,9 @@ impl Work {
         }
         // A view that dropped out meanwhile was waiting for the rebuild.
         match view {
-            ViewName::Stock if self.feed.lanes.stock.is_none() => self.build::<Stock>(Plan::CatchUp { damaged: None }),
+            ViewName::Stock if self.feed.lanes.stock.is_none() => {
+                self.build::<Stock>(Plan::CatchUp { damaged: None })
+            }
             ViewName::History if self.feed.lanes.history.is_none() => {
                 self.build::<History>(Plan::CatchUp { damaged: None })
             }
@@ -424,19 +463,32 @@ impl Work {
     /// A view is no longer fed: reports it, and sends a thread to bring it back.
     fn lost<V: Buildable>(&mut self, error: Error, generation: Option<u64>) -> Result<(), Error> {
         tracing::warn!(view = %V::NAME, error = %error.chain(), "a view fails; the others go on");
-        self.shared.set_status(V::NAME, |status| status.error = Some(error.chain().into()));
+        self.shared
+            .set_status(V::NAME, |status| status.error = Some(error.chain().into()));
         self.serve_at[V::NAME.index()] = self.reader.head().position;
         if self.builders[V::NAME.index()].is_some() {
             return Ok(());
         }
-        let served = || V::slot(&self.shared.slots).current().ok().map(|serving| serving.generation);
-        let damaged = if error.is_damage() { generation.or_else(served) } else { None };
+        let served = || {
+            V::slot(&self.shared.slots)
+                .current()
+                .ok()
+                .map(|serving| serving.generation)
+        };
+        let damaged = if error.is_damage() {
+            generation.or_else(served)
+        } else {
+            None
+        };
         self.build::<V>(Plan::CatchUp { damaged })
     }
 
     /// A query met damage: the generation is built anew, if it is still the one that is served.
     async fn damaged<V: Buildable>(&mut self, generation: u64) -> Result<(), Error> {
-        let served = V::slot(&self.shared.slots).current().ok().map(|serving| serving.generation);
+        let served = V::slot(&self.shared.slots)
+            .current()
+            .ok()
+            .map(|serving| serving.generation);
         if served != Some(generation) || self.builders[V::NAME.index()].is_some() {
             return Ok(());
         }
@@ -446,9 +498,12 @@ impl Work {
         }
         tracing::warn!(view = %V::NAME, generation, "a query met damage in a view; it is built anew");
         let text = format!("generation {generation} is damaged and is being built anew");
-        self.shared.set_status(V::NAME, |status| status.error = Some(text.into()));
+        self.shared
+            .set_status(V::NAME, |status| status.error = Some(text.into()));
         self.serve_at[V::NAME.index()] = self.reader.head().position;
-        self.build::<V>(Plan::CatchUp { damaged: Some(generation) })
+        self.build::<V>(Plan::CatchUp {
+            damaged: Some(generation),
+        })
     }
 
     /// Writes what is folded, and folds nothing more.

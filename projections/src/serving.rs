@@ -1,5 +1,6 @@
 //! What is served: for each view the generation that queries read, and how far it stands.
 
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 
 use bincard_ledger::Position;
@@ -46,7 +47,9 @@ pub(crate) struct Slot<V: View> {
 
 impl<V: View> Default for Slot<V> {
     fn default() -> Slot<V> {
-        Slot { current: RwLock::new(None) }
+        Slot {
+            current: RwLock::new(None),
+        }
     }
 }
 
@@ -74,6 +77,8 @@ pub(crate) struct Shared {
     pub(crate) folder: Folder,
     pub(crate) slots: Each<Slot<Stock>, Slot<History>, Slot<Catalogue>>,
     pub(crate) status: watch::Sender<[ViewStatus; 3]>,
+    /// The youngest generation of each view that this process has seen.
+    youngest: [AtomicU64; 3],
 }
 
 impl Shared {
@@ -85,7 +90,21 @@ impl Shared {
             error: None,
             building: None,
         });
-        Shared { folder, slots: Each::default(), status: watch::channel(statuses).0 }
+        let youngest = [const { AtomicU64::new(0) }; 3];
+        Shared {
+            folder,
+            slots: Each::default(),
+            status: watch::channel(statuses).0,
+            youngest,
+        }
+    }
+
+    /// A number for a new generation. None is given twice while this process runs, not even after its file was
+    /// deleted: somebody may still be about to delete it.
+    pub(crate) fn new_generation(&self, view: ViewName, on_disk: &[u64]) -> u64 {
+        let youngest = &self.youngest[view.index()];
+        youngest.fetch_max(on_disk.last().copied().unwrap_or(0), Ordering::Relaxed);
+        youngest.fetch_add(1, Ordering::Relaxed) + 1
     }
 
     pub(crate) fn set_status(&self, view: ViewName, change: impl FnOnce(&mut ViewStatus)) {
@@ -111,7 +130,9 @@ impl Shared {
     pub(crate) fn serve<V: Served>(self: &Arc<Self>, lane: &Lane<V>) -> Result<(), Error> {
         let slot = V::slot(&self.slots);
         let before = slot.current().ok();
-        let same = before.as_ref().filter(|before| before.generation == lane.generation);
+        let same = before
+            .as_ref()
+            .filter(|before| before.generation == lane.generation);
         let pool = match same {
             Some(before) => before.pool.clone(),
             None => {
@@ -121,7 +142,12 @@ impl Shared {
         };
         let replaced = same.is_none();
         let memory = lane.memory.clone();
-        let old = slot.replace(Some(Serving { generation: lane.generation, pool, memory }));
+        let old = slot.replace(Some(Serving {
+            generation: lane.generation,
+            pool,
+            memory,
+        }));
+        self.youngest[V::NAME.index()].fetch_max(lane.generation, Ordering::Relaxed);
         self.set_status(V::NAME, |status| {
             status.generation = Some(lane.generation);
             status.position = lane.position;

@@ -15,7 +15,10 @@ pub(crate) struct Source {
 impl Source {
     /// The log behind `after`.
     pub(crate) fn open(reader: &Reader, after: Position) -> Result<Source, Error> {
-        Ok(Source { commits: reader.commits(after)?, position: after })
+        Ok(Source {
+            commits: reader.commits(after)?,
+            position: after,
+        })
     }
 
     /// The last position read.
@@ -41,8 +44,14 @@ impl Source {
             for record in body.records() {
                 // The first commit may begin before the place that was asked for.
                 if position > self.position {
-                    let record = record.and_then(|record| record.decode()).map_err(decoding(position))?;
-                    each(&Recorded { position, recorded_at, record });
+                    let record = record
+                        .and_then(|record| record.decode())
+                        .map_err(decoding(position))?;
+                    each(&Recorded {
+                        position,
+                        recorded_at,
+                        record,
+                    });
                     self.position = position;
                 }
                 position = position.next();

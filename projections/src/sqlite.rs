@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use futures_util::future::join;
 use sqlx::sqlite::{
-    SqliteArguments, SqliteConnectOptions, SqliteConnection, SqliteJournalMode, SqlitePool, SqlitePoolOptions,
-    SqliteSynchronous,
+    SqliteArguments, SqliteConnectOptions, SqliteConnection, SqliteJournalMode, SqlitePool,
+    SqlitePoolOptions, SqliteSynchronous,
 };
 use sqlx::{Arguments, AssertSqlSafe, ConnectOptions, Encode, Sqlite, Type};
 
@@ -51,7 +51,9 @@ pub(crate) async fn open_writer(path: &Path) -> Result<SqliteConnection, sqlx::E
 }
 
 fn reader_options(path: &Path) -> SqliteConnectOptions {
-    options(path).pragma("query_only", "on").pragma("cache_size", format!("-{READER_CACHE_KIB}"))
+    options(path)
+        .pragma("query_only", "on")
+        .pragma("cache_size", format!("-{READER_CACHE_KIB}"))
 }
 
 /// Opens a single connection that reads the database at `path`.
@@ -85,11 +87,20 @@ pub(crate) struct Insert {
 impl Insert {
     pub(crate) fn new(table: &'static str, columns: usize, on_conflict: &'static str) -> Insert {
         let full = text(table, columns, ROWS_PER_STATEMENT, on_conflict);
-        Insert { table, columns, on_conflict, full }
+        Insert {
+            table,
+            columns,
+            on_conflict,
+            full,
+        }
     }
 
     /// Inserts `values`, which are whole rows one after the other.
-    pub(crate) async fn run<T>(&self, connection: &mut SqliteConnection, values: &[T]) -> Result<(), sqlx::Error>
+    pub(crate) async fn run<T>(
+        &self,
+        connection: &mut SqliteConnection,
+        values: &[T],
+    ) -> Result<(), sqlx::Error>
     where
         T: for<'q> Encode<'q, Sqlite> + Type<Sqlite> + Clone,
     {
@@ -100,12 +111,18 @@ impl Insert {
             let rows = left.min(ROWS_PER_STATEMENT);
             left -= rows;
             let whole = rows == ROWS_PER_STATEMENT;
-            let sql = if whole { self.full.clone() } else { text(self.table, self.columns, rows, self.on_conflict) };
+            let sql = if whole {
+                self.full.clone()
+            } else {
+                text(self.table, self.columns, rows, self.on_conflict)
+            };
             // A rest of any length would fill the cache of statements; only a single row is common enough to stay.
             let query = sqlx::query_with(AssertSqlSafe(sql), now).persistent(whole || rows == 1);
             // The connection's thread works on one statement while this one prepares the next.
-            let (done, prepared) =
-                join(query.execute(&mut *connection), async { statements.next().map(arguments).transpose() }).await;
+            let (done, prepared) = join(query.execute(&mut *connection), async {
+                statements.next().map(arguments).transpose()
+            })
+            .await;
             done?;
             next = prepared?;
         }

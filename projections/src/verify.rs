@@ -92,8 +92,12 @@ pub async fn verify(
     for view in views {
         verified.push(match view {
             ViewName::Stock => verify_view::<Stock>(&folder, reader, STOCK_TABLES, &mut progress).await?,
-            ViewName::History => verify_view::<History>(&folder, reader, HISTORY_TABLES, &mut progress).await?,
-            ViewName::Catalogue => verify_view::<Catalogue>(&folder, reader, CATALOGUE_TABLES, &mut progress).await?,
+            ViewName::History => {
+                verify_view::<History>(&folder, reader, HISTORY_TABLES, &mut progress).await?
+            }
+            ViewName::Catalogue => {
+                verify_view::<Catalogue>(&folder, reader, CATALOGUE_TABLES, &mut progress).await?
+            }
         });
     }
     Ok(verified)
@@ -130,11 +134,17 @@ const STOCK_TABLES: &[Table] = &[
         values: &["quantity"],
         touches: |key, event| {
             let of_reservation = |stock: &StockEvent| {
-                let named = |posting: &bincard_ledger::Posting| posting.reservation.map(|id| id.0.cast_signed());
-                stock.postings.iter().any(|posting| named(posting) == Some(key[3]))
+                let named =
+                    |posting: &bincard_ledger::Posting| posting.reservation.map(|id| id.0.cast_signed());
+                stock
+                    .postings
+                    .iter()
+                    .any(|posting| named(posting) == Some(key[3]))
             };
             event.position.0.cast_signed() == key[3]
-                || is_stock(event, |stock| is_at(stock, key[0]) && moves(stock, key[1]) && of_reservation(stock))
+                || is_stock(event, |stock| {
+                    is_at(stock, key[0]) && moves(stock, key[1]) && of_reservation(stock)
+                })
         },
     },
 ];
@@ -151,7 +161,9 @@ const HISTORY_TABLES: &[Table] = &[
         key: &["slot", "warehouse", "kind", "reason"],
         values: &["events"],
         touches: |key, event| {
-            is_stock(event, |stock| day_of(stock.occurred_at.micros()) == key[0] && is_of(stock, &key[1..]))
+            is_stock(event, |stock| {
+                day_of(stock.occurred_at.micros()) == key[0] && is_of(stock, &key[1..])
+            })
         },
     },
     Table {
@@ -159,7 +171,8 @@ const HISTORY_TABLES: &[Table] = &[
         key: &["slot", "warehouse", "kind", "reason"],
         values: &["events"],
         touches: |key, event| {
-            event.position.0.cast_signed() / BLOCK_POSITIONS == key[0] && is_stock(event, |stock| is_of(stock, &key[1..]))
+            event.position.0.cast_signed() / BLOCK_POSITIONS == key[0]
+                && is_stock(event, |stock| is_of(stock, &key[1..]))
         },
     },
     Table {
@@ -172,7 +185,16 @@ const HISTORY_TABLES: &[Table] = &[
         name: "movements",
         key: &["variant", "occurred_at", "position", "line"],
         values: &[
-            "warehouse", "kind", "reason", "places", "quantity", "available", "reserved", "picked", "packed", "held",
+            "warehouse",
+            "kind",
+            "reason",
+            "places",
+            "quantity",
+            "available",
+            "reserved",
+            "picked",
+            "packed",
+            "held",
         ],
         touches: |key, event| event.position.0.cast_signed() == key[2],
     },
@@ -189,13 +211,30 @@ const HISTORY_TABLES: &[Table] = &[
     Table {
         name: "keys",
         key: &["variant", "warehouse"],
-        values: &["available", "reserved", "picked", "packed", "held", "unmarked", "occurred_min", "occurred_max"],
+        values: &[
+            "available",
+            "reserved",
+            "picked",
+            "packed",
+            "held",
+            "unmarked",
+            "occurred_min",
+            "occurred_max",
+        ],
         touches: |key, event| is_stock(event, |stock| is_at(stock, key[1]) && moves(stock, key[0])),
     },
     Table {
         name: "marks",
         key: &["variant", "warehouse", "position"],
-        values: &["occurred_min", "occurred_max", "available", "reserved", "picked", "packed", "held"],
+        values: &[
+            "occurred_min",
+            "occurred_max",
+            "available",
+            "reserved",
+            "picked",
+            "packed",
+            "held",
+        ],
         touches: |key, event| event.position.0.cast_signed() == key[2],
     },
 ];
@@ -204,21 +243,48 @@ const CATALOGUE_TABLES: &[Table] = &[
     Table {
         name: "warehouses",
         key: &["no"],
-        values: &["code", "name", "code_folded", "name_folded", "active", "created", "created_at", "changed", "changed_at"],
+        values: &[
+            "code",
+            "name",
+            "code_folded",
+            "name_folded",
+            "active",
+            "created",
+            "created_at",
+            "changed",
+            "changed_at",
+        ],
         touches: |key, event| catalogue_no(event).0 == Some(key[0]),
     },
     Table {
         name: "products",
         key: &["no"],
-        values: &["name", "name_folded", "active", "created", "created_at", "changed", "changed_at"],
+        values: &[
+            "name",
+            "name_folded",
+            "active",
+            "created",
+            "created_at",
+            "changed",
+            "changed_at",
+        ],
         touches: |key, event| catalogue_no(event).1 == Some(key[0]),
     },
     Table {
         name: "variants",
         key: &["no"],
         values: &[
-            "sku", "name", "sku_folded", "name_folded", "product", "expires_at", "active", "created", "created_at",
-            "changed", "changed_at",
+            "sku",
+            "name",
+            "sku_folded",
+            "name_folded",
+            "product",
+            "expires_at",
+            "active",
+            "created",
+            "created_at",
+            "changed",
+            "changed_at",
         ],
         touches: |key, event| catalogue_no(event).2 == Some(key[0]),
     },
@@ -233,18 +299,27 @@ fn is_at(stock: &StockEvent, warehouse: i64) -> bool {
 }
 
 fn moves(stock: &StockEvent, variant: i64) -> bool {
-    stock.postings.iter().any(|posting| i64::from(posting.variant.0) == variant)
+    stock
+        .postings
+        .iter()
+        .any(|posting| i64::from(posting.variant.0) == variant)
 }
 
 /// Whether an event is of the warehouse, kind and reason in `key`.
 fn is_of(stock: &StockEvent, key: &[i64]) -> bool {
-    key == [i64::from(stock.warehouse.0), i64::from(stock.kind.code()), reason_column(stock.reason)]
+    key == [
+        i64::from(stock.warehouse.0),
+        i64::from(stock.kind.code()),
+        reason_column(stock.reason),
+    ]
 }
 
 /// The warehouse, product or variant that an event of the catalogue is about.
 fn catalogue_no(event: &Recorded) -> (Option<i64>, Option<i64>, Option<i64>) {
     use bincard_ledger::CatalogueEvent as E;
-    let Event::Catalogue(event) = &event.record.event else { return (None, None, None) };
+    let Event::Catalogue(event) = &event.record.event else {
+        return (None, None, None);
+    };
     match event {
         E::WarehouseCreated { no, .. }
         | E::WarehouseChanged { no, .. }
@@ -271,7 +346,11 @@ enum Cell {
 
 impl Cell {
     fn integer(&self) -> i64 {
-        if let Cell::Integer(value) = self { *value } else { 0 }
+        if let Cell::Integer(value) = self {
+            *value
+        } else {
+            0
+        }
     }
 
     fn show(&self) -> String {
@@ -300,23 +379,40 @@ async fn verify_view<V: Fed>(
 ) -> Result<Verified, Error> {
     let database = Error::database(V::NAME);
     let generation = folder.live(V::NAME)?.ok_or(Error::Building { view: V::NAME })?;
-    let mut live = open_reader(&folder.file(V::NAME, generation)).await.map_err(&database)?;
+    let mut live = open_reader(&folder.file(V::NAME, generation))
+        .await
+        .map_err(&database)?;
     let mut tx = live.begin().await.map_err(&database)?;
     let through = checkpoint(&mut tx).await.map_err(&database)?;
 
     let shadow = folder.shadow(V::NAME);
     remove_database(&shadow)?;
     let (lane, carry) = Lane::<V>::open(&shadow, generation, through).await?;
-    let mut tell = |folded, rows| progress(VerifyProgress { view: V::NAME, folded, through, rows });
+    let mut tell = |folded, rows| {
+        progress(VerifyProgress {
+            view: V::NAME,
+            folded,
+            through,
+            rows,
+        })
+    };
     let built = feed_through(reader, Built { lane, carry }, through, |folded| tell(folded, 0)).await?;
     built.lane.close().await;
     let mut shadowed = open_reader(&shadow).await.map_err(&database)?;
 
-    let mut verified =
-        Verified { view: V::NAME, generation, position: through, rows: 0, differences: Vec::new(), differing: 0 };
+    let mut verified = Verified {
+        view: V::NAME,
+        generation,
+        position: through,
+        rows: 0,
+        differences: Vec::new(),
+        differing: 0,
+    };
     let mut open = Vec::new();
     for table in tables {
-        let compare = compare(table, &mut shadowed, &mut tx, &mut verified, &mut open, |rows| tell(through, rows));
+        let compare = compare(table, &mut shadowed, &mut tx, &mut verified, &mut open, |rows| {
+            tell(through, rows)
+        });
         compare.await.map_err(&database)?;
     }
     shadowed.close().await.map_err(&database)?;
@@ -326,11 +422,17 @@ async fn verify_view<V: Fed>(
     Ok(verified)
 }
 
-fn rows_of<'c>(table: &Table, connection: &'c mut SqliteConnection) -> BoxStream<'c, Result<Vec<Cell>, sqlx::Error>> {
+fn rows_of<'c>(
+    table: &Table,
+    connection: &'c mut SqliteConnection,
+) -> BoxStream<'c, Result<Vec<Cell>, sqlx::Error>> {
     let columns: Vec<&str> = table.key.iter().chain(table.values).copied().collect();
     let (columns, key) = (columns.join(", "), table.key.join(", "));
     let sql = format!("select {columns} from {} order by {key}", table.name);
-    sqlx::query(AssertSqlSafe(sql)).fetch(connection).map(|row| read(&row?)).boxed()
+    sqlx::query(AssertSqlSafe(sql))
+        .fetch(connection)
+        .map(|row| read(&row?))
+        .boxed()
 }
 
 fn read(row: &SqliteRow) -> Result<Vec<Cell>, sqlx::Error> {
@@ -392,8 +494,11 @@ fn difference(table: &'static Table, expected: Option<&[Cell]>, found: Option<&[
     let width = table.key.len();
     let key = &expected.or(found)?[..width];
     let shown = |columns: &[&str], cells: &[Cell]| {
-        let pairs: Vec<String> =
-            columns.iter().zip(cells).map(|(column, cell)| format!("{column} {}", cell.show())).collect();
+        let pairs: Vec<String> = columns
+            .iter()
+            .zip(cells)
+            .map(|(column, cell)| format!("{column} {}", cell.show()))
+            .collect();
         pairs.join(", ")
     };
     let changed = |row: Option<&[Cell]>| Some(row?[width + table.changed()?].integer());
@@ -412,7 +517,12 @@ fn difference(table: &'static Table, expected: Option<&[Cell]>, found: Option<&[
         found: found.map(values),
         first: None,
     };
-    Some(Open { table, key: key.iter().map(Cell::integer).collect(), since, difference })
+    Some(Open {
+        table,
+        key: key.iter().map(Cell::integer).collect(),
+        since,
+        difference,
+    })
 }
 
 /// Finds the first event of each difference in the log.

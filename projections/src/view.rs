@@ -52,20 +52,29 @@ const CHECKPOINT_SCHEMA: &str = "create table checkpoint (
 
 /// The position that the tables stand at.
 pub(crate) async fn checkpoint(connection: &mut SqliteConnection) -> Result<Position, sqlx::Error> {
-    let position: i64 = sqlx::query_scalar("select position from checkpoint where id = 1").fetch_one(connection).await?;
+    let position: i64 = sqlx::query_scalar("select position from checkpoint where id = 1")
+        .fetch_one(connection)
+        .await?;
     Ok(Position(position.cast_unsigned()))
 }
 
 /// The version of the schema and the position of a database; `None` when nothing was ever written to it.
-pub(crate) async fn standing(connection: &mut SqliteConnection) -> Result<Option<(i64, Position)>, sqlx::Error> {
-    let tables: i64 = sqlx::query_scalar("select count(*) from sqlite_master").fetch_one(&mut *connection).await?;
+pub(crate) async fn standing(
+    connection: &mut SqliteConnection,
+) -> Result<Option<(i64, Position)>, sqlx::Error> {
+    let tables: i64 = sqlx::query_scalar("select count(*) from sqlite_master")
+        .fetch_one(&mut *connection)
+        .await?;
     if tables == 0 {
         return Ok(None);
     }
     let row = sqlx::query("select schema_version, position from checkpoint where id = 1")
         .fetch_one(connection)
         .await?;
-    Ok(Some((row.try_get(0)?, Position(row.try_get::<i64, _>(1)?.cast_unsigned()))))
+    Ok(Some((
+        row.try_get(0)?,
+        Position(row.try_get::<i64, _>(1)?.cast_unsigned()),
+    )))
 }
 
 /// Makes the tables of a view in an empty database.
@@ -73,7 +82,10 @@ pub(crate) async fn create<V: View>(connection: &mut SqliteConnection) -> Result
     let database = Error::database(V::NAME);
     let mut tx = connection.begin().await.map_err(&database)?;
     for statement in std::iter::once(&CHECKPOINT_SCHEMA).chain(V::SCHEMA) {
-        sqlx::query(*statement).execute(&mut *tx).await.map_err(&database)?;
+        sqlx::query(*statement)
+            .execute(&mut *tx)
+            .await
+            .map_err(&database)?;
     }
     sqlx::query("insert into checkpoint (id, schema_version, position) values (1, $1, 0)")
         .bind(V::SCHEMA_VERSION)

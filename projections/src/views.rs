@@ -9,8 +9,8 @@ use tokio::sync::{mpsc, oneshot, watch};
 use crate::catalogue::{self, Catalogue, CatalogueFilter, ProductRow, VariantRow, WarehouseRow, select};
 use crate::error::Error;
 use crate::history::{
-    self, AsOf, EventFilter, EventPage, EventSort, EventStart, History, MovementCursor, MovementFilter, MovementPage,
-    StockAsOf,
+    self, AsOf, EventFilter, EventPage, EventSort, EventStart, History, MovementCursor, MovementFilter,
+    MovementPage, StockAsOf,
 };
 use crate::name::ViewName;
 use crate::projector::Control;
@@ -63,7 +63,11 @@ impl<K> Slice<K> {
     fn page<T>(&self, mut rows: Vec<T>, total: Option<i64>) -> Page<T> {
         let more = rows.len() > self.limit;
         rows.truncate(self.limit);
-        Page { rows, more, total: total.map(i64::cast_unsigned) }
+        Page {
+            rows,
+            more,
+            total: total.map(i64::cast_unsigned),
+        }
     }
 }
 
@@ -107,12 +111,21 @@ macro_rules! catalogue_queries {
             let database = self.failing(ViewName::Catalogue);
             let mut reading = self.begin::<Catalogue>().await?;
             let span = (slice.after.unwrap_or(0), slice.skip(), slice.wanted());
-            let rows = catalogue::list(&mut reading.tx, select::$table, filter, span, $read).await.map_err(&database)?;
+            let rows = catalogue::list(&mut reading.tx, select::$table, filter, span, $read)
+                .await
+                .map_err(&database)?;
             let total = match slice.with_total {
-                true => Some(catalogue::total(&mut reading.tx, select::$table, filter).await.map_err(&database)?),
+                true => Some(
+                    catalogue::total(&mut reading.tx, select::$table, filter)
+                        .await
+                        .map_err(&database)?,
+                ),
                 false => None,
             };
-            Ok(Answer { position: reading.position, value: slice.page(rows, total) })
+            Ok(Answer {
+                position: reading.position,
+                value: slice.page(rows, total),
+            })
         }
     };
 }
@@ -123,7 +136,10 @@ impl Views {
     }
 
     async fn begin<V: Served>(&self) -> Result<Reading, Error> {
-        self.shared.begin(V::slot(&self.shared.slots)).await.inspect_err(|error| self.notice_damage(V::NAME, error))
+        self.shared
+            .begin(V::slot(&self.shared.slots))
+            .await
+            .inspect_err(|error| self.notice_damage(V::NAME, error))
     }
 
     /// Makes an error of what the database says, and lets the projector know when it says that the file is damaged.
@@ -157,9 +173,16 @@ impl Views {
     ///
     /// # Errors
     /// [`Error::Behind`] when they are not within `timeout`.
-    pub async fn wait_for(&self, views: &[ViewName], position: Position, timeout: Duration) -> Result<(), Error> {
+    pub async fn wait_for(
+        &self,
+        views: &[ViewName],
+        position: Position,
+        timeout: Duration,
+    ) -> Result<(), Error> {
         let reached = |all: &[ViewStatus; 3]| {
-            views.iter().all(|view| all[view.index()].generation.is_some() && all[view.index()].position >= position)
+            views
+                .iter()
+                .all(|view| all[view.index()].generation.is_some() && all[view.index()].position >= position)
         };
         if reached(&self.shared.status.borrow()) {
             return Ok(());
@@ -176,9 +199,12 @@ impl Views {
             (status.generation.is_some(), status.position)
         });
         match behind.map(|view| &all[view.index()]) {
-            Some(last) => {
-                Err(Error::Behind { view: last.view, reached: last.position, wanted: position, waited: timeout })
-            }
+            Some(last) => Err(Error::Behind {
+                view: last.view,
+                reached: last.position,
+                wanted: position,
+                waited: timeout,
+            }),
             None => Ok(()),
         }
     }
@@ -190,7 +216,10 @@ impl Views {
     /// [`Error::Rebuilding`] when that is being done already, [`Error::Stopped`] when the projector has stopped.
     pub async fn rebuild(&self, view: ViewName) -> Result<Rebuild, Error> {
         let (accepted, answer) = oneshot::channel();
-        self.control.send(Control::Rebuild { view, accepted }).await.map_err(|_| Error::Stopped)?;
+        self.control
+            .send(Control::Rebuild { view, accepted })
+            .await
+            .map_err(|_| Error::Stopped)?;
         let done = answer.await.map_err(|_| Error::Stopped)??;
         Ok(Rebuild { view, done })
     }
@@ -216,14 +245,24 @@ impl Views {
     ) -> Result<Answer<Page<StockRow>>, Error> {
         let database = self.failing(ViewName::Stock);
         let mut reading = self.begin::<Stock>().await?;
-        let rows = stock::page(&mut reading.tx, filter, slice.after, slice.skip(), slice.wanted(), now)
-            .await
-            .map_err(&database)?;
+        let rows = stock::page(
+            &mut reading.tx,
+            filter,
+            slice.after,
+            slice.skip(),
+            slice.wanted(),
+            now,
+        )
+        .await
+        .map_err(&database)?;
         let total = match slice.with_total {
             true => Some(stock::total(&mut reading.tx, filter).await.map_err(&database)?),
             false => None,
         };
-        Ok(Answer { position: reading.position, value: slice.page(rows, total) })
+        Ok(Answer {
+            position: reading.position,
+            value: slice.page(rows, total),
+        })
     }
 
     /// The stock of one key in the past; zero where there was none.
@@ -233,7 +272,10 @@ impl Views {
     pub async fn stock_as_of(&self, key: StockKey, past: AsOf) -> Result<Answer<StockAsOf>, Error> {
         let mut reading = self.begin::<History>().await?;
         let value = history::as_of_one(&mut reading.tx, key, past).await;
-        Ok(Answer { position: reading.position, value: value.map_err(self.failing(ViewName::History))? })
+        Ok(Answer {
+            position: reading.position,
+            value: value.map_err(self.failing(ViewName::History))?,
+        })
     }
 
     /// The stock in the past of the keys that pass `filter`, by warehouse and variant: every key that has had stock by
@@ -249,14 +291,28 @@ impl Views {
     ) -> Result<Answer<Page<StockAsOf>>, Error> {
         let database = self.failing(ViewName::History);
         let mut reading = self.begin::<History>().await?;
-        let rows = history::as_of_page(&mut reading.tx, filter, past, slice.after, slice.skip(), slice.wanted())
-            .await
-            .map_err(&database)?;
+        let rows = history::as_of_page(
+            &mut reading.tx,
+            filter,
+            past,
+            slice.after,
+            slice.skip(),
+            slice.wanted(),
+        )
+        .await
+        .map_err(&database)?;
         let total = match slice.with_total {
-            true => Some(history::as_of_total(&mut reading.tx, filter).await.map_err(&database)?),
+            true => Some(
+                history::as_of_total(&mut reading.tx, filter)
+                    .await
+                    .map_err(&database)?,
+            ),
             false => None,
         };
-        Ok(Answer { position: reading.position, value: slice.page(rows, total) })
+        Ok(Answer {
+            position: reading.position,
+            value: slice.page(rows, total),
+        })
     }
 
     /// A page of at most `limit` events.
@@ -273,7 +329,10 @@ impl Views {
     ) -> Result<Answer<EventPage>, Error> {
         let mut reading = self.begin::<History>().await?;
         let value = history::events(&mut reading.tx, filter, sort, start, limit, with_total).await;
-        Ok(Answer { position: reading.position, value: value.map_err(self.failing(ViewName::History))? })
+        Ok(Answer {
+            position: reading.position,
+            value: value.map_err(self.failing(ViewName::History))?,
+        })
     }
 
     /// A page of the movements of a variant, in the order of occurrence.
@@ -287,12 +346,47 @@ impl Views {
         slice: Slice<MovementCursor>,
     ) -> Result<Answer<MovementPage>, Error> {
         let mut reading = self.begin::<History>().await?;
-        let Slice { after, skip, limit, with_total } = slice;
-        let value = history::movements(&mut reading.tx, filter, descending, after, skip, limit, with_total).await;
-        Ok(Answer { position: reading.position, value: value.map_err(self.failing(ViewName::History))? })
+        let Slice {
+            after,
+            skip,
+            limit,
+            with_total,
+        } = slice;
+        let value = history::movements(
+            &mut reading.tx,
+            filter,
+            descending,
+            after,
+            skip,
+            limit,
+            with_total,
+        )
+        .await;
+        Ok(Answer {
+            position: reading.position,
+            value: value.map_err(self.failing(ViewName::History))?,
+        })
     }
 
-    catalogue_queries!(warehouses, WarehouseRow, WAREHOUSES, catalogue::read_warehouse, "warehouses");
-    catalogue_queries!(products, ProductRow, PRODUCTS, catalogue::read_product, "products");
-    catalogue_queries!(variants, VariantRow, VARIANTS, catalogue::read_variant, "variants");
+    catalogue_queries!(
+        warehouses,
+        WarehouseRow,
+        WAREHOUSES,
+        catalogue::read_warehouse,
+        "warehouses"
+    );
+    catalogue_queries!(
+        products,
+        ProductRow,
+        PRODUCTS,
+        catalogue::read_product,
+        "products"
+    );
+    catalogue_queries!(
+        variants,
+        VariantRow,
+        VARIANTS,
+        catalogue::read_variant,
+        "variants"
+    );
 }

@@ -38,7 +38,11 @@ impl View for Catalogue {
     fn fold(&mut self, recorded: &Recorded, rows: &mut Vec<Change>) -> Result<(), Inconsistent> {
         if let Event::Catalogue(event) = &recorded.record.event {
             let (position, recorded_at) = (recorded.position, recorded.recorded_at);
-            rows.push(Change { position, recorded_at, event: event.clone() });
+            rows.push(Change {
+                position,
+                recorded_at,
+                event: event.clone(),
+            });
         }
         Ok(())
     }

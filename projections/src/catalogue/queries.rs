@@ -131,9 +131,20 @@ impl Created {
             }
             CatalogueEvent::ProductCreated { no, name } => {
                 self.products.push(i64::from(no.0).into());
-                self.products.extend([&**name, &folded(name)].map(Value::from).into_iter().chain(stamps));
+                self.products.extend(
+                    [&**name, &folded(name)]
+                        .map(Value::from)
+                        .into_iter()
+                        .chain(stamps),
+                );
             }
-            CatalogueEvent::VariantCreated { no, sku, name, product, expires_at } => {
+            CatalogueEvent::VariantCreated {
+                no,
+                sku,
+                name,
+                product,
+                expires_at,
+            } => {
                 let texts = [&**sku, &**name, &folded(sku), &folded(name)].map(Value::from);
                 self.variants.push(i64::from(no.0).into());
                 self.variants.extend(texts);
@@ -189,10 +200,19 @@ async fn update(connection: &mut SqliteConnection, change: &Change) -> Result<()
             sets.text("name", "name_folded", Some(name));
             ("products", no.0)
         }
-        CatalogueEvent::VariantChanged { no, sku, name, product, expires_at } => {
+        CatalogueEvent::VariantChanged {
+            no,
+            sku,
+            name,
+            product,
+            expires_at,
+        } => {
             sets.text("sku", "sku_folded", sku.as_deref());
             sets.text("name", "name_folded", name.as_deref());
-            sets.integer("product", product.map(|product| product.map(|no| i64::from(no.0))));
+            sets.integer(
+                "product",
+                product.map(|product| product.map(|no| i64::from(no.0))),
+            );
             sets.integer("expires_at", expires_at.map(|at| at.map(Timestamp::micros)));
             ("variants", no.0)
         }
@@ -208,9 +228,17 @@ async fn update(connection: &mut SqliteConnection, change: &Change) -> Result<()
     };
     sets.0.push(("changed", change.position.0.cast_signed().into()));
     sets.0.push(("changed_at", change.recorded_at.micros().into()));
-    let columns: Vec<String> =
-        sets.0.iter().enumerate().map(|(index, (column, _))| format!("{column} = ${}", index + 1)).collect();
-    let sql = format!("update {table} set {} where no = ${}", columns.join(", "), columns.len() + 1);
+    let columns: Vec<String> = sets
+        .0
+        .iter()
+        .enumerate()
+        .map(|(index, (column, _))| format!("{column} = ${}", index + 1))
+        .collect();
+    let sql = format!(
+        "update {table} set {} where no = ${}",
+        columns.join(", "),
+        columns.len() + 1
+    );
     let mut query = sqlx::query(AssertSqlSafe(sql));
     for (_, value) in sets.0 {
         query = match value {
@@ -341,7 +369,10 @@ pub(crate) async fn list<T>(
     let clause = conditions.clause();
     let page = conditions.page(limit, skip);
     let sql = format!("select {columns} from {name}{clause} order by no{page}");
-    let rows = conditions.bind(sqlx::query(AssertSqlSafe(sql))).fetch_all(connection).await?;
+    let rows = conditions
+        .bind(sqlx::query(AssertSqlSafe(sql)))
+        .fetch_all(connection)
+        .await?;
     rows.iter().map(read).collect()
 }
 
@@ -353,7 +384,11 @@ pub(crate) async fn total(
 ) -> Result<i64, sqlx::Error> {
     let conditions = conditions(table, filter);
     let sql = format!("select count(*) from {}{}", table.name, conditions.clause());
-    conditions.bind(sqlx::query(AssertSqlSafe(sql))).fetch_one(connection).await?.try_get(0)
+    conditions
+        .bind(sqlx::query(AssertSqlSafe(sql)))
+        .fetch_one(connection)
+        .await?
+        .try_get(0)
 }
 
 /// Number, whether active, and the four stamps, which every row begins with.
@@ -374,12 +409,29 @@ fn read_opening(row: &SqliteRow) -> Result<Opening, sqlx::Error> {
 pub(crate) fn read_warehouse(row: &SqliteRow) -> Result<WarehouseRow, sqlx::Error> {
     let (no, active, created, created_at, changed, changed_at) = read_opening(row)?;
     let (no, name, code) = (WarehouseNo(no), row.try_get(6)?, row.try_get(7)?);
-    Ok(WarehouseRow { no, code, name, active, created, created_at, changed, changed_at })
+    Ok(WarehouseRow {
+        no,
+        code,
+        name,
+        active,
+        created,
+        created_at,
+        changed,
+        changed_at,
+    })
 }
 
 pub(crate) fn read_product(row: &SqliteRow) -> Result<ProductRow, sqlx::Error> {
     let (no, active, created, created_at, changed, changed_at) = read_opening(row)?;
-    Ok(ProductRow { no: ProductNo(no), name: row.try_get(6)?, active, created, created_at, changed, changed_at })
+    Ok(ProductRow {
+        no: ProductNo(no),
+        name: row.try_get(6)?,
+        active,
+        created,
+        created_at,
+        changed,
+        changed_at,
+    })
 }
 
 pub(crate) fn read_variant(row: &SqliteRow) -> Result<VariantRow, sqlx::Error> {
@@ -387,5 +439,16 @@ pub(crate) fn read_variant(row: &SqliteRow) -> Result<VariantRow, sqlx::Error> {
     let product = row.try_get::<Option<i64>, _>(8)?.map(|no| ProductNo(no as u32));
     let expires_at = row.try_get::<Option<i64>, _>(9)?.map(Timestamp::from_micros);
     let (no, name, sku) = (VariantNo(no), row.try_get(6)?, row.try_get(7)?);
-    Ok(VariantRow { no, sku, name, product, expires_at, active, created, created_at, changed, changed_at })
+    Ok(VariantRow {
+        no,
+        sku,
+        name,
+        product,
+        expires_at,
+        active,
+        created,
+        created_at,
+        changed,
+        changed_at,
+    })
 }

@@ -69,23 +69,35 @@ pub(crate) async fn as_of_page(
     let sql = format!("select warehouse, variant from keys{clause} order by warehouse, variant{page}");
     let mut keys = Vec::new();
     {
-        let mut rows = conditions.bind(sqlx::query(AssertSqlSafe(sql))).fetch(&mut *connection);
+        let mut rows = conditions
+            .bind(sqlx::query(AssertSqlSafe(sql)))
+            .fetch(&mut *connection);
         while let Some(row) = rows.try_next().await? {
             keys.push(StockKey::from_columns(row.try_get(0)?, row.try_get(1)?));
         }
     }
     let mut page = Vec::with_capacity(keys.len());
     for key in keys {
-        page.push(StockAsOf { key, buckets: buckets_as_of(connection, key, past.as_of, known).await? });
+        page.push(StockAsOf {
+            key,
+            buckets: buckets_as_of(connection, key, past.as_of, known).await?,
+        });
     }
     Ok(page)
 }
 
 /// How many keys pass `filter`.
-pub(crate) async fn as_of_total(connection: &mut SqliteConnection, filter: &StockFilter) -> Result<i64, sqlx::Error> {
+pub(crate) async fn as_of_total(
+    connection: &mut SqliteConnection,
+    filter: &StockFilter,
+) -> Result<i64, sqlx::Error> {
     let conditions = filter.conditions();
     let sql = format!("select count(*) from keys{}", conditions.clause());
-    conditions.bind(sqlx::query(AssertSqlSafe(sql))).fetch_one(connection).await?.try_get(0)
+    conditions
+        .bind(sqlx::query(AssertSqlSafe(sql)))
+        .fetch_one(connection)
+        .await?
+        .try_get(0)
 }
 
 async fn buckets_as_of(
@@ -180,7 +192,9 @@ async fn known_at(
                 .await?
         }
     };
-    let Some(bounds) = bounds else { return Ok(Buckets::default()) };
+    let Some(bounds) = bounds else {
+        return Ok(Buckets::default());
+    };
     let mark = sqlx::query(
         "select position, available, reserved, picked, packed, held from marks
          where variant = $1 and warehouse = $2 and position < $3 order by position desc limit 1",
@@ -213,7 +227,11 @@ async fn known_at(
 }
 
 /// The sum of all changes that occurred by an instant.
-async fn occurred_by(connection: &mut SqliteConnection, key: StockKey, at: i64) -> Result<Buckets, sqlx::Error> {
+async fn occurred_by(
+    connection: &mut SqliteConnection,
+    key: StockKey,
+    at: i64,
+) -> Result<Buckets, sqlx::Error> {
     let [warehouse, variant] = key.columns();
     let days = sqlx::query(
         "select cast(coalesce(sum(available), 0) as bigint), cast(coalesce(sum(reserved), 0) as bigint),
@@ -274,6 +292,9 @@ async fn changes(
         conditions.compare("position", "<=", position);
     }
     let sql = format!("select {} from movements{}", *CHANGES, conditions.clause());
-    let row = conditions.bind(sqlx::query(AssertSqlSafe(sql))).fetch_one(connection).await?;
+    let row = conditions
+        .bind(sqlx::query(AssertSqlSafe(sql)))
+        .fetch_one(connection)
+        .await?;
     queries::read_buckets(&row, 0)
 }

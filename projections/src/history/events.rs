@@ -51,7 +51,10 @@ pub struct EventSort {
 
 impl Default for EventSort {
     fn default() -> EventSort {
-        EventSort { order: EventOrder::OccurredAt, descending: true }
+        EventSort {
+            order: EventOrder::OccurredAt,
+            descending: true,
+        }
     }
 }
 
@@ -93,8 +96,18 @@ pub(crate) async fn events(
     limit: usize,
     with_total: bool,
 ) -> Result<EventPage, sqlx::Error> {
-    let total = if with_total { Some(total(connection, filter).await?.cast_unsigned()) } else { None };
-    let mut list = List { filter, sort, start, wanted: limit as i64 + 1, rows: Vec::new() };
+    let total = if with_total {
+        Some(total(connection, filter).await?.cast_unsigned())
+    } else {
+        None
+    };
+    let mut list = List {
+        filter,
+        sort,
+        start,
+        wanted: limit as i64 + 1,
+        rows: Vec::new(),
+    };
     if filter.variant.is_some() {
         list.read_movements(connection).await?;
     } else if list.sort.order == EventOrder::RecordedAt && list.has_window() {
@@ -173,30 +186,48 @@ impl List<'_> {
                     continue;
                 }
                 run = match run {
-                    Some((stretch, events)) if stretch.first - 1 == slot => {
-                        Some((Stretch { first: slot, ..stretch }, events + sure))
-                    }
-                    Some((stretch, events)) if stretch.last + 1 == slot => {
-                        Some((Stretch { last: slot, ..stretch }, events + sure))
-                    }
+                    Some((stretch, events)) if stretch.first - 1 == slot => Some((
+                        Stretch {
+                            first: slot,
+                            ..stretch
+                        },
+                        events + sure,
+                    )),
+                    Some((stretch, events)) if stretch.last + 1 == slot => Some((
+                        Stretch {
+                            last: slot,
+                            ..stretch
+                        },
+                        events + sure,
+                    )),
                     other => {
                         if let Some((stretch, _)) = other {
-                            self.read_events(connection, Some(stretch), std::mem::take(&mut skip)).await?;
+                            self.read_events(connection, Some(stretch), std::mem::take(&mut skip))
+                                .await?;
                         }
-                        Some((Stretch { first: slot, last: slot }, sure))
+                        Some((
+                            Stretch {
+                                first: slot,
+                                last: slot,
+                            },
+                            sure,
+                        ))
                     }
                 };
                 if let Some((stretch, events)) = run
                     && events >= self.left() + skip
                 {
-                    self.read_events(connection, Some(stretch), std::mem::take(&mut skip)).await?;
+                    self.read_events(connection, Some(stretch), std::mem::take(&mut skip))
+                        .await?;
                     run = None;
                 }
                 if self.left() <= 0 {
                     return Ok(());
                 }
             }
-            let Some(&(last, _)) = slots.last().filter(|_| slots.len() as i64 == SLOTS_AT_ONCE) else { break };
+            let Some(&(last, _)) = slots.last().filter(|_| slots.len() as i64 == SLOTS_AT_ONCE) else {
+                break;
+            };
             if self.sort.descending {
                 bounds.1 = Some(last - 1);
             } else {
@@ -257,7 +288,9 @@ impl List<'_> {
             return true;
         }
         let (first, last) = day_span(slot);
-        self.filter.occurred_from.is_none_or(|from| from.micros() <= first)
+        self.filter
+            .occurred_from
+            .is_none_or(|from| from.micros() <= first)
             && self.filter.occurred_to.is_none_or(|to| last <= to.micros())
     }
 
@@ -284,14 +317,22 @@ impl List<'_> {
             conditions.clause(),
             self.direction(),
         );
-        let rows = conditions.bind(sqlx::query(AssertSqlSafe(sql))).fetch_all(connection).await?;
-        rows.iter().map(|row| Ok((row.try_get(0)?, row.try_get(1)?))).collect()
+        let rows = conditions
+            .bind(sqlx::query(AssertSqlSafe(sql)))
+            .fetch_all(connection)
+            .await?;
+        rows.iter()
+            .map(|row| Ok((row.try_get(0)?, row.try_get(1)?)))
+            .collect()
     }
 
     /// How many events of the list are in a slot that the window cuts.
     async fn count_in(&self, connection: &mut SqliteConnection, slot: i64) -> Result<i64, sqlx::Error> {
         let (first, last) = day_span(slot);
-        let from = self.filter.occurred_from.map_or(first, |from| from.micros().max(first));
+        let from = self
+            .filter
+            .occurred_from
+            .map_or(first, |from| from.micros().max(first));
         let to = self.filter.occurred_to.map_or(last, |to| to.micros().min(last));
         count_events(connection, self.filter, from, to).await
     }
@@ -329,10 +370,18 @@ impl List<'_> {
         }
         self.behind_cursor(&mut conditions, "");
         let single = self.sort.order == EventOrder::OccurredAt
-            && self.filter.warehouses.as_ref().is_some_and(|list| list.len() == 1);
+            && self
+                .filter
+                .warehouses
+                .as_ref()
+                .is_some_and(|list| list.len() == 1);
         filter_content(&mut conditions, self.filter, if single { "" } else { "+" });
         let direction = self.direction();
-        let then = if other.is_empty() { String::new() } else { format!(", {other} {direction}") };
+        let then = if other.is_empty() {
+            String::new()
+        } else {
+            format!(", {other} {direction}")
+        };
         let clause = conditions.clause();
         let page = conditions.page(self.left(), skip);
         let sql = format!(
@@ -346,11 +395,20 @@ impl List<'_> {
     async fn read_window(&mut self, connection: &mut SqliteConnection) -> Result<(), sqlx::Error> {
         let few = total(connection, self.filter).await? <= SORTED_WINDOW_EVENTS;
         // Few events are found by occurrence and sorted; many are met soon enough in the order of positions.
-        let (occurred_at, position) = if few { ("occurred_at", "+position") } else { ("+occurred_at", "position") };
+        let (occurred_at, position) = if few {
+            ("occurred_at", "+position")
+        } else {
+            ("+occurred_at", "position")
+        };
         let mut conditions = Conditions::default();
         filter_window(&mut conditions, self.filter, occurred_at);
         self.behind_cursor(&mut conditions, if few { "+" } else { "" });
-        let single = few && self.filter.warehouses.as_ref().is_some_and(|list| list.len() == 1);
+        let single = few
+            && self
+                .filter
+                .warehouses
+                .as_ref()
+                .is_some_and(|list| list.len() == 1);
         filter_content(&mut conditions, self.filter, if single { "" } else { "+" });
         let skip = match self.start {
             EventStart::Skip(count) => i64::try_from(count).unwrap_or(i64::MAX),
@@ -392,7 +450,9 @@ impl List<'_> {
     }
 
     fn behind_cursor(&self, conditions: &mut Conditions, prefix: &str) {
-        let EventStart::After(cursor) = self.start else { return };
+        let EventStart::After(cursor) = self.start else {
+            return;
+        };
         let (occurred_at, position) = (format!("{prefix}occurred_at"), format!("{prefix}position"));
         let (at, place) = (cursor.occurred_at.micros(), cursor.position.0.cast_signed());
         match (self.sort.order, self.sort.descending) {
@@ -429,8 +489,16 @@ async fn total(connection: &mut SqliteConnection, filter: &EventFilter) -> Resul
         return count_events(connection, filter, from, to).await;
     }
     // Whole days are counted by their rows, what sticks out of them by its events.
-    let first_day = if day_span(day_of(from)).0 >= from { day_of(from) } else { day_of(from) + 1 };
-    let last_day = if day_span(day_of(to)).1 <= to { day_of(to) } else { day_of(to) - 1 };
+    let first_day = if day_span(day_of(from)).0 >= from {
+        day_of(from)
+    } else {
+        day_of(from) + 1
+    };
+    let last_day = if day_span(day_of(to)).1 <= to {
+        day_of(to)
+    } else {
+        day_of(to) - 1
+    };
     if first_day > last_day {
         return count_events(connection, filter, from, to).await;
     }
@@ -452,7 +520,11 @@ async fn count_days(
     last: i64,
 ) -> Result<i64, sqlx::Error> {
     let mut conditions = Conditions::default();
-    let (table, day) = if filter.variant.is_some() { ("stock_days", "day") } else { ("event_days", "slot") };
+    let (table, day) = if filter.variant.is_some() {
+        ("stock_days", "day")
+    } else {
+        ("event_days", "slot")
+    };
     if let Some(variant) = filter.variant {
         conditions.equals("variant", i64::from(variant.0));
     }
@@ -463,8 +535,15 @@ async fn count_days(
     if filter.occurred_to.is_some() {
         conditions.compare(day, "<=", last);
     }
-    let sql = format!("select cast(coalesce(sum(events), 0) as bigint) from {table}{}", conditions.clause());
-    conditions.bind(sqlx::query(AssertSqlSafe(sql))).fetch_one(connection).await?.try_get(0)
+    let sql = format!(
+        "select cast(coalesce(sum(events), 0) as bigint) from {table}{}",
+        conditions.clause()
+    );
+    conditions
+        .bind(sqlx::query(AssertSqlSafe(sql)))
+        .fetch_one(connection)
+        .await?
+        .try_get(0)
 }
 
 /// How many events from one instant to another, both included, pass the filter.
@@ -479,10 +558,26 @@ async fn count_events(
     conditions.compare("occurred_at", ">=", from);
     conditions.compare("occurred_at", "<=", to);
     let single = filter.warehouses.as_ref().is_some_and(|list| list.len() == 1);
-    filter_content(&mut conditions, filter, if single || filter.variant.is_some() { "" } else { "+" });
-    let table = if filter.variant.is_some() { "movements" } else { "events" };
+    filter_content(
+        &mut conditions,
+        filter,
+        if single || filter.variant.is_some() {
+            ""
+        } else {
+            "+"
+        },
+    );
+    let table = if filter.variant.is_some() {
+        "movements"
+    } else {
+        "events"
+    };
     let sql = format!("select count(*) from {table}{}", conditions.clause());
-    conditions.bind(sqlx::query(AssertSqlSafe(sql))).fetch_one(connection).await?.try_get(0)
+    conditions
+        .bind(sqlx::query(AssertSqlSafe(sql)))
+        .fetch_one(connection)
+        .await?
+        .try_get(0)
 }
 
 /// The first and last microsecond of a day.
@@ -494,10 +589,16 @@ fn day_span(day: i64) -> (i64, i64) {
 /// Warehouses, kinds and reason, which the counts have too.
 fn filter_content(conditions: &mut Conditions, filter: &EventFilter, prefix: &str) {
     if let Some(warehouses) = &filter.warehouses {
-        conditions.one_of(&format!("{prefix}warehouse"), warehouses.iter().map(|no| i64::from(no.0)));
+        conditions.one_of(
+            &format!("{prefix}warehouse"),
+            warehouses.iter().map(|no| i64::from(no.0)),
+        );
     }
     if let Some(kinds) = &filter.kinds {
-        conditions.one_of(&format!("{prefix}kind"), kinds.iter().map(|kind| i64::from(kind.code())));
+        conditions.one_of(
+            &format!("{prefix}kind"),
+            kinds.iter().map(|kind| i64::from(kind.code())),
+        );
     }
     if filter.reason.is_some() {
         conditions.equals(&format!("{prefix}reason"), reason_column(filter.reason));

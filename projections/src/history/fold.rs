@@ -24,7 +24,12 @@ pub(crate) struct KeyCarry {
 
 impl Default for KeyCarry {
     fn default() -> KeyCarry {
-        KeyCarry { buckets: Buckets::default(), unmarked: 0, occurred_min: i64::MAX, occurred_max: i64::MIN }
+        KeyCarry {
+            buckets: Buckets::default(),
+            unmarked: 0,
+            occurred_min: i64::MAX,
+            occurred_max: i64::MIN,
+        }
     }
 }
 
@@ -73,27 +78,49 @@ impl History {
         let (occurred_at, recorded_at) = (event.occurred_at.micros(), recorded_at.micros());
         let (warehouse, kind) = (i64::from(event.warehouse.0), i64::from(event.kind.code()));
         let (reason, day) = (reason_column(event.reason), day_of(occurred_at));
-        rows.events.push([place, occurred_at, recorded_at, warehouse, kind, reason]);
+        rows.events
+            .push([place, occurred_at, recorded_at, warehouse, kind, reason]);
         *rows.days.entry([day, warehouse, kind, reason]).or_default() += 1;
-        *rows.blocks.entry([place / BLOCK_POSITIONS, warehouse, kind, reason]).or_default() += 1;
+        *rows
+            .blocks
+            .entry([place / BLOCK_POSITIONS, warehouse, kind, reason])
+            .or_default() += 1;
         if place / RECORDED_POSITIONS != self.recorded_stretch {
             self.recorded_stretch = place / RECORDED_POSITIONS;
             rows.recorded.push([recorded_at, place]);
         }
         for (line, posting) in event.postings.iter().enumerate() {
             let variant = i64::from(posting.variant.0);
-            let key = StockKey { warehouse: event.warehouse, variant: posting.variant };
+            let key = StockKey {
+                warehouse: event.warehouse,
+                variant: posting.variant,
+            };
             let carry = self.keys.entry(key).or_default();
             let after = moved(carry.buckets, posting).ok_or("a bucket would overflow")?;
             let before = std::mem::replace(&mut carry.buckets, after);
-            let repeated = event.postings[..line].iter().any(|other| other.variant == posting.variant);
+            let repeated = event.postings[..line]
+                .iter()
+                .any(|other| other.variant == posting.variant);
             let places = i64::from(posting.from.code())
                 | i64::from(posting.to.code()) << 4
                 | if repeated { PLACES_REPEATED } else { 0 };
             let [a, r, p, k, h] = after.0;
             let quantity = posting.quantity;
             rows.movements.push([
-                variant, occurred_at, place, line as i64, warehouse, kind, reason, places, quantity, a, r, p, k, h,
+                variant,
+                occurred_at,
+                place,
+                line as i64,
+                warehouse,
+                kind,
+                reason,
+                places,
+                quantity,
+                a,
+                r,
+                p,
+                k,
+                h,
             ]);
             let day = rows.stock_days.entry([variant, warehouse, day]).or_default();
             for (sum, (after, before)) in day.iter_mut().zip(after.0.iter().zip(before.0)) {
@@ -106,7 +133,10 @@ impl History {
             self.touched.push(key);
         }
         for posting in &event.postings {
-            let key = StockKey { warehouse: event.warehouse, variant: posting.variant };
+            let key = StockKey {
+                warehouse: event.warehouse,
+                variant: posting.variant,
+            };
             self.mark_if_due(key, place, rows);
         }
         Ok(())
@@ -115,14 +145,30 @@ impl History {
     /// Writes a mark behind the event at `position` when there were enough movements since the last one. Marks lie
     /// between events, never inside of one.
     fn mark_if_due(&mut self, key: StockKey, position: i64, rows: &mut Rows) {
-        let Some(carry) = self.keys.get_mut(&key) else { return };
+        let Some(carry) = self.keys.get_mut(&key) else {
+            return;
+        };
         if carry.unmarked < MARK_MOVEMENTS {
             return;
         }
         let [warehouse, variant] = key.columns();
         let [a, r, p, k, h] = carry.buckets.0;
-        rows.marks.push([variant, warehouse, position, carry.occurred_min, carry.occurred_max, a, r, p, k, h]);
-        *carry = KeyCarry { buckets: carry.buckets, ..KeyCarry::default() };
+        rows.marks.push([
+            variant,
+            warehouse,
+            position,
+            carry.occurred_min,
+            carry.occurred_max,
+            a,
+            r,
+            p,
+            k,
+            h,
+        ]);
+        *carry = KeyCarry {
+            buckets: carry.buckets,
+            ..KeyCarry::default()
+        };
     }
 }
 
@@ -135,7 +181,11 @@ impl View for History {
     const SCHEMA: &'static [&'static str] = queries::SCHEMA;
 
     fn empty() -> History {
-        History { keys: HashMap::default(), recorded_stretch: -1, touched: Vec::new() }
+        History {
+            keys: HashMap::default(),
+            recorded_stretch: -1,
+            touched: Vec::new(),
+        }
     }
 
     async fn load(connection: &mut SqliteConnection) -> Result<History, sqlx::Error> {
@@ -163,11 +213,13 @@ impl View for History {
     fn seal(&mut self, rows: &mut Rows) {
         rows.movements.sort_unstable();
         rows.marks.sort_unstable();
-        self.touched.sort_unstable_by_key(|key| (key.variant, key.warehouse));
+        self.touched
+            .sort_unstable_by_key(|key| (key.variant, key.warehouse));
         self.touched.dedup();
         rows.keys.reserve(self.touched.len());
         for key in self.touched.drain(..) {
-            rows.keys.push((key, self.keys.get(&key).copied().unwrap_or_default()));
+            rows.keys
+                .push((key, self.keys.get(&key).copied().unwrap_or_default()));
         }
     }
 

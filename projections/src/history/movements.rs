@@ -57,14 +57,21 @@ pub(crate) async fn movements(
     let mut conditions = conditions(filter);
     let total = if with_total {
         let sql = format!("select count(*) from movements{}", conditions.clause());
-        let count = conditions.bind(sqlx::query(AssertSqlSafe(sql))).fetch_one(&mut *connection).await?;
+        let count = conditions
+            .bind(sqlx::query(AssertSqlSafe(sql)))
+            .fetch_one(&mut *connection)
+            .await?;
         Some(count.try_get::<i64, _>(0)?.cast_unsigned())
     } else {
         None
     };
     if let Some(after) = after {
         let operator = if descending { "<" } else { ">" };
-        let values = [after.occurred_at.micros(), after.position.0.cast_signed(), i64::from(after.line)];
+        let values = [
+            after.occurred_at.micros(),
+            after.position.0.cast_signed(),
+            i64::from(after.line),
+        ];
         conditions.compare_triple(["occurred_at", "position", "line"], operator, values);
     }
     let direction = if descending { "desc" } else { "asc" };

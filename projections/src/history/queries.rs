@@ -129,7 +129,9 @@ static INSERT_MARKS: LazyLock<Insert> = LazyLock::new(|| Insert::new("marks", 10
 
 pub(super) async fn write(connection: &mut SqliteConnection, rows: &Rows) -> Result<(), sqlx::Error> {
     INSERT_EVENTS.run(connection, rows.events.as_flattened()).await?;
-    INSERT_MOVEMENTS.run(connection, rows.movements.as_flattened()).await?;
+    INSERT_MOVEMENTS
+        .run(connection, rows.movements.as_flattened())
+        .await?;
     INSERT_KEYS.run(connection, &key_columns(&rows.keys)).await?;
     let mut days: Vec<[i64; 9]> = Vec::with_capacity(rows.stock_days.len());
     for (&[variant, warehouse, day], &[a, r, p, k, h, events]) in &rows.stock_days {
@@ -139,8 +141,12 @@ pub(super) async fn write(connection: &mut SqliteConnection, rows: &Rows) -> Res
     INSERT_STOCK_DAYS.run(connection, days.as_flattened()).await?;
     INSERT_MARKS.run(connection, rows.marks.as_flattened()).await?;
     INSERT_DAYS.run(connection, &count_columns(&rows.days)).await?;
-    INSERT_BLOCKS.run(connection, &count_columns(&rows.blocks)).await?;
-    INSERT_RECORDED.run(connection, rows.recorded.as_flattened()).await
+    INSERT_BLOCKS
+        .run(connection, &count_columns(&rows.blocks))
+        .await?;
+    INSERT_RECORDED
+        .run(connection, rows.recorded.as_flattened())
+        .await
 }
 
 fn key_columns(keys: &[(StockKey, KeyCarry)]) -> Vec<i64> {
@@ -155,8 +161,10 @@ fn key_columns(keys: &[(StockKey, KeyCarry)]) -> Vec<i64> {
 }
 
 fn count_columns(counts: &Counts) -> Vec<i64> {
-    let mut rows: Vec<[i64; 5]> =
-        counts.iter().map(|(&[slot, warehouse, kind, reason], &events)| [slot, warehouse, kind, reason, events]).collect();
+    let mut rows: Vec<[i64; 5]> = counts
+        .iter()
+        .map(|(&[slot, warehouse, kind, reason], &events)| [slot, warehouse, kind, reason, events])
+        .collect();
     rows.sort_unstable();
     rows.into_flattened()
 }

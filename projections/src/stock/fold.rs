@@ -1,6 +1,8 @@
 //! How events become stock.
 
-use bincard_ledger::{Bucket, Buckets, Event, Inconsistent, Place, Position, Recorded, StockEvent, Timestamp};
+use bincard_ledger::{
+    Bucket, Buckets, Event, Inconsistent, Place, Position, Recorded, StockEvent, Timestamp,
+};
 use bincard_ledger::{VariantNo, WarehouseNo};
 use foldhash::fast::FixedState;
 use hashbrown::HashMap;
@@ -55,7 +57,10 @@ pub(crate) struct Rows {
 impl Stock {
     fn fold_event(&mut self, position: Position, event: &StockEvent) -> Result<(), &'static str> {
         for posting in &event.postings {
-            let key = StockKey { warehouse: event.warehouse, variant: posting.variant };
+            let key = StockKey {
+                warehouse: event.warehouse,
+                variant: posting.variant,
+            };
             let held = self.stock.entry(key).or_default();
             held.buckets = moved(held.buckets, posting).ok_or("a bucket would overflow")?;
             held.changed = position;
@@ -83,10 +88,15 @@ impl Stock {
 
     /// Takes `quantity` off what `reservation` has reserved, if it is one that expires.
     fn take_expiring(&mut self, key: StockKey, reservation: Position, quantity: i64) {
-        let Some(list) = self.expiring.get_mut(&key) else { return };
-        let Some(at) = list.iter().position(|one| one.reservation == reservation) else { return };
+        let Some(list) = self.expiring.get_mut(&key) else {
+            return;
+        };
+        let Some(at) = list.iter().position(|one| one.reservation == reservation) else {
+            return;
+        };
         list[at].quantity -= quantity;
-        self.touched_expiring.push((key, reservation, list[at].expires_at));
+        self.touched_expiring
+            .push((key, reservation, list[at].expires_at));
         if list[at].quantity <= 0 {
             list.swap_remove(at);
             if list.is_empty() {
@@ -97,7 +107,9 @@ impl Stock {
 
     fn expiring_of(&self, key: StockKey, reservation: Position) -> i64 {
         let list = self.expiring.get(&key).map_or(&[][..], |list| list.as_slice());
-        list.iter().find(|one| one.reservation == reservation).map_or(0, |one| one.quantity)
+        list.iter()
+            .find(|one| one.reservation == reservation)
+            .map_or(0, |one| one.quantity)
     }
 }
 
@@ -119,16 +131,19 @@ impl View for Stock {
             stock.stock.insert(key, held);
         })
         .await?;
-        queries::load_expiring(connection, |key, one| stock.expiring.entry(key).or_default().push(one)).await?;
+        queries::load_expiring(connection, |key, one| {
+            stock.expiring.entry(key).or_default().push(one)
+        })
+        .await?;
         Ok(stock)
     }
 
     fn fold(&mut self, recorded: &Recorded, _: &mut Rows) -> Result<(), Inconsistent> {
         let position = recorded.position;
         match &recorded.record.event {
-            Event::Stock(event) => {
-                self.fold_event(position, event).map_err(|what| Inconsistent { position, what })
-            }
+            Event::Stock(event) => self
+                .fold_event(position, event)
+                .map_err(|what| Inconsistent { position, what }),
             Event::Catalogue(_) => Ok(()),
         }
     }
@@ -146,7 +161,14 @@ impl View for Stock {
         touched.dedup();
         for (key, reservation, expires_at) in touched {
             let quantity = self.expiring_of(key, reservation);
-            rows.expiring.push((key, Expiring { reservation, expires_at, quantity }));
+            rows.expiring.push((
+                key,
+                Expiring {
+                    reservation,
+                    expires_at,
+                    quantity,
+                },
+            ));
         }
     }
 
@@ -165,7 +187,10 @@ impl View for Stock {
 
 impl StockKey {
     pub(crate) fn from_columns(warehouse: i64, variant: i64) -> StockKey {
-        StockKey { warehouse: WarehouseNo(warehouse as u32), variant: VariantNo(variant as u32) }
+        StockKey {
+            warehouse: WarehouseNo(warehouse as u32),
+            variant: VariantNo(variant as u32),
+        }
     }
 
     pub(crate) fn columns(self) -> [i64; 2] {

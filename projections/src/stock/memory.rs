@@ -25,8 +25,14 @@ struct Content {
 
 impl Memory {
     pub(crate) fn new(stock: &Stock, position: Position) -> Memory {
-        let content = Content { position, stock: stock.stock.clone(), expiring: stock.expiring.clone() };
-        Memory { content: RwLock::new(content) }
+        let content = Content {
+            position,
+            stock: stock.stock.clone(),
+            expiring: stock.expiring.clone(),
+        };
+        Memory {
+            content: RwLock::new(content),
+        }
     }
 
     /// Brings the content to `position` by the rows that were committed.
@@ -54,9 +60,16 @@ impl Memory {
         let content = self.content.read().unwrap_or_else(PoisonError::into_inner);
         let row = content.stock.get(&key).map(|held| {
             let run_out = content.expiring.get(&key).map_or(0, |list| {
-                list.iter().filter(|one| one.expires_at <= now).map(|one| one.quantity).sum()
+                list.iter()
+                    .filter(|one| one.expires_at <= now)
+                    .map(|one| one.quantity)
+                    .sum()
             });
-            StockRow { key, buckets: with_run_out(held.buckets, run_out), changed: held.changed }
+            StockRow {
+                key,
+                buckets: with_run_out(held.buckets, run_out),
+                changed: held.changed,
+            }
         });
         (content.position, row)
     }

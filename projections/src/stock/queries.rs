@@ -86,7 +86,13 @@ pub(super) async fn write(connection: &mut SqliteConnection, rows: &Rows) -> Res
         let [warehouse, variant] = key.columns();
         let reservation = one.reservation.0.cast_signed();
         if one.quantity > 0 {
-            values.extend([warehouse, variant, one.expires_at.micros(), reservation, one.quantity]);
+            values.extend([
+                warehouse,
+                variant,
+                one.expires_at.micros(),
+                reservation,
+                one.quantity,
+            ]);
         } else {
             sqlx::query(
                 "delete from expiring
@@ -122,8 +128,8 @@ pub(super) async fn load_expiring(
     connection: &mut SqliteConnection,
     mut each: impl FnMut(StockKey, Expiring),
 ) -> Result<(), sqlx::Error> {
-    let mut rows =
-        sqlx::query("select warehouse, variant, expires_at, reservation, quantity from expiring").fetch(connection);
+    let mut rows = sqlx::query("select warehouse, variant, expires_at, reservation, quantity from expiring")
+        .fetch(connection);
     while let Some(row) = rows.try_next().await? {
         let one = Expiring {
             expires_at: Timestamp::from_micros(row.try_get(2)?),
@@ -170,16 +176,26 @@ pub(crate) async fn page(
     while let Some(row) = rows.try_next().await? {
         let (key, held) = read_held(&row)?;
         let buckets = with_run_out(held.buckets, row.try_get(8)?);
-        page.push(StockRow { key, buckets, changed: held.changed });
+        page.push(StockRow {
+            key,
+            buckets,
+            changed: held.changed,
+        });
     }
     Ok(page)
 }
 
 /// How many keys pass `filter`.
-pub(crate) async fn total(connection: &mut SqliteConnection, filter: &StockFilter) -> Result<i64, sqlx::Error> {
+pub(crate) async fn total(
+    connection: &mut SqliteConnection,
+    filter: &StockFilter,
+) -> Result<i64, sqlx::Error> {
     let conditions = filter.conditions();
     let sql = format!("select count(*) from stock{}", conditions.clause());
-    let row = conditions.bind(sqlx::query(AssertSqlSafe(sql))).fetch_one(connection).await?;
+    let row = conditions
+        .bind(sqlx::query(AssertSqlSafe(sql)))
+        .fetch_one(connection)
+        .await?;
     row.try_get(0)
 }
 
@@ -189,5 +205,11 @@ fn read_held(row: &SqliteRow) -> Result<(StockKey, Held), sqlx::Error> {
         buckets.0[bucket as usize] = row.try_get(2 + bucket as usize)?;
     }
     let key = StockKey::from_columns(row.try_get(0)?, row.try_get(1)?);
-    Ok((key, Held { buckets, changed: Position(row.try_get::<i64, _>(7)?.cast_unsigned()) }))
+    Ok((
+        key,
+        Held {
+            buckets,
+            changed: Position(row.try_get::<i64, _>(7)?.cast_unsigned()),
+        },
+    ))
 }

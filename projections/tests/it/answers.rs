@@ -17,7 +17,12 @@ use crate::ledger::{HOUR, Ledger, MINUTE, Random, VARIANTS, WAREHOUSES, runtime}
 use crate::naive;
 
 fn all<K>() -> Slice<K> {
-    Slice { after: None, skip: 0, limit: 10_000, with_total: true }
+    Slice {
+        after: None,
+        skip: 0,
+        limit: 10_000,
+        with_total: true,
+    }
 }
 
 proptest! {
@@ -64,12 +69,17 @@ proptest! {
 
 pub(crate) fn sorts() -> Vec<EventSort> {
     let orders = [EventOrder::OccurredAt, EventOrder::RecordedAt];
-    orders.into_iter().flat_map(|order| [true, false].map(|descending| EventSort { order, descending })).collect()
+    orders
+        .into_iter()
+        .flat_map(|order| [true, false].map(|descending| EventSort { order, descending }))
+        .collect()
 }
 
 /// Every combination of filters, with windows that cut days in the middle.
 fn event_filters(events: &[Recorded]) -> Vec<EventFilter> {
-    let mut times: Vec<Timestamp> = naive::stock_events(events).map(|(_, event)| event.occurred_at).collect();
+    let mut times: Vec<Timestamp> = naive::stock_events(events)
+        .map(|(_, event)| event.occurred_at)
+        .collect();
     times.sort_unstable();
     let (early, late) = (times[times.len() / 5], times[times.len() * 4 / 5]);
     let windows = [
@@ -80,9 +90,18 @@ fn event_filters(events: &[Recorded]) -> Vec<EventFilter> {
         (Some(late), Some(late)),
         (Some(late), Some(early)),
     ];
-    let kinds = [None, Some(vec![Kind::Inbound]), Some(vec![Kind::Hold, Kind::Release]), Some(vec![])];
-    let warehouses =
-        [None, Some(vec![WarehouseNo(1)]), Some(vec![WarehouseNo(3), WarehouseNo(2)]), Some(vec![])];
+    let kinds = [
+        None,
+        Some(vec![Kind::Inbound]),
+        Some(vec![Kind::Hold, Kind::Release]),
+        Some(vec![]),
+    ];
+    let warehouses = [
+        None,
+        Some(vec![WarehouseNo(1)]),
+        Some(vec![WarehouseNo(3), WarehouseNo(2)]),
+        Some(vec![]),
+    ];
     let mut filters = Vec::new();
     for (occurred_from, occurred_to) in windows {
         for kinds in &kinds {
@@ -90,7 +109,14 @@ fn event_filters(events: &[Recorded]) -> Vec<EventFilter> {
                 for variant in [None, Some(VariantNo(2))] {
                     for reason in [None, Some(Reason::Other)] {
                         let (kinds, warehouses) = (kinds.clone(), warehouses.clone());
-                        filters.push(EventFilter { kinds, warehouses, variant, reason, occurred_from, occurred_to });
+                        filters.push(EventFilter {
+                            kinds,
+                            warehouses,
+                            variant,
+                            reason,
+                            occurred_from,
+                            occurred_to,
+                        });
                     }
                 }
             }
@@ -107,7 +133,10 @@ pub(crate) async fn check_events(
     random: &mut Random,
 ) {
     let expected = naive::events(all, filter, sort);
-    let answer = views.events(filter, sort, EventStart::Skip(0), 100_000, true).await.unwrap();
+    let answer = views
+        .events(filter, sort, EventStart::Skip(0), 100_000, true)
+        .await
+        .unwrap();
     let context = format!("{filter:?} {sort:?}");
     assert_eq!(answer.value.rows, expected, "{context}");
     assert_eq!(answer.value.total, Some(expected.len() as u64), "{context}");
@@ -116,9 +145,16 @@ pub(crate) async fn check_events(
     let mut start = EventStart::Skip(0);
     let mut by_cursor: Vec<EventRow> = Vec::new();
     loop {
-        let page = views.events(filter, sort, start, size, false).await.unwrap().value;
+        let page = views
+            .events(filter, sort, start, size, false)
+            .await
+            .unwrap()
+            .value;
         assert!(page.next.is_none() || page.rows.len() == size, "{context}");
-        let last = page.rows.last().map(|row| EventCursor { occurred_at: row.occurred_at, position: row.position });
+        let last = page.rows.last().map(|row| EventCursor {
+            occurred_at: row.occurred_at,
+            position: row.position,
+        });
         assert!(page.next.is_none() || page.next == last, "{context}");
         by_cursor.extend(page.rows);
         match page.next {
@@ -129,10 +165,18 @@ pub(crate) async fn check_events(
     assert_eq!(by_cursor, expected, "{context} by cursor, {size} a page");
     for _ in 0..2 {
         let skip = random.below(expected.len() as u64 + 2) as usize;
-        let page = views.events(filter, sort, EventStart::Skip(skip as u64), size, false).await.unwrap().value;
+        let page = views
+            .events(filter, sort, EventStart::Skip(skip as u64), size, false)
+            .await
+            .unwrap()
+            .value;
         let part = &expected[skip.min(expected.len())..(skip + size).min(expected.len())];
         assert_eq!(page.rows, part, "{context} after {skip}, {size} a page");
-        assert_eq!(page.next.is_some(), skip + size < expected.len(), "{context} after {skip}, {size} a page");
+        assert_eq!(
+            page.next.is_some(),
+            skip + size < expected.len(),
+            "{context} after {skip}, {size} a page"
+        );
     }
 }
 
@@ -150,14 +194,28 @@ async fn check_stock(ledger: &Ledger, views: &Views) {
             assert_eq!((answer.position, answer.value), (ledger.head(), Some(*row)));
         }
     }
-    let unknown = StockKey { warehouse: WarehouseNo(1), variant: VariantNo(99) };
+    let unknown = StockKey {
+        warehouse: WarehouseNo(1),
+        variant: VariantNo(99),
+    };
     assert_eq!(views.stock_row(unknown, ledger.now).unwrap().value, None);
     let expected = naive::stock_rows(&ledger.events, ledger.now);
-    for warehouses in [None, Some(vec![]), Some(vec![WarehouseNo(2)]), Some(vec![WarehouseNo(3), WarehouseNo(1)])] {
+    for warehouses in [
+        None,
+        Some(vec![]),
+        Some(vec![WarehouseNo(2)]),
+        Some(vec![WarehouseNo(3), WarehouseNo(1)]),
+    ] {
         for variant in [None, Some(VariantNo(3))] {
-            let filter = StockFilter { warehouses: warehouses.clone(), variant };
+            let filter = StockFilter {
+                warehouses: warehouses.clone(),
+                variant,
+            };
             let passes = |row: &&StockRow| {
-                filter.warehouses.as_ref().is_none_or(|list| list.contains(&row.key.warehouse))
+                filter
+                    .warehouses
+                    .as_ref()
+                    .is_none_or(|list| list.contains(&row.key.warehouse))
                     && filter.variant.is_none_or(|variant| row.key.variant == variant)
             };
             let expected: Vec<StockRow> = expected.iter().filter(passes).copied().collect();
@@ -173,9 +231,16 @@ async fn check_stock(ledger: &Ledger, views: &Views) {
                 }
             }
             assert_eq!(rows, expected);
-            let slice = Slice { skip: 3, limit: 2, ..all() };
+            let slice = Slice {
+                skip: 3,
+                limit: 2,
+                ..all()
+            };
             let page = views.stock_page(&filter, slice, ledger.now).await.unwrap().value;
-            assert_eq!(page.rows, expected.iter().skip(3).take(2).copied().collect::<Vec<_>>());
+            assert_eq!(
+                page.rows,
+                expected.iter().skip(3).take(2).copied().collect::<Vec<_>>()
+            );
         }
     }
 }
@@ -183,8 +248,13 @@ async fn check_stock(ledger: &Ledger, views: &Views) {
 async fn check_past(ledger: &Ledger, views: &Views, random: &mut Random) {
     let first = ledger.events[0].recorded_at.micros() - 100 * HOUR;
     let span = (ledger.now.micros() - first + 10 * HOUR) as u64;
-    let exact: Vec<Timestamp> =
-        ledger.events.iter().step_by(9).map(|event| event.recorded_at).chain([ledger.now]).collect();
+    let exact: Vec<Timestamp> = ledger
+        .events
+        .iter()
+        .step_by(9)
+        .map(|event| event.recorded_at)
+        .chain([ledger.now])
+        .collect();
     for round in 0..60 {
         let mut instant = || match random.below(4) {
             0 => random.pick(&exact),
@@ -192,36 +262,79 @@ async fn check_past(ledger: &Ledger, views: &Views, random: &mut Random) {
         };
         let (a, b) = (instant(), instant());
         let past = match round % 3 {
-            0 => AsOf { as_of: Some(a), known_at: None },
-            1 => AsOf { as_of: None, known_at: Some(b) },
-            _ => AsOf { as_of: Some(a), known_at: Some(b) },
+            0 => AsOf {
+                as_of: Some(a),
+                known_at: None,
+            },
+            1 => AsOf {
+                as_of: None,
+                known_at: Some(b),
+            },
+            _ => AsOf {
+                as_of: Some(a),
+                known_at: Some(b),
+            },
         };
-        let page = views.stock_as_of_page(&StockFilter::default(), past, all()).await.unwrap();
+        let page = views
+            .stock_as_of_page(&StockFilter::default(), past, all())
+            .await
+            .unwrap();
         let keys: Vec<StockKey> = naive::stock(&ledger.events).into_keys().collect();
-        assert_eq!(page.value.rows.iter().map(|row| row.key).collect::<Vec<_>>(), keys);
+        assert_eq!(
+            page.value.rows.iter().map(|row| row.key).collect::<Vec<_>>(),
+            keys
+        );
         assert_eq!(page.value.total, Some(keys.len() as u64));
         for row in &page.value.rows {
-            assert_eq!(row.buckets, naive::as_of(&ledger.events, row.key, past), "{:?} {past:?}", row.key);
+            assert_eq!(
+                row.buckets,
+                naive::as_of(&ledger.events, row.key, past),
+                "{:?} {past:?}",
+                row.key
+            );
             assert_eq!(views.stock_as_of(row.key, past).await.unwrap().value, *row);
         }
     }
-    let here = StockFilter { warehouses: Some(vec![WarehouseNo(WAREHOUSES)]), variant: None };
+    let here = StockFilter {
+        warehouses: Some(vec![WarehouseNo(WAREHOUSES)]),
+        variant: None,
+    };
     let now = AsOf::default();
-    let slice = Slice { limit: 1, skip: 1, ..all() };
+    let slice = Slice {
+        limit: 1,
+        skip: 1,
+        ..all()
+    };
     let page = views.stock_as_of_page(&here, now, slice).await.unwrap().value;
-    assert!(page.rows.iter().all(|row| row.key.warehouse == WarehouseNo(WAREHOUSES)));
+    assert!(
+        page.rows
+            .iter()
+            .all(|row| row.key.warehouse == WarehouseNo(WAREHOUSES))
+    );
 }
 
 async fn check_movements(ledger: &Ledger, views: &Views) {
     for variant in (1..=VARIANTS).map(VariantNo) {
         let expected = naive::movements(&ledger.events, variant);
         let middle = expected.get(expected.len() / 2).map(|row| row.occurred_at);
-        for warehouses in [None, Some(vec![WarehouseNo(1)]), Some(vec![WarehouseNo(1), WarehouseNo(2)])] {
+        for warehouses in [
+            None,
+            Some(vec![WarehouseNo(1)]),
+            Some(vec![WarehouseNo(1), WarehouseNo(2)]),
+        ] {
             for (occurred_from, occurred_to) in [(None, None), (middle, None), (None, middle)] {
-                let filter = MovementFilter { variant, warehouses: warehouses.clone(), occurred_from, occurred_to };
+                let filter = MovementFilter {
+                    variant,
+                    warehouses: warehouses.clone(),
+                    occurred_from,
+                    occurred_to,
+                };
                 let mut expected = expected.clone();
                 expected.retain(|row| {
-                    filter.warehouses.as_ref().is_none_or(|list| list.contains(&row.key.warehouse))
+                    filter
+                        .warehouses
+                        .as_ref()
+                        .is_none_or(|list| list.contains(&row.key.warehouse))
                         && occurred_from.is_none_or(|from| row.occurred_at >= from)
                         && occurred_to.is_none_or(|to| row.occurred_at <= to)
                 });
@@ -254,10 +367,18 @@ async fn check_movements(ledger: &Ledger, views: &Views) {
 fn variants(events: &[Recorded]) -> Vec<VariantRow> {
     let mut rows: Vec<VariantRow> = Vec::new();
     for recorded in events {
-        let Event::Catalogue(event) = &recorded.record.event else { continue };
+        let Event::Catalogue(event) = &recorded.record.event else {
+            continue;
+        };
         let (position, at) = (recorded.position, recorded.recorded_at);
         match event {
-            CatalogueEvent::VariantCreated { no, sku, name, product, expires_at } => rows.push(VariantRow {
+            CatalogueEvent::VariantCreated {
+                no,
+                sku,
+                name,
+                product,
+                expires_at,
+            } => rows.push(VariantRow {
                 no: *no,
                 sku: sku.to_string(),
                 name: name.to_string(),
@@ -274,7 +395,14 @@ fn variants(events: &[Recorded]) -> Vec<VariantRow> {
             | CatalogueEvent::VariantDeactivated(no) => {
                 let row = &mut rows[no.0 as usize - 1];
                 (row.changed, row.changed_at) = (position, at);
-                if let CatalogueEvent::VariantChanged { sku, name, product, expires_at, .. } = event {
+                if let CatalogueEvent::VariantChanged {
+                    sku,
+                    name,
+                    product,
+                    expires_at,
+                    ..
+                } = event
+                {
                     row.sku = sku.as_deref().map_or(row.sku.clone(), str::to_owned);
                     row.name = name.as_deref().map_or(row.name.clone(), str::to_owned);
                     row.product = product.unwrap_or(row.product);
@@ -296,19 +424,59 @@ async fn check_catalogue(ledger: &Ledger, views: &Views) {
     assert_eq!(listed.value.rows, rows);
     let search = |text: &str| Some(Search::Anywhere(text.into()));
     let filters = [
-        CatalogueFilter { search: search("sku"), ..CatalogueFilter::default() },
-        CatalogueFilter { search: search("GRÖSSE"), ..CatalogueFilter::default() },
-        CatalogueFilter { search: search("größe"), ..CatalogueFilter::default() },
-        CatalogueFilter { search: search("änder"), ..CatalogueFilter::default() },
-        CatalogueFilter { search: search("0%"), ..CatalogueFilter::default() },
-        CatalogueFilter { search: search("_"), ..CatalogueFilter::default() },
-        CatalogueFilter { search: Some(Search::Prefix("new_".into())), ..CatalogueFilter::default() },
-        CatalogueFilter { product: Some(ProductNo(1)), active: Some(true), ..CatalogueFilter::default() },
-        CatalogueFilter { active: Some(false), ..CatalogueFilter::default() },
-        CatalogueFilter { numbers: Some(vec![2, 4, 999]), ..CatalogueFilter::default() },
-        CatalogueFilter { numbers: Some(vec![]), ..CatalogueFilter::default() },
-        CatalogueFilter { code: Some("SKU-1".into()), ..CatalogueFilter::default() },
-        CatalogueFilter { code: Some("sku-1".into()), ..CatalogueFilter::default() },
+        CatalogueFilter {
+            search: search("sku"),
+            ..CatalogueFilter::default()
+        },
+        CatalogueFilter {
+            search: search("GRÖSSE"),
+            ..CatalogueFilter::default()
+        },
+        CatalogueFilter {
+            search: search("größe"),
+            ..CatalogueFilter::default()
+        },
+        CatalogueFilter {
+            search: search("änder"),
+            ..CatalogueFilter::default()
+        },
+        CatalogueFilter {
+            search: search("0%"),
+            ..CatalogueFilter::default()
+        },
+        CatalogueFilter {
+            search: search("_"),
+            ..CatalogueFilter::default()
+        },
+        CatalogueFilter {
+            search: Some(Search::Prefix("new_".into())),
+            ..CatalogueFilter::default()
+        },
+        CatalogueFilter {
+            product: Some(ProductNo(1)),
+            active: Some(true),
+            ..CatalogueFilter::default()
+        },
+        CatalogueFilter {
+            active: Some(false),
+            ..CatalogueFilter::default()
+        },
+        CatalogueFilter {
+            numbers: Some(vec![2, 4, 999]),
+            ..CatalogueFilter::default()
+        },
+        CatalogueFilter {
+            numbers: Some(vec![]),
+            ..CatalogueFilter::default()
+        },
+        CatalogueFilter {
+            code: Some("SKU-1".into()),
+            ..CatalogueFilter::default()
+        },
+        CatalogueFilter {
+            code: Some("sku-1".into()),
+            ..CatalogueFilter::default()
+        },
     ];
     for filter in filters {
         let passes = |row: &&VariantRow| {
@@ -318,7 +486,10 @@ async fn check_catalogue(ledger: &Ledger, views: &Views) {
                 Search::Prefix(text) => texts.iter().any(|own| own.starts_with(&text.to_lowercase())),
             }) && filter.active.is_none_or(|active| row.active == active)
                 && filter.product.is_none_or(|product| row.product == Some(product))
-                && filter.numbers.as_ref().is_none_or(|numbers| numbers.contains(&row.no.0))
+                && filter
+                    .numbers
+                    .as_ref()
+                    .is_none_or(|numbers| numbers.contains(&row.no.0))
                 && filter.code.as_ref().is_none_or(|code| row.sku == *code)
         };
         let expected: Vec<VariantRow> = rows.iter().filter(passes).cloned().collect();
@@ -335,22 +506,43 @@ async fn check_catalogue(ledger: &Ledger, views: &Views) {
         }
         assert_eq!(found, expected, "{filter:?}");
     }
-    let warehouses = views.warehouses(&CatalogueFilter::default(), all()).await.unwrap().value.rows;
-    let changed = ledger.events.iter().rev().find_map(|recorded| match &recorded.record.event {
-        Event::Catalogue(CatalogueEvent::WarehouseChanged { no: WarehouseNo(1), code: Some(code), name: Some(name) }) => {
-            Some((code.to_string(), name.to_string(), recorded.position))
-        }
-        _ => None,
-    });
+    let warehouses = views
+        .warehouses(&CatalogueFilter::default(), all())
+        .await
+        .unwrap()
+        .value
+        .rows;
+    let changed = ledger
+        .events
+        .iter()
+        .rev()
+        .find_map(|recorded| match &recorded.record.event {
+            Event::Catalogue(CatalogueEvent::WarehouseChanged {
+                no: WarehouseNo(1),
+                code: Some(code),
+                name: Some(name),
+            }) => Some((code.to_string(), name.to_string(), recorded.position)),
+            _ => None,
+        });
     let first = &warehouses[0];
     let expected = changed.unwrap_or(("WH-1".into(), "Lager 1".into(), Position(1)));
     assert_eq!((first.code.clone(), first.name.clone(), first.changed), expected);
     assert_eq!(warehouses.len(), WAREHOUSES as usize);
-    let products = views.products(&CatalogueFilter::default(), all()).await.unwrap().value;
+    let products = views
+        .products(&CatalogueFilter::default(), all())
+        .await
+        .unwrap()
+        .value;
     let created = |recorded: &&Recorded| {
-        matches!(&recorded.record.event, Event::Catalogue(CatalogueEvent::ProductCreated { .. }))
+        matches!(
+            &recorded.record.event,
+            Event::Catalogue(CatalogueEvent::ProductCreated { .. })
+        )
     };
-    assert_eq!(products.total, Some(ledger.events.iter().filter(created).count() as u64));
+    assert_eq!(
+        products.total,
+        Some(ledger.events.iter().filter(created).count() as u64)
+    );
 }
 
 #[test]
@@ -362,15 +554,27 @@ fn waiting_ends_when_the_position_is_served_or_the_time_is_over() {
         let next = ledger.head().next();
         let short = Duration::from_millis(30);
         let early = views.wait_for(&[ViewName::History], next, short).await;
-        assert!(matches!(early, Err(Error::Behind { view: ViewName::History, wanted, .. }) if wanted == next));
+        assert!(
+            matches!(early, Err(Error::Behind { view: ViewName::History, wanted, .. }) if wanted == next)
+        );
         ledger.receive(1, 1, 5);
         let waiting = views.clone();
-        let waiter = tokio::spawn(async move { waiting.wait_for(&ViewName::ALL, next, Duration::from_secs(30)).await });
+        let waiter = tokio::spawn(async move {
+            waiting
+                .wait_for(&ViewName::ALL, next, Duration::from_secs(30))
+                .await
+        });
         ledger.commit();
         waiter.await.unwrap().unwrap();
-        let key = StockKey { warehouse: WarehouseNo(1), variant: VariantNo(1) };
+        let key = StockKey {
+            warehouse: WarehouseNo(1),
+            variant: VariantNo(1),
+        };
         let answer = views.stock_row(key, ledger.now).unwrap();
-        assert_eq!((answer.position, answer.value.unwrap().buckets.available()), (next, 5));
+        assert_eq!(
+            (answer.position, answer.value.unwrap().buckets.available()),
+            (next, 5)
+        );
     });
     projector.close();
 }

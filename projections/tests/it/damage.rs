@@ -4,10 +4,10 @@ use std::fs;
 use std::io::{Seek, SeekFrom, Write};
 use std::time::Duration;
 
+use bincard_projections::Slice;
 use bincard_projections::ViewName;
 use bincard_projections::history::{EventFilter, EventSort, EventStart};
 use bincard_projections::stock::StockFilter;
-use bincard_projections::Slice;
 use sqlx::sqlite::SqliteConnectOptions;
 use sqlx::{ConnectOptions, Connection};
 
@@ -30,7 +30,10 @@ fn a_file_that_is_no_database_is_built_anew_at_open() {
     fs::write(ledger.views_path().join("history.1.db"), vec![7; 40_000]).unwrap();
     let projector = ledger.project();
     let views = runtime.block_on(ledger.settled(&projector));
-    assert_eq!(views.status().map(|status| status.generation), [Some(1), Some(2), Some(1)]);
+    assert_eq!(
+        views.status().map(|status| status.generation),
+        [Some(1), Some(2), Some(1)]
+    );
     runtime.block_on(assert_verified(&ledger));
     projector.close();
 }
@@ -44,7 +47,10 @@ fn a_view_of_another_schema_or_of_a_longer_log_is_built_anew_at_open() {
     projector.close();
     runtime.block_on(async {
         for (file, change) in [
-            ("stock.1.db", "update checkpoint set schema_version = schema_version - 1"),
+            (
+                "stock.1.db",
+                "update checkpoint set schema_version = schema_version - 1",
+            ),
             ("history.1.db", "update checkpoint set position = position + 1"),
         ] {
             let options = SqliteConnectOptions::new().filename(ledger.views_path().join(file));
@@ -55,7 +61,10 @@ fn a_view_of_another_schema_or_of_a_longer_log_is_built_anew_at_open() {
     });
     let projector = ledger.project();
     let views = runtime.block_on(ledger.settled(&projector));
-    assert_eq!(views.status().map(|status| status.generation), [Some(2), Some(2), Some(1)]);
+    assert_eq!(
+        views.status().map(|status| status.generation),
+        [Some(2), Some(2), Some(1)]
+    );
     runtime.block_on(assert_verified(&ledger));
     projector.close();
 }
@@ -70,16 +79,31 @@ fn a_view_that_cannot_be_written_is_brought_back_and_the_others_go_on() {
     // A foreign row stands where the next movement's event goes.
     runtime.block_on(async {
         let options = SqliteConnectOptions::new().filename(ledger.views_path().join("history.1.db"));
-        let mut connection = options.busy_timeout(Duration::from_secs(10)).connect().await.unwrap();
+        let mut connection = options
+            .busy_timeout(Duration::from_secs(10))
+            .connect()
+            .await
+            .unwrap();
         let next = ledger.head().next().0 as i64;
         for position in next..next + 50 {
-            sqlx::query("insert into events values ($1, 0, 0, 1, 1, 0)").bind(position).execute(&mut connection).await.unwrap();
+            sqlx::query("insert into events values ($1, 0, 0, 1, 1, 0)")
+                .bind(position)
+                .execute(&mut connection)
+                .await
+                .unwrap();
         }
         connection.close().await.unwrap();
     });
     ledger.grow(&mut random, 100);
     runtime.block_on(async {
-        views.wait_for(&[ViewName::Stock, ViewName::Catalogue], ledger.head(), Duration::from_secs(30)).await.unwrap();
+        views
+            .wait_for(
+                &[ViewName::Stock, ViewName::Catalogue],
+                ledger.head(),
+                Duration::from_secs(30),
+            )
+            .await
+            .unwrap();
         ledger.settled(&projector).await;
         assert_eq!(views.status()[1].generation, Some(2));
         assert_eq!(views.status()[1].error, None);
@@ -116,8 +140,16 @@ fn damage_that_a_query_meets_leads_to_a_new_generation() {
         assert!(met > 0);
         ledger.settled(&projector).await;
         list().await.unwrap();
-        let page = Slice { after: None, skip: 0, limit: 5, with_total: true };
-        views.stock_page(&StockFilter::default(), page, ledger.now).await.unwrap();
+        let page = Slice {
+            after: None,
+            skip: 0,
+            limit: 5,
+            with_total: true,
+        };
+        views
+            .stock_page(&StockFilter::default(), page, ledger.now)
+            .await
+            .unwrap();
         assert_verified(&ledger).await;
     });
     projector.close();

@@ -48,7 +48,9 @@ fn every_event_is_in_the_views_once_after_kills_at_any_moment() {
 /// Does nothing but in a process that the test above has started.
 #[test]
 fn a_process_to_be_killed() {
-    let (Some(log), Some(views)) = (env::var_os(FOLDER), env::var_os("BINCARD_TEST_KILLED_VIEWS")) else { return };
+    let (Some(log), Some(views)) = (env::var_os(FOLDER), env::var_os("BINCARD_TEST_KILLED_VIEWS")) else {
+        return;
+    };
     let options = bincard_store::segment::Options::default();
     let disk = std::sync::Arc::new(bincard_store::disk::RealDisk);
     let opened = bincard_store::segment::Log::open(disk, log.as_ref(), options).unwrap();

@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use bincard_ledger::codec::Body;
 use bincard_ledger::{
-    Bucket, CatalogueCommand, Command, Kind, LedgerId, Line, Position, ProductNo, Reason, Record, Recorded, State,
-    StockCommand, Timestamp, VariantNo, WarehouseNo, decide,
+    Bucket, CatalogueCommand, Command, Kind, LedgerId, Line, Position, ProductNo, Reason, Record, Recorded,
+    State, StockCommand, Timestamp, VariantNo, WarehouseNo, decide,
 };
 use bincard_projections::{Projector, ViewName, Views};
 use bincard_store::disk::RealDisk;
@@ -57,7 +57,11 @@ impl Ledger {
     pub(crate) fn new() -> Ledger {
         let folder = tempfile::tempdir().unwrap();
         let id = LedgerId([5; 16]);
-        let options = Options { segment_bytes: 1 << 20, ledger: Some(id), ..Options::default() };
+        let options = Options {
+            segment_bytes: 1 << 20,
+            ledger: Some(id),
+            ..Options::default()
+        };
         let opened = Log::open(Arc::new(RealDisk), &folder.path().join("log"), options).unwrap();
         let now = Timestamp::from_micros(START);
         Ledger {
@@ -76,13 +80,23 @@ impl Ledger {
         let mut ledger = Ledger::new();
         for no in 1..=WAREHOUSES {
             let (code, name) = (format!("WH-{no}").into(), format!("Lager {no}").into());
-            assert!(ledger.run(&Command::Catalogue(CatalogueCommand::CreateWarehouse { code, name })));
+            assert!(ledger.run(&Command::Catalogue(CatalogueCommand::CreateWarehouse {
+                code,
+                name
+            })));
         }
-        assert!(ledger.run(&Command::Catalogue(CatalogueCommand::CreateProduct { name: "Schraube".into() })));
+        assert!(ledger.run(&Command::Catalogue(CatalogueCommand::CreateProduct {
+            name: "Schraube".into()
+        })));
         for no in 1..=VARIANTS {
             let (sku, name) = (format!("SKU-{no}").into(), format!("Größe {no}").into());
             let product = no.is_multiple_of(2).then_some(ProductNo(1));
-            let create = CatalogueCommand::CreateVariant { sku, name, product, expires_at: None };
+            let create = CatalogueCommand::CreateVariant {
+                sku,
+                name,
+                product,
+                expires_at: None,
+            };
             assert!(ledger.run(&Command::Catalogue(create)));
         }
         ledger.commit();
@@ -104,19 +118,34 @@ impl Ledger {
     /// Waits until all views have caught up.
     pub(crate) async fn settled(&self, projector: &Projector) -> Views {
         let views = projector.views().clone();
-        views.wait_for(&ViewName::ALL, self.head(), Duration::from_secs(60)).await.unwrap();
+        views
+            .wait_for(&ViewName::ALL, self.head(), Duration::from_secs(60))
+            .await
+            .unwrap();
         views
     }
 
     /// Decides a command and records what follows; `false` when it is rejected.
     pub(crate) fn run(&mut self, command: &Command) -> bool {
-        let Ok(decision) = decide(&self.state, command, self.now) else { return false };
+        let Ok(decision) = decide(&self.state, command, self.now) else {
+            return false;
+        };
         for event in decision {
             let version = self.state.next_version(event.stream());
-            let record = Record { version, author: Uuid::from_u128(9), on_behalf_of: None, key: None, event };
+            let record = Record {
+                version,
+                author: Uuid::from_u128(9),
+                on_behalf_of: None,
+                key: None,
+                event,
+            };
             self.body.push(&record);
             let position = self.state.head().next();
-            let recorded = Recorded { position, recorded_at: self.body.recorded_at(), record };
+            let recorded = Recorded {
+                position,
+                recorded_at: self.body.recorded_at(),
+                record,
+            };
             self.state.apply(&recorded).unwrap();
             self.events.push(recorded);
         }
@@ -137,7 +166,10 @@ impl Ledger {
 
     /// A receipt, so that there is something to move.
     pub(crate) fn receive(&mut self, warehouse: u32, variant: u32, quantity: i64) {
-        let line = Line { variant: VariantNo(variant), quantity };
+        let line = Line {
+            variant: VariantNo(variant),
+            quantity,
+        };
         let command = StockCommand::new(Kind::Inbound, WarehouseNo(warehouse), [line]);
         assert!(self.run(&Command::Stock(command)));
     }
@@ -171,8 +203,15 @@ impl Ledger {
             .map(|next| {
                 let most = if kind == Kind::Inbound { 60 } else { 12 };
                 let quantity = random.below(most) as i64 + 1;
-                let sign = if kind == Kind::Adjust && random.below(2) == 0 { -1 } else { 1 };
-                Line { variant: VariantNo((first + next) % VARIANTS + 1), quantity: quantity * sign }
+                let sign = if kind == Kind::Adjust && random.below(2) == 0 {
+                    -1
+                } else {
+                    1
+                };
+                Line {
+                    variant: VariantNo((first + next) % VARIANTS + 1),
+                    quantity: quantity * sign,
+                }
             })
             .collect();
         let mut command = StockCommand::new(kind, warehouse, lines);
@@ -194,7 +233,10 @@ impl Ledger {
             command.transfer = Some(format!("transfer {}", random.below(3)).into());
         }
         if kind == Kind::Reservation && random.below(2) == 0 {
-            command.expires_at = Some(self.now.saturating_add_micros((random.below(300) as i64 + 1) * MINUTE));
+            command.expires_at = Some(
+                self.now
+                    .saturating_add_micros((random.below(300) as i64 + 1) * MINUTE),
+            );
         }
         if kind == Kind::Release {
             command.release_from = random.pick(&[None, Some(Bucket::Picked), Some(Bucket::Packed)]);
@@ -226,8 +268,14 @@ impl Ledger {
                 name: Some(format!("Halle {n}").into()),
                 active: None,
             },
-            3 => CatalogueCommand::ChangeProduct { no: ProductNo(1), name: Some(format!("P{n}").into()), active: Some(n.is_multiple_of(2)) },
-            4 => CatalogueCommand::CreateProduct { name: format!("Produkt {n}").into() },
+            3 => CatalogueCommand::ChangeProduct {
+                no: ProductNo(1),
+                name: Some(format!("P{n}").into()),
+                active: Some(n.is_multiple_of(2)),
+            },
+            4 => CatalogueCommand::CreateProduct {
+                name: format!("Produkt {n}").into(),
+            },
             _ => CatalogueCommand::ChangeVariant {
                 no: VariantNo(VARIANTS),
                 sku: None,
@@ -254,5 +302,9 @@ impl Ledger {
 }
 
 pub(crate) fn runtime() -> tokio::runtime::Runtime {
-    tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap()
+    tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build()
+        .unwrap()
 }

@@ -14,11 +14,22 @@ fn long_ledger() -> Ledger {
     let mut random = Random::new(51);
     let mut ledger = Ledger::with_catalogue();
     for n in 0..40_000u64 {
-        let kind = if n % 5_000 == 4_321 { Kind::Hold } else { Kind::Inbound };
+        let kind = if n % 5_000 == 4_321 {
+            Kind::Hold
+        } else {
+            Kind::Inbound
+        };
         let warehouse = if n % 1_000 == 7 { 2 } else { 1 };
-        let line = Line { variant: VariantNo(random.below(2) as u32 + 1), quantity: 1 };
+        let line = Line {
+            variant: VariantNo(random.below(2) as u32 + 1),
+            quantity: 1,
+        };
         let mut command = StockCommand::new(kind, WarehouseNo(warehouse), [line]);
-        let backdated = if random.below(50) == 0 { random.below(1_000) as i64 * MINUTE } else { 0 };
+        let backdated = if random.below(50) == 0 {
+            random.below(1_000) as i64 * MINUTE
+        } else {
+            0
+        };
         command.occurred_at = Some(ledger.now.saturating_add_micros(-backdated));
         command.reason = n.is_multiple_of(7).then_some(Reason::Other);
         assert!(ledger.run(&Command::Stock(command)));
@@ -36,19 +47,44 @@ fn long_histories_are_listed_and_looked_back_on_like_short_ones() {
     let ledger = long_ledger();
     let projector = ledger.project();
     let at = |part: i64| Some(Timestamp::from_micros(START + part * 80 * HOUR));
-    let kinds = |kinds: &[Kind]| EventFilter { kinds: Some(kinds.to_vec()), ..EventFilter::default() };
-    let warehouse = |no| EventFilter { warehouses: Some(vec![WarehouseNo(no)]), ..EventFilter::default() };
+    let kinds = |kinds: &[Kind]| EventFilter {
+        kinds: Some(kinds.to_vec()),
+        ..EventFilter::default()
+    };
+    let warehouse = |no| EventFilter {
+        warehouses: Some(vec![WarehouseNo(no)]),
+        ..EventFilter::default()
+    };
     let filters = [
         EventFilter::default(),
         kinds(&[Kind::Hold]),
         kinds(&[Kind::Inbound, Kind::Hold]),
         warehouse(1),
         warehouse(2),
-        EventFilter { warehouses: Some(vec![WarehouseNo(2), WarehouseNo(3)]), ..kinds(&[Kind::Hold, Kind::Inbound]) },
-        EventFilter { reason: Some(Reason::Other), occurred_from: at(3), occurred_to: at(49), ..warehouse(1) },
-        EventFilter { occurred_from: at(10), occurred_to: at(11), ..EventFilter::default() },
-        EventFilter { occurred_from: at(10), ..kinds(&[Kind::Hold]) },
-        EventFilter { variant: Some(VariantNo(2)), occurred_to: at(40), ..EventFilter::default() },
+        EventFilter {
+            warehouses: Some(vec![WarehouseNo(2), WarehouseNo(3)]),
+            ..kinds(&[Kind::Hold, Kind::Inbound])
+        },
+        EventFilter {
+            reason: Some(Reason::Other),
+            occurred_from: at(3),
+            occurred_to: at(49),
+            ..warehouse(1)
+        },
+        EventFilter {
+            occurred_from: at(10),
+            occurred_to: at(11),
+            ..EventFilter::default()
+        },
+        EventFilter {
+            occurred_from: at(10),
+            ..kinds(&[Kind::Hold])
+        },
+        EventFilter {
+            variant: Some(VariantNo(2)),
+            occurred_to: at(40),
+            ..EventFilter::default()
+        },
     ];
     runtime().block_on(async {
         let views = ledger.settled(&projector).await;
@@ -58,22 +94,54 @@ fn long_histories_are_listed_and_looked_back_on_like_short_ones() {
                 check_events(&ledger.events, &views, filter, sort, &mut random).await;
             }
         }
-        for key in naive::stock(&ledger.events).into_keys().collect::<Vec<StockKey>>() {
+        for key in naive::stock(&ledger.events)
+            .into_keys()
+            .collect::<Vec<StockKey>>()
+        {
             for _ in 0..25 {
                 let mut instant = || Timestamp::from_micros(START + random.below(4_000) as i64 * HOUR + 1);
                 for past in [
-                    AsOf { as_of: Some(instant()), known_at: None },
-                    AsOf { as_of: None, known_at: Some(instant()) },
-                    AsOf { as_of: Some(instant()), known_at: Some(instant()) },
+                    AsOf {
+                        as_of: Some(instant()),
+                        known_at: None,
+                    },
+                    AsOf {
+                        as_of: None,
+                        known_at: Some(instant()),
+                    },
+                    AsOf {
+                        as_of: Some(instant()),
+                        known_at: Some(instant()),
+                    },
                 ] {
                     let found = views.stock_as_of(key, past).await.unwrap().value;
-                    assert_eq!(found.buckets, naive::as_of(&ledger.events, key, past), "{key:?} {past:?}");
+                    assert_eq!(
+                        found.buckets,
+                        naive::as_of(&ledger.events, key, past),
+                        "{key:?} {past:?}"
+                    );
                 }
             }
         }
-        let filter = StockFilter { warehouses: Some(vec![WarehouseNo(2)]), variant: None };
-        let page = bincard_projections::Slice { after: None, skip: 0, limit: 9, with_total: true };
-        assert_eq!(views.stock_page(&filter, page, ledger.now).await.unwrap().value.total, Some(2));
+        let filter = StockFilter {
+            warehouses: Some(vec![WarehouseNo(2)]),
+            variant: None,
+        };
+        let page = bincard_projections::Slice {
+            after: None,
+            skip: 0,
+            limit: 9,
+            with_total: true,
+        };
+        assert_eq!(
+            views
+                .stock_page(&filter, page, ledger.now)
+                .await
+                .unwrap()
+                .value
+                .total,
+            Some(2)
+        );
         assert_verified(&ledger).await;
     });
     projector.close();

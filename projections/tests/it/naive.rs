@@ -15,7 +15,10 @@ pub(crate) fn stock_events(events: &[Recorded]) -> impl Iterator<Item = (&Record
 }
 
 fn key(event: &StockEvent, variant: VariantNo) -> StockKey {
-    StockKey { warehouse: event.warehouse, variant }
+    StockKey {
+        warehouse: event.warehouse,
+        variant,
+    }
 }
 
 fn add(buckets: &mut Buckets, posting: &bincard_ledger::Posting) {
@@ -29,7 +32,9 @@ pub(crate) fn stock(events: &[Recorded]) -> BTreeMap<StockKey, (Buckets, Positio
     let mut stock = BTreeMap::new();
     for (recorded, event) in stock_events(events) {
         for posting in &event.postings {
-            let entry = stock.entry(key(event, posting.variant)).or_insert((Buckets::default(), Position(0)));
+            let entry = stock
+                .entry(key(event, posting.variant))
+                .or_insert((Buckets::default(), Position(0)));
             add(&mut entry.0, posting);
             entry.1 = recorded.position;
         }
@@ -42,7 +47,11 @@ fn run_out(events: &[Recorded], of: StockKey, now: Timestamp) -> i64 {
     let mut left: BTreeMap<Position, i64> = BTreeMap::new();
     let reserved = Place::Bucket(Bucket::Reserved);
     for (recorded, event) in stock_events(events) {
-        for posting in event.postings.iter().filter(|posting| key(event, posting.variant) == of) {
+        for posting in event
+            .postings
+            .iter()
+            .filter(|posting| key(event, posting.variant) == of)
+        {
             let id = posting.reservation.unwrap_or(recorded.position);
             if posting.to == reserved && event.expires_at.is_some_and(|at| at <= now) {
                 *left.entry(id).or_default() += posting.quantity;
@@ -63,7 +72,11 @@ pub(crate) fn stock_rows(events: &[Recorded], now: Timestamp) -> Vec<StockRow> {
         let run_out = run_out(events, key, now);
         buckets.0[Bucket::Available as usize] += run_out;
         buckets.0[Bucket::Reserved as usize] -= run_out;
-        StockRow { key, buckets, changed }
+        StockRow {
+            key,
+            buckets,
+            changed,
+        }
     });
     rows.collect()
 }
@@ -74,7 +87,11 @@ pub(crate) fn as_of(events: &[Recorded], of: StockKey, past: AsOf) -> Buckets {
     for (recorded, event) in stock_events(events) {
         let counts = past.as_of.is_none_or(|at| event.occurred_at <= at)
             && past.known_at.is_none_or(|at| recorded.recorded_at <= at);
-        for posting in event.postings.iter().filter(|posting| counts && key(event, posting.variant) == of) {
+        for posting in event
+            .postings
+            .iter()
+            .filter(|posting| counts && key(event, posting.variant) == of)
+        {
             add(&mut buckets, posting);
         }
     }
@@ -84,9 +101,17 @@ pub(crate) fn as_of(events: &[Recorded], of: StockKey, past: AsOf) -> Buckets {
 /// All events that pass a filter, sorted.
 pub(crate) fn events(all: &[Recorded], filter: &EventFilter, sort: EventSort) -> Vec<EventRow> {
     let passes = |event: &StockEvent| {
-        filter.kinds.as_ref().is_none_or(|kinds| kinds.contains(&event.kind))
-            && filter.warehouses.as_ref().is_none_or(|list| list.contains(&event.warehouse))
-            && filter.variant.is_none_or(|variant| event.postings.iter().any(|posting| posting.variant == variant))
+        filter
+            .kinds
+            .as_ref()
+            .is_none_or(|kinds| kinds.contains(&event.kind))
+            && filter
+                .warehouses
+                .as_ref()
+                .is_none_or(|list| list.contains(&event.warehouse))
+            && filter
+                .variant
+                .is_none_or(|variant| event.postings.iter().any(|posting| posting.variant == variant))
             && filter.reason.is_none_or(|reason| event.reason == Some(reason))
             && filter.occurred_from.is_none_or(|from| event.occurred_at >= from)
             && filter.occurred_to.is_none_or(|to| event.occurred_at <= to)

@@ -20,7 +20,10 @@ fn files(ledger: &Ledger) -> Vec<String> {
 }
 
 pub(crate) async fn assert_verified(ledger: &Ledger) {
-    for verified in verify(&ledger.views_path(), &ledger.reader, &ViewName::ALL, |_| {}).await.unwrap() {
+    for verified in verify(&ledger.views_path(), &ledger.reader, &ViewName::ALL, |_| {})
+        .await
+        .unwrap()
+    {
         assert_eq!(verified.differences, [], "{}", verified.view);
         assert_eq!(verified.position, ledger.head(), "{}", verified.view);
         assert!(verified.rows > 0, "{}", verified.view);
@@ -37,23 +40,44 @@ fn a_view_is_rebuilt_while_events_and_queries_keep_coming() {
     let views = runtime.block_on(ledger.settled(&projector));
     let asking = views.clone();
     let queries = runtime.spawn(async move {
-        let page = Slice { after: None, skip: 0, limit: 5, with_total: true };
+        let page = Slice {
+            after: None,
+            skip: 0,
+            limit: 5,
+            with_total: true,
+        };
         let mut last = asking.status()[0].position;
         loop {
-            let stock = asking.stock_page(&StockFilter::default(), page, Default::default()).await.unwrap();
+            let stock = asking
+                .stock_page(&StockFilter::default(), page, Default::default())
+                .await
+                .unwrap();
             assert!(stock.position >= last, "a swap took the view back");
             last = stock.position;
             let filter = EventFilter::default();
-            asking.events(&filter, EventSort::default(), EventStart::Skip(0), 5, true).await.unwrap();
+            asking
+                .events(&filter, EventSort::default(), EventStart::Skip(0), 5, true)
+                .await
+                .unwrap();
         }
     });
     for round in 0..3 {
-        let rebuilds: Vec<_> =
-            ViewName::ALL.map(|view| runtime.block_on(views.rebuild(view)).unwrap()).into_iter().collect();
+        let rebuilds: Vec<_> = ViewName::ALL
+            .map(|view| runtime.block_on(views.rebuild(view)).unwrap())
+            .into_iter()
+            .collect();
         let again = runtime.block_on(views.rebuild(ViewName::Stock));
         // It may be over already: then this is one more.
         if let Err(error) = again {
-            assert!(matches!(error, Error::Rebuilding { view: ViewName::Stock }), "{error}");
+            assert!(
+                matches!(
+                    error,
+                    Error::Rebuilding {
+                        view: ViewName::Stock
+                    }
+                ),
+                "{error}"
+            );
         }
         ledger.grow(&mut random, 120);
         for rebuild in rebuilds {
@@ -61,7 +85,10 @@ fn a_view_is_rebuilt_while_events_and_queries_keep_coming() {
         }
         runtime.block_on(ledger.settled(&projector));
         let history = &views.status()[1];
-        assert_eq!((history.generation, history.error.clone()), (Some(2 + round), None));
+        assert_eq!(
+            (history.generation, history.error.clone()),
+            (Some(2 + round), None)
+        );
         runtime.block_on(assert_verified(&ledger));
     }
     assert!(!queries.is_finished(), "{:?}", runtime.block_on(queries));
@@ -122,15 +149,25 @@ fn a_first_generation_is_served_only_once_it_has_caught_up() {
     let head = ledger.head();
     runtime().block_on(async {
         let views = projector.views();
-        let page = Slice { after: None, skip: 0, limit: 5, with_total: false };
+        let page = Slice {
+            after: None,
+            skip: 0,
+            limit: 5,
+            with_total: false,
+        };
         loop {
             match views.stock_page(&StockFilter::default(), page, ledger.now).await {
                 Ok(answer) => break assert_eq!(answer.position, head),
-                Err(Error::Building { view: ViewName::Stock }) => {}
+                Err(Error::Building {
+                    view: ViewName::Stock,
+                }) => {}
                 Err(error) => panic!("{error}"),
             }
         }
-        views.wait_for(&ViewName::ALL, head, Duration::from_secs(30)).await.unwrap();
+        views
+            .wait_for(&ViewName::ALL, head, Duration::from_secs(30))
+            .await
+            .unwrap();
     });
     projector.close();
 }

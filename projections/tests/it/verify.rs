@@ -26,7 +26,9 @@ fn differences(ledger: &Ledger, view: ViewName, tamper: &'static str) -> Vec<Dif
         assert_eq!(done.rows_affected(), 1, "{tamper}");
         connection.close().await.unwrap();
         let mut told = 0;
-        let found = verify(&ledger.views_path(), &ledger.reader, &[view], |_| told += 1).await.unwrap();
+        let found = verify(&ledger.views_path(), &ledger.reader, &[view], |_| told += 1)
+            .await
+            .unwrap();
         assert!(told > 0);
         assert_eq!(found[0].differing, found[0].differences.len() as u64);
         found[0].differences.clone()
@@ -36,14 +38,36 @@ fn differences(ledger: &Ledger, view: ViewName, tamper: &'static str) -> Vec<Dif
 #[test]
 fn a_changed_quantity_of_stock_is_named_with_its_key_and_event() {
     let ledger = closed(150);
-    let found =
-        differences(&ledger, ViewName::Stock, "update stock set available = available + 1 where warehouse = 2 and variant = 3");
-    let key = naive::stock(&ledger.events).into_iter().find(|(key, _)| (key.warehouse.0, key.variant.0) == (2, 3));
+    let found = differences(
+        &ledger,
+        ViewName::Stock,
+        "update stock set available = available + 1 where warehouse = 2 and variant = 3",
+    );
+    let key = naive::stock(&ledger.events)
+        .into_iter()
+        .find(|(key, _)| (key.warehouse.0, key.variant.0) == (2, 3));
     let (_, (buckets, changed)) = key.unwrap();
-    let [difference] = found.as_slice() else { panic!("{found:?}") };
-    assert_eq!((difference.table, difference.key.as_str()), ("stock", "warehouse 2, variant 3"));
-    assert!(difference.expected.as_ref().unwrap().starts_with(&format!("available {}, ", buckets.available())));
-    assert!(difference.found.as_ref().unwrap().starts_with(&format!("available {}, ", buckets.available() + 1)));
+    let [difference] = found.as_slice() else {
+        panic!("{found:?}")
+    };
+    assert_eq!(
+        (difference.table, difference.key.as_str()),
+        ("stock", "warehouse 2, variant 3")
+    );
+    assert!(
+        difference
+            .expected
+            .as_ref()
+            .unwrap()
+            .starts_with(&format!("available {}, ", buckets.available()))
+    );
+    assert!(
+        difference
+            .found
+            .as_ref()
+            .unwrap()
+            .starts_with(&format!("available {}, ", buckets.available() + 1))
+    );
     assert_eq!(difference.first, Some(changed));
 }
 
@@ -63,7 +87,13 @@ fn a_row_that_missed_events_is_named_with_the_first_it_missed() {
         "update stock set changed = (select min(position) from (select 10 as position)) where warehouse = 1 and variant = 1",
     );
     let first = at_key.into_iter().find(|position| position.0 > 10);
-    assert_eq!(found.iter().map(|difference| difference.first).collect::<Vec<_>>(), [first]);
+    assert_eq!(
+        found
+            .iter()
+            .map(|difference| difference.first)
+            .collect::<Vec<_>>(),
+        [first]
+    );
 }
 
 #[test]
@@ -75,17 +105,33 @@ fn a_missing_a_changed_and_a_foreign_movement_are_named_with_their_events() {
         ViewName::History,
         "delete from movements where (position, line) = (select position, 0 from events order by position limit 1 offset 40)",
     );
-    let [difference] = gone.as_slice() else { panic!("{gone:?}") };
-    assert_eq!((difference.table, difference.first), ("movements", Some(position)));
+    let [difference] = gone.as_slice() else {
+        panic!("{gone:?}")
+    };
+    assert_eq!(
+        (difference.table, difference.first),
+        ("movements", Some(position))
+    );
     assert!(difference.expected.is_some() && difference.found.is_none());
 
-    let changed = differences(&ledger, ViewName::History, "update events set reason = 5 where position = (select max(position) from events)");
+    let changed = differences(
+        &ledger,
+        ViewName::History,
+        "update events set reason = 5 where position = (select max(position) from events)",
+    );
     let last = naive::stock_events(&ledger.events).last().unwrap().0.position;
     assert_eq!((changed[0].table, changed[0].first), ("events", Some(last)));
     assert_eq!(changed.len(), 2, "the missing movement is still missing");
 
-    let foreign = differences(&ledger, ViewName::History, "insert into marks values (1, 1, 999999, 0, 0, 0, 0, 0, 0, 0)");
-    let mark = foreign.iter().find(|difference| difference.table == "marks").unwrap();
+    let foreign = differences(
+        &ledger,
+        ViewName::History,
+        "insert into marks values (1, 1, 999999, 0, 0, 0, 0, 0, 0, 0)",
+    );
+    let mark = foreign
+        .iter()
+        .find(|difference| difference.table == "marks")
+        .unwrap();
     assert_eq!((mark.first, mark.expected.as_deref()), (None, None));
     assert_eq!(mark.key, "variant 1, warehouse 1, position 999999");
 }
@@ -93,7 +139,11 @@ fn a_missing_a_changed_and_a_foreign_movement_are_named_with_their_events() {
 #[test]
 fn a_changed_name_in_the_catalogue_is_named() {
     let ledger = closed(50);
-    let found = differences(&ledger, ViewName::Catalogue, "update products set name = 'Mutter' where no = 1");
+    let found = differences(
+        &ledger,
+        ViewName::Catalogue,
+        "update products set name = 'Mutter' where no = 1",
+    );
     let last = ledger.events.iter().rev().find(|recorded| {
         use bincard_ledger::{CatalogueEvent as E, ProductNo};
         matches!(
