@@ -34,8 +34,16 @@ struct Settings {
 
 #[derive(Subcommand, Debug)]
 enum Command {
+    /// Serve the ledgers of a data folder
+    Serve(commands::serve::Serve),
+    /// Serve a scratch folder with a sample warehouse in it, and print what to try
+    Demo(commands::demo::Demo),
     /// Import files into the ledger of a stopped data folder, or through a running server
     Import(commands::import::Import),
+    /// Hold the log against its hashes, and the views against the log
+    Verify(commands::verify::Verify),
+    /// Build views anew from the log
+    Rebuild(commands::rebuild::Rebuild),
     /// Look at the log itself
     Log(commands::log::Log),
     /// Write a ledger's state down, so that the next start replays nothing
@@ -47,6 +55,8 @@ enum Command {
     User(commands::user::User),
     /// Make, list and revoke API keys
     Key(commands::key::Key),
+    /// Let many clients take the same stock of a running server, and check every unit
+    Race(commands::race::Race),
     /// Write every setting with its default and meaning
     Config,
     /// Write a completion script for a shell
@@ -59,7 +69,10 @@ impl Cli {
         let overrides = Overrides {
             data_dir: self.settings.data_dir,
             log_format: self.settings.log_format,
-            ..Overrides::default()
+            listen: match &self.command {
+                Command::Serve(serve) => serve.listen.clone(),
+                _ => None,
+            },
         };
         let config = || -> anyhow::Result<Config> {
             let config = Config::open(self.settings.config.as_deref(), &overrides)?;
@@ -67,12 +80,17 @@ impl Cli {
             Ok(config)
         };
         match self.command {
+            Command::Serve(serve) => serve.run(&config()?),
+            Command::Demo(demo) => demo.run(&config()?),
+            Command::Verify(verify) => verify.run(&config()?),
+            Command::Rebuild(rebuild) => rebuild.run(&config()?),
             Command::Import(import) => import.run(&config()?),
             Command::Log(log) => log.run(&config()?),
             Command::Snapshot(snapshot) => snapshot.run(&config()?),
             Command::Tenant(tenant) => tenant.run(&config()?),
             Command::User(user) => user.run(&config()?),
             Command::Key(key) => key.run(&config()?),
+            Command::Race(race) => race.run(),
             Command::Config => commands::write_out(crate::config::DEFAULTS),
             Command::Completions(completions) => completions.run(),
         }

@@ -1,12 +1,17 @@
 //! The commands, a module each.
 
 pub(crate) mod completions;
+pub(crate) mod demo;
 pub(crate) mod import;
 pub(crate) mod key;
 pub(crate) mod log;
+pub(crate) mod race;
+pub(crate) mod rebuild;
+pub(crate) mod serve;
 pub(crate) mod snapshot;
 pub(crate) mod tenant;
 pub(crate) mod user;
+pub(crate) mod verify;
 
 use std::io::{self, Write};
 

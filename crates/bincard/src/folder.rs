@@ -1,5 +1,6 @@
 //! The data folder: where what lies, and how commands open it while no server does.
 
+use std::fs::{File, TryLockError};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -11,6 +12,13 @@ use bincard_store::segment::{self, Log, Opened};
 
 use crate::config::Config;
 use crate::exit::WrongUse;
+
+/// A data folder that is this process's own as long as this lives.
+#[derive(Debug)]
+pub(crate) struct Claim {
+    /// The system lets go of the lock when it is closed, however that happens.
+    _file: File,
+}
 
 /// A data folder.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -26,15 +34,48 @@ impl DataFolder {
         }
     }
 
+    /// The folder of a folder a ledger.
+    pub(crate) fn ledgers_path(&self) -> PathBuf {
+        self.path.join("ledgers")
+    }
+
+    /// Where the views of a tenant's ledger lie.
+    pub(crate) fn views_path(&self, tenant: &TenantName) -> PathBuf {
+        self.ledger_path(tenant).join("views")
+    }
+
     /// Where a tenant's ledger lies.
     pub(crate) fn ledger_path(&self, tenant: &TenantName) -> PathBuf {
-        self.path.join("ledgers").join(tenant.as_str())
+        self.ledgers_path().join(tenant.as_str())
+    }
+
+    /// Claims the folder for this process: one server, or one command that needs it stopped. Accounts are open to all.
+    pub(crate) fn claim(&self) -> anyhow::Result<Claim> {
+        self.make()?;
+        let path = self.path.join("lock");
+        let file = std::fs::OpenOptions::new()
+            .create(true)
+            .truncate(false)
+            .write(true)
+            .open(&path);
+        let file = file.with_context(|| format!("the lock {} cannot be opened", path.display()))?;
+        match file.try_lock() {
+            Ok(()) => Ok(Claim { _file: file }),
+            Err(TryLockError::WouldBlock) => Err(in_use(&self.path)),
+            Err(TryLockError::Error(error)) => {
+                Err(error).with_context(|| format!("{} cannot be locked", path.display()))
+            }
+        }
+    }
+
+    fn make(&self) -> anyhow::Result<()> {
+        std::fs::create_dir_all(&self.path)
+            .with_context(|| format!("the data folder {} cannot be made", self.path.display()))
     }
 
     /// The accounts; made, with the tenant `default`, where there are none.
     pub(crate) async fn accounts(&self, config: &Config) -> anyhow::Result<Accounts> {
-        std::fs::create_dir_all(&self.path)
-            .with_context(|| format!("the data folder {} cannot be made", self.path.display()))?;
+        self.make()?;
         let file = self.path.join("accounts.db");
         let options = bincard_access::Options {
             access_token_lifetime_s: config.access_token_lifetime_s,
@@ -91,8 +132,7 @@ impl DataFolder {
 
 fn in_use(path: &Path) -> anyhow::Error {
     anyhow!(
-        "the ledger in {} is open in another process: stop that server first, or work through it (import has --url and \
-         --key)",
+        "{} is in use by another process: stop that server first, or work through it (import has --url and --key)",
         path.display()
     )
 }

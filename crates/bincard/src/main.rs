@@ -9,6 +9,7 @@ mod import;
 mod logging;
 mod output;
 mod progress;
+mod serving;
 
 use std::process::ExitCode;
 

@@ -85,6 +85,7 @@ impl Import {
         report: &mut Report,
     ) -> anyhow::Result<()> {
         let folder = DataFolder::of(config);
+        let _claim = folder.claim()?;
         let (tenant, author) = super::block_on(async {
             let accounts = folder.accounts(config).await?;
             let tenant = folder.tenant(&accounts, &self.tenant).await?;

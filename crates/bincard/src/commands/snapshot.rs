@@ -16,6 +16,7 @@ pub(crate) struct Snapshot {
 impl Snapshot {
     pub(crate) fn run(self, config: &Config) -> anyhow::Result<()> {
         let folder = DataFolder::of(config);
+        let _claim = folder.claim()?;
         let tenant = super::tenant_of(&folder, config, &self.tenant)?;
         let log = folder.log(&tenant)?;
         let position = bincard_engine::take_snapshot(&log.reader)?;

@@ -5,3 +5,4 @@ mod ledger;
 mod mapping;
 mod online_retail;
 mod program;
+mod server;

@@ -1,0 +1,55 @@
+//! `bincard serve`: the server.
+
+use std::env;
+
+use anyhow::Context;
+use bincard_access::{Accounts, FirstAdmin};
+use clap::Args;
+
+use crate::config::Config;
+use crate::folder::DataFolder;
+use crate::serving;
+
+/// See the command line's own words.
+#[derive(Args, Debug)]
+pub(crate) struct Serve {
+    /// Where to listen; port 0 takes any free one [env: BINCARD_LISTEN] [default: 127.0.0.1:8080]
+    #[arg(long, value_name = "ADDRESS")]
+    pub(crate) listen: Option<String>,
+}
+
+impl Serve {
+    pub(crate) fn run(self, config: &Config) -> anyhow::Result<()> {
+        let folder = DataFolder::of(config);
+        let _claim = folder.claim()?;
+        serving::runtime(config)?.block_on(async {
+            let listener = serving::listen(&config.listen).await?;
+            let accounts = folder.accounts(config).await?;
+            ensure_first_admin(&accounts).await?;
+            let app = serving::open(&folder, accounts, config).await?;
+            serving::serve(listener, app, "").await
+        })
+    }
+}
+
+/// Makes the first ADMIN of a fresh installation, as the environment says or by itself.
+async fn ensure_first_admin(accounts: &Accounts) -> anyhow::Result<()> {
+    let given = |name: &str| env::var(name).ok().filter(|value| !value.is_empty());
+    let (email, password) = (given("BINCARD_ADMIN_EMAIL"), given("BINCARD_ADMIN_PASSWORD"));
+    let made = accounts
+        .ensure_first_admin(email.as_deref(), password.as_deref())
+        .await;
+    match made
+        .context("the first ADMIN cannot be made from BINCARD_ADMIN_EMAIL and BINCARD_ADMIN_PASSWORD")?
+    {
+        FirstAdmin::Created {
+            user,
+            password: Some(password),
+        } => super::write_out(&format!(
+            "made the first ADMIN: {} with password {} (shown this once)\n",
+            user.email,
+            password.reveal()
+        )),
+        FirstAdmin::Created { .. } | FirstAdmin::NotNeeded => Ok(()),
+    }
+}

@@ -1,0 +1,87 @@
+//! A server under way: its runtime, its listener, and its end when the system asks for it.
+
+use std::future::Future;
+use std::io;
+use std::num::NonZero;
+use std::sync::Arc;
+
+use anyhow::Context;
+use bincard_access::{Accounts, TenantName};
+use bincard_api::App;
+use tokio::net::TcpListener;
+use tokio::runtime::Runtime;
+use tokio::signal::unix::{SignalKind, signal};
+
+use crate::config::Config;
+use crate::exit::WrongUse;
+use crate::folder::{DataFolder, engine_options};
+
+/// The runtime of a server. Each ledger's writer and projector have threads of their own beside it.
+pub(crate) fn runtime(config: &Config) -> anyhow::Result<Runtime> {
+    let cores = std::thread::available_parallelism().map_or(1, NonZero::get);
+    let workers = match config.workers {
+        0 => cores.saturating_sub(1).max(1),
+        workers => workers,
+    };
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(workers)
+        .enable_all()
+        .build();
+    runtime.context("the threads that answer requests cannot be started")
+}
+
+/// Listens at `address`.
+pub(crate) async fn listen(address: &str) -> anyhow::Result<TcpListener> {
+    match TcpListener::bind(address).await {
+        Ok(listener) => Ok(listener),
+        Err(error) if error.kind() == io::ErrorKind::InvalidInput => Err(WrongUse(format!(
+            "listen: {address:?} is not an address such as 127.0.0.1:8080"
+        ))
+        .into()),
+        Err(error) => {
+            Err(error).with_context(|| format!("cannot listen at {address}: choose another by --listen"))
+        }
+    }
+}
+
+/// The server over a data folder, with the ledger of the tenant `default` open, so that what is wrong with it is said
+/// at the start.
+pub(crate) async fn open(
+    folder: &DataFolder,
+    accounts: Accounts,
+    config: &Config,
+) -> anyhow::Result<Arc<App>> {
+    let options = bincard_api::Options {
+        engine: engine_options(config),
+        ..bincard_api::Options::new(folder.ledgers_path())
+    };
+    let app = Arc::new(App::new(accounts, options));
+    app.ledgers().open(&TenantName::default_tenant()).await?;
+    Ok(app)
+}
+
+/// Says where it listens, and `more`; then serves until the system asks for an end (SIGTERM, SIGINT), and ends in
+/// order.
+pub(crate) async fn serve(listener: TcpListener, app: Arc<App>, more: &str) -> anyhow::Result<()> {
+    // Before anybody is told that it serves: a signal must not kill it from then on.
+    let told = asked_to_end()?;
+    crate::commands::write_out(&format!("listening on http://{}\n{more}", listener.local_addr()?))?;
+    bincard_api::serve(listener, app.clone(), told)
+        .await
+        .context("the server cannot go on")?;
+    app.accounts()
+        .close()
+        .await
+        .context("the accounts cannot be closed")
+}
+
+fn asked_to_end() -> anyhow::Result<impl Future<Output = ()>> {
+    let mut terminate = signal(SignalKind::terminate()).context("SIGTERM cannot be listened for")?;
+    let mut interrupt = signal(SignalKind::interrupt()).context("SIGINT cannot be listened for")?;
+    Ok(async move {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+    })
+}

@@ -1,0 +1,350 @@
+//! The server as a process: how it starts, what it says, how it ends, and imports through it.
+
+use std::io::{BufRead, BufReader, Read};
+use std::process::{Child, ChildStdout, Command, Stdio};
+use std::time::Duration;
+
+use crate::ledger::Ledger;
+use crate::program::{Scratch, example};
+
+/// A server that is told to end, and waited for, when this is dropped.
+struct Running {
+    child: Child,
+    stdout: BufReader<ChildStdout>,
+    /// What it said before it said where it listens.
+    said: String,
+    url: String,
+}
+
+impl Running {
+    fn start(command: &mut Command) -> Running {
+        let mut child = command
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+            .expect("it runs");
+        let mut stdout = BufReader::new(child.stdout.take().expect("a pipe"));
+        let mut said = String::new();
+        loop {
+            let mut line = String::new();
+            assert_ne!(stdout.read_line(&mut line).expect("text"), 0, "it ended: {said}");
+            if let Some(url) = line.trim_end().strip_prefix("listening on ") {
+                let url = url.to_owned();
+                return Running {
+                    child,
+                    stdout,
+                    said,
+                    url,
+                };
+            }
+            said.push_str(&line);
+        }
+    }
+
+    /// Sends SIGTERM and answers the exit code and what else it said.
+    fn stop(mut self) -> (Option<i32>, String) {
+        let pid =
+            rustix::process::Pid::from_raw(i32::try_from(self.child.id()).expect("a pid")).expect("a pid");
+        rustix::process::kill_process(pid, rustix::process::Signal::TERM).expect("it is there");
+        let mut rest = String::new();
+        self.stdout.read_to_string(&mut rest).expect("text");
+        (self.child.wait().expect("it ends").code(), rest)
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        // It has ended already where a test came to its end.
+        let _gone = self.child.kill();
+        let _waited = self.child.wait();
+    }
+}
+
+fn serve(scratch: &Scratch) -> Running {
+    Running::start(scratch.command().args(["serve", "--listen", "127.0.0.1:0"]))
+}
+
+fn key(scratch: &Scratch) -> String {
+    scratch
+        .run(["key", "create", "import"])
+        .succeeds()
+        .stdout
+        .trim()
+        .to_owned()
+}
+
+#[test]
+fn the_first_admin_is_made_once_and_its_password_shown_once() {
+    let scratch = Scratch::new();
+    let first = serve(&scratch);
+    assert!(
+        first
+            .said
+            .contains("made the first ADMIN: admin@localhost with password "),
+        "{}",
+        first.said
+    );
+    assert_eq!(first.stop().0, Some(0), "SIGTERM ends it in order");
+    let second = serve(&scratch);
+    assert_eq!(second.said, "");
+    assert_eq!(second.stop().0, Some(0));
+
+    let scratch = Scratch::new();
+    let mut command = scratch.command();
+    command.args(["serve", "--listen", "127.0.0.1:0"]);
+    command
+        .env("BINCARD_ADMIN_EMAIL", "boss@example.com")
+        .env("BINCARD_ADMIN_PASSWORD", "correct horse");
+    let server = Running::start(&mut command);
+    assert_eq!(server.said, "", "a password that was given is not shown");
+    assert!(
+        scratch
+            .run(["user", "list"])
+            .succeeds()
+            .stdout
+            .contains("boss@example.com\tadmin\tADMIN\tservice\tyes")
+    );
+}
+
+#[test]
+fn a_folder_in_use_is_named() {
+    let scratch = Scratch::new();
+    let server = serve(&scratch);
+    let says = format!("{} is in use by another process", scratch.data().display());
+    scratch
+        .run(["serve", "--listen", "127.0.0.1:0"])
+        .fails_with(1, &says);
+    scratch.run(["verify"]).fails_with(1, &says);
+    scratch.file("rows.csv", "a\n");
+    let mapping = example("opening-stock.toml");
+    scratch
+        .run([
+            "import".as_ref(),
+            "rows.csv".as_ref(),
+            "--mapping".as_ref(),
+            mapping.as_os_str(),
+        ])
+        .fails_with(1, &says);
+    let address = server.url.strip_prefix("http://").expect("a URL");
+    let other = Scratch::new();
+    other
+        .run(["serve", "--listen", address])
+        .fails_with(1, "cannot listen at");
+    other
+        .run(["serve", "--listen", "nowhere"])
+        .fails_with(2, "is not an address");
+}
+
+#[test]
+fn an_import_begun_in_the_folder_goes_on_through_the_server_and_back() {
+    let scratch = Scratch::new();
+    let lines = example("lines.csv.gz");
+    let import = |file: &str, mapping: &str, more: &[&str]| {
+        let mut command = scratch.command();
+        command
+            .arg("import")
+            .arg(example(file))
+            .arg("--mapping")
+            .arg(example(mapping))
+            .args(more);
+        command
+            .arg("--strict")
+            .arg("--rejects")
+            .arg(scratch.path("rejects.csv"));
+        command.arg("--report").arg(scratch.path("report.json"));
+        crate::program::Ran::from(command.output().expect("it runs")).succeeds();
+        let report: serde_json::Value = serde_json::from_str(&scratch.text("report.json")).expect("JSON");
+        report
+    };
+    import("opening-stock.csv.gz", "opening-stock.toml", &[]);
+    // Of the lines, a third; the rest through a server.
+    let mut text = String::new();
+    let gzip = std::fs::File::open(&lines).expect("the excerpt");
+    flate2::read::GzDecoder::new(gzip)
+        .read_to_string(&mut text)
+        .expect("text");
+    let (end, _) = text.match_indices('\n').nth(1_500).expect("so many lines");
+    // The last invoice may be cut, and would then differ: leave it out.
+    let invoice = |line: &str| line.split(',').nth(1).expect("an invoice").to_owned();
+    let last = invoice(text[..end].lines().last().expect("lines"));
+    let part: String = text[..end]
+        .lines()
+        .filter(|line| invoice(line) != last)
+        .map(|line| format!("{line}\n"))
+        .collect();
+    scratch.file("part.csv", part);
+    let mapping = example("mapping.toml");
+    let arguments = [
+        "import".as_ref(),
+        "part.csv".as_ref(),
+        "--mapping".as_ref(),
+        mapping.as_os_str(),
+    ];
+    scratch.run(arguments).succeeds();
+
+    let key = key(&scratch);
+    let server = serve(&scratch);
+    let through = ["--url", &server.url, "--key", &key];
+    let report = import("lines.csv.gz", "mapping.toml", &through);
+    let count =
+        |report: &serde_json::Value, of: &str| report["files"][0][of]["events"].as_u64().expect("a number");
+    let recorded = count(&report, "recorded");
+    assert!(recorded > 0 && count(&report, "replayed") > 0, "{report}");
+    assert_eq!(recorded + count(&report, "replayed"), 231);
+    let again = import("lines.csv.gz", "mapping.toml", &through);
+    assert_eq!((count(&again, "recorded"), count(&again, "replayed")), (0, 231));
+    assert_eq!(again["head"], report["head"]);
+    assert_eq!(server.stop().0, Some(0));
+
+    let back = import("lines.csv.gz", "mapping.toml", &[]);
+    assert_eq!((count(&back, "recorded"), count(&back, "replayed")), (0, 231));
+    assert_eq!(back["head"], report["head"]);
+    assert_eq!(Ledger::open(&scratch.data()).head().1, report["head"]["hash"]);
+}
+
+#[test]
+fn what_a_server_refuses_is_told_with_skus() {
+    let scratch = Scratch::new();
+    let key = key(&scratch);
+    let server = serve(&scratch);
+    scratch.file("out.csv", "sku,n\nA,2\nB,3\n");
+    let mapping = "source = \"out\"\n[columns]\nsku = \"sku\"\nquantity = \"n\"\n[time]\nvalue = \"2024-01-01T00:00:00Z\"\n\
+                   [warehouse]\ncode = \"W1\"\n[[rules]]\nname = \"out\"\nkind = \"OUTBOUND\"\n";
+    scratch.file("out.toml", mapping);
+    let run = |url: &str, key: &str| {
+        scratch.run([
+            "import",
+            "out.csv",
+            "--mapping",
+            "out.toml",
+            "--url",
+            url,
+            "--key",
+            key,
+        ])
+    };
+    let ran = run(&server.url, &key);
+    assert_eq!(ran.code, Some(0), "it made the catalogue: {ran:?}");
+    let rejects = scratch.text("out.csv.rejects.csv");
+    assert!(
+        rejects.contains("2,\"not enough stock: SKU A: 2 asked for, 0 there; SKU B: 3 asked for, 0 there\""),
+        "{rejects}"
+    );
+    run(&server.url, "bck_nonsense").fails_with(1, "the server does not know this --key");
+    run("ftp://x", &key).fails_with(2, "is not a URL");
+}
+
+#[test]
+fn verify_and_rebuild_hold_views_against_the_log() {
+    let scratch = Scratch::new();
+    let mapping = example("opening-stock.toml");
+    let file = example("opening-stock.csv.gz");
+    let rejects = scratch.path("rejects.csv");
+    scratch
+        .run([
+            "import".as_ref(),
+            file.as_os_str(),
+            "--mapping".as_ref(),
+            mapping.as_os_str(),
+            "--rejects".as_ref(),
+            rejects.as_os_str(),
+        ])
+        .succeeds();
+    let said = scratch.run(["verify"]).succeeds().stdout;
+    for view in ["log: ", "state: ", "stock: ", "history: ", "catalogue: "] {
+        assert!(said.contains(view), "{said}");
+    }
+    assert!(
+        scratch
+            .run(["snapshot"])
+            .succeeds()
+            .stdout
+            .starts_with("snapshot at position ")
+    );
+    let said = scratch.run(["rebuild", "stock"]).succeeds().stdout;
+    assert!(said.starts_with("stock: built anew up to position "), "{said}");
+    scratch.run(["rebuild", "shock"]).fails_with(
+        2,
+        "there is no view \"shock\"; there are stock, history, catalogue",
+    );
+    scratch.run(["verify"]).succeeds();
+
+    // A byte of the log is flipped: named, and never served.
+    let log = walk(&scratch.data().join("ledgers/default"));
+    let segment = log
+        .iter()
+        .max_by_key(|path| std::fs::metadata(path).map_or(0, |data| data.len()))
+        .expect("a log");
+    let mut bytes = std::fs::read(segment).expect("the log");
+    let at = bytes
+        .windows(6)
+        .position(|window| window == b"85123A")
+        .expect("a SKU");
+    bytes[at] ^= 1;
+    std::fs::write(segment, bytes).expect("the log");
+    let ran = scratch.run(["verify"]);
+    assert_eq!(ran.code, Some(1), "{ran:?}");
+}
+
+fn walk(folder: &std::path::Path) -> Vec<std::path::PathBuf> {
+    let entries = std::fs::read_dir(folder)
+        .expect("a folder")
+        .map(|entry| entry.expect("an entry").path());
+    let (folders, files): (Vec<_>, Vec<_>) = entries.partition(|path| path.is_dir());
+    files
+        .into_iter()
+        .chain(folders.iter().flat_map(|folder| walk(folder)))
+        .collect()
+}
+
+#[test]
+fn what_the_demo_says_to_paste_works_when_pasted() {
+    let scratch = Scratch::new();
+    let mut command = scratch.command();
+    command
+        .env("TMPDIR", scratch.path(""))
+        .args(["demo", "--listen", "127.0.0.1:0"]);
+    let mut demo = Running::start(&mut command);
+    let mut said = String::new();
+    while !said.contains("End: Ctrl-C") {
+        let read = demo.stdout.read_line(&mut said).expect("text");
+        assert_ne!(read, 0, "{said}");
+    }
+    let lines: Vec<&str> = said.lines().filter(|line| line.starts_with("curl ")).collect();
+    assert_eq!(lines.len(), 6, "{said}");
+    let paste = |line: &str| {
+        let ran = Command::new("sh")
+            .args(["-c", line])
+            .output()
+            .expect("sh and curl are there");
+        let text = String::from_utf8(ran.stdout).expect("text");
+        serde_json::from_str::<serde_json::Value>(&text)
+            .unwrap_or_else(|error| panic!("{line}: {error}: {text}"))
+    };
+    let on_hand = |answer: serde_json::Value| answer["content"][0]["onHand"].as_i64().expect("a number");
+    let before = on_hand(paste(lines[0]));
+    let at_noon = on_hand(paste(lines[1]));
+    assert!(before < at_noon, "it sold after noon of that day");
+    let sale = paste(lines[2]);
+    assert_eq!(paste(lines[2])["id"], sale["id"], "the same sale, not another");
+    assert_eq!(paste(lines[3])["shortages"][0]["available"], before - 3);
+    wait_until(|| on_hand(paste(lines[0])) == before - 3);
+    wait_until(|| paste(lines[4])["content"][0]["id"] == sale["id"]);
+    assert!(paste(lines[5])["head"]["position"].as_u64() > Some(1_900));
+    let folder = said
+        .lines()
+        .find_map(|line| line.trim().strip_prefix("data "))
+        .expect("where the data is");
+    let folder = std::path::PathBuf::from(folder.trim().split(" (").next().expect("a path"));
+    assert!(folder.is_dir());
+    assert_eq!(demo.stop().0, Some(0));
+    assert!(!folder.exists(), "the scratch folder is removed");
+}
+
+/// Views follow the log within milliseconds; a minute is a hang.
+fn wait_until(mut holds: impl FnMut() -> bool) {
+    let began = std::time::Instant::now();
+    while !holds() {
+        assert!(began.elapsed() < Duration::from_secs(60), "it never came to hold");
+    }
+}
