@@ -2,6 +2,8 @@
 
 mod feed;
 
+pub use feed::feed_line;
+
 use std::sync::Arc;
 
 use axum::body::Body;

@@ -29,6 +29,7 @@ mod trace;
 mod wire;
 
 pub use app::{App, Options};
+pub use ledger::feed_line;
 pub use ledgers::{LedgerError, Ledgers, OpenLedger};
 pub use routes::openapi;
 pub use serve::{router, serve};

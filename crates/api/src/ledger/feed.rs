@@ -159,6 +159,13 @@ impl Feed {
     }
 }
 
+/// An event as the feed has it: a line with its end. For whoever reads a log without a server.
+pub fn feed_line(ids: PublicIds, recorded: &Recorded) -> Vec<u8> {
+    let mut json = Json::with_capacity(EVENT_BYTES);
+    write(&mut json, ids, recorded);
+    json.into_bytes()
+}
+
 /// One event as a line.
 fn write(json: &mut Json, ids: PublicIds, recorded: &Recorded) {
     let record = &recorded.record;
