@@ -269,12 +269,23 @@ fn verify_and_rebuild_hold_views_against_the_log() {
     );
     scratch.run(["verify"]).succeeds();
 
-    let dump = scratch.run(["log", "dump", "--after", "1690", "--limit", "8"]).succeeds().stdout;
-    let events: Vec<serde_json::Value> =
-        dump.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect();
-    let positions: Vec<u64> = events.iter().filter_map(|event| event["position"].as_u64()).collect();
+    let dump = scratch
+        .run(["log", "dump", "--after", "1690", "--limit", "8"])
+        .succeeds()
+        .stdout;
+    let events: Vec<serde_json::Value> = dump
+        .lines()
+        .map(|line| serde_json::from_str(line).expect("JSON"))
+        .collect();
+    let positions: Vec<u64> = events
+        .iter()
+        .filter_map(|event| event["position"].as_u64())
+        .collect();
     assert_eq!(positions, (1_691..=1_698).collect::<Vec<_>>());
-    assert_eq!((&events[4]["type"], &events[6]["type"]), (&"VARIANT_CREATED".into(), &"INBOUND".into()));
+    assert_eq!(
+        (&events[4]["type"], &events[6]["type"]),
+        (&"VARIANT_CREATED".into(), &"INBOUND".into())
+    );
     let head = scratch.run(["log", "head"]).succeeds().stdout;
     assert!(head.starts_with("position\t1698\n"), "{head}");
 
