@@ -20,6 +20,8 @@ pub struct Options {
     pub ledgers_folder: PathBuf,
     /// How ledgers are opened.
     pub engine: bincard_engine::Options,
+    /// How long a read waits for its view to reach the position that it names.
+    pub read_wait_max: Duration,
     /// A ledger that nobody has used for so long is closed.
     pub ledger_idle_max: Duration,
     /// How many callers and addresses have their requests counted at once.
@@ -40,6 +42,7 @@ impl Options {
         Options {
             ledgers_folder: ledgers_folder.into(),
             engine: bincard_engine::Options::default(),
+            read_wait_max: Duration::from_secs(5),
             ledger_idle_max: Duration::from_secs(15 * 60),
             rate_limited_callers_max: 100_000,
             connections_max: 10_000,

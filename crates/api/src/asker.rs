@@ -1,7 +1,6 @@
 //! Who asks: from the credentials of a request to a caller within its rate, and that caller's ledger.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use axum::extract::FromRequestParts;
 use axum::http::header::{AUTHORIZATION, COOKIE, HOST, ORIGIN};
@@ -18,8 +17,6 @@ use crate::trace::Trace;
 
 /// The cookie that stands for a bearer token.
 pub(crate) const SESSION_COOKIE: &str = "session_token";
-/// How long a read waits for its view to reach the position it names.
-pub(crate) const WAIT_MAX: Duration = Duration::from_secs(5);
 
 /// A caller, with its ledger.
 pub(crate) struct Asker {

@@ -4,7 +4,6 @@
 //! to the ledger as a whole; while it is decided and made durable the next chunks are read, a few at most. The whole is
 //! one stream that moves only as fast as the client takes results: a client that stops reading stops being read.
 
-use std::future::Future;
 use std::sync::Arc;
 
 use axum::body::Body;
@@ -113,27 +112,25 @@ struct Line {
     failure: Option<Box<Failure>>,
 }
 
-fn decide<R: LineReader>(open: Arc<OpenLedger>, chunk: Chunk) -> impl Future<Output = Bytes> + Send {
-    async move {
-        let outcomes = if chunk.requests.is_empty() {
-            Vec::new()
-        } else {
-            open.ledger.submit_batch(chunk.requests).await
+async fn decide<R: LineReader>(open: Arc<OpenLedger>, chunk: Chunk) -> Bytes {
+    let outcomes = if chunk.requests.is_empty() {
+        Vec::new()
+    } else {
+        open.ledger.submit_batch(chunk.requests).await
+    };
+    let mut json = Json::with_capacity(chunk.lines.len() * RESULT_BYTES);
+    let mut outcomes = outcomes.into_iter();
+    for line in chunk.lines {
+        let outcome = match line.failure {
+            Some(failure) => Err(*failure),
+            None => {
+                let outcome = outcomes.next().unwrap_or(Err(Refusal::OutcomeUnknown));
+                outcome.map_err(|refusal| Failure::of_refusal(refusal, open.ledger.ids()))
+            }
         };
-        let mut json = Json::with_capacity(chunk.lines.len() * RESULT_BYTES);
-        let mut outcomes = outcomes.into_iter();
-        for line in chunk.lines {
-            let outcome = match line.failure {
-                Some(failure) => Err(*failure),
-                None => {
-                    let outcome = outcomes.next().unwrap_or(Err(Refusal::OutcomeUnknown));
-                    outcome.map_err(|refusal| Failure::of_refusal(refusal, open.ledger.ids()))
-                }
-            };
-            write_result::<R>(&mut json, &open, line.number, &outcome);
-        }
-        Bytes::from(json.into_bytes())
+        write_result::<R>(&mut json, &open, line.number, &outcome);
     }
+    Bytes::from(json.into_bytes())
 }
 
 fn write_result<R: LineReader>(

@@ -13,7 +13,6 @@ use bincard_projections::{Projector, ViewName, Views};
 use tokio::sync::watch;
 
 use crate::app::Options;
-use crate::asker::WAIT_MAX;
 use crate::failure::Failure;
 
 /// One tenant's ledger and its views.
@@ -24,6 +23,7 @@ pub struct OpenLedger {
     pub views: Views,
     /// The head, as it moves.
     pub(crate) head: watch::Receiver<Position>,
+    read_wait_max: Duration,
     projector: Projector,
     engine: Engine,
     /// When it was used last, in milliseconds after the first ledger was thought of.
@@ -70,6 +70,7 @@ pub struct Ledgers {
     folder: PathBuf,
     engine: bincard_engine::Options,
     idle_max: Duration,
+    read_wait_max: Duration,
     began: Instant,
     /// Read by every request; written when a ledger is opened or closed.
     open: RwLock<HashMap<TenantName, Arc<OpenLedger>>>,
@@ -92,6 +93,7 @@ impl Ledgers {
             folder: options.ledgers_folder.clone(),
             engine: options.engine.clone(),
             idle_max: options.ledger_idle_max,
+            read_wait_max: options.read_wait_max,
             began: Instant::now(),
             open: RwLock::default(),
             gates: Mutex::default(),
@@ -239,6 +241,7 @@ impl Ledgers {
             ledger,
             views,
             head,
+            read_wait_max: self.read_wait_max,
             projector,
             engine,
             used_at_ms: AtomicU64::new(self.now_ms()),
@@ -278,7 +281,7 @@ impl OpenLedger {
         if min.0 == 0 {
             return Ok(());
         }
-        Ok(self.views.wait_for(&[view], min, WAIT_MAX).await?)
+        Ok(self.views.wait_for(&[view], min, self.read_wait_max).await?)
     }
 
     /// Waits until the log itself has come to `min`.
@@ -288,7 +291,7 @@ impl OpenLedger {
         }
         let mut head = self.head.clone();
         let reached = head.wait_for(|head| *head >= min);
-        match tokio::time::timeout(WAIT_MAX, reached).await {
+        match tokio::time::timeout(self.read_wait_max, reached).await {
             Ok(Ok(_)) => Ok(()),
             Ok(Err(_)) => Err(Failure::Stopped),
             Err(_) => Err(Failure::ViewBehind),

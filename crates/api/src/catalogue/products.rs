@@ -21,7 +21,7 @@ use crate::answer;
 use crate::app::App;
 use crate::asker::{Asker, MinPosition};
 use crate::bulk::{LineRead, LineReader};
-use crate::docs::schema::{BulkResult, NewProduct, Problem, Product, ProductChange, ProductPage};
+use crate::docs::schema::{NewProduct, Problem, Product, ProductBulkResult, ProductChange, ProductPage};
 use crate::failure::{Failure, Missing};
 use crate::ledgers::OpenLedger;
 use crate::wire::json::Json;
@@ -65,7 +65,7 @@ async fn list(
     )?;
     asker.open.wait_for_view(ViewName::Catalogue, min).await?;
     let found = asker.open.views.products(&list.filter, list.slice).await?;
-    Ok(list.answer(found, |row| row.no.0, |json, row| write(json, row)))
+    Ok(list.answer(found, |row| row.no.0, write))
 }
 
 /// Create a product.
@@ -106,7 +106,7 @@ async fn add(asker: Asker, headers: HeaderMap, body: Body) -> Result<Response<Bo
     tag = "Catalogue",
     request_body(content = NewProduct, description = "One a line", content_type = "application/x-ndjson"),
     responses(
-        (status = 200, description = "One result a line", body = BulkResult, content_type = "application/x-ndjson"),
+        (status = 200, description = "One result a line", body = ProductBulkResult, content_type = "application/x-ndjson"),
         (status = 403, body = Problem, content_type = "application/problem+json"),
     )
 )]

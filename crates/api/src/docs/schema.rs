@@ -184,9 +184,24 @@ pub(crate) struct BulkResult {
     pub(crate) line: u64,
     /// 201, or the status of the problem.
     pub(crate) status: u16,
-    /// Of what was recorded: a UUID, or a product's number.
-    #[schema(value_type = Option<String>)]
-    pub(crate) id: Option<serde_json::Value>,
+    /// Of what was recorded.
+    pub(crate) id: Option<Uuid>,
+    /// Its place in the log.
+    pub(crate) position: Option<u64>,
+    /// Whether it had been recorded before under the same key.
+    pub(crate) replayed: Option<bool>,
+    pub(crate) problem: Option<Problem>,
+}
+
+/// The result of one line of a bulk request for products, whose ids are numbers.
+#[derive(ToSchema, Deserialize, Debug)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct ProductBulkResult {
+    /// The line's number, from 1.
+    pub(crate) line: u64,
+    /// 201, or the status of the problem.
+    pub(crate) status: u16,
+    pub(crate) id: Option<u32>,
     /// Its place in the log.
     pub(crate) position: Option<u64>,
     /// Whether it had been recorded before under the same key.

@@ -6,6 +6,7 @@ macro_rules! codes {
     ($($name:ident = $status:literal $code:literal $title:literal,)*) => {
         /// What kind of problem it is. The `type` of a problem leads to `/problems/<code>`.
         #[derive(Clone, Copy, PartialEq, Eq, Debug)]
+        #[expect(clippy::enum_variant_names, reason = "a variant is named as its code is spelled")]
         pub(crate) enum Code {
             $($name,)*
         }

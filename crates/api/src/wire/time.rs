@@ -87,7 +87,7 @@ fn fraction(rest: &[u8]) -> Option<(i64, &[u8])> {
     }
     let mut micros = 0;
     for place in 0..6 {
-        let digit = if place < count { digits[place] - b'0' } else { 0 };
+        let digit = digits[..count].get(place).map_or(0, |digit| digit - b'0');
         micros = micros * 10 + i64::from(digit);
     }
     Some((micros, &digits[count..]))

@@ -1,1 +1,93 @@
-//! To come.
+//! A real listener: connections, addresses, the end.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bincard_access::{Accounts, NewKey, Plan, Role, TenantName};
+use bincard_api::{App, Options, serve};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::oneshot;
+
+async fn exchange(stream: &mut TcpStream, request: &str, until: &str) -> String {
+    stream.write_all(request.as_bytes()).await.unwrap();
+    let mut text = Vec::new();
+    while !String::from_utf8_lossy(&text).contains(until) {
+        let mut piece = [0; 4096];
+        let count = stream.read(&mut piece).await.unwrap();
+        assert!(count > 0, "closed after {}", String::from_utf8_lossy(&text));
+        text.extend_from_slice(&piece[..count]);
+    }
+    String::from_utf8(text).unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_serves_ends_its_requests_and_opens_again_where_it_stopped() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut key = String::new();
+    for round in 1..=2 {
+        let accounts = Accounts::open(
+            folder.path().join("accounts.db"),
+            bincard_access::Options::default(),
+        )
+        .await
+        .unwrap();
+        if round == 1 {
+            accounts.tenant_add("default").await.ok();
+            let new = NewKey {
+                name: "k",
+                role: Role::Admin,
+                warehouses: &[],
+                plan: Plan::Service,
+                expires_at: None,
+                created_by: None,
+            };
+            let issued = accounts
+                .key_create(&TenantName::default_tenant(), new)
+                .await
+                .unwrap();
+            key = issued.secret.reveal().to_owned();
+        }
+        let mut options = Options::new(folder.path().join("ledgers"));
+        options.engine.segment_bytes = 1 << 20;
+        let app = Arc::new(App::new(accounts, options));
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let (stop, stopped) = oneshot::channel::<()>();
+        let server = tokio::spawn(serve(listener, app, async { drop(stopped.await) }));
+        let body = format!("{{\"code\":\"W{round}\",\"name\":\"W\"}}");
+        let auth = format!("host: x\r\nauthorization: Bearer {key}\r\n");
+        let create = format!(
+            "POST /api/v1/warehouses HTTP/1.1\r\n{auth}content-length: {}\r\n\r\n{body}",
+            body.len()
+        );
+        let mut stream = TcpStream::connect(address).await.unwrap();
+        let created = exchange(&mut stream, &create, "\"updatedAt\"").await;
+        assert!(created.starts_with("HTTP/1.1 201 Created\r\n"), "{created}");
+        assert!(
+            created.contains(&format!("ledger-position: {round}\r\n")),
+            "a second server goes on where the first stopped"
+        );
+        // The same connection, kept alive, follows the feed; another sends half a request.
+        let follow = format!(
+            "GET /api/v1/ledger/events?after={}&follow=true HTTP/1.1\r\n{auth}\r\n",
+            round - 1
+        );
+        exchange(&mut stream, &follow, "WAREHOUSE_CREATED").await;
+        let mut half = TcpStream::connect(address).await.unwrap();
+        half.write_all(b"GET /heal").await.unwrap();
+        stop.send(()).unwrap();
+        tokio::time::timeout(Duration::from_secs(30), server)
+            .await
+            .expect("it ends")
+            .unwrap()
+            .unwrap();
+        let mut rest = Vec::new();
+        stream.read_to_end(&mut rest).await.unwrap();
+        assert!(rest.ends_with(b"0\r\n\r\n"), "the feed ended in order");
+        assert!(
+            TcpStream::connect(address).await.is_err(),
+            "nobody listens any more"
+        );
+    }
+}

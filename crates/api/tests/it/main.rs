@@ -1,8 +1,11 @@
 //! The API as its callers see it: whole requests and whole answers, over a real ledger in a folder of its own.
 
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on stops")]
+
 mod authorisation;
 mod bulk;
 mod catalogue;
+mod described;
 mod ledger;
 mod listener;
 mod signing_in;

@@ -14,6 +14,8 @@ use tempfile::TempDir;
 use tower::ServiceExt;
 use uuid::Uuid;
 
+use crate::described;
+
 /// Where a test's clock begins: 2025-06-01T12:00:00Z.
 pub(crate) const START_MS: i64 = 1_748_779_200_000;
 pub(crate) const PASSWORD: &str = "correct horse battery staple";
@@ -91,7 +93,6 @@ impl Server {
             password_cost: PasswordCost {
                 memory_kib: 8,
                 passes: 1,
-                lanes: 1,
             },
             clock: clock.clone(),
             ..bincard_access::Options::default()
@@ -101,6 +102,7 @@ impl Server {
             .unwrap();
         let mut options = Options::new(folder.path().join("ledgers"));
         options.clock = clock.clone();
+        options.read_wait_max = std::time::Duration::from_millis(2_000);
         let engine_clock = clock.clone();
         options.engine.segment_bytes = 1 << 20;
         options.engine.clock = Arc::new(move || Timestamp::from_micros(engine_clock.now().0 * 1_000));
@@ -154,10 +156,17 @@ impl Server {
         self.app.accounts().user_add(&tenant, new).await.unwrap().id
     }
 
+    /// Sends a request, and holds the answer against the document.
     pub(crate) async fn send(&self, request: Request<Body>) -> Answer {
+        let (method, path) = (request.method().clone(), request.uri().to_string());
         let response = self.routes.clone().oneshot(request).await.unwrap();
         let (head, body) = response.into_parts();
         let bytes = body.collect().await.unwrap().to_bytes().to_vec();
+        let content_type = head
+            .headers
+            .get("content-type")
+            .map_or("", |value| value.to_str().unwrap());
+        described::check(&method, &path, head.status.as_u16(), content_type, &bytes);
         Answer {
             status: head.status,
             headers: head.headers,
