@@ -27,7 +27,7 @@ use crate::view::View;
 use crate::views::Views;
 
 /// The most events of a transaction; a commit is never split.
-pub(crate) const BATCH_EVENTS_MAX: u64 = 65_536;
+pub(crate) const BATCH_EVENTS_MAX: u64 = 131_072;
 /// From so many waiting events on, the next batch is folded while the last one is written. With fewer, waiting for
 /// the write lets more events into one transaction.
 const OVERLAP_EVENTS_MIN: u64 = 8_192;

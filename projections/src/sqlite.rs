@@ -14,7 +14,7 @@ use sqlx::{Arguments, AssertSqlSafe, ConnectOptions, Encode, Sqlite, Type};
 
 /// The write-ahead log is copied into the database when it has so many pages of 4 KiB: far apart, because a page that
 /// many transactions touch is then copied once for all of them.
-const CHECKPOINT_PAGES: u32 = 16_384;
+const CHECKPOINT_PAGES: u32 = 65_536;
 /// What is left of the write-ahead log's file after it was copied.
 const WAL_KEPT_BYTES: u32 = 16 << 20;
 /// The page cache of the connection that writes, in KiB: the leaves that a batch touches must fit. Only what is used is
