@@ -136,6 +136,7 @@ async fn bulk(
     params(("id" = Uuid, Path), ("Ledger-Min-Position" = Option<u64>, Header, description = "Wait until the catalogue has come so far")),
     responses(
         (status = 200, body = Warehouse),
+        (status = 403, description = "A SELLER and not its warehouse", body = Problem, content_type = "application/problem+json"),
         (status = 404, body = Problem, content_type = "application/problem+json"),
     )
 )]

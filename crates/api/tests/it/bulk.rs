@@ -196,6 +196,25 @@ async fn lines_may_arrive_in_any_pieces() {
     }
 }
 
+/// A stretch of lines that never go to the ledger is done before the stretch ahead of it, and still comes after it.
+#[tokio::test]
+async fn results_keep_the_order_of_lines() {
+    let server = Server::start().await;
+    let (w, v) = (server.warehouse("A").await, server.variant("S").await);
+    let good = event("INBOUND", &w, &v, 1).to_string() + "\n";
+    let text = (good.repeat(700) + &"{}\n".repeat(1_400)).repeat(3);
+    let results = server
+        .bulk(BULK, &server.manager, &text)
+        .await
+        .expect(200)
+        .lines();
+    let lines: Vec<u64> = results
+        .iter()
+        .map(|result| result["line"].as_u64().unwrap())
+        .collect();
+    assert_eq!(lines, (1..=6_300).collect::<Vec<_>>());
+}
+
 /// Results come while lines are still being sent; and lines are read no further ahead than results are taken.
 #[tokio::test]
 async fn results_stream_and_push_back() {
