@@ -8,7 +8,7 @@
 //! - `recorded`: every thousandth position and its instant of recording, to find the position of an instant.
 //! - `movements`: a row a posting, clustered by variant and occurrence, with what its key holds after it.
 //! - `stock_days`: by how much the events of a day of occurrence changed each bucket of a key.
-//! - `keys`: what each key holds, and `marks`: what it held every [`MARK_MOVEMENTS`] of its movements ago, by position.
+//! - `keys`: what each key holds, and `marks`: what it held every `MARK_MOVEMENTS` of its movements ago, by position.
 //!   A movement is found by its position without an index of its own, from the span of occurrences between two marks.
 //!
 //! Only `movements` and `stock_days` are written at random places, and a batch is sorted before it is written.
