@@ -271,10 +271,7 @@ fn mended_rejects_are_imported_under_a_source_of_their_own() {
         "1,A,,5,1,01/07/2024 10:00\n1,B,,many,1,01/07/2024 10:00\n",
     )
     .succeeds();
-    let mended = scratch
-        .text("rows.csv.rejects.csv")
-        .replace("\n3,", "\n3,")
-        .replace(",many,", ",7,");
+    let mended = scratch.text("rows.csv.rejects.csv").replace(",many,", ",7,");
     scratch.file("mended.csv", mended);
     scratch
         .run([
@@ -330,12 +327,13 @@ fn importing_fails_when_nothing_could_be_imported_or_any_row_matters() {
 fn a_file_that_is_cut_off_loses_nothing_and_goes_on_when_whole() {
     let scratch = Scratch::new();
     scratch.file("mapping.toml", MAPPING);
+    // Five hundred rows an event: the cut falls within one.
     let rows: String = (0..5_000)
         .map(|row| {
             format!(
                 "{},S{},Title {row},{},1,01/07/2024 10:00\n",
-                row / 3,
-                row % 7,
+                row / 500,
+                row % 400,
                 row % 11 + 1
             )
         })
@@ -357,12 +355,12 @@ fn a_file_that_is_cut_off_loses_nothing_and_goes_on_when_whole() {
         .run(arguments)
         .fails_with(1, "rows.csv.gz is cut off after line");
     let before = Ledger::open(&scratch.data()).head().0;
-    assert!(before > 8, "what came before the cut is recorded");
+    assert!(before > 402, "what came before the cut is recorded");
     scratch.file("rows.csv.gz", &gzip);
     scratch.run(arguments.iter().chain(&["--strict"])).succeeds();
     let report = report(&scratch);
     let count = |of: &str| report[of]["events"].as_u64().expect("a number");
-    assert_eq!(count("recorded") + count("replayed"), 1_667);
+    assert_eq!(count("recorded") + count("replayed"), 10);
     assert!(count("recorded") > 0 && count("replayed") > 0);
 }
 

@@ -18,27 +18,25 @@ struct Running {
 
 impl Running {
     fn start(command: &mut Command) -> Running {
-        let mut child = command
-            .stdout(Stdio::piped())
-            .stderr(Stdio::null())
-            .spawn()
-            .expect("it runs");
-        let mut stdout = BufReader::new(child.stdout.take().expect("a pipe"));
-        let mut said = String::new();
-        loop {
+        let spawned = command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn();
+        let mut child = spawned.expect("it runs");
+        let stdout = BufReader::new(child.stdout.take().expect("a pipe"));
+        let mut running = Running {
+            child,
+            stdout,
+            said: String::new(),
+            url: String::new(),
+        };
+        while running.url.is_empty() {
             let mut line = String::new();
-            assert_ne!(stdout.read_line(&mut line).expect("text"), 0, "it ended: {said}");
-            if let Some(url) = line.trim_end().strip_prefix("listening on ") {
-                let url = url.to_owned();
-                return Running {
-                    child,
-                    stdout,
-                    said,
-                    url,
-                };
+            let read = running.stdout.read_line(&mut line).expect("text");
+            assert_ne!(read, 0, "it ended: {}", running.said);
+            match line.trim_end().strip_prefix("listening on ") {
+                Some(url) => running.url.push_str(url),
+                None => running.said.push_str(&line),
             }
-            said.push_str(&line);
         }
+        running
     }
 
     /// Sends SIGTERM and answers the exit code and what else it said.
