@@ -71,7 +71,20 @@ impl Snapshotter {
     }
 }
 
+/// How far the thread's priority is lowered: it has all the time there is, callers have not.
+#[cfg(target_os = "linux")]
+const NICE: i32 = 10;
+
+fn lower_priority() {
+    // On Linux a process id of none means the calling thread.
+    #[cfg(target_os = "linux")]
+    if let Err(error) = rustix::process::setpriority_process(None, NICE) {
+        tracing::debug!(%error, "the priority stays as it is");
+    }
+}
+
 fn watch(reader: &Reader, every_events: u64, mut last: Position, stopped: &Receiver<()>) {
+    lower_priority();
     while stopped.recv_timeout(LOOK_EVERY) == Err(RecvTimeoutError::Timeout) {
         if reader.head().position.0 < last.0.saturating_add(every_events) {
             continue;
