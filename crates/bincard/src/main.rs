@@ -1,5 +1,11 @@
 //! Bincard, the binary: configuration, wiring, command line.
 
+// The help texts of the command line are doc comments, and `[default: …]` in them is no link.
+#![allow(
+    rustdoc::broken_intra_doc_links,
+    reason = "help texts have brackets that are no links"
+)]
+
 mod cli;
 mod commands;
 mod config;

@@ -179,12 +179,12 @@ async fn everybody_may_do_what_the_table_says() {
     let stranger = server.key("other", Role::Admin, &[]).await;
     let seller = server.key("default", Role::Seller, &[uuid(&things.own)]).await;
     server
-        .get_now("/api/v1/variants", &server.admin)
+        .fetch_now("/api/v1/variants", &server.admin)
         .await
         .expect(200);
-    server.get_now("/api/v1/stock", &server.admin).await.expect(200);
+    server.fetch_now("/api/v1/stock", &server.admin).await.expect(200);
     server
-        .get_now("/api/v1/stock-events", &server.admin)
+        .fetch_now("/api/v1/stock-events", &server.admin)
         .await
         .expect(200);
     let mut number = 0;

@@ -74,7 +74,7 @@ async fn every_line_has_its_own_result() {
         .await;
     assert_eq!(event.expect(200).json()["lines"][0]["quantity"], -4);
     let stock = server
-        .get_now(&format!("/api/v1/stock?warehouseId={w}&sku=S"), &server.viewer)
+        .fetch_now(&format!("/api/v1/stock?warehouseId={w}&sku=S"), &server.viewer)
         .await
         .expect(200)
         .json();
@@ -110,7 +110,7 @@ async fn lines_are_checked_as_single_requests_are() {
     assert_eq!(statuses(&server.manager).await, [201, 201, 403]);
     assert_eq!(statuses(&server.admin).await, [201, 201, 201]);
     let page = server
-        .get_now("/api/v1/stock-events?size=1&sort=createdAt,desc", &server.viewer)
+        .fetch_now("/api/v1/stock-events?size=1&sort=createdAt,desc", &server.viewer)
         .await
         .expect(200)
         .json();
@@ -274,7 +274,7 @@ async fn catalogues_are_created_in_bulk() {
     let variants = "{\"sku\":\"S\",\"name\":\"S\",\"productId\":1}\n{\"sku\":\"T\",\"name\":\"T\",\"productId\":9}\n{\"sku\":\"S\",\"name\":\"S\"}";
     assert_eq!(statuses("/api/v1/variants/bulk", variants).await, [201, 404, 409]);
     let page = server
-        .get_now("/api/v1/products", &server.viewer)
+        .fetch_now("/api/v1/products", &server.viewer)
         .await
         .expect(200)
         .json();

@@ -30,7 +30,7 @@ async fn things_are_created_changed_and_read_back() {
         (&json!(1), &json!("2026-01-01T00:00:00.500000Z"))
     );
     assert_eq!(
-        server.get_now(&path, &server.viewer).await.expect(200).json(),
+        server.fetch_now(&path, &server.viewer).await.expect(200).json(),
         created,
         "read as created"
     );
@@ -243,7 +243,7 @@ async fn lists_are_searched_and_paged() {
     };
     let list = async |query: &str| {
         server
-            .get_now(&format!("/api/v1/variants?{query}"), &server.viewer)
+            .fetch_now(&format!("/api/v1/variants?{query}"), &server.viewer)
             .await
             .expect(200)
             .json()
@@ -294,7 +294,7 @@ async fn a_seller_sees_its_own_warehouses() {
     let (own, other) = (server.warehouse("OWN").await, server.warehouse("OTHER").await);
     let seller = server.key("default", Role::Seller, &[uuid(&own)]).await;
     let page = server
-        .get_now("/api/v1/warehouses", &seller)
+        .fetch_now("/api/v1/warehouses", &seller)
         .await
         .expect(200)
         .json();
@@ -303,7 +303,7 @@ async fn a_seller_sees_its_own_warehouses() {
         (&json!(own), &json!(1))
     );
     let all = server
-        .get_now("/api/v1/warehouses?code=OTHER", &server.viewer)
+        .fetch_now("/api/v1/warehouses?code=OTHER", &server.viewer)
         .await
         .expect(200)
         .json();

@@ -158,7 +158,7 @@ async fn stock_is_told_now_and_as_it_was_and_as_it_was_believed_to_be() {
     occurred(&w1, &s, 5, "2025-02-15T00:00:00Z").await;
     let on_hand = async |query: &str| -> Vec<i64> {
         let page = server
-            .get_now(&format!("/api/v1/stock?{query}"), &server.viewer)
+            .fetch_now(&format!("/api/v1/stock?{query}"), &server.viewer)
             .await
             .expect(200)
             .json();
@@ -237,7 +237,10 @@ async fn a_view_is_rebuilt_on_demand_while_it_answers() {
     let server = Server::start().await;
     let (w, v) = (server.warehouse("A").await, server.variant("S").await);
     server.receive(&w, &v, 5).await;
-    server.get_now("/api/v1/stock", &server.viewer).await.expect(200);
+    server
+        .fetch_now("/api/v1/stock", &server.viewer)
+        .await
+        .expect(200);
     for view in ["stock", "history", "catalogue"] {
         let begun = server
             .call(
@@ -252,7 +255,7 @@ async fn a_view_is_rebuilt_on_demand_while_it_answers() {
             json!({"view": view, "status": "rebuilding"})
         );
         let page = server
-            .get_now("/api/v1/stock", &server.viewer)
+            .fetch_now("/api/v1/stock", &server.viewer)
             .await
             .expect(200)
             .json();
@@ -327,7 +330,10 @@ async fn health_and_metrics_are_told_to_whoever_runs_the_server() {
         )
         .await
         .expect(409);
-    server.get_now("/api/v1/stock", &server.viewer).await.expect(200);
+    server
+        .fetch_now("/api/v1/stock", &server.viewer)
+        .await
+        .expect(200);
     let text = server.get("/metrics", "").await.expect(200).text();
     for line in [
         "bincard_http_requests_total{route=\"/api/v1/stock-events\",method=\"POST\",status=\"201\"} 1",

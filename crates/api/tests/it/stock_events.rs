@@ -55,7 +55,7 @@ async fn the_documented_example_is_answered_as_documented() {
             .json(),
         created
     );
-    let page = server.get_now(EVENTS, &server.viewer).await.expect(200);
+    let page = server.fetch_now(EVENTS, &server.viewer).await.expect(200);
     assert_eq!(page.json()["content"], json!([created]));
     assert_eq!(page.header("ledger-position"), "3");
 }
@@ -359,7 +359,7 @@ async fn what_is_not_there_is_not_taken_and_every_short_line_is_named() {
         json!([{"variantId": a, "requested": 4, "available": 3}, {"variantId": b, "requested": 1, "available": 0}])
     );
     let stock = server
-        .get_now(
+        .fetch_now(
             &format!("/api/v1/stock?warehouseId={w}&variantId={a}"),
             &server.viewer,
         )
@@ -493,7 +493,7 @@ async fn a_seller_moves_and_sees_its_own_warehouses_only() {
         .await
         .expect_problem(403, "forbidden", "Forbidden");
     let page = server
-        .get_now(&format!("{EVENTS}?warehouseId={own}"), &seller)
+        .fetch_now(&format!("{EVENTS}?warehouseId={own}"), &seller)
         .await
         .expect(200)
         .json();
@@ -572,7 +572,7 @@ async fn lists_are_filtered_sorted_and_counted() {
     let ids = |events: &[Value]| events.iter().map(|event| event["id"].clone()).collect::<Vec<_>>();
     let listed = async |query: &str| {
         let page = server
-            .get_now(&format!("{EVENTS}?size=50&{query}"), &server.viewer)
+            .fetch_now(&format!("{EVENTS}?size=50&{query}"), &server.viewer)
             .await
             .expect(200)
             .json();
@@ -643,7 +643,7 @@ async fn pages_and_cursors_cover_a_list_once() {
         "createdAt,asc",
     ] {
         let whole = server
-            .get_now(&format!("{EVENTS}?size=500&sort={sort}"), &server.viewer)
+            .fetch_now(&format!("{EVENTS}?size=500&sort={sort}"), &server.viewer)
             .await
             .expect(200)
             .json();
@@ -686,7 +686,7 @@ async fn a_list_refuses_what_it_does_not_understand() {
     let server = Server::start().await;
     server.warehouse("A").await;
     let first = server
-        .get_now(&format!("{EVENTS}?size=1"), &server.viewer)
+        .fetch_now(&format!("{EVENTS}?size=1"), &server.viewer)
         .await
         .expect(200)
         .json();

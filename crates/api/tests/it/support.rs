@@ -208,7 +208,7 @@ impl Server {
     }
 
     /// A read that sees everything recorded by now.
-    pub(crate) async fn get_now(&self, path: &str, token: &str) -> Answer {
+    pub(crate) async fn fetch_now(&self, path: &str, token: &str) -> Answer {
         let head = self.get("/api/v1/ledger", &self.admin).await.expect(200);
         let position = head.header("ledger-position").to_owned();
         self.call_with(
