@@ -63,6 +63,8 @@ pub struct Figures {
     /// Names of rows that every row is compared with, each in a column of its own.
     baselines: Vec<String>,
     rows: Vec<Figure>,
+    /// What is no rate: said below the table, a line each.
+    notes: Vec<String>,
 }
 
 impl Figures {
@@ -74,6 +76,7 @@ impl Figures {
             load_before: load_average(),
             baselines: Vec::new(),
             rows: Vec::new(),
+            notes: Vec::new(),
         }
     }
 
@@ -87,6 +90,11 @@ impl Figures {
     /// Adds a row.
     pub fn push(&mut self, figure: Figure) {
         self.rows.push(figure);
+    }
+
+    /// Adds a line below the table.
+    pub fn note(&mut self, note: impl Into<String>) {
+        self.notes.push(note.into());
     }
 
     /// The row of this name.
@@ -149,6 +157,12 @@ impl fmt::Display for Figures {
                 cells.push(row.bytes.map_or(String::new(), |bytes| format!("{bytes:.0}")));
             }
             writeln!(f, "| {} |", cells.join(" | "))?;
+        }
+        if !self.notes.is_empty() {
+            writeln!(f)?;
+        }
+        for note in &self.notes {
+            writeln!(f, "- {note}")?;
         }
         Ok(())
     }

@@ -3,7 +3,9 @@
 
 pub mod bare;
 pub mod figures;
+pub mod http;
 pub mod peers;
+pub mod product;
 pub mod rival;
 pub mod sampling;
 pub mod wire;

@@ -193,6 +193,7 @@ pub struct RequestWriter {
     inbound: Vec<u8>,
     outbound: Vec<u8>,
     variants: Vec<[u8; 36]>,
+    units: i64,
 }
 
 impl RequestWriter {
@@ -218,7 +219,14 @@ impl RequestWriter {
             inbound: before_variant("INBOUND", "PURCHASE", "Supplier restock"),
             outbound: before_variant("OUTBOUND", "SALE", "Web shop order"),
             variants: variants.collect(),
+            units: 0,
         }
+    }
+
+    /// What all requests written so far change on hand together.
+    #[must_use]
+    pub fn units(&self) -> i64 {
+        self.units
     }
 
     /// Fills in request number `request`: its key and its body.
@@ -231,9 +239,29 @@ impl RequestWriter {
         self.write_body(&mut draft.body);
     }
 
+    /// Writes the next request as a line of a bulk request, with an idempotency key that is never the same twice where
+    /// it has a number.
+    pub fn write_line(&mut self, request: Option<u64>, body: &mut Vec<u8>) {
+        self.write_body(body);
+        if let Some(request) = request {
+            body.pop();
+            body.extend_from_slice(b",\"idempotencyKey\":\"");
+            body.extend_from_slice(self.keys.as_bytes());
+            body.push(b'-');
+            push_number(body, request);
+            body.extend_from_slice(b"\"}");
+        }
+        body.push(b'\n');
+    }
+
     /// Writes the body of the next request.
     pub fn write_body(&mut self, body: &mut Vec<u8>) {
         let movement = self.movements.draw();
+        self.units += if movement.is_outbound {
+            -movement.quantity
+        } else {
+            movement.quantity
+        };
         body.extend_from_slice(if movement.is_outbound {
             &self.outbound
         } else {
@@ -312,6 +340,26 @@ mod tests {
             counts[0]
         );
         assert!(counts.iter().all(|count| *count > 0));
+    }
+
+    #[test]
+    fn a_line_is_a_request_with_its_key_and_the_units_add_up() {
+        let catalogue = Catalogue::made_up(3);
+        let mut writer = RequestWriter::new(&catalogue, Skew::Even, "run");
+        let mut body = Vec::new();
+        writer.write_line(Some(17), &mut body);
+        writer.write_line(None, &mut body);
+        let text = String::from_utf8(body).unwrap();
+        let mut lines = text
+            .lines()
+            .map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap());
+        let (mut keyed, plain) = (lines.next().unwrap(), lines.next().unwrap());
+        assert_eq!(lines.next(), None);
+        let key = keyed.as_object_mut().unwrap().remove("idempotencyKey");
+        assert_eq!(key, Some("run-17".into()));
+        let parsed = [keyed, plain].map(|line| serde_json::from_value::<CreateStockEvent>(line).unwrap());
+        let units = parsed.iter().map(|request| request.signed(&request.lines[0]));
+        assert_eq!(units.sum::<i64>(), writer.units());
     }
 
     #[test]

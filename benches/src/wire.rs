@@ -117,6 +117,61 @@ pub struct StockEvent {
     pub lines: Vec<Line>,
 }
 
+/// What is where.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+#[expect(missing_docs, reason = "the names are the API's")]
+pub struct StockRow {
+    pub warehouse_id: Uuid,
+    pub warehouse_code: String,
+    pub variant_id: Uuid,
+    pub variant_sku: String,
+    pub on_hand: i64,
+    pub available: i64,
+    pub reserved: i64,
+    pub picked: i64,
+    pub packed: i64,
+    pub held: i64,
+}
+
+/// A page of stock.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+#[expect(missing_docs, reason = "the names are the API's")]
+pub struct StockPage {
+    pub content: Vec<StockRow>,
+    pub page: PageInfo,
+    pub next_cursor: Option<String>,
+}
+
+/// Which page it is, and of how many.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+#[expect(missing_docs, reason = "the names are the API's")]
+pub struct PageInfo {
+    pub number: u64,
+    pub size: u64,
+    pub total_elements: u64,
+    pub total_pages: u64,
+}
+
+impl StockPage {
+    /// The only page of a list of one row.
+    #[must_use]
+    pub fn of(row: StockRow) -> StockPage {
+        StockPage {
+            content: vec![row],
+            page: PageInfo {
+                number: 0,
+                size: 20,
+                total_elements: 1,
+                total_pages: 1,
+            },
+            next_cursor: None,
+        }
+    }
+}
+
 /// A request that was refused, as `application/problem+json` tells it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Refusal {

@@ -42,7 +42,7 @@ pub const HTTP_ROW: &str = "rival over HTTP, 64 connections, even";
 /// When something cannot be started, or an audit fails.
 pub fn run(size: Size, peer: &Path) -> anyhow::Result<Figures> {
     let postgres = Postgres::start_with(POSTGRES_SETTINGS)?;
-    let url = postgres.socket_url("postgres");
+    let time = size.measure_for();
     let catalogue = Catalogue::made_up(size.pick(100, 10_000));
     let mut figures = Figures::new("The rival, and the ceiling")
         .against(IN_PROCESS_ROW)
@@ -51,7 +51,7 @@ pub fn run(size: Size, peer: &Path) -> anyhow::Result<Figures> {
     for skew in [Skew::Even, Skew::Zipf(1.0), Skew::Zipf(2.0)] {
         for tasks in [8, 32] {
             let name = format!("rival in process, {tasks} tasks, {skew}");
-            let figure = runtime.block_on(in_process(size, &postgres, &url, &catalogue, tasks, skew))?;
+            let figure = runtime.block_on(in_process(time, &postgres, &catalogue, tasks, skew))?;
             figures.push(Figure { name, ..figure });
         }
     }
@@ -66,7 +66,7 @@ pub fn run(size: Size, peer: &Path) -> anyhow::Result<Figures> {
         } else {
             format!("rival over HTTP, 64 connections, {skew}, pool of {pool}")
         };
-        let outcome = runtime.block_on(over_http(size, &postgres, peer, &catalogue, pool, skew))?;
+        let outcome = runtime.block_on(over_http(time, &postgres, peer, &catalogue, pool, skew))?;
         figures.push(Figure::of_load(name, &outcome));
     }
     for connections in [64, 256] {
@@ -103,19 +103,22 @@ pub fn bare(size: Size, peer: &Path, connections: usize) -> anyhow::Result<Outco
     Ok(outcome)
 }
 
-async fn in_process(
-    size: Size,
+/// The rival's transaction without HTTP, from so many tasks for so long, on tables made anew.
+///
+/// # Errors
+/// When anything is refused, or its books are wrong afterwards.
+pub async fn in_process(
+    time: Duration,
     postgres: &Postgres,
-    url: &str,
     catalogue: &Catalogue,
     tasks: u32,
     skew: Skew,
 ) -> anyhow::Result<Figure> {
-    let rival = Rival::open(url, tasks).await?;
+    let rival = Rival::open(&postgres.socket_url("postgres"), tasks).await?;
     rival.fill(catalogue, ON_HAND_AT_FIRST).await?;
-    let warmed = transactions(&rival, catalogue, tasks, skew, "warm", size.measure_for() / 4).await?;
+    let warmed = transactions(&rival, catalogue, tasks, skew, "warm", time / 4).await?;
     let cpu_before = own_and_postgres_cpu(postgres);
-    let measured = transactions(&rival, catalogue, tasks, skew, "run", size.measure_for()).await?;
+    let measured = transactions(&rival, catalogue, tasks, skew, "run", time).await?;
     let cpu_after = own_and_postgres_cpu(postgres);
     let audit = rival.audit(ON_HAND_AT_FIRST).await?;
     ensure_right(audit, warmed.created + measured.created)?;
@@ -139,8 +142,12 @@ fn own_and_postgres_cpu(postgres: &Postgres) -> Option<Duration> {
     process::cpu(&[std::process::id(), postgres.pid()])
 }
 
-async fn over_http(
-    size: Size,
+/// The rival over HTTP, from 64 connections for so long, on tables made anew.
+///
+/// # Errors
+/// As `in_process`.
+pub async fn over_http(
+    time: Duration,
     postgres: &Postgres,
     peer: &Path,
     catalogue: &Catalogue,
@@ -151,18 +158,13 @@ async fn over_http(
     let rival = Rival::open(&url, 2).await?;
     rival.fill(catalogue, ON_HAND_AT_FIRST).await?;
     let server = peers::start_rival(peer, &url, pool)?;
-    let mut load = Load::post(
-        server.address()?,
-        TARGET,
-        64,
-        Until::Elapsed(size.measure_for() / 4),
-    );
+    let mut load = Load::post(server.address()?, TARGET, 64, Until::Elapsed(time / 4));
     load.server_pids = vec![server.pid()?, postgres.pid()];
     // The driver has the thread to itself; nothing else runs on this runtime meanwhile.
     let (warmed, measured) = tokio::task::block_in_place(|| -> anyhow::Result<_> {
         let mut writer = RequestWriter::new(catalogue, skew, "warm");
         let warmed = load.drive(|_, request, draft| writer.fill(request, draft))?;
-        load.until = Until::Elapsed(size.measure_for());
+        load.until = Until::Elapsed(time);
         let mut writer = RequestWriter::new(catalogue, skew, "run");
         Ok((
             warmed,

@@ -5,4 +5,5 @@
     reason = "a test that cannot go on fails where it stands"
 )]
 
+mod http;
 mod rival;
