@@ -1,5 +1,6 @@
 //! The real binary, driven as users and accidents drive it.
 
+mod docs_page;
 mod kill_nine;
 mod race;
 mod support;
