@@ -15,6 +15,7 @@ use bincard_ledger::{
     CatalogueCommand, Command, IdempotencyKey, Kind, LedgerId, Line, Record, Recorded, Request, State,
     StockCommand, Timestamp, VariantNo, WarehouseNo, decide, snapshot,
 };
+use bincard_testkit::process::resident_bytes;
 use uuid::Uuid;
 
 const WAREHOUSES: u32 = 10;
@@ -49,8 +50,15 @@ fn main() -> Result<()> {
         "| stock keys | spread | decide + apply | decide + apply + encode | decode + apply | bytes an event |"
     );
     println!("| ---: | --- | ---: | ---: | ---: | ---: |");
+    let mut memory = Vec::new();
     for stock_keys in size.stock_keys {
+        let resident_before = resident_bytes(std::process::id());
         let stocked = stocked(stock_keys)?;
+        let resident = resident_bytes(std::process::id()).zip(resident_before);
+        memory.push((
+            stock_keys,
+            resident.map(|(after, before)| after.saturating_sub(before)),
+        ));
         for spread in [Spread::Even, Spread::Zipf] {
             let row = measure(&stocked, stock_keys, spread, &size)?;
             println!(
@@ -61,6 +69,13 @@ fn main() -> Result<()> {
                 row.event_bytes
             );
         }
+    }
+    println!("\n| stock keys | resident bytes a stock key, the catalogue included |\n| ---: | ---: |");
+    for (stock_keys, bytes) in memory {
+        let each = bytes.map_or("unknown".to_owned(), |bytes| {
+            (bytes / u64::from(stock_keys)).to_string()
+        });
+        println!("| {stock_keys} | {each} |");
     }
     Ok(())
 }

@@ -80,6 +80,13 @@ impl Figures {
         }
     }
 
+    /// Tells how busy the machine was when the run began, where that is longer ago than the table.
+    #[must_use]
+    pub fn begun_under(mut self, load_average: Option<String>) -> Figures {
+        self.load_before = load_average;
+        self
+    }
+
     /// Compares every row with the row of this name, which may come later.
     #[must_use]
     pub fn against(mut self, baseline: impl Into<String>) -> Figures {
@@ -187,8 +194,9 @@ pub fn machine() -> String {
     format!("{cores} cores, {system} {architecture}, {build}, {disk}")
 }
 
-/// Of the last minute, where the system tells.
-fn load_average() -> Option<String> {
+/// How busy the machine was in the last minute, where the system tells.
+#[must_use]
+pub fn load_average() -> Option<String> {
     let text = std::fs::read_to_string("/proc/loadavg").ok()?;
     text.split_ascii_whitespace().next().map(str::to_owned)
 }

@@ -6,7 +6,7 @@
 mod lag;
 
 use crate::Size;
-use crate::figures::{Figure, Figures};
+use crate::figures::{Figure, Figures, load_average};
 use crate::peers;
 use crate::product::{EVENTS, EVENTS_BULK, Product, Standing};
 use crate::rival::{POSTGRES_SETTINGS, measure};
@@ -69,6 +69,7 @@ struct Turns {
 /// # Errors
 /// When something cannot be started, is refused, or comes out wrong.
 pub fn run(size: Size, peer: &Path, binary: &Path) -> anyhow::Result<Vec<Figures>> {
+    let load_before = load_average();
     let plan = Plan {
         rounds: size.pick(1, 5),
         turn: size.pick(Duration::from_millis(150), Duration::from_secs(3)),
@@ -84,6 +85,7 @@ pub fn run(size: Size, peer: &Path, binary: &Path) -> anyhow::Result<Vec<Figures
     let mut run = Run {
         head_at_first: product.settle()?.head,
         size,
+        load_before,
         plan,
         peer,
         runtime: tokio::runtime::Runtime::new().context("cannot start a runtime")?,
@@ -107,6 +109,7 @@ pub fn run(size: Size, peer: &Path, binary: &Path) -> anyhow::Result<Vec<Figures
 
 struct Run<'a> {
     size: Size,
+    load_before: Option<String>,
     plan: Plan,
     peer: &'a Path,
     runtime: tokio::runtime::Runtime,
@@ -355,6 +358,10 @@ impl Run<'_> {
         Ok(median)
     }
 
+    fn table(&self, title: String) -> Figures {
+        Figures::new(title).begun_under(self.load_before.clone())
+    }
+
     fn tables(&self, lag: &Lag) -> anyhow::Result<Vec<Figures>> {
         let rounds = format!(
             "median of {} rounds of {:?} a turn",
@@ -368,7 +375,8 @@ impl Run<'_> {
                 .filter(|name| name.starts_with(start))
                 .collect()
         };
-        let mut single = Figures::new(format!("Single POSTs, {rounds}"))
+        let mut single = self
+            .table(format!("Single POSTs, {rounds}"))
             .against(BARE_64_ROW)
             .against(BARE_ROW)
             .against(SINGLE_ROW)
@@ -386,18 +394,20 @@ impl Run<'_> {
             "After a turn as fast as can be the views needed at most {:.2} s to catch up (bulk turns among them).",
             self.settled_within.as_secs_f64()
         ));
-        let mut bulk = Figures::new(format!(
-            "Bulk, {} lines a request, latencies of requests, median of {} rounds of {} lines",
-            self.plan.bulk_lines,
-            self.plan.rounds,
-            self.plan.bulk_lines * self.plan.bulk_requests
-        ))
-        .against(RIVAL_ROW)
-        .against(RIVAL_HTTP_ROW);
+        let mut bulk = self
+            .table(format!(
+                "Bulk, {} lines a request, latencies of requests, median of {} rounds of {} lines",
+                self.plan.bulk_lines,
+                self.plan.rounds,
+                self.plan.bulk_lines * self.plan.bulk_requests
+            ))
+            .against(RIVAL_ROW)
+            .against(RIVAL_HTTP_ROW);
         for name in [vec![RIVAL_ROW, RIVAL_HTTP_ROW], of("bulk")].concat() {
             bulk.push(self.median(name)?);
         }
-        let mut reads = Figures::new(format!("Reads, {rounds}"))
+        let mut reads = self
+            .table(format!("Reads, {rounds}"))
             .against(BARE_64_ROW)
             .against(BARE_READ_ROW);
         for name in [BARE_64_ROW, BARE_READ_ROW, READ_ROW] {

@@ -8,6 +8,7 @@ pub mod peers;
 pub mod product;
 pub mod rival;
 pub mod sampling;
+pub mod views;
 pub mod wire;
 
 use std::time::Duration;

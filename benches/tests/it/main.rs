@@ -7,3 +7,4 @@
 
 mod http;
 mod rival;
+mod views;

@@ -1,0 +1,367 @@
+//! Measures the read side: how fast all views come up from a log, how fast each is built anew, what a page costs at the
+//! beginning and deep inside of a history, how long a start takes, and what memory it leaves taken. (What single
+//! queries cost without HTTP is measured where the views are made.)
+
+use crate::Size;
+use crate::figures::{Figure, Figures, load_average};
+use crate::product::{EVENTS, Product, ledger_folder};
+use crate::rival::{POSTGRES_SETTINGS, measure};
+use crate::sampling::{Catalogue, Movements, RankSampler, Skew};
+use anyhow::{Context as _, ensure};
+use bincard_engine::{Engine, Ledger, Options};
+use bincard_ledger::command::KeySpace;
+use bincard_ledger::{
+    CatalogueCommand, Command, IdempotencyKey, Kind, Line, Position, Request, StockCommand, VariantNo,
+    WarehouseNo,
+};
+use bincard_projections::{Projector, ViewName};
+use bincard_testkit::load::{Load, Outcome, Until};
+use bincard_testkit::postgres::Postgres;
+use bincard_testkit::process;
+use std::path::Path;
+use std::time::{Duration, Instant};
+use uuid::Uuid;
+
+const ON_HAND_AT_FIRST: i64 = 1_000_000;
+const PAGE_SIZE: u64 = 20;
+/// The page that is held against the first one, counted from 0, where the history is that long.
+const DEEP_PAGE: u64 = 9_999;
+const BATCH: u64 = 8_192;
+const WAREHOUSE: WarehouseNo = WarehouseNo(1);
+/// Far longer than catching up takes; whoever runs into it hangs.
+const CATCH_UP_WITHIN: Duration = Duration::from_secs(7_200);
+
+/// The rival's events a second, which catching up is held against.
+pub const RIVAL_ROW: &str = "rival in process";
+/// All views from nothing to the head.
+pub const CATCH_UP_ROW: &str = "all views catching up, events a second";
+/// The first page of the history.
+pub const FIRST_PAGE_ROW: &str = "first page of 20 events";
+/// A page deep inside, by cursor.
+pub const DEEP_PAGE_ROW: &str = "deep page of 20 events, by cursor";
+
+/// What a run works on.
+#[derive(Debug, Clone, Copy)]
+pub struct Plan {
+    /// Single-line events in the log, beside those that make the catalogue and stock it up.
+    pub events: u64,
+    /// SKUs that they are about, evenly.
+    pub variants: u32,
+    /// Requests of a kind of read in each of the rounds.
+    pub reads: u64,
+    /// How often reads and starts take turns.
+    pub rounds: usize,
+    /// How long the rival runs.
+    pub rival: Duration,
+}
+
+impl Plan {
+    /// By the size; a full run has a million events unless another number is given.
+    #[must_use]
+    pub fn of(size: Size, events: Option<u64>) -> Plan {
+        Plan {
+            events: events.unwrap_or(size.pick(2_000, 1_000_000)),
+            variants: size.pick(50, 10_000),
+            reads: size.pick(5, 2_000),
+            rounds: size.pick(1, 5),
+            rival: size.pick(Duration::from_millis(150), Duration::from_secs(5)),
+        }
+    }
+
+    /// Where the log ends: a warehouse, the variants, their first stock, and the events.
+    fn head(&self) -> u64 {
+        1 + 2 * u64::from(self.variants) + self.events
+    }
+}
+
+/// The whole bench. Fails when a view is wrong.
+///
+/// # Errors
+/// When something cannot be started, or comes out wrong.
+pub fn run(plan: Plan, binary: &Path) -> anyhow::Result<Vec<Figures>> {
+    let load_before = load_average();
+    let folder = bincard_testkit::scratch::folder("bincard-views-").context("a scratch folder")?;
+    let units = write_log(&ledger_folder(folder.path()), plan)?;
+    let runtime = tokio::runtime::Runtime::new().context("cannot start a runtime")?;
+    let building = runtime.block_on(build(&ledger_folder(folder.path()), plan))?;
+    let mut product = Product::start_on(binary, folder)?;
+    let mut serving = read(&product, plan)?;
+    let warehouse = warehouse_id(&product)?;
+    let on_hand = product.units_on_hand(warehouse)?;
+    ensure!(
+        on_hand == units,
+        "{on_hand} units are on hand where {units} were recorded"
+    );
+    note_starts(&mut serving, &mut product, plan)?;
+    let empty = Product::start(binary)?;
+    let resident = mebibytes(empty.pid()?);
+    serving.note(format!(
+        "Resident after the start on an empty folder: {resident}."
+    ));
+    Ok(vec![building, serving]
+        .into_iter()
+        .map(|table| table.begun_under(load_before.clone()))
+        .collect())
+}
+
+/// Records the plan's events through the engine, and answers how many units are on hand in the end. Closing it leaves a
+/// recent snapshot.
+fn write_log(folder: &Path, plan: Plan) -> anyhow::Result<i64> {
+    std::fs::create_dir_all(folder)?;
+    let engine = Engine::open(folder, Options::default())?;
+    let ledger = engine.ledger();
+    let warehouse = CatalogueCommand::CreateWarehouse {
+        code: "WH-1".into(),
+        name: "Bench".into(),
+    };
+    let variant = |no| CatalogueCommand::CreateVariant {
+        sku: format!("SKU-{no:05}").into(),
+        name: format!("Variant {no}").into(),
+        product: None,
+        expires_at: None,
+    };
+    let mut first = vec![request(Command::Catalogue(warehouse), None)];
+    first.extend((1..=plan.variants).map(|no| request(Command::Catalogue(variant(no)), None)));
+    first.extend((1..=plan.variants).map(|no| request(moves(Kind::Inbound, no, ON_HAND_AT_FIRST), None)));
+    accept(&ledger, first)?;
+
+    let sampler = RankSampler::new(plan.variants as usize, Skew::Even);
+    let mut movements = Movements::new(&sampler, 11);
+    let mut units = ON_HAND_AT_FIRST * i64::from(plan.variants);
+    let mut written = 0;
+    while written < plan.events {
+        let end = plan.events.min(written + BATCH);
+        let mut batch = Vec::new();
+        for number in written..end {
+            let movement = movements.draw();
+            let variant = u32::try_from(movement.rank + 1).context("more variants than there are numbers")?;
+            let kind = if movement.is_outbound {
+                Kind::Outbound
+            } else {
+                Kind::Inbound
+            };
+            units += if movement.is_outbound {
+                -movement.quantity
+            } else {
+                movement.quantity
+            };
+            batch.push(request(moves(kind, variant, movement.quantity), Some(number)));
+        }
+        accept(&ledger, batch)?;
+        written = end;
+    }
+    drop(ledger);
+    engine.close();
+    Ok(units)
+}
+
+fn accept(ledger: &Ledger, requests: Vec<Request>) -> anyhow::Result<()> {
+    for outcome in ledger.submit_batch_blocking(requests) {
+        outcome?;
+    }
+    Ok(())
+}
+
+fn request(command: Command, key: Option<u64>) -> Request {
+    Request {
+        command,
+        author: Uuid::nil(),
+        on_behalf_of: None,
+        key: key.map(|number| IdempotencyKey {
+            space: KeySpace::Caller,
+            text: format!("order-{number:09}").into(),
+        }),
+    }
+}
+
+fn moves(kind: Kind, variant: u32, quantity: i64) -> Command {
+    let line = Line {
+        variant: VariantNo(variant),
+        quantity,
+    };
+    Command::Stock(StockCommand::new(kind, WAREHOUSE, [line]))
+}
+
+/// Builds all views from nothing, then each anew beside itself.
+async fn build(ledger_folder: &Path, plan: Plan) -> anyhow::Result<Figures> {
+    let title = format!(
+        "Views from a log of {} single-line events over {} SKUs",
+        plan.events, plan.variants
+    );
+    let mut figures = Figures::new(title).against(RIVAL_ROW);
+    let postgres = Postgres::start_with(POSTGRES_SETTINGS)?;
+    let catalogue = Catalogue::made_up(plan.variants as usize);
+    let rival = measure::in_process(plan.rival, &postgres, &catalogue, 32, Skew::Even).await?;
+    drop(postgres);
+    figures.push(Figure {
+        name: RIVAL_ROW.to_owned(),
+        ..rival
+    });
+
+    let engine = Engine::open(ledger_folder, Options::default())?;
+    let head = engine.ledger().status().head.position;
+    ensure!(
+        head == Position(plan.head()),
+        "the log ends at {head} instead of {}",
+        plan.head()
+    );
+    let clock = Clock::start();
+    let projector = Projector::open(&ledger_folder.join("views"), engine.ledger().reader().clone())?;
+    let views = projector.views().clone();
+    views.wait_for(&ViewName::ALL, head, CATCH_UP_WITHIN).await?;
+    figures.push(clock.stop(CATCH_UP_ROW, head));
+    for view in ViewName::ALL {
+        let clock = Clock::start();
+        views.rebuild(view).await?.finished().await?;
+        figures.push(clock.stop(&format!("{view} built anew, events a second"), head));
+    }
+    drop(views);
+    tokio::task::spawn_blocking(move || {
+        projector.close();
+        engine.close();
+    })
+    .await?;
+    Ok(figures)
+}
+
+/// What something took of time and of this process's CPU.
+struct Clock {
+    started_at: Instant,
+    cpu_before: Option<Duration>,
+}
+
+impl Clock {
+    fn start() -> Clock {
+        Clock {
+            started_at: Instant::now(),
+            cpu_before: process::cpu(&[std::process::id()]),
+        }
+    }
+
+    #[expect(clippy::cast_precision_loss, reason = "positions stay far below 2^53")]
+    fn stop(self, name: &str, events: Position) -> Figure {
+        let took = self.started_at.elapsed();
+        let cpu_after = process::cpu(&[std::process::id()]);
+        let cpu = self.cpu_before.zip(cpu_after);
+        Figure {
+            server_cpu: cpu.map(|(before, after)| after.saturating_sub(before).div_f64(events.0 as f64)),
+            ..Figure::new(name, events.0 as f64 / took.as_secs_f64())
+        }
+    }
+}
+
+/// One kind of read, and its turns.
+struct Read {
+    name: &'static str,
+    target: String,
+    turns: Vec<Outcome>,
+}
+
+/// Reads over HTTP, one after the other on one connection, so that a latency is what the answer takes.
+fn read(product: &Product, plan: Plan) -> anyhow::Result<Figures> {
+    product.settle()?;
+    let deep = DEEP_PAGE.min((plan.events / PAGE_SIZE).saturating_sub(2)).max(1);
+    let before = product.read(&format!("{EVENTS}?size={PAGE_SIZE}&page={}", deep - 1))?;
+    let cursor = before["nextCursor"]
+        .as_str()
+        .context("the history has no page so deep")?;
+    let by_cursor = format!("{EVENTS}?size={PAGE_SIZE}&cursor={cursor}");
+    ensure!(
+        product.read(&by_cursor)?["content"]
+            == product.read(&format!("{EVENTS}?size={PAGE_SIZE}&page={deep}"))?["content"],
+        "page {deep} is another by cursor than by number"
+    );
+    let first = product.read(&format!("{EVENTS}?size={PAGE_SIZE}"))?;
+    let cursor = first["nextCursor"]
+        .as_str()
+        .context("the history has one page only")?;
+    let row = &product.read("/api/v1/stock?size=1")?["content"][0];
+    let [warehouse, variant] = ["warehouseId", "variantId"].map(|id| row[id].as_str().unwrap_or_default());
+
+    let of = |name, target| Read {
+        name,
+        target,
+        turns: Vec::new(),
+    };
+    let mut reads = [
+        of(
+            "GET /stock, one row",
+            format!("/api/v1/stock?warehouseId={warehouse}&variantId={variant}"),
+        ),
+        of("GET /stock, first page of 20", "/api/v1/stock".to_owned()),
+        of(FIRST_PAGE_ROW, format!("{EVENTS}?size={PAGE_SIZE}")),
+        of(
+            "second page of 20 events, by cursor",
+            format!("{EVENTS}?size={PAGE_SIZE}&cursor={cursor}"),
+        ),
+        of(DEEP_PAGE_ROW, by_cursor),
+        of(
+            "events of one variant, first page of 20",
+            format!("{EVENTS}?size={PAGE_SIZE}&variantId={variant}"),
+        ),
+    ];
+    for _ in 0..plan.rounds {
+        for read in &mut reads {
+            let load: Load = product.read_load(&read.target, 1, Until::Requests(plan.reads))?;
+            let outcome = load.drive(|_, _, _| ())?;
+            ensure!(
+                outcome.count(200) == plan.reads && outcome.lost == 0,
+                "{} was not always answered: {:?}",
+                read.target,
+                outcome.by_status
+            );
+            read.turns.push(outcome);
+        }
+    }
+    let title = format!(
+        "Reads over HTTP, one connection, {} events in the log (deep is page {}), median of {} rounds",
+        plan.events,
+        deep + 1,
+        plan.rounds
+    );
+    let mut figures = Figures::new(title).against(FIRST_PAGE_ROW);
+    for mut read in reads {
+        read.turns
+            .sort_by(|one, other| one.per_second().total_cmp(&other.per_second()));
+        figures.push(Figure::of_load(read.name, &read.turns[read.turns.len() / 2]));
+    }
+    Ok(figures)
+}
+
+fn note_starts(figures: &mut Figures, product: &mut Product, plan: Plan) -> anyhow::Result<()> {
+    let mut starts = Vec::new();
+    for _ in 0..plan.rounds {
+        starts.push(product.restart()?);
+    }
+    starts.sort_unstable();
+    let [median, slowest] =
+        [starts[starts.len() / 2], starts[starts.len() - 1]].map(|took| took.as_secs_f64());
+    figures.note(format!(
+        "From the start of the process until ready, with {} events and a recent snapshot: {median:.2} s, \
+         at most {slowest:.2} s of {} starts.",
+        plan.events, plan.rounds
+    ));
+    let resident = mebibytes(product.pid()?);
+    figures.note(format!("Resident after that start: {resident}."));
+    let head = product.settle()?.head;
+    ensure!(
+        head == plan.head(),
+        "after its starts the log ends at {head} instead of {}",
+        plan.head()
+    );
+    Ok(())
+}
+
+fn mebibytes(pid: u32) -> String {
+    match process::resident_bytes(pid) {
+        #[expect(clippy::cast_precision_loss, reason = "memory stays far below 2^53 bytes")]
+        Some(bytes) => format!("{:.1} MiB", bytes as f64 / f64::from(1 << 20)),
+        None => "not told by this system".to_owned(),
+    }
+}
+
+fn warehouse_id(product: &Product) -> anyhow::Result<Uuid> {
+    let list = product.read("/api/v1/warehouses")?;
+    let id = list["content"][0]["id"].as_str().context("a warehouse's id")?;
+    Ok(id.parse()?)
+}
