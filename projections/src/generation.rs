@@ -43,8 +43,10 @@ impl Folder {
     /// The generation that is served, if any ever was. A marker that cannot be understood counts as none.
     pub(crate) fn live(&self, view: ViewName) -> Result<Option<u64>, Error> {
         let path = self.marker(view);
-        match fs::read_to_string(&path) {
-            Ok(text) => Ok(text.trim().parse().ok()),
+        match fs::read(&path) {
+            Ok(bytes) => Ok(str::from_utf8(&bytes)
+                .ok()
+                .and_then(|text| text.trim().parse().ok())),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
             Err(error) => Err(Error::folder("read", &path)(error)),
         }

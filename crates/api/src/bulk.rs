@@ -184,7 +184,15 @@ impl<R: LineReader> Source<R> {
             lines: Vec::with_capacity(CHUNK_LINES),
         };
         let mut bytes = 0;
-        while !self.has_ended && chunk.lines.len() < CHUNK_LINES && bytes < CHUNK_BYTES {
+        while !self.has_ended && chunk.lines.len() < CHUNK_LINES {
+            if bytes >= CHUNK_BYTES {
+                if !chunk.lines.is_empty() {
+                    break;
+                }
+                // Blank lines only so far: the stream goes on, and so may others in between.
+                bytes = 0;
+                tokio::task::yield_now().await;
+            }
             let Some(end) = memchr::memchr(b'\n', &self.frame) else {
                 self.keep_rest();
                 let more = match poll_immediate(self.body.frame()).await {

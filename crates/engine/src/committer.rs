@@ -70,7 +70,7 @@ impl Committer {
         };
         tracing::error!(
             error = &error as &dyn std::error::Error,
-            "the ledger stops: a commit failed"
+            "the ledger stops, a commit failed: restart when the cause is gone"
         );
         let (now, later) = match error {
             CommitError::Full { .. } => (Refusal::DiskFull, Refusal::DiskFull),

@@ -1,5 +1,7 @@
 //! What happened: events, and the records that the log keeps of them.
 
+use std::fmt;
+
 use smallvec::SmallVec;
 use uuid::Uuid;
 
@@ -116,6 +118,26 @@ impl Kind {
     }
 }
 
+impl fmt::Display for Kind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Kind::Inbound => "INBOUND",
+            Kind::Outbound => "OUTBOUND",
+            Kind::Adjust => "ADJUST",
+            Kind::Reservation => "RESERVATION",
+            Kind::Release => "RELEASE",
+            Kind::Pick => "PICK",
+            Kind::Pack => "PACK",
+            Kind::Ship => "SHIP",
+            Kind::TransferOut => "TRANSFER_OUT",
+            Kind::TransferIn => "TRANSFER_IN",
+            Kind::Hold => "HOLD",
+            Kind::Unhold => "UNHOLD",
+            Kind::Expiry => "EXPIRY",
+        })
+    }
+}
+
 /// Why stock moved, in the documented vocabulary. The number is the one in records: stable for ever.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 #[repr(u8)]
@@ -153,6 +175,19 @@ impl Reason {
     /// The reason that `code` stands for.
     pub fn from_code(code: u8) -> Option<Reason> {
         Reason::ALL.get(usize::from(code).checked_sub(1)?).copied()
+    }
+}
+
+impl fmt::Display for Reason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Reason::Purchase => "PURCHASE",
+            Reason::Sale => "SALE",
+            Reason::CountCorrection => "COUNT_CORRECTION",
+            Reason::Damage => "DAMAGE",
+            Reason::DiscardExpired => "DISCARD_EXPIRED",
+            Reason::Other => "OTHER",
+        })
     }
 }
 

@@ -32,7 +32,7 @@ pub enum Rejection {
     InvalidQuantity { line: usize, quantity: i64 },
     #[error("line {line}: the variant stands in an earlier line of this event")]
     DuplicateVariant { line: usize, variant: VariantNo },
-    #[error("reason {reason:?} does not go with {kind:?}")]
+    #[error("reason {reason} does not go with {kind}")]
     ReasonMismatch { kind: Kind, reason: Reason },
     #[error("notes are at most 500 characters long")]
     NotesTooLong,
@@ -40,17 +40,17 @@ pub enum Rejection {
     OccursInFuture { occurred_at: Timestamp, now: Timestamp },
     #[error("{field} lies outside the years 1 to 9999")]
     InstantOutOfRange { field: &'static str },
-    #[error("{kind:?} acts on what an order holds: name the order")]
+    #[error("{kind} acts on what an order holds: name the order")]
     OrderMissing { kind: Kind },
-    #[error("{kind:?} moves what a transfer has on the way: name the transfer")]
+    #[error("{kind} moves what a transfer has on the way: name the transfer")]
     TransferMissing { kind: Kind },
     #[error("an order's or transfer's id is 1 to 128 characters, none of them a control character")]
     InvalidReference,
-    #[error("{field} does not go with {kind:?}")]
+    #[error("{field} does not go with {kind}")]
     FieldNotAllowed { field: &'static str, kind: Kind },
     #[error("a reservation's expiry lies in the future")]
     ExpiryPassed { expires_at: Timestamp, now: Timestamp },
-    #[error("{kind:?} is recorded by the ledger itself and cannot be asked for")]
+    #[error("{kind} is recorded by the ledger itself and cannot be asked for")]
     NotCommandable { kind: Kind },
 
     #[error("there is no such warehouse")]

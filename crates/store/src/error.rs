@@ -111,7 +111,7 @@ pub enum CommitError {
     #[error("the body cannot be read back; this is a bug in what made it")]
     Malformed(#[from] DecodeError),
     /// The disk has no room for the next segment. Nothing was written, and a later commit may succeed.
-    #[error("no room on the disk for {}; free some space: writing goes on by itself", path.display())]
+    #[error("no room on the disk for {}: free some space", path.display())]
     Full {
         /// The file that could not be made.
         path: PathBuf,

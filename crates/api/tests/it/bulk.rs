@@ -15,6 +15,31 @@ use crate::support::{Server, event, uuid};
 const BULK: &str = "/api/v1/stock-events/bulk";
 
 #[tokio::test]
+async fn blank_lines_are_passed_over_however_many_there_are() {
+    let server = Server::start().await;
+    let (w, v) = (server.warehouse("A").await, server.variant("S").await);
+    let line = event("INBOUND", &w, &v, 1).to_string();
+    for blanks in [
+        " ".repeat(600_000) + "\n",
+        "\r\n".repeat(300_000),
+        "\n".repeat(600_000),
+    ] {
+        for body in [
+            format!("{line}\n{blanks}{line}\n{line}"),
+            format!("{blanks}{line}\n{line}\n{line}\n{blanks}"),
+        ] {
+            let answer = server.bulk(BULK, &server.manager, &body).await.expect(200);
+            let statuses: Vec<Value> = answer
+                .lines()
+                .iter()
+                .map(|result| result["status"].clone())
+                .collect();
+            assert_eq!(statuses, [json!(201), json!(201), json!(201)]);
+        }
+    }
+}
+
+#[tokio::test]
 async fn every_line_has_its_own_result() {
     let server = Server::start().await;
     let (w, v) = (server.warehouse("A").await, server.variant("S").await);

@@ -82,9 +82,9 @@ const REFUSALS: &str = "
     1 INBOUND N *20:1 *1:1
     > refused duplicate-variant: line 20: the variant stands in an earlier line of this event
     1 INBOUND N A:1 reason=Sale
-    > refused reason-mismatch: reason Sale does not go with Inbound
+    > refused reason-mismatch: reason SALE does not go with INBOUND
     1 ADJUST N A:-1 B:1 reason=Damage
-    > refused reason-mismatch: reason Damage does not go with Adjust
+    > refused reason-mismatch: reason DAMAGE does not go with ADJUST
     1 INBOUND N A:1 notes=x*501
     > refused notes-too-long: notes are at most 500 characters long
     1 INBOUND N A:1 at=302
@@ -98,25 +98,25 @@ const REFUSALS: &str = "
     1 change-variant A expires=10000-01-01
     > refused instant-out-of-range: expiresAt lies outside the years 1 to 9999
     1 PICK N A:1
-    > refused order-missing: Pick acts on what an order holds: name the order
+    > refused order-missing: PICK acts on what an order holds: name the order
     1 TRANSFER_IN N A:1
-    > refused transfer-missing: TransferIn moves what a transfer has on the way: name the transfer
+    > refused transfer-missing: TRANSFER_IN moves what a transfer has on the way: name the transfer
     1 PICK N A:1 order=x*129
     > refused invalid-reference: an order's or transfer's id is 1 to 128 characters, none of them a control character
     1 PICK N A:1 order=a^b
     > refused invalid-reference: an order's or transfer's id is 1 to 128 characters, none of them a control character
     1 INBOUND N A:1 transfer=T
-    > refused field-not-allowed: transferId does not go with Inbound
+    > refused field-not-allowed: transferId does not go with INBOUND
     1 INBOUND N A:1 expires=9
-    > refused field-not-allowed: expiresAt does not go with Inbound
+    > refused field-not-allowed: expiresAt does not go with INBOUND
     1 PICK N A:1 order=O from=picked
-    > refused field-not-allowed: releaseFrom does not go with Pick
+    > refused field-not-allowed: releaseFrom does not go with PICK
     1 RELEASE N A:1 order=O from=held
-    > refused field-not-allowed: releaseFrom does not go with Release
+    > refused field-not-allowed: releaseFrom does not go with RELEASE
     1 RESERVATION N A:1 order=O expires=1
     > refused expiry-passed: a reservation's expiry lies in the future
     1 EXPIRY N A:1
-    > refused not-commandable: Expiry is recorded by the ledger itself and cannot be asked for
+    > refused not-commandable: EXPIRY is recorded by the ledger itself and cannot be asked for
     1 INBOUND nowhere A:1
     > refused warehouse-not-found: there is no such warehouse
     1 INBOUND N A:1 nothing:1
