@@ -127,13 +127,21 @@ fn credentials(headers: &HeaderMap) -> Option<(&str, bool)> {
         .map(|(_, token)| (token, true))
 }
 
+/// How the client's request came: this server speaks HTTP, and a proxy before it that speaks HTTPS says so.
+pub(crate) fn scheme_of(headers: &HeaderMap) -> &'static str {
+    match headers.get("x-forwarded-proto") {
+        Some(proto) if proto.as_bytes().eq_ignore_ascii_case(b"https") => "https",
+        _ => "http",
+    }
+}
+
 /// Whether the page that sends this is one of this server's.
 pub(crate) fn has_own_origin(headers: &HeaderMap) -> bool {
     let text = |name| headers.get(name).and_then(|value| value.to_str().ok());
     match (text(ORIGIN), text(HOST)) {
-        (Some(origin), Some(host)) => origin
-            .split_once("://")
-            .is_some_and(|(_, authority)| authority.eq_ignore_ascii_case(host)),
+        (Some(origin), Some(host)) => origin.split_once("://").is_some_and(|(scheme, authority)| {
+            scheme.eq_ignore_ascii_case(scheme_of(headers)) && authority.eq_ignore_ascii_case(host)
+        }),
         _ => false,
     }
 }

@@ -14,7 +14,7 @@ use utoipa_axum::routes;
 
 use crate::answer;
 use crate::app::App;
-use crate::asker::{Identified, SESSION_COOKIE};
+use crate::asker::{Identified, SESSION_COOKIE, scheme_of};
 use crate::body;
 use crate::docs::schema::{
     FamilyError, LoginAnswer, LoginRequest, LogoutAnswer, RefreshAnswer, RefreshRequest, Session,
@@ -178,10 +178,11 @@ fn set_cookie(response: &mut Response<Body>, headers: &HeaderMap, tokens: Option
     let (value, seconds) = tokens.map_or(("", 0), |tokens| {
         (tokens.access_token.reveal(), tokens.expires_in_s)
     });
-    let is_https = headers
-        .get("x-forwarded-proto")
-        .is_some_and(|proto| proto == "https");
-    let secure = if is_https { "; Secure" } else { "" };
+    let secure = if scheme_of(headers) == "https" {
+        "; Secure"
+    } else {
+        ""
+    };
     let cookie =
         format!("{SESSION_COOKIE}={value}; Path=/; HttpOnly; SameSite=Strict; Max-Age={seconds}{secure}");
     if let Ok(mut cookie) = HeaderValue::try_from(cookie) {

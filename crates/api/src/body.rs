@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use axum::http::HeaderMap;
-use axum::http::header::CONTENT_TYPE;
+use axum::http::header::{CONTENT_ENCODING, CONTENT_TYPE};
 use bytes::{Bytes, BytesMut};
 use futures_util::future::poll_immediate;
 use http_body_util::BodyExt;
@@ -42,6 +42,11 @@ pub(crate) fn require_ndjson(headers: &HeaderMap) -> Result<(), Failure> {
 }
 
 fn require(headers: &HeaderMap, wanted: &'static str, is_fit: impl Fn(&str) -> bool) -> Result<(), Failure> {
+    if let Some(encoding) = headers.get(CONTENT_ENCODING)
+        && !encoding.as_bytes().eq_ignore_ascii_case(b"identity")
+    {
+        return Err(Failure::ContentEncoding);
+    }
     let Some(content_type) = headers.get(CONTENT_TYPE) else {
         return Ok(());
     };

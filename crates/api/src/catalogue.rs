@@ -195,20 +195,23 @@ impl List {
         let paging = Paging::read(&mut query, &question);
         query.finish()?;
         let size = paging.size;
+        let wrong = || Failure::at_parameter("cursor", "is not a cursor of this list");
         let (after, number, known_total) = match paging.cursor.as_deref() {
             None => (None, paging.number, None),
             Some(&[total, number, after]) => {
-                let after = u32::try_from(after).unwrap_or_default();
-                (Some(after), number.cast_unsigned(), Some(total.cast_unsigned()))
+                let after = u32::try_from(after).map_err(|_| wrong())?;
+                let number = page::count_of(number).ok_or_else(wrong)?;
+                let total = page::count_of(total).ok_or_else(wrong)?;
+                (Some(after), number, Some(total))
             }
-            Some(_) => return Err(Failure::at_parameter("cursor", "is not a cursor of this list")),
+            Some(_) => return Err(wrong()),
         };
         let slice = Slice {
             after,
             skip: if after.is_some() {
                 0
             } else {
-                number * u64::from(size)
+                number.saturating_mul(u64::from(size))
             },
             limit: size as usize,
             with_total: known_total.is_none(),
@@ -237,8 +240,8 @@ impl List {
         let total = self.known_total.or(total).unwrap_or_default();
         let next = rows.last().filter(|_| more).map(|last| {
             let words = [
-                total.cast_signed(),
-                self.number.cast_signed() + 1,
+                page::word_of(total),
+                page::word_of(self.number.saturating_add(1)),
                 i64::from(number_of(last)),
             ];
             page::cursor_text(&words, &self.question)

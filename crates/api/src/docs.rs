@@ -1,13 +1,13 @@
 //! What the server says of itself: the OpenAPI document, the page that shows it, and a page for every problem.
 //! Everything is in the binary: nothing is fetched from elsewhere.
 
+mod common;
 pub(crate) mod schema;
 
 use std::sync::{Arc, LazyLock};
 
 use axum::Router;
 use axum::body::{Body, Bytes};
-use axum::extract::Path;
 use axum::http::header::{CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, LOCATION};
 use axum::http::{HeaderValue, Response, StatusCode};
 use axum::routing::get;
@@ -19,6 +19,7 @@ use utoipa_swagger_ui::Config;
 use crate::asker::SESSION_COOKIE;
 use crate::failure::{Failure, Missing};
 use crate::problem::Code;
+use crate::segment::Segment;
 
 #[derive(utoipa::OpenApi)]
 #[openapi(
@@ -54,6 +55,8 @@ pub(crate) fn described() -> OpenApi {
     document
 }
 
+pub(crate) use common::add_common_answers;
+
 /// The routes of the documentation, around the whole `document`.
 pub(crate) fn routes<S: Clone + Send + Sync + 'static>(document: &OpenApi) -> Router<S> {
     let json = document.to_json().expect("an OpenAPI document is JSON");
@@ -67,11 +70,11 @@ pub(crate) fn routes<S: Clone + Send + Sync + 'static>(document: &OpenApi) -> Ro
         .route("/docs/", get(async || page_file("index.html")))
         .route(
             "/docs/{file}",
-            get(async |Path(name): Path<String>| page_file(&name)),
+            get(async |Segment(name): Segment| page_file(&name)),
         )
         .route(
             "/problems/{code}",
-            get(async |Path(code): Path<String>| problem_page(&code)),
+            get(async |Segment(code): Segment| problem_page(&code)),
         )
 }
 

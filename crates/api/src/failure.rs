@@ -31,6 +31,8 @@ pub(crate) enum Failure {
     MediaType {
         wanted: &'static str,
     },
+    /// The body is compressed, and nobody here reads that.
+    ContentEncoding,
     NotFound(Missing),
     MethodNotAllowed,
     Unauthenticated(Unproven),

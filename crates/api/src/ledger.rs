@@ -7,7 +7,6 @@ pub use feed::feed_line;
 use std::sync::Arc;
 
 use axum::body::Body;
-use axum::extract::Path;
 use axum::http::{Response, StatusCode};
 use bincard_ledger::Timestamp;
 use bincard_projections::{Error, ViewName};
@@ -19,6 +18,7 @@ use crate::app::App;
 use crate::asker::{Asker, MinPosition};
 use crate::docs::schema::{Ledger, Problem, RebuildAnswer};
 use crate::failure::{Failure, Missing};
+use crate::segment::Segment;
 use crate::wire::json::Json;
 
 pub(crate) fn routes() -> OpenApiRouter<Arc<App>> {
@@ -85,7 +85,7 @@ async fn head(asker: Asker, MinPosition(min): MinPosition) -> Result<Response<Bo
         (status = 404, body = Problem, content_type = "application/problem+json"),
     )
 )]
-async fn rebuild(asker: Asker, Path(view): Path<String>) -> Result<Response<Body>, Failure> {
+async fn rebuild(asker: Asker, Segment(view): Segment) -> Result<Response<Body>, Failure> {
     asker.must(asker.caller.is_admin())?;
     let view = ViewName::parse(&view).ok_or(Failure::NotFound(Missing::View))?;
     match asker.open.views.rebuild(view).await {

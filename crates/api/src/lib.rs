@@ -22,6 +22,7 @@ mod ledgers;
 mod problem;
 mod route;
 mod routes;
+mod segment;
 mod serve;
 mod stock;
 mod stock_events;

@@ -7,7 +7,7 @@ use std::borrow::Cow;
 use std::error::Error;
 
 use axum::body::Body;
-use axum::http::header::{CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
+use axum::http::header::{ACCEPT_ENCODING, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
 use axum::http::{HeaderValue, Response};
 use bincard_ledger::{PublicIds, Rejection, Timestamp};
 
@@ -43,7 +43,7 @@ impl Failure {
             Failure::OutcomeUnknown => Code::OutcomeUnknown,
             Failure::Invalid(_) => Code::InvalidPayload,
             Failure::BodyTooLarge => Code::BodyTooLarge,
-            Failure::MediaType { .. } => Code::UnsupportedMediaType,
+            Failure::MediaType { .. } | Failure::ContentEncoding => Code::UnsupportedMediaType,
             Failure::NotFound(Missing::Warehouse) => Code::WarehouseNotFound,
             Failure::NotFound(Missing::Product) => Code::ProductNotFound,
             Failure::NotFound(Missing::Variant { .. }) => Code::VariantNotFound,
@@ -202,6 +202,9 @@ pub(crate) fn respond(
     if let Some(seconds) = failure.retry_after_s() {
         headers.insert(RETRY_AFTER, HeaderValue::from(seconds));
     }
+    if let Failure::ContentEncoding = failure {
+        headers.insert(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
+    }
     if let Failure::Unauthenticated(_) = failure {
         headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
     }
@@ -239,6 +242,13 @@ fn write_members(json: &mut Json, failure: &Failure) {
         }
         Failure::MediaType { wanted } => {
             json.raw(r#","wanted":"#).text(wanted);
+        }
+        Failure::ContentEncoding => {
+            let at = At::Header("Content-Encoding");
+            write_faults(
+                json,
+                &Faults::one(at, "must be identity: no body is read compressed"),
+            );
         }
         Failure::Unauthenticated(why) => {
             json.raw(r#","reason":"#).text(word_of_unproven(*why));

@@ -26,7 +26,7 @@ pub fn openapi() -> OpenApi {
 }
 
 fn described() -> (Router<Arc<App>>, OpenApi) {
-    OpenApiRouter::with_openapi(docs::described())
+    let (routes, mut document) = OpenApiRouter::with_openapi(docs::described())
         .merge(stock_events::routes())
         .merge(stock::routes())
         .merge(catalogue::routes())
@@ -34,5 +34,7 @@ fn described() -> (Router<Arc<App>>, OpenApi) {
         .merge(auth::routes())
         .merge(administration::routes())
         .merge(health::routes())
-        .split_for_parts()
+        .split_for_parts();
+    docs::add_common_answers(&mut document);
+    (routes, document)
 }

@@ -105,7 +105,7 @@ async fn list(
         skip: if after.is_some() {
             0
         } else {
-            number * u64::from(size)
+            number.saturating_mul(u64::from(size))
         },
         limit: size as usize,
         with_total: known_total.is_none(),
@@ -120,8 +120,8 @@ async fn list(
     let last = part.rows.last().filter(|_| part.has_more);
     let next = last.map(|(key, _)| {
         let words = [
-            total.cast_signed(),
-            number.cast_signed() + 1,
+            page::word_of(total),
+            page::word_of(number.saturating_add(1)),
             i64::from(key.warehouse.0),
             i64::from(key.variant.0),
         ];
@@ -246,8 +246,8 @@ fn start_of(words: &[i64]) -> Result<(StockKey, u64, u64), Failure> {
     let variant = VariantNo(u32::try_from(variant).map_err(|_| wrong())?);
     Ok((
         StockKey { warehouse, variant },
-        number.cast_unsigned(),
-        total.cast_unsigned(),
+        page::count_of(number).ok_or_else(wrong)?,
+        page::count_of(total).ok_or_else(wrong)?,
     ))
 }
 

@@ -2,6 +2,7 @@
 //! cheaply, pages and cursors. Nothing here knows a route.
 
 pub(crate) mod json;
+mod numbers;
 pub(crate) mod page;
 pub(crate) mod query;
 pub(crate) mod spelling;

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use axum::body::Body;
-use axum::extract::{Path, RawQuery, State};
+use axum::extract::{RawQuery, State};
 use axum::http::{HeaderMap, Response, StatusCode};
 use bincard_access::{ApiKey, CallerKind, NewKey, Plan, UnixMs};
 use utoipa_axum::router::OpenApiRouter;
@@ -20,6 +20,7 @@ use crate::asker::Asker;
 use crate::body;
 use crate::docs::schema::{Key, KeyPage, NewKey as NewKeySchema, Problem};
 use crate::failure::{Failure, Missing};
+use crate::segment::Segment;
 use crate::wire::json::Json;
 use crate::wire::tree::{self, Faults, Tree, parse_uuid};
 
@@ -124,7 +125,7 @@ fn read_new<'t>(tree: &'t Tree<'_>, faults: &mut Faults) -> Option<(NewKey<'t>, 
 async fn revoke(
     State(app): State<Arc<App>>,
     asker: Asker,
-    Path(id): Path<String>,
+    Segment(id): Segment,
 ) -> Result<StatusCode, Failure> {
     asker.must(asker.caller.is_admin())?;
     let id = parse_uuid(&id).ok_or(Failure::NotFound(Missing::Key))?;

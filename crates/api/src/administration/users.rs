@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use axum::body::Body;
-use axum::extract::{Path, RawQuery, State};
+use axum::extract::{RawQuery, State};
 use axum::http::{HeaderMap, Response, StatusCode};
 use bincard_access::{NewUser, Plan, Role, User};
 use utoipa_axum::router::OpenApiRouter;
@@ -20,6 +20,7 @@ use crate::asker::Asker;
 use crate::body;
 use crate::docs::schema::{NewUser as NewUserSchema, Problem, User as UserSchema, UserChange, UserPage};
 use crate::failure::{Failure, Missing};
+use crate::segment::Segment;
 use crate::wire::json::Json;
 use crate::wire::tree::{self, Faults, Tree, parse_uuid};
 
@@ -126,7 +127,7 @@ fn read_new<'t>(tree: &'t Tree<'_>, faults: &mut Faults) -> Option<(NewUser<'t>,
 async fn fetch(
     State(app): State<Arc<App>>,
     asker: Asker,
-    Path(id): Path<String>,
+    Segment(id): Segment,
 ) -> Result<Response<Body>, Failure> {
     asker.must(asker.caller.is_admin())?;
     answer_with(&app, &asker, &id).await
@@ -152,7 +153,7 @@ async fn fetch(
 async fn alter(
     State(app): State<Arc<App>>,
     asker: Asker,
-    Path(id): Path<String>,
+    Segment(id): Segment,
     headers: HeaderMap,
     body: Body,
 ) -> Result<Response<Body>, Failure> {

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use axum::body::Body;
-use axum::extract::{Path, RawQuery, State};
+use axum::extract::{RawQuery, State};
 use axum::http::{HeaderMap, Response};
 use bincard_engine::Receipt;
 use bincard_ledger::{CatalogueCommand, ProductNo};
@@ -21,9 +21,12 @@ use crate::answer;
 use crate::app::App;
 use crate::asker::{Asker, MinPosition};
 use crate::bulk::{LineRead, LineReader};
-use crate::docs::schema::{NewProduct, Problem, Product, ProductBulkResult, ProductChange, ProductPage};
+use crate::docs::schema::{
+    BulkProduct, NewProduct, Problem, Product, ProductBulkResult, ProductChange, ProductPage,
+};
 use crate::failure::{Failure, Missing};
 use crate::ledgers::OpenLedger;
+use crate::segment::Segment;
 use crate::wire::json::Json;
 use crate::wire::query::Query;
 use crate::wire::tree::{self};
@@ -104,7 +107,7 @@ async fn add(asker: Asker, headers: HeaderMap, body: Body) -> Result<Response<Bo
     post,
     path = "/api/v1/products/bulk",
     tag = "Catalogue",
-    request_body(content = NewProduct, description = "One a line", content_type = "application/x-ndjson"),
+    request_body(content = BulkProduct, description = "One a line", content_type = "application/x-ndjson"),
     responses(
         (status = 200, description = "One result a line", body = ProductBulkResult, content_type = "application/x-ndjson"),
         (status = 403, body = Problem, content_type = "application/problem+json"),
@@ -136,7 +139,7 @@ async fn bulk(
 async fn fetch(
     asker: Asker,
     MinPosition(min): MinPosition,
-    Path(id): Path<String>,
+    Segment(id): Segment,
 ) -> Result<Response<Body>, Failure> {
     let no = resolve(&asker, &id)?;
     asker.open.wait_for_view(ViewName::Catalogue, min).await?;
@@ -160,7 +163,7 @@ async fn fetch(
 )]
 async fn alter(
     asker: Asker,
-    Path(id): Path<String>,
+    Segment(id): Segment,
     headers: HeaderMap,
     body: Body,
 ) -> Result<Response<Body>, Failure> {

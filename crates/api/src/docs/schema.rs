@@ -123,7 +123,27 @@ pub(crate) struct NewEvent {
     pub(crate) lines: Vec<NewLine>,
     /// In whose name; only an ADMIN names somebody else.
     pub(crate) user_id: Option<Uuid>,
-    /// Of a line of a bulk request only: its own key, as Idempotency-Key is of a single request.
+}
+
+/// A stock event to record, as a line of a bulk request.
+#[derive(ToSchema, Deserialize, Debug)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+#[schema(example = json!({"type": "INBOUND", "warehouseId": "b3e2f7a8-2d1d-4c1b-b948-6a1b53ecb847", "occurredAt": "2025-02-10T08:00:00Z", "reasonCode": "PURCHASE", "notes": "Supplier restock", "lines": [{"variantId": "9f1bcd13-7cc4-4e96-8b5e-9e7c6da0e2cc", "quantity": 25}]}))]
+pub(crate) struct BulkEvent {
+    pub(crate) r#type: NewEventType,
+    pub(crate) warehouse_id: Uuid,
+    /// When it happened; now when left out. May be past, and at most 5 minutes ahead.
+    #[schema(format = DateTime)]
+    pub(crate) occurred_at: Option<String>,
+    pub(crate) reason_code: Option<ReasonCode>,
+    #[schema(max_length = 500)]
+    pub(crate) notes: Option<String>,
+    /// Each variant once.
+    #[schema(min_items = 1, max_items = 1000)]
+    pub(crate) lines: Vec<NewLine>,
+    /// In whose name; only an ADMIN names somebody else.
+    pub(crate) user_id: Option<Uuid>,
+    /// Its own key, as Idempotency-Key is of a single request.
     #[schema(min_length = 1, max_length = 255)]
     pub(crate) idempotency_key: Option<String>,
 }
@@ -294,7 +314,20 @@ pub(crate) struct NewWarehouse {
     pub(crate) code: String,
     #[schema(min_length = 1, max_length = 200)]
     pub(crate) name: String,
-    /// Of a line of a bulk request only.
+}
+
+/// A warehouse to create, as a line of a bulk request.
+#[derive(ToSchema, Deserialize, Debug)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+#[schema(example = json!({"code": "WH-SAO-01", "name": "São Paulo"}))]
+pub(crate) struct BulkWarehouse {
+    /// Unique.
+    #[schema(min_length = 1, max_length = 64)]
+    pub(crate) code: String,
+    #[schema(min_length = 1, max_length = 200)]
+    pub(crate) name: String,
+    /// Its own key, as Idempotency-Key is of a single request.
+    #[schema(min_length = 1, max_length = 255)]
     pub(crate) idempotency_key: Option<String>,
 }
 
@@ -327,7 +360,17 @@ pub(crate) struct Product {
 pub(crate) struct NewProduct {
     #[schema(min_length = 1, max_length = 200)]
     pub(crate) name: String,
-    /// Of a line of a bulk request only.
+}
+
+/// A product to create, as a line of a bulk request.
+#[derive(ToSchema, Deserialize, Debug)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+#[schema(example = json!({"name": "Laptop X"}))]
+pub(crate) struct BulkProduct {
+    #[schema(min_length = 1, max_length = 200)]
+    pub(crate) name: String,
+    /// Its own key, as Idempotency-Key is of a single request.
+    #[schema(min_length = 1, max_length = 255)]
     pub(crate) idempotency_key: Option<String>,
 }
 
@@ -370,7 +413,23 @@ pub(crate) struct NewVariant {
     pub(crate) product_id: Option<u32>,
     #[schema(format = DateTime)]
     pub(crate) expires_at: Option<String>,
-    /// Of a line of a bulk request only.
+}
+
+/// A variant to create, as a line of a bulk request.
+#[derive(ToSchema, Deserialize, Debug)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+#[schema(example = json!({"sku": "LAPTOP-X-RED-256", "name": "Laptop X, red, 256 GB", "productId": 1}))]
+pub(crate) struct BulkVariant {
+    /// Unique; case matters.
+    #[schema(min_length = 1, max_length = 128)]
+    pub(crate) sku: String,
+    #[schema(min_length = 1, max_length = 200)]
+    pub(crate) name: String,
+    pub(crate) product_id: Option<u32>,
+    #[schema(format = DateTime)]
+    pub(crate) expires_at: Option<String>,
+    /// Its own key, as Idempotency-Key is of a single request.
+    #[schema(min_length = 1, max_length = 255)]
     pub(crate) idempotency_key: Option<String>,
 }
 

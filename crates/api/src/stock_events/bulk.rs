@@ -16,7 +16,7 @@ use super::draft::{Draft, Form};
 use crate::app::App;
 use crate::asker::Asker;
 use crate::bulk::{self, LineRead, LineReader, Sender};
-use crate::docs::schema::{BulkResult, NewEvent, Problem};
+use crate::docs::schema::{BulkEvent, BulkResult, Problem};
 use crate::failure::{Failure, Forbidden};
 use crate::ledgers::OpenLedger;
 use crate::wire::json::Json;
@@ -31,7 +31,7 @@ use crate::wire::json::Json;
     post,
     path = "/api/v1/stock-events/bulk",
     tag = "Stock events",
-    request_body(content = NewEvent, description = "One a line", content_type = "application/x-ndjson"),
+    request_body(content = BulkEvent, description = "One a line", content_type = "application/x-ndjson"),
     responses(
         (status = 200, description = "One result a line", body = BulkResult, content_type = "application/x-ndjson"),
         (status = 401, body = Problem, content_type = "application/problem+json"),

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use axum::body::Body;
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::http::Response;
 use bincard_engine::Ledger;
 use bincard_ledger::{Event, Position, Recorded};
@@ -16,6 +16,7 @@ use crate::app::App;
 use crate::asker::{Asker, MinPosition};
 use crate::docs::schema::{Event as EventSchema, Problem};
 use crate::failure::{Failure, Missing};
+use crate::segment::Segment;
 use crate::wire::json::Json;
 use crate::wire::tree::parse_uuid;
 
@@ -36,7 +37,7 @@ pub(super) async fn fetch(
     State(app): State<Arc<App>>,
     asker: Asker,
     MinPosition(min): MinPosition,
-    Path(id): Path<String>,
+    Segment(id): Segment,
 ) -> Result<Response<Body>, Failure> {
     const NONE: Failure = Failure::NotFound(Missing::Event);
     let ledger = &asker.open.ledger;

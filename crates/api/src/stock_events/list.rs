@@ -76,7 +76,7 @@ pub(super) async fn list(
     let size = asked.paging.size;
     let (start, number, known_total) = match asked.paging.cursor.as_deref() {
         None => (
-            EventStart::Skip(asked.paging.number * u64::from(size)),
+            EventStart::Skip(asked.paging.number.saturating_mul(u64::from(size))),
             asked.paging.number,
             None,
         ),
@@ -91,8 +91,8 @@ pub(super) async fn list(
     let total = known_total.or(answer.value.total).unwrap_or_default();
     let next = answer.value.next.map(|next| {
         let words = [
-            total.cast_signed(),
-            number.cast_signed() + 1,
+            page::word_of(total),
+            page::word_of(number.saturating_add(1)),
             next.occurred_at.micros(),
             next.position.0.cast_signed(),
         ];
@@ -183,17 +183,18 @@ pub(crate) fn variant_of(asker: &Asker, id: Uuid) -> Result<VariantNo, Failure> 
 
 /// Where a cursor begins, the number of its page, and how many events there are in all.
 fn start_of(words: &[i64]) -> Result<(EventStart, u64, Option<u64>), Failure> {
+    let wrong = || Failure::at_parameter("cursor", "is not a cursor of this list");
     let &[total, number, occurred_at, position] = words else {
-        return Err(Failure::at_parameter("cursor", "is not a cursor of this list"));
+        return Err(wrong());
     };
     let after = EventCursor {
         occurred_at: Timestamp::from_micros(occurred_at),
-        position: Position(position.cast_unsigned()),
+        position: Position(u64::try_from(position).map_err(|_| wrong())?),
     };
     Ok((
         EventStart::After(after),
-        number.cast_unsigned(),
-        Some(total.cast_unsigned()),
+        page::count_of(number).ok_or_else(wrong)?,
+        Some(page::count_of(total).ok_or_else(wrong)?),
     ))
 }
 

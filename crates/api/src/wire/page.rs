@@ -71,6 +71,16 @@ pub(crate) fn finish(json: &mut Json, extent: Extent, next_cursor: Option<String
     json.raw("}");
 }
 
+/// A count or a page's number that a cursor holds, if it can be one: whoever makes cursors by hand may write anything.
+pub(crate) fn count_of(word: i64) -> Option<u64> {
+    u64::try_from(word).ok().filter(|count| *count <= NUMBER_MAX)
+}
+
+/// A count or a page's number as a cursor holds it.
+pub(crate) fn word_of(count: u64) -> i64 {
+    count.min(NUMBER_MAX).cast_signed()
+}
+
 /// A cursor of `words` for `question`.
 pub(crate) fn cursor_text(words: &[i64], question: &str) -> String {
     let mut bytes = Vec::with_capacity(8 + words.len() * 8);

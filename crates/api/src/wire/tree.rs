@@ -10,7 +10,7 @@ use bincard_ledger::Timestamp;
 use serde::de::{Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
 use uuid::Uuid;
 
-use super::time;
+use super::{numbers, time};
 
 /// More faults than this are not listed: nobody reads them.
 const FAULTS_MAX: usize = 50;
@@ -91,8 +91,33 @@ impl<'a> Tree<'a> {
                 "a JSON object is required",
             ));
         }
-        serde_json::from_slice(bytes)
-            .map_err(|error| Faults::one(At::Pointer(String::new()), format!("not valid JSON: {error}")))
+        serde_json::from_slice(bytes).or_else(|error| {
+            // Numbers beyond every float are JSON still: the field that has one is what is wrong.
+            let tamed = numbers::tame(bytes);
+            let tree = tamed
+                .as_deref()
+                .and_then(|bytes| serde_json::from_slice::<Tree<'_>>(bytes).ok());
+            tree.map(Tree::into_owned)
+                .ok_or_else(|| Faults::one(At::Pointer(String::new()), format!("not valid JSON: {error}")))
+        })
+    }
+
+    fn into_owned<'b>(self) -> Tree<'b> {
+        let owned = |text: Cow<'a, str>| Cow::Owned(text.into_owned());
+        match self {
+            Tree::Null => Tree::Null,
+            Tree::Flag(flag) => Tree::Flag(flag),
+            Tree::Whole(number) => Tree::Whole(number),
+            Tree::Number => Tree::Number,
+            Tree::Text(text) => Tree::Text(owned(text)),
+            Tree::List(list) => Tree::List(list.into_iter().map(Tree::into_owned).collect()),
+            Tree::Object(entries) => {
+                let entries = entries
+                    .into_iter()
+                    .map(|(name, value)| (owned(name), value.into_owned()));
+                Tree::Object(entries.collect())
+            }
+        }
     }
 
     /// The fields of the object at `pointer`; anything else is a fault.

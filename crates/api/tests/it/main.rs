@@ -6,6 +6,7 @@ mod authorisation;
 mod bulk;
 mod catalogue;
 mod described;
+mod edges;
 mod ledger;
 mod listener;
 mod signing_in;
