@@ -34,6 +34,27 @@ impl DataFolder {
         }
     }
 
+    /// The folder that the configuration names, which must be a data folder already: a command that only looks must
+    /// not make one where a name was mistyped.
+    pub(crate) fn existing(config: &Config) -> Result<DataFolder, WrongUse> {
+        let folder = DataFolder::of(config);
+        if folder.accounts_path().is_file() {
+            return Ok(folder);
+        }
+        let path = folder.path.display();
+        Err(WrongUse(if folder.path.is_dir() {
+            format!(
+                "{path} is no data folder, for it has no accounts.db: name the right one by --data-dir, or restore the \
+                 file from a backup (`bincard serve`, `import` and `tenant add` make a new one)"
+            )
+        } else {
+            format!(
+                "there is no data folder {path}: name the right one by --data-dir, or make it with `bincard serve`, \
+                 `import` or `tenant add`"
+            )
+        }))
+    }
+
     /// The folder of a folder a ledger.
     pub(crate) fn ledgers_path(&self) -> PathBuf {
         self.path.join("ledgers")
@@ -49,8 +70,17 @@ impl DataFolder {
         self.ledgers_path().join(tenant.as_str())
     }
 
+    fn accounts_path(&self) -> PathBuf {
+        self.path.join("accounts.db")
+    }
+
     /// Claims the folder for this process: one server, or one command that needs it stopped. Accounts are open to all.
     pub(crate) fn claim(&self) -> anyhow::Result<Claim> {
+        self.claim_if_free()?.ok_or_else(|| in_use(&self.path))
+    }
+
+    /// As [`DataFolder::claim`]; `None` when another process has it.
+    pub(crate) fn claim_if_free(&self) -> anyhow::Result<Option<Claim>> {
         self.make()?;
         let path = self.path.join("lock");
         let file = std::fs::OpenOptions::new()
@@ -60,8 +90,8 @@ impl DataFolder {
             .open(&path);
         let file = file.with_context(|| format!("the lock {} cannot be opened", path.display()))?;
         match file.try_lock() {
-            Ok(()) => Ok(Claim { _file: file }),
-            Err(TryLockError::WouldBlock) => Err(in_use(&self.path)),
+            Ok(()) => Ok(Some(Claim { _file: file })),
+            Err(TryLockError::WouldBlock) => Ok(None),
             Err(TryLockError::Error(error)) => {
                 Err(error).with_context(|| format!("{} cannot be locked", path.display()))
             }
@@ -76,7 +106,7 @@ impl DataFolder {
     /// The accounts; made, with the tenant `default`, where there are none.
     pub(crate) async fn accounts(&self, config: &Config) -> anyhow::Result<Accounts> {
         self.make()?;
-        let file = self.path.join("accounts.db");
+        let file = self.accounts_path();
         let options = bincard_access::Options {
             access_token_lifetime_s: config.access_token_lifetime_s,
             session_idle_max_s: config.session_idle_max_s,

@@ -60,7 +60,7 @@ pub(crate) async fn open(
     Ok(app)
 }
 
-/// Says where it listens, and `more`; then serves until the system asks for an end (SIGTERM, SIGINT), and ends in
+/// Says where it listens, and `more`; then serves until the system asks for an end (SIGTERM, SIGINT, SIGHUP), and ends in
 /// order.
 pub(crate) async fn serve(listener: TcpListener, app: Arc<App>, more: &str) -> anyhow::Result<()> {
     // Before anybody is told that it serves: a signal must not kill it from then on.
@@ -78,10 +78,33 @@ pub(crate) async fn serve(listener: TcpListener, app: Arc<App>, more: &str) -> a
 fn asked_to_end() -> anyhow::Result<impl Future<Output = ()>> {
     let mut terminate = signal(SignalKind::terminate()).context("SIGTERM cannot be listened for")?;
     let mut interrupt = signal(SignalKind::interrupt()).context("SIGINT cannot be listened for")?;
+    // One that was told to outlive its terminal, as `nohup` tells it, does.
+    let mut hangup = if hangups_are_ignored() {
+        None
+    } else {
+        Some(signal(SignalKind::hangup()).context("SIGHUP cannot be listened for")?)
+    };
+    let hung_up = async move {
+        match &mut hangup {
+            Some(hangup) => hangup.recv().await,
+            None => std::future::pending().await,
+        }
+    };
     Ok(async move {
         tokio::select! {
             _ = terminate.recv() => {}
             _ = interrupt.recv() => {}
+            _ = hung_up => {}
         }
     })
+}
+
+/// Whether the process was started with SIGHUP ignored. Where the system does not tell, it was not.
+fn hangups_are_ignored() -> bool {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let ignored = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
+    // The lowest bit is signal 1.
+    ignored
+        .and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok())
+        .is_some_and(|mask| mask & 1 == 1)
 }

@@ -39,7 +39,7 @@ enum Action {
         #[arg(long, default_value = "service")]
         plan: String,
         /// After how many days it stops working [default: never]
-        #[arg(long, value_name = "DAYS")]
+        #[arg(long, value_name = "DAYS", value_parser = clap::value_parser!(u32).range(1..=36_500))]
         expires_in: Option<u32>,
     },
     /// List the keys, without their secrets
@@ -53,10 +53,16 @@ enum Action {
 
 impl Key {
     pub(crate) fn run(self, config: &Config) -> anyhow::Result<()> {
+        let folder = match &self.action {
+            Action::Create { .. } => DataFolder::of(config),
+            _ => DataFolder::existing(config)?,
+        };
         super::block_on(async {
-            let folder = DataFolder::of(config);
             let accounts = folder.accounts(config).await?;
             let tenant = folder.tenant(&accounts, &self.tenant).await?;
+            if let Action::Create { warehouses, .. } = &self.action {
+                super::check_warehouses(&folder, config, &tenant, warehouses)?;
+            }
             self.action.run(&accounts, &tenant).await?;
             Ok(accounts.close().await?)
         })

@@ -41,7 +41,7 @@ enum Action {
 
 impl Log {
     pub(crate) fn run(self, config: &Config) -> anyhow::Result<()> {
-        let folder = DataFolder::of(config);
+        let folder = DataFolder::existing(config)?;
         let _claim = folder.claim()?;
         let tenant = super::tenant_of(&folder, config, &self.tenant)?;
         let reader = folder.log(&tenant)?.reader;

@@ -15,7 +15,7 @@ pub(crate) struct Snapshot {
 
 impl Snapshot {
     pub(crate) fn run(self, config: &Config) -> anyhow::Result<()> {
-        let folder = DataFolder::of(config);
+        let folder = DataFolder::existing(config)?;
         let _claim = folder.claim()?;
         let tenant = super::tenant_of(&folder, config, &self.tenant)?;
         let log = folder.log(&tenant)?;

@@ -1,5 +1,6 @@
 //! `bincard tenant`: the tenants of an installation.
 
+use bincard_access::TenantName;
 use clap::Subcommand;
 
 use crate::config::Config;
@@ -20,8 +21,16 @@ pub(crate) enum Tenant {
 
 impl Tenant {
     pub(crate) fn run(self, config: &Config) -> anyhow::Result<()> {
+        let folder = match &self {
+            Tenant::Add { name } => {
+                // Before a folder is made for it.
+                TenantName::parse(name)?;
+                DataFolder::of(config)
+            }
+            Tenant::List => DataFolder::existing(config)?,
+        };
         super::block_on(async {
-            let accounts = DataFolder::of(config).accounts(config).await?;
+            let accounts = folder.accounts(config).await?;
             match self {
                 Tenant::Add { name } => {
                     let tenant = accounts.tenant_add(&name).await?;

@@ -60,10 +60,16 @@ enum Action {
 
 impl User {
     pub(crate) fn run(self, config: &Config) -> anyhow::Result<()> {
+        let folder = match &self.action {
+            Action::Add { .. } => DataFolder::of(config),
+            _ => DataFolder::existing(config)?,
+        };
         super::block_on(async {
-            let folder = DataFolder::of(config);
             let accounts = folder.accounts(config).await?;
             let tenant = folder.tenant(&accounts, &self.tenant).await?;
+            if let Action::Add { warehouses, .. } = &self.action {
+                super::check_warehouses(&folder, config, &tenant, warehouses)?;
+            }
             self.action.run(&accounts, &tenant).await?;
             Ok(accounts.close().await?)
         })

@@ -5,6 +5,7 @@ use crate::program::Scratch;
 #[test]
 fn wrong_use_exits_with_2_and_says_what_is_right() {
     let scratch = Scratch::new();
+    scratch.run(["tenant", "add", "south"]).succeeds();
     scratch.run(["imports"]).fails_with(2, "unrecognized subcommand");
     scratch.run(["import"]).fails_with(2, "--mapping");
     scratch.file("bincard.toml", "lisen = \"127.0.0.1:1\"");
@@ -20,6 +21,65 @@ fn wrong_use_exits_with_2_and_says_what_is_right() {
     scratch
         .run(["key", "create", "till", "--role", "BOSS"])
         .fails_with(2, "must be ADMIN, MANAGER, SELLER or VIEWER");
+    scratch
+        .run(["key", "create", "till", "--expires-in", "0"])
+        .fails_with(2, "0 is not in 1..=36500");
+    scratch
+        .run(["race", "--url", "ftp://x", "--key", "k"])
+        .fails_with(2, "\"ftp://x\" is not a URL");
+    let fresh = Scratch::new();
+    fresh.run(["tenant", "add", "../evil"]).fails_with(2, "tenant");
+    assert!(!fresh.data().exists(), "nothing was made for a wrong name");
+}
+
+#[test]
+fn commands_that_look_make_no_data_folder() {
+    let looking: [&[&str]; 12] = [
+        &["verify"],
+        &["rebuild"],
+        &["snapshot"],
+        &["log", "head"],
+        &["log", "dump"],
+        &["tenant", "list"],
+        &["user", "list"],
+        &["user", "disable", "anna"],
+        &["user", "password", "anna"],
+        &["key", "list"],
+        &["key", "revoke", "00000000-0000-0000-0000-000000000000"],
+        &["key", "--tenant", "north", "list"],
+    ];
+    let scratch = Scratch::new();
+    for command in looking {
+        let says = format!("there is no data folder {}: ", scratch.data().display());
+        scratch.run(command).fails_with(2, &says);
+        assert!(!scratch.data().exists(), "{command:?} made it");
+    }
+    std::fs::create_dir(scratch.data()).expect("a folder");
+    for command in looking {
+        scratch
+            .run(command)
+            .fails_with(2, "is no data folder, for it has no accounts.db");
+        let entries = std::fs::read_dir(scratch.data()).expect("a folder").count();
+        assert_eq!(entries, 0, "{command:?} left something in it");
+    }
+    scratch.run(["key", "create", "till"]).succeeds();
+    scratch.run(["key", "list"]).succeeds();
+}
+
+#[test]
+fn damaged_accounts_are_told_with_what_to_do() {
+    for from in [0, 4_096] {
+        let scratch = Scratch::new();
+        scratch.run(["tenant", "add", "north"]).succeeds();
+        let file = scratch.data().join("accounts.db");
+        let mut bytes = std::fs::read(&file).expect("the accounts");
+        bytes[from..].fill(0xA5);
+        std::fs::write(&file, bytes).expect("the accounts");
+        scratch.run(["verify"]).fails_with(
+            1,
+            "if accounts.db is damaged, stop the server and restore the file from a backup",
+        );
+    }
 }
 
 #[test]
@@ -91,6 +151,7 @@ fn tenants_users_and_keys_are_added_and_listed() {
 #[test]
 fn completions_and_settings_are_written_out() {
     let scratch = Scratch::new();
+    scratch.run(["tenant", "add", "north"]).succeeds();
     assert!(
         scratch
             .run(["completions", "bash"])

@@ -498,3 +498,15 @@ fn warehouses_may_come_from_a_column() {
     );
     assert_eq!(report(&scratch)["warehouses_created"], 2);
 }
+
+#[test]
+fn a_binary_file_does_not_reach_the_terminal() {
+    let scratch = Scratch::new();
+    scratch.file("mapping.toml", MAPPING);
+    scratch.file("rows.csv", "a\u{1b}[31m,\u{7}b\u{9b}c,d\n1,2,3\n");
+    let ran = scratch
+        .run(["import", "rows.csv", "--mapping", "mapping.toml"])
+        .fails_with(2, "a\\u{1b}[31m, \\u{7}b\\u{9b}c, d");
+    let mut said = ran.stderr.chars().chain(ran.stdout.chars());
+    assert!(said.all(|c| !c.is_control() || c == '\n'), "{ran:?}");
+}

@@ -1,6 +1,6 @@
 //! The server as a process: how it starts, what it says, how it ends, and imports through it.
 
-use std::io::{BufRead, BufReader, Read};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::process::{Child, ChildStdout, Command, Stdio};
 use std::time::Duration;
 
@@ -40,10 +40,14 @@ impl Running {
     }
 
     /// Sends SIGTERM and answers the exit code and what else it said.
-    fn stop(mut self) -> (Option<i32>, String) {
+    fn stop(self) -> (Option<i32>, String) {
+        self.stop_by(rustix::process::Signal::TERM)
+    }
+
+    fn stop_by(mut self, signal: rustix::process::Signal) -> (Option<i32>, String) {
         let pid =
             rustix::process::Pid::from_raw(i32::try_from(self.child.id()).expect("a pid")).expect("a pid");
-        rustix::process::kill_process(pid, rustix::process::Signal::TERM).expect("it is there");
+        rustix::process::kill_process(pid, signal).expect("it is there");
         let mut rest = String::new();
         self.stdout.read_to_string(&mut rest).expect("text");
         (self.child.wait().expect("it ends").code(), rest)
@@ -102,6 +106,99 @@ fn the_first_admin_is_made_once_and_its_password_shown_once() {
             .stdout
             .contains("boss@example.com\tadmin\tADMIN\tservice\tyes")
     );
+}
+
+#[test]
+fn every_signal_that_asks_for_an_end_gets_an_orderly_one() {
+    let scratch = Scratch::new();
+    for signal in [
+        rustix::process::Signal::TERM,
+        rustix::process::Signal::INT,
+        rustix::process::Signal::HUP,
+    ] {
+        let (code, _) = serve(&scratch).stop_by(signal);
+        assert_eq!(code, Some(0), "{signal:?}");
+    }
+}
+
+#[test]
+fn a_seller_is_given_only_warehouses_of_the_ledger() {
+    let scratch = Scratch::new();
+    let create = |id: &str| scratch.run(["key", "create", "till", "--role", "SELLER", "--warehouse", id]);
+    let stranger = "5f1c2f3e-8d0a-4c58-9a2b-6f1d2e3c4b5a";
+    create(stranger).fails_with(2, "tenant default has no warehouse with the id 5f1c2f3e");
+    scratch.file("in.csv", "sku,n\nA,2\n");
+    let mapping = "source = \"in\"\n[columns]\nsku = \"sku\"\nquantity = \"n\"\n[time]\nvalue = \"2024-01-01T00:00:00Z\"\n\
+                   [warehouse]\ncode = \"W1\"\n[[rules]]\nname = \"in\"\nkind = \"INBOUND\"\n";
+    scratch.file("in.toml", mapping);
+    scratch
+        .run(["import", "in.csv", "--mapping", "in.toml"])
+        .succeeds();
+    let dump = scratch.run(["log", "dump"]).succeeds().stdout;
+    let made = dump
+        .lines()
+        .map(|line| serde_json::from_str::<serde_json::Value>(line).expect("JSON"))
+        .find(|event| event["type"] == "WAREHOUSE_CREATED")
+        .unwrap_or_else(|| panic!("no warehouse in {dump}"));
+    let warehouse = made["warehouseId"]
+        .as_str()
+        .unwrap_or_else(|| panic!("no id in {made}"))
+        .to_owned();
+    create(&warehouse).succeeds();
+    create(stranger).fails_with(2, "tenant default has no warehouse with the id 5f1c2f3e");
+    let server = serve(&scratch);
+    let ran = create(&warehouse).succeeds();
+    assert!(ran.stderr.contains("taken unchecked"), "{ran:?}");
+    drop(server);
+}
+
+#[test]
+fn an_import_fails_when_the_server_answers_fewer_lines_than_it_was_sent() {
+    let scratch = Scratch::new();
+    scratch.file("out.csv", "sku,n\nA,2\nB,3\n");
+    let mapping = "source = \"out\"\n[columns]\nsku = \"sku\"\nquantity = \"n\"\n[time]\nvalue = \"2024-01-01T00:00:00Z\"\n\
+                   [warehouse]\ncode = \"W1\"\n[[rules]]\nname = \"out\"\nkind = \"OUTBOUND\"\n";
+    scratch.file("out.toml", mapping);
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+    let url = format!("http://{}", listener.local_addr().expect("an address"));
+    // It answers one line to whatever it is sent: enough for the warehouse, too little for the two variants.
+    std::thread::spawn(move || {
+        for stream in listener.incoming() {
+            let mut stream = BufReader::new(stream.expect("a connection"));
+            let mut length = 0;
+            loop {
+                let mut line = String::new();
+                stream.read_line(&mut line).expect("a header");
+                let line = line.trim_end().to_ascii_lowercase();
+                if let Some(value) = line.strip_prefix("content-length:") {
+                    length = value.trim().parse().expect("a length");
+                }
+                if line.is_empty() {
+                    break;
+                }
+            }
+            stream.read_exact(&mut vec![0; length]).expect("a body");
+            let body = "{\"line\":1,\"status\":201,\"id\":\"5f1c2f3e-8d0a-4c58-9a2b-6f1d2e3c4b5a\"}\n";
+            let head = format!(
+                "HTTP/1.1 200 OK\r\ncontent-length: {}\r\nconnection: close\r\n\r\n",
+                body.len()
+            );
+            let mut stream = stream.into_inner();
+            stream.write_all((head + body).as_bytes()).expect("an answer");
+        }
+    });
+    scratch
+        .run([
+            "import",
+            "out.csv",
+            "--mapping",
+            "out.toml",
+            "--url",
+            &url,
+            "--key",
+            "k",
+        ])
+        .fails_with(1, "the server answered 1 lines of 2");
 }
 
 #[test]
@@ -286,6 +383,33 @@ fn verify_and_rebuild_hold_views_against_the_log() {
     );
     let head = scratch.run(["log", "head"]).succeeds().stdout;
     assert!(head.starts_with("position\t1698\n"), "{head}");
+
+    // A view is damaged where opening it does not look: verify says what mends it, and that does.
+    let view = walk(&scratch.data().join("ledgers/default/views"))
+        .into_iter()
+        .find(|path| {
+            let name = path
+                .file_name()
+                .unwrap_or_default()
+                .to_string_lossy()
+                .into_owned();
+            name.starts_with("history.") && name.ends_with(".db")
+        })
+        .expect("the view history");
+    let mut bytes = std::fs::read(&view).expect("a view");
+    let page_bytes = usize::from(u16::from_be_bytes([bytes[16], bytes[17]]));
+    // A page of rows begins with this byte; the last of them is none that opening reads.
+    let page = bytes
+        .chunks_exact_mut(page_bytes)
+        .skip(1)
+        .rfind(|page| page[0] == 0x0D);
+    page.expect("a page of rows").fill(0xA5);
+    std::fs::write(&view, bytes).expect("a view");
+    scratch
+        .run(["verify"])
+        .fails_with(1, "`bincard rebuild history` builds it anew from the log");
+    scratch.run(["rebuild", "history"]).succeeds();
+    scratch.run(["verify"]).succeeds();
 
     // A byte of the log is flipped: named, and never served.
     let log = walk(&scratch.data().join("ledgers/default"));

@@ -34,12 +34,13 @@ pub(super) struct Client {
 
 impl Client {
     pub(super) fn new(url: &str, key: &str) -> Result<Client> {
+        let url = crate::commands::parse_url(url)?;
         // An error says that one is installed already, which is as good.
         let _ = rustls::crypto::ring::default_provider().install_default();
         let http = reqwest::Client::builder()
             .build()
             .context("the HTTP client could not be made")?;
-        let url = url.trim_end_matches('/').to_owned();
+        let url = url.as_str().trim_end_matches('/').to_owned();
         Ok(Client {
             http,
             url,

@@ -16,7 +16,6 @@ use self::wire::{
     parse_answers, reason_name, said,
 };
 use super::{HeadReport, Made, Outcome, Target, put};
-use crate::exit::WrongUse;
 use crate::import::group::name_of;
 use crate::import::plan::{PlannedEvent, PlannedVariant, PlannedWarehouse};
 
@@ -54,14 +53,7 @@ enum Attempt {
 impl ServerTarget {
     /// Imports through the server at `url`, as the holder of `key`.
     pub(crate) fn new(url: &str, key: &str) -> anyhow::Result<ServerTarget> {
-        let base = Url::parse(url)
-            .ok()
-            .filter(|url| matches!(url.scheme(), "http" | "https") && url.has_host());
-        let base = base.ok_or_else(|| {
-            WrongUse(format!(
-                "--url: {url:?} is not a URL such as http://127.0.0.1:8080"
-            ))
-        })?;
+        let base = crate::commands::parse_url(url)?;
         // An error says that one is installed already, which is as good.
         let _ = rustls::crypto::ring::default_provider().install_default();
         let client = Client::builder()
