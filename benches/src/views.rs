@@ -26,7 +26,9 @@ const ON_HAND_AT_FIRST: i64 = 1_000_000;
 const PAGE_SIZE: u64 = 20;
 /// The page that is held against the first one, counted from 0, where the history is that long.
 const DEEP_PAGE: u64 = 9_999;
-const BATCH: u64 = 8_192;
+/// What is committed at once. Divides a million, so that all commits are as large and a page costs what its depth costs:
+/// fetching an event reads the commit that it is in.
+const BATCH: u64 = 8_000;
 const WAREHOUSE: WarehouseNo = WarehouseNo(1);
 /// Far longer than catching up takes; whoever runs into it hangs.
 const CATCH_UP_WITHIN: Duration = Duration::from_secs(7_200);
