@@ -1,6 +1,6 @@
 //! `bincard serve`: the server.
 
-use std::env;
+use std::{env, path};
 
 use anyhow::Context;
 use bincard_access::{Accounts, FirstAdmin};
@@ -27,7 +27,14 @@ impl Serve {
             let accounts = folder.accounts(config).await?;
             ensure_first_admin(&accounts).await?;
             let app = serving::open(&folder, accounts, config).await?;
-            serving::serve(listener, app, "").await
+            let more = format!(
+                "  data    {}\n  routes  http://{}/docs\n  a key   bincard key create NAME --role ADMIN\n",
+                path::absolute(&config.data_dir)
+                    .unwrap_or_else(|_| config.data_dir.clone())
+                    .display(),
+                listener.local_addr()?,
+            );
+            serving::serve(listener, app, &more).await
         })
     }
 }
@@ -46,7 +53,7 @@ async fn ensure_first_admin(accounts: &Accounts) -> anyhow::Result<()> {
             user,
             password: Some(password),
         } => super::write_out(&format!(
-            "made the first ADMIN: {} with password {} (shown this once)\n",
+            "made the first ADMIN: {} with password {} (shown this once; to sign in at /api/auth/login)\n",
             user.email,
             password.reveal()
         )),
