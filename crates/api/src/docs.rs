@@ -1,7 +1,7 @@
 //! What the server says of itself: the OpenAPI document, the page that shows it, and a page for every problem.
 //! Everything is in the binary: nothing is fetched from elsewhere.
 
-mod common;
+mod answers;
 pub(crate) mod schema;
 
 use std::sync::{Arc, LazyLock};
@@ -55,7 +55,7 @@ pub(crate) fn described() -> OpenApi {
     document
 }
 
-pub(crate) use common::add_common_answers;
+pub(crate) use answers::add_standing_answers;
 
 /// The routes of the documentation, around the whole `document`.
 pub(crate) fn routes<S: Clone + Send + Sync + 'static>(document: &OpenApi) -> Router<S> {

@@ -35,6 +35,6 @@ fn described() -> (Router<Arc<App>>, OpenApi) {
         .merge(administration::routes())
         .merge(health::routes())
         .split_for_parts();
-    docs::add_common_answers(&mut document);
+    docs::add_standing_answers(&mut document);
     (routes, document)
 }

@@ -41,6 +41,10 @@ impl Submission {
     }
 }
 
+/// So many waiting requests wake the writer although a commit is under way, so that it decides them meanwhile. Fewer are
+/// decided in less time than waking takes.
+const WAKING_REQUESTS: usize = 256;
+
 /// Why a submission was not taken.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum NotTaken {
@@ -107,11 +111,14 @@ impl Queue {
         if inner.requests > 0 && inner.requests + requests > self.requests_max {
             return Err((submission, NotTaken::Full));
         }
-        let was_empty = inner.waiting.is_empty();
+        let before = inner.requests;
         inner.requests += requests;
         inner.waiting.push(submission);
+        // While a commit is under way a few requests may wait for it: the committer wakes the writer when it is free.
+        let is_first = before == 0 && inner.committer_is_free;
+        let are_many = before < WAKING_REQUESTS && inner.requests >= WAKING_REQUESTS;
         drop(inner);
-        if was_empty {
+        if is_first || are_many {
             self.writer_wakes.notify_one();
         }
         Ok(())
@@ -145,12 +152,14 @@ impl Queue {
         }
     }
 
-    /// Takes everything that waits. Sleeps while there is nothing to do: no submission, the queue open, and (when the
-    /// writer holds a batch) the committer busy; at most `sleep_max`.
+    /// Takes everything that waits. Sleeps while there is nothing worth waking for, at most `sleep_max`: the queue is open,
+    /// few requests wait, and the committer is busy or there is nothing to give it.
     pub(crate) fn take(&self, holds_batch: bool, sleep_max: Duration) -> Waiting {
         let mut inner = self.lock();
-        let is_idle =
-            |i: &mut Inner| i.waiting.is_empty() && !i.is_closed && !(holds_batch && i.committer_is_free);
+        let is_idle = |i: &mut Inner| {
+            let has_work = holds_batch || !i.waiting.is_empty();
+            !i.is_closed && i.requests < WAKING_REQUESTS && !(has_work && i.committer_is_free)
+        };
         if is_idle(&mut inner) {
             let woken = self.writer_wakes.wait_timeout_while(inner, sleep_max, is_idle);
             inner = woken.unwrap_or_else(PoisonError::into_inner).0;

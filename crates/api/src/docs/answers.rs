@@ -9,7 +9,7 @@ use crate::problem::Code;
 
 /// Adds to every route the answers that follow from its credentials, its body and its method, where it does not
 /// describe them itself.
-pub(crate) fn add_common_answers(document: &mut OpenApi) {
+pub(crate) fn add_standing_answers(document: &mut OpenApi) {
     for (path, item) in &mut document.paths.paths {
         let PathItem {
             get,
