@@ -177,7 +177,7 @@ impl View for History {
     type Memory = ();
 
     const NAME: ViewName = ViewName::History;
-    const SCHEMA_VERSION: i64 = 1;
+    const SCHEMA_VERSION: i64 = 2;
     const SCHEMA: &'static [&'static str] = queries::SCHEMA;
 
     fn empty() -> History {

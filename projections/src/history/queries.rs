@@ -12,14 +12,15 @@ use crate::sqlite::Insert;
 use crate::stock::StockKey;
 
 pub(super) const SCHEMA: &[&str] = &[
+    // Without rowid, because a pair (occurred_at, position) is not looked up by both where position is the row's own id.
     "create table events (
-        position integer primary key,
+        position integer not null primary key,
         occurred_at integer not null,
         recorded_at integer not null,
         warehouse integer not null,
         kind integer not null,
         reason integer not null
-    )",
+    ) without rowid",
     "create index events_by_occurrence on events (occurred_at, position, warehouse, kind, reason)",
     "create index events_by_warehouse on events (warehouse, occurred_at, position, kind, reason)",
     "create table event_days (
