@@ -398,11 +398,11 @@ fn verify_and_rebuild_hold_views_against_the_log() {
         .expect("the view history");
     let mut bytes = std::fs::read(&view).expect("a view");
     let page_bytes = usize::from(u16::from_be_bytes([bytes[16], bytes[17]]));
-    // A page of rows begins with this byte; the last of them is none that opening reads.
+    // A page of rows of a table without rowids begins with this byte; the last of them is none that opening reads.
     let page = bytes
         .chunks_exact_mut(page_bytes)
         .skip(1)
-        .rfind(|page| page[0] == 0x0D);
+        .rfind(|page| page[0] == 0x0A);
     page.expect("a page of rows").fill(0xA5);
     std::fs::write(&view, bytes).expect("a view");
     scratch
