@@ -40,6 +40,8 @@ pub struct Options {
     pub segment_bytes: u64,
     /// Where the ledger has its time from.
     pub clock: Clock,
+    /// Where its files lie.
+    pub disk: Arc<dyn Disk>,
 }
 
 impl Default for Options {
@@ -50,6 +52,7 @@ impl Default for Options {
             snapshot_every_events: 1_000_000,
             segment_bytes: segment::Options::default().segment_bytes,
             clock: Arc::new(system_clock),
+            disk: Arc::new(RealDisk),
         }
     }
 }
@@ -112,11 +115,6 @@ impl Engine {
     /// Opens the ledger in `folder`, making a new one where there is none: takes the folder's lock, recovers the log,
     /// rebuilds the state from the newest snapshot and the log's tail, and starts to take requests.
     pub fn open(folder: &Path, options: Options) -> Result<Engine, OpenError> {
-        Engine::open_on(Arc::new(RealDisk), folder, options)
-    }
-
-    /// [`Engine::open`] on a disk of the caller's choice.
-    pub fn open_on(disk: Arc<dyn Disk>, folder: &Path, options: Options) -> Result<Engine, OpenError> {
         let store = segment::Options {
             segment_bytes: options.segment_bytes,
             ..segment::Options::default()
@@ -126,7 +124,7 @@ impl Engine {
             reader,
             ledger: id,
             recovered,
-        } = Log::open(disk, folder, store)?;
+        } = Log::open(options.disk, folder, store)?;
         tracing::debug!(?recovered, folder = %folder.display(), "the log is open");
         let recovery = |source| OpenError::Recovery {
             folder: folder.display().to_string(),

@@ -20,9 +20,10 @@ fn open(disk: &SimDisk) -> Result<Engine, bincard_engine::OpenError> {
         segment_bytes: 64 << 10,
         batch_requests_max: 5,
         clock,
+        disk: Arc::new(disk.clone()),
         ..Options::default()
     };
-    Engine::open_on(Arc::new(disk.clone()), Path::new(FOLDER), options)
+    Engine::open(Path::new(FOLDER), options)
 }
 
 #[derive(Clone, Copy, PartialEq, Debug)]
