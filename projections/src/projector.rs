@@ -157,6 +157,8 @@ struct Work {
     /// A view that nothing is served of is served when it has reached this position: the head when it was begun.
     serve_at: [Position; 3],
     pace: Pace,
+    /// Somebody waits for what is recorded up to here.
+    awaited: Position,
     advanced: Arc<Notify>,
 }
 
@@ -191,6 +193,7 @@ impl Work {
             rebuilds: [None, None, None],
             serve_at: [head; 3],
             pace: Pace::new(Instant::now()),
+            awaited: Position(0),
             advanced,
         };
         work.take_up(stock).await?;
@@ -225,18 +228,18 @@ impl Work {
                     return self.finish().await;
                 }
             }
-            let waiting = self
-                .reader
-                .head()
-                .position
-                .0
-                .saturating_sub(self.feed.position().0);
+            let (head, position) = (self.reader.head().position, self.feed.position());
+            let waiting = head.0.saturating_sub(position.0);
             let settled = self.feed.is_settled();
-            let pause = self.pace.wait(Instant::now());
+            let pause = self.pace.wait(Instant::now(), self.awaited > position);
             if settled && (waiting == 0 || (!pause.is_zero() && waiting < BATCH_EVENTS_MAX)) {
                 let command = tokio::select! {
                     command = self.commands.recv() => command.unwrap_or(Control::Stop),
                     () = self.advanced.notified(), if waiting == 0 => continue,
+                    () = self.shared.awaited.notified() => {
+                        self.awaited = self.reader.head().position;
+                        continue;
+                    }
                     () = tokio::time::sleep(pause), if waiting > 0 => {
                         self.step(BATCH_EVENTS_MAX).await?;
                         continue;
@@ -258,10 +261,12 @@ impl Work {
 
     /// Writes what is folded and folds what comes next.
     async fn step(&mut self, events_max: u64) -> Result<(), Error> {
-        if !self.feed.is_settled() {
-            self.pace.spend(Instant::now());
+        let (began_at, writes) = (Instant::now(), !self.feed.is_settled());
+        let stepped = self.feed.step(events_max, Position(u64::MAX)).await;
+        if writes {
+            self.pace.spend(began_at, Instant::now());
         }
-        match self.feed.step(events_max, Position(u64::MAX)).await {
+        match stepped {
             Ok(step) => {
                 for (view, error) in step.dropped {
                     self.dropped(view, error)?;

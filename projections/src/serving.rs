@@ -6,7 +6,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 use bincard_ledger::Position;
 use sqlx::sqlite::SqlitePool;
 use sqlx::{Sqlite, Transaction};
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 
 use crate::catalogue::Catalogue;
 use crate::error::Error;
@@ -77,6 +77,8 @@ pub(crate) struct Shared {
     pub(crate) folder: Folder,
     pub(crate) slots: Each<Slot<Stock>, Slot<History>, Slot<Catalogue>>,
     pub(crate) status: watch::Sender<[ViewStatus; 3]>,
+    /// Told when somebody begins to wait for a position: the projector rests no longer.
+    pub(crate) awaited: Notify,
     /// The youngest generation of each view that this process has seen.
     youngest: [AtomicU64; 3],
 }
@@ -95,6 +97,7 @@ impl Shared {
             folder,
             slots: Each::default(),
             status: watch::channel(statuses).0,
+            awaited: Notify::new(),
             youngest,
         }
     }

@@ -187,6 +187,7 @@ impl Views {
         if reached(&self.shared.status.borrow()) {
             return Ok(());
         }
+        self.shared.awaited.notify_one();
         let mut status = self.shared.status.subscribe();
         match tokio::time::timeout(timeout, status.wait_for(reached)).await {
             Ok(Ok(_)) => return Ok(()),
