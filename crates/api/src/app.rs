@@ -11,6 +11,7 @@ use crate::asker::note_decision;
 use crate::failure::Failure;
 use crate::figures::Figures;
 use crate::ledgers::Ledgers;
+use crate::proxies::TrustedProxies;
 use crate::trace::{RequestIds, Trace};
 
 /// How the server behaves.
@@ -32,6 +33,8 @@ pub struct Options {
     pub drain_max: Duration,
     /// Whether `/metrics` answers anybody, and not only this machine.
     pub metrics_to_all: bool,
+    /// Proxies that are believed when they tell whom a request comes from.
+    pub trusted_proxies: TrustedProxies,
     /// Where rate limits and answers have their time from.
     pub clock: Clock,
 }
@@ -48,6 +51,7 @@ impl Options {
             connections_max: 10_000,
             drain_max: Duration::from_secs(20),
             metrics_to_all: false,
+            trusted_proxies: TrustedProxies::default(),
             clock: Clock::system(),
         }
     }

@@ -52,6 +52,7 @@ impl Front {
         let app = &*self.app;
         let _in_flight = InFlight::begin(&app.figures);
         let id = app.request_ids.of(request.headers());
+        let peer = app.options.trusted_proxies.client(peer, request.headers());
         let trace = Arc::new(Trace {
             id,
             peer,

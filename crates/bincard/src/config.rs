@@ -17,6 +17,8 @@ pub(crate) const DEFAULTS: &str = include_str!("config.default.toml");
 pub(crate) struct Config {
     pub(crate) data_dir: PathBuf,
     pub(crate) listen: String,
+    pub(crate) trusted_proxies: String,
+    pub(crate) metrics_to_all: bool,
     pub(crate) log_format: LogFormat,
     pub(crate) log_filter: String,
     pub(crate) workers: usize,
@@ -81,6 +83,12 @@ impl Config {
                             .parse()
                             .map_err(|_| format!("{variable}: {text:?} is not a whole number"))?;
                         Value::Integer(number)
+                    }
+                    Value::Boolean(_) => {
+                        let answer = text
+                            .parse()
+                            .map_err(|_| format!("{variable}: {text:?} is neither true nor false"))?;
+                        Value::Boolean(answer)
                     }
                     _ => Value::String(text),
                 };

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use anyhow::Context;
 use bincard_access::{Accounts, TenantName};
-use bincard_api::App;
+use bincard_api::{App, TrustedProxies};
 use tokio::net::TcpListener;
 use tokio::runtime::Runtime;
 use tokio::signal::unix::{SignalKind, signal};
@@ -51,8 +51,11 @@ pub(crate) async fn open(
     accounts: Accounts,
     config: &Config,
 ) -> anyhow::Result<Arc<App>> {
+    let trusted_proxies = TrustedProxies::parse(&config.trusted_proxies);
     let options = bincard_api::Options {
         engine: engine_options(config),
+        trusted_proxies: trusted_proxies.map_err(|error| WrongUse(format!("trusted_proxies: {error}")))?,
+        metrics_to_all: config.metrics_to_all,
         ..bincard_api::Options::new(folder.ledgers_path())
     };
     let app = Arc::new(App::new(accounts, options));

@@ -1,8 +1,11 @@
 //! Requests that no well-behaved client makes, and what the document says that any client may meet.
 
+use std::sync::Arc;
+
 use axum::body::Body;
 use axum::http::{Method, Request};
 use bincard_access::Role;
+use bincard_api::TrustedProxies;
 use serde_json::{Value, json};
 
 use crate::support::{PASSWORD, Server, event};
@@ -297,4 +300,22 @@ async fn a_number_beyond_all_bounds_is_named_by_its_place() {
             .await
             .expect_problem(400, "invalid-payload", "invalid payload");
     assert_eq!(problem["errors"][0]["pointer"], "/no");
+}
+
+/// Tests count as coming from this machine, on which the proxy is said to run.
+#[tokio::test]
+async fn behind_a_trusted_proxy_requests_without_credentials_are_counted_by_who_sent_them() {
+    let folder = Arc::new(tempfile::tempdir().unwrap());
+    let trusted = TrustedProxies::parse("127.0.0.1").unwrap();
+    let server = Server::start_with(folder, |options| options.trusted_proxies = trusted).await;
+    let ask = async |from: &str| {
+        let from = [("x-forwarded-for", from)];
+        let answer = server.call_with(Method::GET, EVENTS, "", None, &from);
+        answer.await.status.as_u16()
+    };
+    for _ in 0..10 {
+        assert_eq!(ask("203.0.113.9").await, 401);
+    }
+    assert_eq!(ask("203.0.113.9").await, 429);
+    assert_eq!(ask("203.0.113.10").await, 401);
 }

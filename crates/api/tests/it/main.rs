@@ -7,6 +7,7 @@ mod bulk;
 mod catalogue;
 mod described;
 mod edges;
+mod full_disk;
 mod ledger;
 mod listener;
 mod signing_in;

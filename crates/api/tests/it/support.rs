@@ -29,7 +29,7 @@ pub(crate) struct Server {
     pub(crate) admin: String,
     pub(crate) manager: String,
     pub(crate) viewer: String,
-    _folder: TempDir,
+    _folder: Arc<TempDir>,
 }
 
 /// An answer, read to its end.
@@ -87,7 +87,11 @@ impl Answer {
 
 impl Server {
     pub(crate) async fn start() -> Server {
-        let folder = tempfile::tempdir().unwrap();
+        Server::start_with(Arc::new(tempfile::tempdir().unwrap()), |_| ()).await
+    }
+
+    /// A server over `folder` that is set up otherwise.
+    pub(crate) async fn start_with(folder: Arc<TempDir>, set: impl FnOnce(&mut Options)) -> Server {
         let clock = Clock::manual(UnixMs(START_MS));
         let options = bincard_access::Options {
             password_cost: PasswordCost {
@@ -106,6 +110,7 @@ impl Server {
         let engine_clock = clock.clone();
         options.engine.segment_bytes = 1 << 20;
         options.engine.clock = Arc::new(move || Timestamp::from_micros(engine_clock.now().0 * 1_000));
+        set(&mut options);
         let app = Arc::new(App::new(accounts, options));
         let mut server = Server {
             routes: router(app.clone()),
