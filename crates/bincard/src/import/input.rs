@@ -1,16 +1,18 @@
 //! The rows of a file: CSV or NDJSON, plain or gzip, by name or from standard input; one row at a time.
 
+mod metered;
+
 use std::cell::Cell;
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, Read};
 use std::path::Path;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::AtomicU64;
 
-use flate2::bufread::MultiGzDecoder;
 use serde_json::value::RawValue;
 
+use self::metered::{BUFFER_BYTES, Counted, Metered};
 use super::columns::{Columns, Layout, LayoutError};
 use super::mapping::{FileFormat, Mapping};
 use super::plan::Rejected;
@@ -18,7 +20,6 @@ use super::row::Record;
 
 /// The longest row, in bytes: bounds the memory of an import.
 const ROW_BYTES_MAX: usize = 1 << 20;
-const BUFFER_BYTES: usize = 1 << 16;
 
 /// A file that cannot be read (on).
 #[derive(Debug, thiserror::Error)]
@@ -326,57 +327,4 @@ fn parse_object(bytes: &[u8], columns: &Columns) -> Result<csv::StringRecord, St
         }
     }
     Ok(fields)
-}
-
-/// Counts the bytes of the file itself, for progress.
-struct Counted {
-    source: Box<dyn Read>,
-    bytes_read: Arc<AtomicU64>,
-}
-
-impl Read for Counted {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let count = self.source.read(buffer)?;
-        self.bytes_read.fetch_add(count as u64, Ordering::Relaxed);
-        Ok(count)
-    }
-}
-
-/// The text of the file, unpacked, within the budget of one row.
-struct Metered {
-    text: Text,
-    budget: Rc<Cell<usize>>,
-}
-
-enum Text {
-    Plain(BufReader<Counted>),
-    Gzip(Box<MultiGzDecoder<BufReader<Counted>>>),
-}
-
-impl Metered {
-    fn open(source: Counted, budget: Rc<Cell<usize>>) -> io::Result<Metered> {
-        let mut source = BufReader::with_capacity(BUFFER_BYTES, source);
-        let is_gzip = source.fill_buf()?.starts_with(&[0x1f, 0x8b]);
-        let text = if is_gzip {
-            Text::Gzip(Box::new(MultiGzDecoder::new(source)))
-        } else {
-            Text::Plain(source)
-        };
-        Ok(Metered { text, budget })
-    }
-}
-
-impl Read for Metered {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let left = self.budget.get();
-        if left == 0 {
-            return Err(io::ErrorKind::FileTooLarge.into());
-        }
-        let count = match &mut self.text {
-            Text::Plain(text) => text.read(buffer)?,
-            Text::Gzip(text) => text.read(buffer)?,
-        };
-        self.budget.set(left.saturating_sub(count));
-        Ok(count)
-    }
 }
