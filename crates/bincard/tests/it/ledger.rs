@@ -3,12 +3,13 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bincard_ledger::{CatalogueEvent, Event, Position, Recorded, Timestamp, VariantNo, WarehouseNo};
 use bincard_projections::history::AsOf;
 use bincard_projections::stock::{StockFilter, StockKey};
 use bincard_projections::{Projector, Slice, ViewName};
+use bincard_store::OpenError;
 use bincard_store::disk::RealDisk;
 use bincard_store::segment::{Log, Opened, Options, Reader};
 
@@ -23,8 +24,15 @@ pub(crate) struct Ledger {
 impl Ledger {
     pub(crate) fn open(data: &Path) -> Ledger {
         let folder = data.join("ledgers/default");
-        let Opened { reader, appender, .. } =
-            Log::open(Arc::new(RealDisk), &folder, Options::default()).expect("the ledger opens");
+        let began = Instant::now();
+        // A process that another test starts holds a copy of this lock until it has become the binary.
+        let opened = loop {
+            match Log::open(Arc::new(RealDisk), &folder, Options::default()) {
+                Err(OpenError::Locked { .. }) if began.elapsed() < Duration::from_secs(60) => {}
+                opened => break opened,
+            }
+        };
+        let Opened { reader, appender, .. } = opened.expect("the ledger opens");
         Ledger {
             reader,
             _opened: appender,
