@@ -21,6 +21,7 @@ mod recording;
 mod rejects;
 mod report;
 mod row;
+mod run;
 mod target;
 mod template;
 mod totals;

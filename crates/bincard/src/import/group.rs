@@ -4,20 +4,15 @@
 //! too large): first what comes in, then adjustments, then what goes out. So no SKU is ever lower after an event than
 //! it is after some row of the file, and stock that never goes below zero row by row never does event by event.
 
-use bincard_ledger::{Kind, Reason};
+use bincard_ledger::Kind;
 use hashbrown::HashMap;
 
 use super::catalogue::Catalogue;
 use super::classify::Movement;
 use super::key::{Identity, Parts};
-use super::plan::{Chunk, DepotNo, PlannedEvent, Rejected, SkuNo};
+use super::plan::{Chunk, PlannedEvent};
 use super::row::Record;
-use super::when::Moment;
-
-/// The most lines of an event.
-const LINES_MAX: usize = 1_000;
-/// The most rows of a run: bounds the memory of an import.
-const RUN_ROWS_MAX: usize = 10_000;
+use super::run::{Group, GroupKey, ROWS_MAX, Run};
 
 /// Groups rows of one file.
 #[derive(Debug)]
@@ -34,34 +29,6 @@ pub(crate) struct Grouper {
 pub(crate) struct Slot {
     group: usize,
     line: usize,
-}
-
-#[derive(Debug, Default)]
-struct Run {
-    /// The reference, and where that is blank the time: rows that share neither do not stand together.
-    named: Option<(Box<str>, Option<Moment>)>,
-    rows: usize,
-    groups: Vec<Group>,
-    index: HashMap<GroupKey, usize, foldhash::fast::FixedState>,
-}
-
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
-struct GroupKey {
-    kind: Kind,
-    reason: Option<Reason>,
-    moment: Moment,
-    depot: DepotNo,
-}
-
-#[derive(Debug)]
-struct Group {
-    key: GroupKey,
-    warehouse_code: Box<str>,
-    notes: Option<Box<str>>,
-    lines: Vec<(SkuNo, i64)>,
-    index: HashMap<SkuNo, usize, foldhash::fast::FixedState>,
-    /// The rows, and the line that each is part of.
-    rows: Vec<(usize, Record)>,
 }
 
 impl Grouper {
@@ -100,7 +67,7 @@ impl Grouper {
             moment: movement.moment,
             depot: catalogue.depot(movement.warehouse_code, movement.warehouse_name),
         };
-        if self.run.rows == RUN_ROWS_MAX || self.run.is_full(key, sku) {
+        if self.run.rows == ROWS_MAX || self.run.is_full(key, sku) {
             self.flush(chunk);
         }
         let run = &mut self.run;
@@ -170,75 +137,5 @@ fn turn(kind: Kind) -> u8 {
         Kind::Inbound => 0,
         Kind::Adjust => 1,
         _ => 2,
-    }
-}
-
-impl Run {
-    fn is_named(&self, movement: &Movement<'_>) -> bool {
-        self.named.as_ref().is_some_and(|(reference, moment)| {
-            **reference == *movement.reference && moment.is_none_or(|moment| moment == movement.moment)
-        })
-    }
-
-    fn is_full(&self, key: GroupKey, sku: SkuNo) -> bool {
-        self.index.get(&key).is_some_and(|at| {
-            let group = &self.groups[*at];
-            group.lines.len() == LINES_MAX && !group.index.contains_key(&sku)
-        })
-    }
-}
-
-impl Group {
-    /// Adds to the line of `sku`, and answers which one that is.
-    fn add(&mut self, sku: SkuNo, quantity: i64) -> Result<usize, String> {
-        let Some(line) = self.index.get(&sku).copied() else {
-            let line = self.lines.len();
-            self.index.insert(sku, line);
-            self.lines.push((sku, quantity));
-            return Ok(line);
-        };
-        let sum = self.lines[line].1.checked_add(quantity);
-        self.lines[line].1 = sum.ok_or("the quantities of this SKU become too large together")?;
-        Ok(line)
-    }
-
-    /// Leaves out lines that sum to zero, and counts them; and rejects the rows of lines below zero where this kind
-    /// takes none.
-    fn leave_out(&mut self, rejected: &mut Vec<Rejected>) -> u64 {
-        let adjusts = self.key.kind == Kind::Adjust;
-        let keeps = |quantity: i64| quantity > 0 || (adjusts && quantity < 0);
-        if self.lines.iter().all(|(_, quantity)| keeps(*quantity)) {
-            return 0;
-        }
-        let lines = std::mem::take(&mut self.lines);
-        for (line, row) in std::mem::take(&mut self.rows) {
-            let quantity = lines[line].1;
-            if quantity >= 0 || adjusts {
-                self.rows.push((line, row));
-            } else {
-                let reason = format!(
-                    "the rows of this SKU sum to {quantity}, and {} takes only what is above zero: give them a rule \
-                     of another kind or sign",
-                    name_of(self.key.kind)
-                );
-                rejected.push(Rejected { row, reason });
-            }
-        }
-        let zeros = lines.iter().filter(|(_, quantity)| *quantity == 0).count();
-        self.lines = lines
-            .into_iter()
-            .filter(|(_, quantity)| keeps(*quantity))
-            .collect();
-        zeros as u64
-    }
-}
-
-/// What a kind that imports know is called in files and messages.
-pub(crate) fn name_of(kind: Kind) -> &'static str {
-    match kind {
-        Kind::Inbound => "INBOUND",
-        Kind::Outbound => "OUTBOUND",
-        Kind::Adjust => "ADJUST",
-        _ => "another kind",
     }
 }

@@ -6,10 +6,10 @@ use std::time::Duration;
 use bincard_ledger::Kind;
 use serde::Serialize;
 
-use super::group::name_of;
 use super::mapping::Mapping;
 use super::reading::Reading;
 use super::recording::{Count, Tally};
+use super::run::name_of;
 use super::target::HeadReport;
 use super::totals::Sum;
 

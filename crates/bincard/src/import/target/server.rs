@@ -16,8 +16,8 @@ use self::wire::{
     parse_answers, reason_name, said,
 };
 use super::{HeadReport, Made, Outcome, Target, put};
-use crate::import::group::name_of;
 use crate::import::plan::{PlannedEvent, PlannedVariant, PlannedWarehouse};
+use crate::import::run::name_of;
 
 /// How often something is tried that fails for now, and how long to wait after the first time; twice as long each
 /// time after it.
