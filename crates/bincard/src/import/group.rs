@@ -10,8 +10,7 @@ use hashbrown::HashMap;
 use super::catalogue::Catalogue;
 use super::classify::Movement;
 use super::key::{Identity, Parts};
-use super::plan::{Chunk, PlannedEvent};
-use super::row::Record;
+use super::plan::{Chunk, PlannedEvent, PlannedRow};
 use super::run::{Group, GroupKey, ROWS_MAX, Run};
 
 /// Groups rows of one file.
@@ -88,8 +87,8 @@ impl Grouper {
     }
 
     /// Keeps the row that was added last, until its event is answered.
-    pub(crate) fn keep(&mut self, slot: Slot, row: Record) {
-        self.run.groups[slot.group].rows.push((slot.line, row));
+    pub(crate) fn keep(&mut self, slot: Slot, planned: PlannedRow) {
+        self.run.groups[slot.group].rows.push((slot.line, planned));
     }
 
     /// Hands over the events of the last run: the file has ended.
@@ -125,7 +124,7 @@ impl Grouper {
                 notes: group.notes,
                 key: self.parts.key(&identity),
                 lines: group.lines,
-                rows: group.rows.into_iter().map(|(_, row)| row).collect(),
+                rows: group.rows.into_iter().map(|(_, planned)| planned).collect(),
             });
         }
     }

@@ -291,6 +291,7 @@ impl Input {
 fn unreadable(line: u64, fields: csv::StringRecord, reason: String) -> Next {
     Next::Unreadable(Rejected {
         row: Record { line, fields },
+        rule: None,
         reason,
     })
 }

@@ -56,13 +56,23 @@ pub(crate) struct PlannedEvent {
     /// Each SKU once, no quantity zero.
     pub(crate) lines: Vec<(SkuNo, i64)>,
     /// The rows it is made of.
-    pub(crate) rows: Vec<Record>,
+    pub(crate) rows: Vec<PlannedRow>,
+}
+
+/// A row of an event.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(crate) struct PlannedRow {
+    pub(crate) row: Record,
+    /// The number of the rule that took it.
+    pub(crate) rule: usize,
 }
 
 /// A row that cannot be imported, and why.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(crate) struct Rejected {
     pub(crate) row: Record,
+    /// The number of the rule under which it is counted, if any.
+    pub(crate) rule: Option<usize>,
     pub(crate) reason: String,
 }
 

@@ -10,7 +10,7 @@ use super::classify::Classifier;
 use super::group::Grouper;
 use super::input::{Input, InputError, Next};
 use super::mapping::Mapping;
-use super::plan::{Chunk, Rejected};
+use super::plan::{Chunk, PlannedRow, Rejected};
 use super::row::{Record, Row};
 use super::totals::Totals;
 
@@ -145,10 +145,15 @@ impl Reader<'_> {
             Ok(verdict) => verdict,
             Err(error) => {
                 let reason = error.to_string();
-                self.chunk.rejected.push(Rejected { row, reason });
+                self.chunk.rejected.push(Rejected {
+                    row,
+                    rule: None,
+                    reason,
+                });
                 return;
             }
         };
+        let rule = verdict.rule;
         if let Some(entry) = verdict.entry {
             self.catalogue.enter(entry);
         }
@@ -165,8 +170,12 @@ impl Reader<'_> {
             .grouper
             .add(&movement, notes, &mut self.catalogue, &mut self.chunk)
         {
-            Ok(slot) => self.grouper.keep(slot, row),
-            Err(reason) => self.chunk.rejected.push(Rejected { row, reason }),
+            Ok(slot) => self.grouper.keep(slot, PlannedRow { row, rule }),
+            Err(reason) => self.chunk.rejected.push(Rejected {
+                row,
+                rule: Some(rule),
+                reason,
+            }),
         }
     }
 }

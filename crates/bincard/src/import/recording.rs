@@ -1,16 +1,18 @@
 //! The recording half of an import: chunks to the ledger, refusals to the rejects file, and what is counted of it.
 
-use super::plan::{Chunk, Rejected};
+use super::plan::{Chunk, PlannedRow, Rejected};
 use super::rejects::Rejects;
 use super::target::{Made, Outcome, Target};
 
 /// What became of the events of a file.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub(crate) struct Tally {
     pub(crate) recorded: Count,
     pub(crate) replayed: Count,
     pub(crate) refused: Count,
     pub(crate) made: Made,
+    /// By the rule's number.
+    pub(crate) rules: Vec<NotRecorded>,
 }
 
 /// Events, their lines, and the rows they are made of.
@@ -21,6 +23,14 @@ pub(crate) struct Count {
     pub(crate) rows: u64,
 }
 
+/// Rows of one rule that are not in the ledger.
+#[derive(serde::Serialize, Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub(crate) struct NotRecorded {
+    /// Rejected after the rule had taken them.
+    pub(crate) rows_rejected: u64,
+    pub(crate) rows_refused: u64,
+}
+
 /// Asks the ledger for all of `chunk`.
 pub(crate) fn record(
     chunk: Chunk,
@@ -29,6 +39,9 @@ pub(crate) fn record(
     tally: &mut Tally,
 ) -> anyhow::Result<()> {
     for rejected in &chunk.rejected {
+        if let Some(rule) = rejected.rule {
+            tally.rule(rule).rows_rejected += 1;
+        }
         rejects.add(rejected)?;
     }
     if !chunk.depots.is_empty() || !chunk.variants.is_empty() {
@@ -50,11 +63,24 @@ pub(crate) fn record(
         count.lines += event.lines.len() as u64;
         count.rows += event.rows.len() as u64;
         if let Outcome::Refused(reason) = outcome {
-            for row in event.rows {
-                let reason = reason.clone();
-                rejects.add(&Rejected { row, reason })?;
+            for PlannedRow { row, rule } in event.rows {
+                tally.rule(rule).rows_refused += 1;
+                rejects.add(&Rejected {
+                    row,
+                    rule: Some(rule),
+                    reason: reason.clone(),
+                })?;
             }
         }
     }
     Ok(())
+}
+
+impl Tally {
+    fn rule(&mut self, number: usize) -> &mut NotRecorded {
+        if self.rules.len() <= number {
+            self.rules.resize(number + 1, NotRecorded::default());
+        }
+        &mut self.rules[number]
+    }
 }

@@ -8,7 +8,7 @@ use serde::Serialize;
 
 use super::mapping::Mapping;
 use super::reading::Reading;
-use super::recording::{Count, Tally};
+use super::recording::{Count, NotRecorded, Tally};
 use super::run::name_of;
 use super::target::HeadReport;
 use super::totals::Sum;
@@ -32,6 +32,7 @@ pub(crate) struct FileReport {
     pub(crate) rows_rejected: u64,
     /// Where those are.
     pub(crate) rejects_file: Option<String>,
+    /// The sum of what a rule took, and below it by rule and by month: whatever became of the rows.
     pub(crate) total: SumReport,
     pub(crate) rules: Vec<RuleReport>,
     pub(crate) months: Vec<MonthReport>,
@@ -60,8 +61,12 @@ pub(crate) struct RuleReport {
     rule: String,
     /// INBOUND, OUTBOUND, ADJUST; nothing where rows are skipped.
     kind: Option<&'static str>,
+    /// What it took.
     #[serde(flatten)]
     sum: SumReport,
+    /// How much of that is not in the ledger.
+    #[serde(flatten)]
+    not_recorded: NotRecorded,
 }
 
 #[derive(Serialize, Debug)]
@@ -96,6 +101,7 @@ impl FileReport {
             rule: rule.name.clone(),
             kind: rule.kind.map(|kind: Kind| name_of(kind)),
             sum: sums.get(number).copied().unwrap_or_default().into(),
+            not_recorded: tally.rules.get(number).copied().unwrap_or_default(),
         });
         let months = reading.totals.months.iter().map(|(month, sum)| MonthReport {
             month: format!("{:04}-{:02}", month / 100, month % 100),
@@ -142,7 +148,10 @@ impl FileReport {
             // Writing to a String cannot fail.
             let _ = writeln!(text, "  {what:<22}{said}");
         };
-        line("rows read", grouped(self.rows_read));
+        line(
+            "rows read",
+            format!("{}, whatever became of them; by rule:", grouped(self.rows_read)),
+        );
         for rule in &self.rules {
             let kind = rule.kind.unwrap_or("skipped");
             let sum = &rule.sum;
@@ -153,6 +162,9 @@ impl FileReport {
                     sum.rows, sum.quantity, sum.stock_change, sum.money
                 ),
             );
+            if let Some(said) = rule.not_recorded.to_text() {
+                line("    not recorded", said);
+            }
         }
         line(
             "units, money",
@@ -182,6 +194,17 @@ impl FileReport {
             format!("{:.2} s, {} rows/s", self.seconds, grouped(self.rows_per_second)),
         );
         format!("{}\n{text}", self.file)
+    }
+}
+
+impl NotRecorded {
+    /// How many of a rule's rows are not in the ledger, and why; nothing when all are.
+    fn to_text(self) -> Option<String> {
+        let told = [(self.rows_refused, "refused"), (self.rows_rejected, "rejected")];
+        let told = told.into_iter().filter(|(rows, _)| *rows > 0);
+        let told: Vec<_> = told.map(|(rows, why)| format!("{rows} {why}")).collect();
+        let rows = self.rows_refused + self.rows_rejected;
+        (rows > 0).then(|| format!("{rows:>9} rows: {}", told.join(", ")))
     }
 }
 

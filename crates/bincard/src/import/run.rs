@@ -4,8 +4,7 @@ use bincard_ledger::{Kind, Reason};
 use hashbrown::HashMap;
 
 use super::classify::Movement;
-use super::plan::{DepotNo, Rejected, SkuNo};
-use super::row::Record;
+use super::plan::{DepotNo, PlannedRow, Rejected, SkuNo};
 use super::when::Moment;
 
 /// The most lines of an event.
@@ -38,7 +37,7 @@ pub(super) struct Group {
     pub(super) lines: Vec<(SkuNo, i64)>,
     pub(super) index: HashMap<SkuNo, usize, foldhash::fast::FixedState>,
     /// The rows, and the line that each is part of.
-    pub(super) rows: Vec<(usize, Record)>,
+    pub(super) rows: Vec<(usize, PlannedRow)>,
 }
 
 impl Run {
@@ -79,17 +78,21 @@ impl Group {
             return 0;
         }
         let lines = std::mem::take(&mut self.lines);
-        for (line, row) in std::mem::take(&mut self.rows) {
+        for (line, planned) in std::mem::take(&mut self.rows) {
             let quantity = lines[line].1;
             if quantity >= 0 || adjusts {
-                self.rows.push((line, row));
+                self.rows.push((line, planned));
             } else {
                 let reason = format!(
                     "the rows of this SKU sum to {quantity}, and {} takes only what is above zero: give them a rule \
                      of another kind or sign",
                     name_of(self.key.kind)
                 );
-                rejected.push(Rejected { row, reason });
+                rejected.push(Rejected {
+                    row: planned.row,
+                    rule: Some(planned.rule),
+                    reason,
+                });
             }
         }
         let zeros = lines.iter().filter(|(_, quantity)| *quantity == 0).count();
