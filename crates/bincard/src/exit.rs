@@ -58,7 +58,7 @@ pub(crate) fn chain_of(error: &anyhow::Error) -> String {
 
 /// What a terminal may be given of a text that quotes files: control characters are written out, so that a file cannot
 /// steer the terminal. Lines stay lines.
-fn shown(text: &str) -> String {
+pub(crate) fn shown(text: &str) -> String {
     let mut shown = String::with_capacity(text.len());
     for c in text.chars() {
         if c.is_control() && c != '\n' {

@@ -5,7 +5,9 @@
 //!
 //! An event's key derives from what it is: importing again answers "recorded before" for what is there and goes on with
 //! what is not. So there is nothing to remember about an import, and nothing to repair after one that was killed.
+//! Rows that are not in the ledger afterwards are given back in files, by what is to be done about them.
 
+mod advice;
 mod catalogue;
 mod classify;
 mod columns;
@@ -14,11 +16,13 @@ mod decimal;
 mod group;
 mod input;
 mod key;
+mod leftovers;
 mod mapping;
+mod marks;
+mod object;
 mod plan;
 mod reading;
 mod recording;
-mod rejects;
 mod report;
 mod row;
 mod run;
@@ -33,16 +37,18 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, sync_channel};
 use std::time::{Duration, Instant};
 
-pub(crate) use input::InputError;
-pub(crate) use mapping::{Mapping, MappingError};
+pub(crate) use advice::advice;
+pub(crate) use input::{InputError, format_of};
+pub(crate) use leftovers::Outlets;
+pub(crate) use mapping::{FileFormat, Mapping, MappingError};
 pub(crate) use reading::ReadOptions;
 pub(crate) use report::{FileReport, Report, grouped};
 pub(crate) use target::{FolderTarget, ServerTarget, Target};
 
 use crate::progress::Progress;
+use leftovers::Leftovers;
 use reading::{Message, Reading};
 use recording::Tally;
-use rejects::Rejects;
 
 /// How many chunks wait between reading and recording.
 const CHUNKS_WAITING_MAX: usize = 2;
@@ -52,8 +58,8 @@ const SHOW_EVERY: Duration = Duration::from_millis(100);
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(crate) struct Job {
     pub(crate) file: PathBuf,
-    /// Where rows go that cannot be imported.
-    pub(crate) rejects: PathBuf,
+    /// Where rows go that are not in the ledger afterwards.
+    pub(crate) outlets: Outlets,
 }
 
 /// Imports one file. What was done is reported even when a failure ended it.
@@ -68,7 +74,7 @@ pub(crate) fn import(
     let mut recorder = Recorder {
         job,
         target,
-        rejects: None,
+        leftovers: None,
         tally: Tally::default(),
         rows: 0,
     };
@@ -81,17 +87,14 @@ pub(crate) fn import(
         (reading, recorded)
     });
     let closed = recorder.close();
-    let mut report = FileReport::new(
+    let report = FileReport::new(
         name_of(&job.file),
         mapping,
         &reading,
         &recorder.tally,
+        recorder.leftovers.as_ref(),
         started_at.elapsed(),
     );
-    if let Some(rejects) = recorder.rejects.filter(|rejects| rejects.count() > 0) {
-        report.rows_rejected = rejects.count();
-        report.rejects_file = Some(rejects.file().display().to_string());
-    }
     (report, failure_of(reading, recorded, closed))
 }
 
@@ -117,7 +120,7 @@ fn name_of(file: &Path) -> String {
 struct Recorder<'a> {
     job: &'a Job,
     target: &'a mut dyn Target,
-    rejects: Option<Rejects>,
+    leftovers: Option<Leftovers>,
     tally: Tally,
     rows: u64,
 }
@@ -131,13 +134,13 @@ impl Recorder<'_> {
         let mut progress = Progress::start(&name_of(&self.job.file), size_bytes.map(|data| data.len()));
         loop {
             match from.recv_timeout(SHOW_EVERY) {
-                Ok(Message::Opened(header)) => {
-                    self.rejects = Some(Rejects::open(&self.job.rejects, &header)?);
+                Ok(Message::Opened(shape)) => {
+                    self.leftovers = Some(Leftovers::new(self.job.outlets.clone(), shape));
                 }
                 Ok(Message::Chunk(chunk)) => {
                     self.rows += chunk.rows;
-                    if let Some(rejects) = &mut self.rejects {
-                        recording::record(chunk, self.target, rejects, &mut self.tally)?;
+                    if let Some(leftovers) = &mut self.leftovers {
+                        recording::record(chunk, self.target, leftovers, &mut self.tally)?;
                     }
                 }
                 Err(RecvTimeoutError::Timeout) => {}
@@ -157,8 +160,8 @@ impl Recorder<'_> {
     }
 
     fn close(&mut self) -> anyhow::Result<()> {
-        if let Some(rejects) = &mut self.rejects {
-            rejects.finish()?;
+        if let Some(leftovers) = &mut self.leftovers {
+            leftovers.finish()?;
         }
         Ok(())
     }

@@ -14,7 +14,7 @@ use uuid::Uuid;
 
 use crate::config::Config;
 use crate::folder::DataFolder;
-use crate::import::{self, FolderTarget, Job, Mapping, ReadOptions};
+use crate::import::{self, FileFormat, FolderTarget, Job, Mapping, Outlets, ReadOptions};
 use crate::serving;
 
 const LINES: &[u8] = include_bytes!("../../../../examples/online-retail/lines.csv.gz");
@@ -134,7 +134,7 @@ fn load(folder: &DataFolder, config: &Config, scratch: &Path) -> anyhow::Result<
         let mapping = Mapping::parse(mapping, None).map_err(anyhow::Error::msg)?;
         let job = Job {
             file: file.clone(),
-            rejects: scratch.join("rejects.csv"),
+            outlets: Outlets::beside(file, FileFormat::Csv),
         };
         let options = ReadOptions {
             events_max: 1_024,

@@ -1,16 +1,16 @@
 //! `bincard import`: files to stock events, by a mapping.
 
 use std::io::Write as _;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use anyhow::Context;
 use clap::Args;
 use uuid::Uuid;
 
 use crate::config::Config;
-use crate::exit::{SaidAlready, WrongUse, chain_of};
+use crate::exit::{SaidAlready, WrongUse, chain_of, shown};
 use crate::folder::DataFolder;
-use crate::import::{self, FolderTarget, Job, Mapping, ReadOptions, Report, ServerTarget, Target};
+use crate::import::{self, FolderTarget, Job, Mapping, Outlets, ReadOptions, Report, ServerTarget, Target};
 
 /// See the command line's own words.
 #[derive(Args, Debug)]
@@ -27,10 +27,17 @@ pub(crate) struct Import {
     /// Make the warehouses and variants that the rows name, and record no event
     #[arg(long)]
     catalogue_only: bool,
-    /// Where rows go that cannot be imported [default: FILE.rejects.csv]
+    /// Where rows go that cannot be imported; a file that is there is kept, and the next free name taken [default:
+    /// FILE.rejects.csv, or as FILE ends]
     #[arg(long, value_name = "FILE")]
     rejects: Option<PathBuf>,
-    /// Fail when any row was rejected
+    /// Where rows of events go that the ledger refused [default: FILE.refused.csv]
+    #[arg(long, value_name = "FILE")]
+    refused: Option<PathBuf>,
+    /// Where rows of events go that are recorded already with other content [default: FILE.conflicts.csv]
+    #[arg(long, value_name = "FILE")]
+    conflicts: Option<PathBuf>,
+    /// Fail when any row was not imported
     #[arg(long)]
     strict: bool,
     /// Write the report as JSON to this file, too
@@ -56,7 +63,7 @@ pub(crate) struct Import {
 impl Import {
     pub(crate) fn run(self, config: &Config) -> anyhow::Result<()> {
         let mapping = Mapping::open(&self.mapping, self.source.as_deref())?;
-        let jobs = self.jobs()?;
+        let jobs = self.jobs(&mapping)?;
         let mut report = Report {
             source: mapping.source.clone(),
             ..Report::default()
@@ -71,6 +78,9 @@ impl Import {
         let failure = done.err();
         report.failure = failure.as_ref().map(chain_of);
         self.write_report(&report)?;
+        for sentence in import::advice(&report) {
+            let _ = writeln!(std::io::stderr(), "bincard: {}", shown(&sentence));
+        }
         match failure {
             Some(failure) => Err(failure),
             None => self.judge(&report),
@@ -132,37 +142,37 @@ impl Import {
         Ok(())
     }
 
-    fn jobs(&self) -> anyhow::Result<Vec<Job>> {
-        if self.rejects.is_some() && self.files.len() > 1 {
-            return Err(WrongUse(
-                "--rejects goes with one FILE: rows of different files do not mix".to_owned(),
-            )
-            .into());
-        }
-        let rejects_of = |file: &Path| match (&self.rejects, file == Path::new("-")) {
-            (Some(rejects), _) => rejects.clone(),
-            (None, true) => PathBuf::from("import.rejects.csv"),
-            (None, false) => {
-                let mut name = file.as_os_str().to_owned();
-                name.push(".rejects.csv");
-                PathBuf::from(name)
-            }
-        };
+    fn jobs(&self, mapping: &Mapping) -> anyhow::Result<Vec<Job>> {
+        let given = [
+            ("--rejects", &self.rejects),
+            ("--refused", &self.refused),
+            ("--conflicts", &self.conflicts),
+        ];
         let job = |file: &PathBuf| {
-            let rejects = rejects_of(file);
-            if rejects == *file {
-                let file = file.display();
-                return Err(WrongUse(format!(
-                    "{file} cannot take its own rejects: give --rejects another name"
-                ))
-                .into());
+            for (option, path) in given {
+                if path.is_some() && self.files.len() > 1 {
+                    return Err(WrongUse(format!(
+                        "{option} goes with one FILE: rows of different files do not mix"
+                    )));
+                }
+                if path.as_ref() == Some(file) {
+                    return Err(WrongUse(format!(
+                        "{} is the file to import: give {option} another name",
+                        file.display()
+                    )));
+                }
             }
+            let beside = Outlets::beside(file, import::format_of(file, mapping));
             Ok(Job {
                 file: file.clone(),
-                rejects,
+                outlets: Outlets {
+                    rejects: self.rejects.clone().unwrap_or(beside.rejects),
+                    refused: self.refused.clone().unwrap_or(beside.refused),
+                    conflicts: self.conflicts.clone().unwrap_or(beside.conflicts),
+                },
             })
         };
-        self.files.iter().map(job).collect()
+        Ok(self.files.iter().map(job).collect::<Result<_, _>>()?)
     }
 
     fn write_report(&self, report: &Report) -> anyhow::Result<()> {
@@ -182,30 +192,14 @@ impl Import {
         written.with_context(|| format!("the report {} cannot be written", file.display()))
     }
 
-    /// An import succeeds when it came to its end and brought something, whatever rows were rejected; with `--strict`
-    /// only when none was.
+    /// An import succeeds when it came to its end and brought something, whatever rows were not imported; with
+    /// `--strict` only when all were.
     fn judge(&self, report: &Report) -> anyhow::Result<()> {
-        let rejected: u64 = report.files.iter().map(|file| file.rows_rejected).sum();
-        if rejected == 0 {
-            return Ok(());
+        let is_whole = report.files.iter().all(import::FileReport::is_whole);
+        let is_fruitless = report.files.iter().any(import::FileReport::is_fruitless);
+        if is_fruitless || (self.strict && !is_whole) {
+            return Err(SaidAlready.into());
         }
-        let fruitless = report.files.iter().any(import::FileReport::is_fruitless);
-        let files: Vec<_> = report
-            .files
-            .iter()
-            .filter_map(|file| file.rejects_file.as_deref())
-            .collect();
-        let _ = writeln!(
-            std::io::stderr(),
-            "bincard: {} rows were rejected. {} says why; mend them there and import that file with --source {}-2",
-            import::grouped(rejected),
-            files.join(", "),
-            report.source,
-        );
-        if self.strict || fruitless {
-            Err(SaidAlready.into())
-        } else {
-            Ok(())
-        }
+        Ok(())
     }
 }

@@ -10,13 +10,11 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 
-use serde_json::value::RawValue;
-
 use self::metered::{BUFFER_BYTES, Counted, Metered};
 use super::columns::{Columns, Layout, LayoutError};
 use super::mapping::{FileFormat, Mapping};
-use super::plan::Rejected;
-use super::row::Record;
+use super::row::{Record, Shape};
+use super::{marks, object};
 
 /// The longest row, in bytes: bounds the memory of an import.
 const ROW_BYTES_MAX: usize = 1 << 20;
@@ -52,7 +50,7 @@ pub(crate) enum InputError {
 pub(crate) struct Input {
     file: String,
     layout: Layout,
-    header: Vec<String>,
+    shape: Shape,
     line: u64,
     budget: Rc<Cell<usize>>,
     rows: Rows,
@@ -62,6 +60,12 @@ enum Rows {
     Csv {
         reader: Box<csv::Reader<Metered>>,
         record: csv::ByteRecord,
+        /// Whether the record was read already to see whether it is a header, and is none.
+        is_waiting: bool,
+        /// How many fields a row has.
+        width: usize,
+        /// Which of them holds the key of the row's event.
+        key_field: Option<usize>,
     },
     Ndjson {
         reader: BufReader<Metered>,
@@ -73,7 +77,8 @@ enum Rows {
 /// What comes next in a file.
 pub(crate) enum Next {
     Row(Record),
-    Unreadable(Rejected),
+    /// A row that cannot be read, and why.
+    Unreadable(Record, String),
 }
 
 impl Input {
@@ -106,13 +111,12 @@ impl Input {
                     source,
                 }
             })?;
-        let format = mapping.file.format.unwrap_or_else(|| format_by_name(path));
-        match format {
+        match format_of(path, mapping) {
             FileFormat::Csv => Input::open_csv(file, mapping, metered, budget),
             FileFormat::Ndjson => Ok(Input {
                 file,
                 layout: Layout::straight(&mapping.columns),
-                header: vec!["row".to_owned()],
+                shape: Shape::Ndjson,
                 line: 0,
                 budget,
                 rows: Rows::Ndjson {
@@ -139,25 +143,36 @@ impl Input {
         let mut input = Input {
             file,
             layout: Layout::straight(&Columns::default()),
-            header: Vec::new(),
+            shape: Shape::Ndjson,
             line: 0,
             budget,
             rows: Rows::Csv {
                 reader: Box::new(reader),
                 record: csv::ByteRecord::new(),
+                is_waiting: false,
+                width: 0,
+                key_field: None,
             },
         };
-        input.header = match &mapping.file.columns {
-            Some(columns) => columns.clone(),
+        let header = match &mapping.file.columns {
+            Some(columns) => input.read_columns(columns)?,
             None => input.read_header()?,
         };
         input.layout = mapping
             .columns
-            .layout(&input.header)
+            .layout(&header)
             .map_err(|source| InputError::Layout {
                 file: input.file.clone(),
                 source,
             })?;
+        if let Rows::Csv { width, key_field, .. } = &mut input.rows {
+            *width = header.len();
+            *key_field = header.iter().position(|name| name == marks::KEY);
+        }
+        input.shape = Shape::Csv {
+            delimiter: mapping.delimiter,
+            header,
+        };
         Ok(input)
     }
 
@@ -166,9 +181,9 @@ impl Input {
         &self.layout
     }
 
-    /// The names of the fields of a rejected row.
-    pub(crate) fn header(&self) -> &[String] {
-        &self.header
+    /// How its rows stand in it.
+    pub(crate) fn shape(&self) -> &Shape {
+        &self.shape
     }
 
     /// The next row; `None` at the end.
@@ -189,23 +204,39 @@ impl Input {
         let Rows::Csv { record, .. } = &self.rows else {
             return Ok(Vec::new());
         };
-        let names = record.iter().enumerate().map(|(index, name)| {
-            let name = String::from_utf8_lossy(name);
-            let name = if index == 0 {
-                name.trim_start_matches('\u{feff}')
-            } else {
-                &name
-            };
-            name.trim().to_owned()
-        });
-        Ok(names.collect())
+        Ok(names_in(record))
+    }
+
+    /// The columns of a file without a header. One that an import wrote to give rows back has one all the same, and
+    /// is known by it.
+    fn read_columns(&mut self, columns: &[String]) -> Result<Vec<String>, InputError> {
+        let is_there = self.read_csv()?;
+        if let Rows::Csv {
+            record, is_waiting, ..
+        } = &mut self.rows
+        {
+            if is_there && marks::is_header(record.iter()) {
+                return Ok(names_in(record));
+            }
+            *is_waiting = is_there;
+        }
+        Ok(columns.to_vec())
     }
 
     /// Reads the next record into its place; `false` at the end.
     fn read_csv(&mut self) -> Result<bool, InputError> {
-        let Rows::Csv { reader, record, .. } = &mut self.rows else {
+        let Rows::Csv {
+            reader,
+            record,
+            is_waiting,
+            ..
+        } = &mut self.rows
+        else {
             return Ok(false);
         };
+        if std::mem::take(is_waiting) {
+            return Ok(true);
+        }
         let read = reader.read_byte_record(record);
         match read {
             Ok(true) => {
@@ -227,22 +258,37 @@ impl Input {
         if !self.read_csv()? {
             return Ok(None);
         }
-        let (line, expected) = (self.line, self.header.len());
-        let Rows::Csv { record, .. } = &self.rows else {
+        let Rows::Csv {
+            record,
+            width,
+            key_field,
+            ..
+        } = &self.rows
+        else {
             return Ok(None);
         };
-        let fields = match csv::StringRecord::from_byte_record(record.clone()) {
-            Ok(fields) => fields,
-            Err(_) => {
-                let fields = csv::StringRecord::from_byte_record_lossy(record.clone());
-                return Ok(Some(unreadable(line, fields, "is not UTF-8 text".to_owned())));
-            }
+        let (fields, is_text) = match csv::StringRecord::from_byte_record(record.clone()) {
+            Ok(fields) => (fields, true),
+            Err(error) => (
+                csv::StringRecord::from_byte_record_lossy(error.into_byte_record()),
+                false,
+            ),
         };
-        if fields.len() != expected {
-            let reason = format!("has {} fields, where the header has {expected}", fields.len());
-            return Ok(Some(unreadable(line, fields, reason)));
-        }
-        Ok(Some(Next::Row(Record { line, fields })))
+        let key = key_field.and_then(|field| fields.get(field)).map(str::trim);
+        let count = fields.len();
+        let row = Record {
+            line: self.line,
+            key: key.filter(|key| !key.is_empty()).map(Into::into),
+            text: None,
+            fields,
+        };
+        Ok(Some(if !is_text {
+            Next::Unreadable(row, "is not UTF-8 text".to_owned())
+        } else if count != *width {
+            Next::Unreadable(row, format!("has {count} fields, where the header has {width}"))
+        } else {
+            Next::Row(row)
+        }))
     }
 
     fn next_ndjson(&mut self) -> Result<Option<Next>, InputError> {
@@ -267,13 +313,16 @@ impl Input {
             if bytes.is_empty() {
                 continue;
             }
-            let line = self.line;
-            return Ok(Some(match parse_object(bytes, columns) {
-                Ok(fields) => Next::Row(Record { line, fields }),
-                Err(reason) => {
-                    let text = String::from_utf8_lossy(bytes);
-                    unreadable(line, csv::StringRecord::from(vec![text.as_ref()]), reason)
-                }
+            let object::Line { text, key, fields } = object::read(bytes, columns);
+            let row = |fields| Record {
+                line: self.line,
+                fields,
+                text: Some(text),
+                key,
+            };
+            return Ok(Some(match fields {
+                Ok(fields) => Next::Row(row(fields)),
+                Err(reason) => Next::Unreadable(row(csv::StringRecord::new()), reason),
             }));
         }
     }
@@ -288,44 +337,34 @@ impl Input {
     }
 }
 
-fn unreadable(line: u64, fields: csv::StringRecord, reason: String) -> Next {
-    Next::Unreadable(Rejected {
-        row: Record { line, fields },
-        rule: None,
-        reason,
-    })
+/// The names in a header.
+fn names_in(record: &csv::ByteRecord) -> Vec<String> {
+    let names = record.iter().enumerate().map(|(index, name)| {
+        let name = String::from_utf8_lossy(name);
+        let name = if index == 0 {
+            name.trim_start_matches('\u{feff}')
+        } else {
+            &name
+        };
+        name.trim().to_owned()
+    });
+    names.collect()
 }
 
-fn format_by_name(path: &Path) -> FileFormat {
-    let name = path
-        .file_name()
-        .map(|name| name.to_string_lossy().to_lowercase())
-        .unwrap_or_default();
+/// What stands in the file: as the mapping says, or by the file's name.
+pub(crate) fn format_of(path: &Path, mapping: &Mapping) -> FileFormat {
+    mapping
+        .file
+        .format
+        .unwrap_or_else(|| match extension_of(path).as_deref() {
+            Some("ndjson" | "jsonl") => FileFormat::Ndjson,
+            _ => FileFormat::Csv,
+        })
+}
+
+/// How the file's name ends, in small letters, without `.gz`.
+pub(crate) fn extension_of(path: &Path) -> Option<String> {
+    let name = path.file_name()?.to_string_lossy().to_lowercase();
     let name = name.strip_suffix(".gz").unwrap_or(&name);
-    if name.ends_with(".ndjson") || name.ends_with(".jsonl") {
-        FileFormat::Ndjson
-    } else {
-        FileFormat::Csv
-    }
-}
-
-/// The fields of the object that `bytes` write, in the order of `columns`; a field that it lacks is blank. Numbers stay
-/// as written.
-fn parse_object(bytes: &[u8], columns: &Columns) -> Result<csv::StringRecord, String> {
-    let object: std::collections::HashMap<String, &RawValue> =
-        serde_json::from_slice(bytes).map_err(|error| format!("is not a JSON object: {error}"))?;
-    let mut fields = csv::StringRecord::new();
-    for name in columns.names() {
-        let raw = object.get(name).map_or("null", |value| value.get());
-        match raw.as_bytes().first() {
-            Some(b'"') => {
-                let text: String = serde_json::from_str(raw).map_err(|error| error.to_string())?;
-                fields.push_field(&text);
-            }
-            Some(b'n') | None => fields.push_field(""),
-            Some(b'{' | b'[') => return Err(format!("member {name:?} is neither text nor a number")),
-            Some(_) => fields.push_field(raw),
-        }
-    }
-    Ok(fields)
+    name.rsplit_once('.').map(|(_, extension)| extension.to_owned())
 }

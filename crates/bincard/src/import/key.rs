@@ -5,8 +5,13 @@ use bincard_ledger::{Kind, Reason};
 use hashbrown::HashMap;
 use std::collections::VecDeque;
 
+use super::mapping::is_source;
 use super::when::Moment;
 
+/// What every key of an imported event begins with.
+const PREFIX: &str = "import:";
+/// How many hexadecimal digits of the hash stand in a key.
+const HASH_DIGITS: usize = 32;
 /// How many events back a reference may return and still be counted on. Bounds the memory of an import; where a
 /// reference returns from further back, the ledger itself refuses the event as one that it knows with other lines.
 const RETURNS_MAX: usize = 1 << 18;
@@ -39,7 +44,15 @@ impl Parts {
         let part = self.next(u64::from_le_bytes(short));
         hasher.update(&part.to_le_bytes());
         let hash = hasher.finalize().to_hex();
-        format!("import:{}:{}", identity.source, &hash[..32]).into()
+        format!("{PREFIX}{}:{}", identity.source, &hash[..HASH_DIGITS]).into()
+    }
+
+    /// Notes an event whose key the file gives; whether it is the first with this key.
+    pub(crate) fn is_first(&mut self, key: &str) -> bool {
+        let mut short = [0; 8];
+        let mut hash = blake3::Hasher::new();
+        hash.update(key.as_bytes()).finalize_xof().fill(&mut short);
+        self.next(u64::from_le_bytes(short)) == 1
     }
 
     fn next(&mut self, hash: u64) -> u32 {
@@ -56,6 +69,15 @@ impl Parts {
         self.counts.insert(hash, 1);
         1
     }
+}
+
+/// Whether `text` is a key that an import made.
+pub(crate) fn is_key(text: &str) -> bool {
+    let parts = text.strip_prefix(PREFIX).and_then(|rest| rest.split_once(':'));
+    parts.is_some_and(|(source, hash)| {
+        let is_digit = |byte: u8| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte);
+        is_source(source) && hash.len() == HASH_DIGITS && hash.bytes().all(is_digit)
+    })
 }
 
 impl Identity<'_> {
@@ -94,6 +116,25 @@ mod tests {
         let key = Parts::default().key(&SALE);
         assert_eq!(&*key, "import:online-retail:d417e9422f2abefd3e17fa6c4302909d");
         assert!(IdempotencyKey::parse(KeySpace::Caller, &key).is_ok());
+    }
+
+    #[test]
+    fn only_keys_that_imports_make_are_taken_from_files() {
+        assert!(is_key(&Parts::default().key(&SALE)));
+        let hash = "d417e9422f2abefd3e17fa6c4302909d";
+        for wrong in [
+            String::new(),
+            hash.to_owned(),
+            format!("import:{hash}"),
+            format!("import::{hash}"),
+            format!("import:a b:{hash}"),
+            format!("import:shop:{}", &hash[1..]),
+            format!("import:shop:{}", hash.to_uppercase()),
+            format!("import:shop:{hash}0"),
+            format!("order:shop:{hash}"),
+        ] {
+            assert!(!is_key(&wrong), "{wrong}");
+        }
     }
 
     #[test]

@@ -10,6 +10,7 @@ use serde::Deserialize;
 use super::columns::{Column, Columns};
 use super::condition::{Condition, ConditionText};
 use super::decimal::NumberFormat;
+use super::marks;
 use super::template::Template;
 use super::when::{Clock, Moment, TimeFormat};
 
@@ -207,6 +208,7 @@ impl Mapping {
             time_format,
             zone,
         };
+        check_columns(&mapping.columns)?;
         Ok(mapping)
     }
 
@@ -216,17 +218,31 @@ impl Mapping {
     }
 }
 
-fn check_source(source: &str) -> Result<String, String> {
-    let fits = (1..=64).contains(&source.len())
+/// Whether data may be called so.
+pub(crate) fn is_source(source: &str) -> bool {
+    (1..=64).contains(&source.len())
         && source
             .bytes()
-            .all(|byte| byte.is_ascii_alphanumeric() || b"._-".contains(&byte));
-    if fits {
+            .all(|byte| byte.is_ascii_alphanumeric() || b"._-".contains(&byte))
+}
+
+fn check_source(source: &str) -> Result<String, String> {
+    if is_source(source) {
         return Ok(source.to_owned());
     }
     Err(format!(
         "source: {source:?} is not 1 to 64 letters, digits, dots, dashes and underscores"
     ))
+}
+
+fn check_columns(columns: &Columns) -> Result<(), String> {
+    let is_own = |name: &&String| marks::is_mark(name) || *name == marks::TEXT;
+    match columns.names().iter().find(is_own) {
+        None => Ok(()),
+        Some(name) => Err(format!(
+            "column {name:?}: an import itself writes it beside rows that it gives back: call yours another name"
+        )),
+    }
 }
 
 fn check_delimiter(delimiter: Option<&str>) -> Result<u8, String> {

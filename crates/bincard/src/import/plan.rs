@@ -1,5 +1,5 @@
-//! What an import asks of a ledger, a chunk at a time: catalogue entries, events in order, and rows that it could not
-//! read.
+//! What an import asks of a ledger, a chunk at a time: catalogue entries, events in order, and rows that it gives back
+//! without asking.
 
 use bincard_ledger::{Kind, Reason, Timestamp};
 
@@ -19,7 +19,10 @@ pub(crate) struct Chunk {
     pub(crate) depots: Vec<PlannedWarehouse>,
     pub(crate) variants: Vec<PlannedVariant>,
     pub(crate) events: Vec<PlannedEvent>,
-    pub(crate) rejected: Vec<Rejected>,
+    /// Rows that cannot be imported. The other rows of their events are.
+    pub(crate) rejected: Vec<GivenBack>,
+    /// Events that are refused before the ledger is asked.
+    pub(crate) refused: Vec<RefusedEvent>,
     /// How many rows were read for it.
     pub(crate) rows: u64,
 }
@@ -67,13 +70,21 @@ pub(crate) struct PlannedRow {
     pub(crate) rule: usize,
 }
 
-/// A row that cannot be imported, and why.
+/// A row that is not imported, and why.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub(crate) struct Rejected {
+pub(crate) struct GivenBack {
     pub(crate) row: Record,
     /// The number of the rule under which it is counted, if any.
     pub(crate) rule: Option<usize>,
     pub(crate) reason: String,
+}
+
+/// An event whose rows do not make one.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(crate) struct RefusedEvent {
+    /// The key that its rows came with.
+    pub(crate) key: Box<str>,
+    pub(crate) rows: Vec<GivenBack>,
 }
 
 impl Chunk {
@@ -84,5 +95,6 @@ impl Chunk {
             && self.variants.is_empty()
             && self.events.is_empty()
             && self.rejected.is_empty()
+            && self.refused.is_empty()
     }
 }

@@ -10,8 +10,8 @@ use super::classify::Classifier;
 use super::group::Grouper;
 use super::input::{Input, InputError, Next};
 use super::mapping::Mapping;
-use super::plan::{Chunk, PlannedRow, Rejected};
-use super::row::{Record, Row};
+use super::plan::{Chunk, GivenBack, PlannedRow};
+use super::row::{Record, Row, Shape};
 use super::totals::Totals;
 
 /// The most rows of a chunk, whether they make events or not.
@@ -29,8 +29,8 @@ pub(crate) struct ReadOptions {
 /// What is handed to the recording half.
 #[derive(Debug)]
 pub(crate) enum Message {
-    /// The file is open; the names of its fields.
-    Opened(Vec<String>),
+    /// The file is open; how rows stand in it.
+    Opened(Shape),
     /// Ask the ledger for this.
     Chunk(Chunk),
 }
@@ -73,7 +73,7 @@ pub(crate) fn read(
         chunk: Chunk::default(),
         reading: Reading::default(),
     };
-    if to.send(Message::Opened(input.header().to_vec())).is_ok() {
+    if to.send(Message::Opened(input.shape().clone())).is_ok() {
         reader.run(input, to);
     }
     reader.reading.zero_lines = reader.grouper.zero_lines();
@@ -99,7 +99,7 @@ impl Reader<'_> {
                     self.chunk.rows += 1;
                     match next {
                         Next::Row(row) => self.take(row, &input),
-                        Next::Unreadable(rejected) => self.chunk.rejected.push(rejected),
+                        Next::Unreadable(row, reason) => self.give_back(row, None, reason),
                     }
                 }
                 Ok(None) => {
@@ -144,12 +144,7 @@ impl Reader<'_> {
         let verdict = match verdict {
             Ok(verdict) => verdict,
             Err(error) => {
-                let reason = error.to_string();
-                self.chunk.rejected.push(Rejected {
-                    row,
-                    rule: None,
-                    reason,
-                });
+                self.give_back(row, None, error.to_string());
                 return;
             }
         };
@@ -166,16 +161,23 @@ impl Reader<'_> {
             return;
         }
         let notes = || self.mapping.notes.as_ref().and_then(|notes| notes.fill(&seen));
+        let key = row.key.as_deref();
         match self
             .grouper
-            .add(&movement, notes, &mut self.catalogue, &mut self.chunk)
+            .add(&movement, key, notes, &mut self.catalogue, &mut self.chunk)
         {
             Ok(slot) => self.grouper.keep(slot, PlannedRow { row, rule }),
-            Err(reason) => self.chunk.rejected.push(Rejected {
-                row,
-                rule: Some(rule),
-                reason,
-            }),
+            Err(reason) => self.give_back(row, Some(rule), reason),
+        }
+    }
+
+    /// Gives back a row that cannot be imported: alone, or with its whole event where the file gives that event's key.
+    fn give_back(&mut self, row: Record, rule: Option<usize>, reason: String) {
+        let key = row.key.clone();
+        let given_back = GivenBack { row, rule, reason };
+        match key {
+            None => self.chunk.rejected.push(given_back),
+            Some(key) => self.grouper.spoil(&key, given_back, &mut self.chunk),
         }
     }
 }

@@ -6,6 +6,7 @@ use std::time::Duration;
 use bincard_ledger::Kind;
 use serde::Serialize;
 
+use super::leftovers::{Fate, Leftovers};
 use super::mapping::Mapping;
 use super::reading::Reading;
 use super::recording::{Count, NotRecorded, Tally};
@@ -29,6 +30,7 @@ pub(crate) struct Report {
 pub(crate) struct FileReport {
     pub(crate) file: String,
     pub(crate) rows_read: u64,
+    /// Rows that cannot be imported, though others of their events can.
     pub(crate) rows_rejected: u64,
     /// Where those are.
     pub(crate) rejects_file: Option<String>,
@@ -38,7 +40,14 @@ pub(crate) struct FileReport {
     pub(crate) months: Vec<MonthReport>,
     pub(crate) recorded: Count,
     pub(crate) replayed: Count,
+    /// Events that the ledger refused. Their keys are not used up.
     pub(crate) refused: Count,
+    /// Where their rows are.
+    pub(crate) refused_file: Option<String>,
+    /// Events that are recorded already, with other content.
+    pub(crate) conflicts: Count,
+    /// Where their rows are.
+    pub(crate) conflicts_file: Option<String>,
     /// Lines left out of events because their rows sum to zero.
     pub(crate) lines_zero: u64,
     pub(crate) variants_created: u64,
@@ -94,6 +103,7 @@ impl FileReport {
         mapping: &Mapping,
         reading: &Reading,
         tally: &Tally,
+        leftovers: Option<&Leftovers>,
         took: Duration,
     ) -> FileReport {
         let sums = &reading.totals.rules;
@@ -103,6 +113,7 @@ impl FileReport {
             sum: sums.get(number).copied().unwrap_or_default().into(),
             not_recorded: tally.rules.get(number).copied().unwrap_or_default(),
         });
+        let file_of = |fate| Some(leftovers?.file(fate)?.display().to_string());
         let months = reading.totals.months.iter().map(|(month, sum)| MonthReport {
             month: format!("{:04}-{:02}", month / 100, month % 100),
             sum: (*sum).into(),
@@ -118,14 +129,17 @@ impl FileReport {
         FileReport {
             file,
             rows_read: reading.rows,
-            rows_rejected: 0,
-            rejects_file: None,
+            rows_rejected: tally.rows_rejected,
+            rejects_file: file_of(Fate::Rejected),
             total: reading.totals.all.into(),
             rules: rules.collect(),
             months: months.collect(),
             recorded: tally.recorded,
             replayed: tally.replayed,
             refused: tally.refused,
+            refused_file: file_of(Fate::Refused),
+            conflicts: tally.conflicts,
+            conflicts_file: file_of(Fate::Conflicting),
             lines_zero: reading.zero_lines,
             variants_created: tally.made.variants,
             warehouses_created: tally.made.warehouses,
@@ -134,9 +148,14 @@ impl FileReport {
         }
     }
 
-    /// Whether some of its rows were rejected and none is in the ledger.
+    /// Whether all its rows came into the ledger, or were skipped.
+    pub(crate) fn is_whole(&self) -> bool {
+        self.rows_rejected + self.refused.events + self.conflicts.events == 0
+    }
+
+    /// Whether some of its rows did not come into the ledger and none is there.
     pub(crate) fn is_fruitless(&self) -> bool {
-        self.rows_rejected > 0
+        !self.is_whole()
             && self.recorded.events + self.replayed.events + self.variants_created + self.warehouses_created
                 == 0
     }
@@ -170,25 +189,25 @@ impl FileReport {
             "units, money",
             format!("{} units, {}", self.total.quantity, self.total.money),
         );
-        for (what, count) in [
-            ("events recorded", self.recorded),
-            ("recorded before", self.replayed),
-            ("refused", self.refused),
+        for (what, count, file) in [
+            ("events recorded", self.recorded, &None),
+            ("recorded before", self.replayed, &None),
+            ("refused", self.refused, &self.refused_file),
+            ("conflicts", self.conflicts, &self.conflicts_file),
         ] {
+            let Count { events, lines, rows } = count;
             line(
                 what,
-                format!(
-                    "{} with {} lines from {} rows",
-                    count.events, count.lines, count.rows
-                ),
+                format!("{events} with {lines} lines from {rows} rows{}", see(file)),
             );
         }
+        line(
+            "rows rejected",
+            format!("{}{}", grouped(self.rows_rejected), see(&self.rejects_file)),
+        );
         line("lines summing to zero", grouped(self.lines_zero));
         line("variants created", grouped(self.variants_created));
         line("warehouses created", grouped(self.warehouses_created));
-        if let Some(rejects) = &self.rejects_file {
-            line("rows rejected", format!("{}, see {rejects}", self.rows_rejected));
-        }
         line(
             "took",
             format!("{:.2} s, {} rows/s", self.seconds, grouped(self.rows_per_second)),
@@ -200,12 +219,21 @@ impl FileReport {
 impl NotRecorded {
     /// How many of a rule's rows are not in the ledger, and why; nothing when all are.
     fn to_text(self) -> Option<String> {
-        let told = [(self.rows_refused, "refused"), (self.rows_rejected, "rejected")];
+        let told = [
+            (self.rows_refused, "refused"),
+            (self.rows_rejected, "rejected"),
+            (self.rows_conflicting, "in conflict"),
+        ];
         let told = told.into_iter().filter(|(rows, _)| *rows > 0);
         let told: Vec<_> = told.map(|(rows, why)| format!("{rows} {why}")).collect();
-        let rows = self.rows_refused + self.rows_rejected;
+        let rows = self.rows_refused + self.rows_rejected + self.rows_conflicting;
         (rows > 0).then(|| format!("{rows:>9} rows: {}", told.join(", ")))
     }
+}
+
+fn see(file: &Option<String>) -> String {
+    file.as_ref()
+        .map_or(String::new(), |file| format!(", see {file}"))
 }
 
 /// A number with its thousands apart: `361,762`.

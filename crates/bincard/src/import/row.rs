@@ -1,4 +1,4 @@
-//! One row of a file, seen through the columns that the mapping names.
+//! One row of a file, as it stands there and seen through the columns that the mapping names.
 
 use super::columns::{Column, Columns, Layout};
 use super::decimal::{Decimal, NumberError, NumberFormat};
@@ -8,8 +8,21 @@ use super::decimal::{Decimal, NumberError, NumberFormat};
 pub(crate) struct Record {
     /// The line it begins on, from 1.
     pub(crate) line: u64,
-    /// Its fields.
+    /// Its fields: of CSV those of the file, of NDJSON those that the mapping names.
     pub(crate) fields: csv::StringRecord,
+    /// The row as it is written, where it is no record of CSV.
+    pub(crate) text: Option<Box<str>>,
+    /// The idempotency key of its event, where the file gives it: an earlier import gave the row back.
+    pub(crate) key: Option<Box<str>>,
+}
+
+/// How rows stand in a file. Rows that are given back stand in the same way.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(crate) enum Shape {
+    /// Records of CSV, and the names of their fields.
+    Csv { delimiter: u8, header: Vec<String> },
+    /// One object a line.
+    Ndjson,
 }
 
 /// A row and how to read it.

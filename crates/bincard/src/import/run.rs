@@ -4,7 +4,7 @@ use bincard_ledger::{Kind, Reason};
 use hashbrown::HashMap;
 
 use super::classify::Movement;
-use super::plan::{DepotNo, PlannedRow, Rejected, SkuNo};
+use super::plan::{DepotNo, GivenBack, PlannedRow, SkuNo};
 use super::when::Moment;
 
 /// The most lines of an event.
@@ -12,15 +12,27 @@ pub(super) const LINES_MAX: usize = 1_000;
 /// The most rows of a run: bounds the memory of an import.
 pub(super) const ROWS_MAX: usize = 10_000;
 
+/// Rows that stand together.
 #[derive(Debug, Default)]
 pub(super) struct Run {
-    /// The reference, and where that is blank the time: rows that share neither do not stand together.
-    pub(super) named: Option<(Box<str>, Option<Moment>)>,
+    pub(super) name: Option<Name>,
     pub(super) rows: usize,
     pub(super) groups: Vec<Group>,
-    pub(super) index: HashMap<GroupKey, usize, foldhash::fast::FixedState>,
+    /// Rows that cannot be imported, of an event that is imported as a whole or not at all.
+    pub(super) spoilt: Vec<GivenBack>,
+    index: HashMap<GroupKey, usize, foldhash::fast::FixedState>,
 }
 
+/// What rows of a run have in common.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(super) enum Name {
+    /// The reference, and where that is blank the time: rows that share neither do not stand together.
+    Reference(Box<str>, Option<Moment>),
+    /// The key of their event, which the file gives.
+    Key(Box<str>),
+}
+
+/// What rows of one event have in common.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub(super) struct GroupKey {
     pub(super) kind: Kind,
@@ -29,29 +41,78 @@ pub(super) struct GroupKey {
     pub(super) depot: DepotNo,
 }
 
+/// Rows that make one event.
 #[derive(Debug)]
 pub(super) struct Group {
     pub(super) key: GroupKey,
     pub(super) warehouse_code: Box<str>,
     pub(super) notes: Option<Box<str>>,
     pub(super) lines: Vec<(SkuNo, i64)>,
-    pub(super) index: HashMap<SkuNo, usize, foldhash::fast::FixedState>,
+    index: HashMap<SkuNo, usize, foldhash::fast::FixedState>,
     /// The rows, and the line that each is part of.
     pub(super) rows: Vec<(usize, PlannedRow)>,
 }
 
+impl Name {
+    /// The name of the run that a row is part of.
+    pub(super) fn of(movement: &Movement<'_>, key: Option<&str>) -> Name {
+        match key {
+            Some(key) => Name::Key(key.into()),
+            None => {
+                let moment = movement.reference.is_empty().then_some(movement.moment);
+                Name::Reference(movement.reference.into(), moment)
+            }
+        }
+    }
+
+    /// Whether this is the name of the run that a row is part of.
+    pub(super) fn is_of(&self, movement: &Movement<'_>, key: Option<&str>) -> bool {
+        match self {
+            Name::Key(own) => key == Some(&**own),
+            Name::Reference(reference, moment) => {
+                key.is_none()
+                    && **reference == *movement.reference
+                    && moment.is_none_or(|moment| moment == movement.moment)
+            }
+        }
+    }
+}
+
 impl Run {
-    pub(super) fn is_named(&self, movement: &Movement<'_>) -> bool {
-        self.named.as_ref().is_some_and(|(reference, moment)| {
-            **reference == *movement.reference && moment.is_none_or(|moment| moment == movement.moment)
+    /// Whether another row of this kind and SKU is too much for it.
+    pub(super) fn is_full(&self, key: GroupKey, sku: SkuNo) -> bool {
+        self.rows == ROWS_MAX
+            || self.index.get(&key).is_some_and(|at| {
+                let group = &self.groups[*at];
+                group.lines.len() == LINES_MAX && !group.index.contains_key(&sku)
+            })
+    }
+
+    /// The place of the group with this key, which is made when there is none.
+    pub(super) fn group(
+        &mut self,
+        key: GroupKey,
+        warehouse_code: &str,
+        notes: impl FnOnce() -> Option<Box<str>>,
+    ) -> usize {
+        *self.index.entry(key).or_insert_with(|| {
+            self.groups.push(Group {
+                key,
+                warehouse_code: warehouse_code.into(),
+                notes: notes(),
+                lines: Vec::new(),
+                index: HashMap::default(),
+                rows: Vec::new(),
+            });
+            self.groups.len() - 1
         })
     }
 
-    pub(super) fn is_full(&self, key: GroupKey, sku: SkuNo) -> bool {
-        self.index.get(&key).is_some_and(|at| {
-            let group = &self.groups[*at];
-            group.lines.len() == LINES_MAX && !group.index.contains_key(&sku)
-        })
+    /// Empties it. Its name stays: more of it may come.
+    pub(super) fn take(&mut self) -> (Vec<Group>, Vec<GivenBack>) {
+        self.index.clear();
+        self.rows = 0;
+        (std::mem::take(&mut self.groups), std::mem::take(&mut self.spoilt))
     }
 }
 
@@ -69,9 +130,9 @@ impl Group {
         Ok(line)
     }
 
-    /// Leaves out lines that sum to zero, and counts them; and rejects the rows of lines below zero where this kind
+    /// Leaves out lines that sum to zero, and counts them; and gives back the rows of lines below zero where this kind
     /// takes none.
-    pub(super) fn leave_out(&mut self, rejected: &mut Vec<Rejected>) -> u64 {
+    pub(super) fn leave_out(&mut self, below: &mut Vec<GivenBack>) -> u64 {
         let adjusts = self.key.kind == Kind::Adjust;
         let keeps = |quantity: i64| quantity > 0 || (adjusts && quantity < 0);
         if self.lines.iter().all(|(_, quantity)| keeps(*quantity)) {
@@ -83,15 +144,14 @@ impl Group {
             if quantity >= 0 || adjusts {
                 self.rows.push((line, planned));
             } else {
-                let reason = format!(
-                    "the rows of this SKU sum to {quantity}, and {} takes only what is above zero: give them a rule \
-                     of another kind or sign",
-                    name_of(self.key.kind)
-                );
-                rejected.push(Rejected {
+                below.push(GivenBack {
                     row: planned.row,
                     rule: Some(planned.rule),
-                    reason,
+                    reason: format!(
+                        "the rows of this SKU sum to {quantity}, and {} takes only what is above zero: give them a \
+                         rule of another kind or sign",
+                        name_of(self.key.kind)
+                    ),
                 });
             }
         }

@@ -18,8 +18,10 @@ pub(crate) enum Outcome {
     Recorded,
     /// It was recorded before.
     Replayed,
-    /// It was refused, for this reason.
+    /// It was refused, for this reason. Its key is not used up.
     Refused(String),
+    /// Its key was recorded before, with other content.
+    Conflicting(String),
 }
 
 /// How many catalogue entries were made.
@@ -49,13 +51,13 @@ pub(crate) trait Target {
     fn head(&mut self) -> anyhow::Result<HeadReport>;
 }
 
-/// What is said of an event whose key stands with other lines.
-fn recorded_otherwise(position: Option<Position>) -> String {
+/// What becomes of an event whose key stands with other content.
+fn conflicting(position: Option<Position>) -> Outcome {
     let place = position.map_or(String::new(), |position| format!(" at position {position}"));
-    format!(
+    Outcome::Conflicting(format!(
         "this event is recorded already{place} with other content: the file or its mapping has changed since. Nothing \
          was recorded now; put the difference right with an ADJUST"
-    )
+    ))
 }
 
 /// Puts an entry in its place; a list grows by the entries that follow one another.

@@ -2,6 +2,7 @@
 
 mod commands;
 mod ledger;
+mod leftovers;
 mod mapping;
 mod online_retail;
 mod program;

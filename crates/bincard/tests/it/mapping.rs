@@ -1,4 +1,4 @@
-//! What a mapping makes of rows: kinds, signs, groups, times, rejects; and what is said of a wrong one.
+//! What a mapping makes of rows: kinds, signs, groups, times; and what is said of a wrong one.
 
 use bincard_ledger::{Event, Kind, StockEvent};
 use flate2::{Compression, write::GzEncoder};
@@ -191,139 +191,6 @@ fn lines_that_sum_to_zero_are_left_out_and_counted() {
 }
 
 #[test]
-fn rows_that_cannot_be_imported_are_given_back_with_line_and_reason() {
-    let scratch = Scratch::new();
-    let long = "x".repeat(129);
-    let rows = format!(
-        "1,A,\"two\nlines\",five,1,01/07/2024 10:00\n\
-         2,A,Apple,5,1,1 July\n\
-         3,A,Apple,5,1,31/03/2024 02:30\n\
-         4,A\n\
-         5,,Apple,5,1,01/07/2024 10:00\n\
-         6,{long},Apple,5,1,01/07/2024 10:00\n\
-         7,A,Apple,0,1,01/07/2024 10:00\n\
-         8,A,Apple,5,cheap,01/07/2024 10:00\n\
-         9,A,Apple,-1,1,01/07/2024 10:00\n\
-         10,A,Apple,2,1,01/07/2024 10:00\n\
-         11,A,Apple,-3,1,01/07/2124 10:00\n\
-         12,A,Apple,1.5,1,01/07/2024 10:00\n"
-    );
-    let ran = import(&scratch, &rows).succeeds();
-    assert!(
-        ran.stderr.contains("11 rows were rejected") && ran.stderr.contains("rows.csv.rejects.csv"),
-        "{ran:?}"
-    );
-    let rejects = scratch.text("rows.csv.rejects.csv");
-    let mut reader = csv::ReaderBuilder::new()
-        .flexible(true)
-        .from_reader(rejects.as_bytes());
-    assert_eq!(
-        reader
-            .headers()
-            .expect("a header")
-            .iter()
-            .take(3)
-            .collect::<Vec<_>>(),
-        ["import_line", "import_reason", "Order"]
-    );
-    let mut found: Vec<(u64, String)> = reader
-        .records()
-        .map(|row| {
-            let row = row.expect("a row");
-            (row[0].parse().expect("a line"), row[1].to_owned())
-        })
-        .collect();
-    found.sort();
-    let expected = [
-        (2, "column Units: \"five\" is not a number"),
-        (
-            4,
-            "column When: \"1 July\" is not a time written as %d/%m/%Y %H:%M",
-        ),
-        (
-            5,
-            "column When: \"31/03/2024 02:30\" does not exist in Europe/Berlin",
-        ),
-        (6, "has 2 fields, where the header has 6"),
-        (7, "column Item: a SKU is 1 to 128 characters"),
-        (8, "column Item: a SKU is 1 to 128 characters"),
-        (9, "no rule of the mapping takes this row"),
-        (10, "column Price: \"cheap\" is not a number"),
-        (11, "not enough stock: SKU A: 1 asked for, 0 there"),
-        (13, "the event lies more than 5 minutes in the future"),
-        (14, "column Units: \"1.5\" is not a whole number"),
-    ];
-    assert_eq!(found.len(), expected.len(), "{found:#?}");
-    for ((line, reason), (expected_line, says)) in found.iter().zip(expected) {
-        assert!(
-            *line == expected_line && reason.contains(says),
-            "{line} {reason} is not {expected_line} {says}"
-        );
-    }
-    assert_eq!(stock_events(&scratch), [(Kind::Inbound, vec![2])]);
-}
-
-#[test]
-fn mended_rejects_are_imported_under_a_source_of_their_own() {
-    let scratch = Scratch::new();
-    import(
-        &scratch,
-        "1,A,,5,1,01/07/2024 10:00\n1,B,,many,1,01/07/2024 10:00\n",
-    )
-    .succeeds();
-    let mended = scratch.text("rows.csv.rejects.csv").replace(",many,", ",7,");
-    scratch.file("mended.csv", mended);
-    scratch
-        .run([
-            "import",
-            "mended.csv",
-            "--mapping",
-            "mapping.toml",
-            "--source",
-            "shop-2",
-            "--strict",
-        ])
-        .succeeds();
-    assert_eq!(
-        stock_events(&scratch),
-        [(Kind::Inbound, vec![5]), (Kind::Inbound, vec![7])]
-    );
-}
-
-#[test]
-fn a_row_that_changed_between_two_imports_is_named_and_nothing_recorded() {
-    let scratch = Scratch::new();
-    import(&scratch, "1,A,,5,1,01/07/2024 10:00\n2,A,,1,1,01/07/2024 10:00\n").succeeds();
-    import(
-        &scratch,
-        "1,A,,6,1,01/07/2024 10:00\n2,A,,1,1,01/07/2024 10:00\n3,A,,2,1,01/07/2024 11:00\n",
-    )
-    .succeeds();
-    assert!(
-        scratch
-            .text("rows.csv.rejects.csv")
-            .contains("recorded already at position 3 with other content")
-    );
-    assert_eq!(
-        stock_events(&scratch),
-        [
-            (Kind::Inbound, vec![5]),
-            (Kind::Inbound, vec![1]),
-            (Kind::Inbound, vec![2])
-        ]
-    );
-}
-
-#[test]
-fn importing_fails_when_nothing_could_be_imported_or_any_row_matters() {
-    let scratch = Scratch::new();
-    import(&scratch, "1,A,,five,1,01/07/2024 10:00\n").fails_with(1, "1 rows were rejected");
-    let rows = "1,A,,five,1,01/07/2024 10:00\n2,A,,5,1,01/07/2024 10:00\n";
-    import_with(&scratch, MAPPING, rows, &["--strict"]).fails_with(1, "1 rows were rejected");
-    import(&scratch, rows).succeeds();
-}
-
-#[test]
 fn a_file_that_is_cut_off_loses_nothing_and_goes_on_when_whole() {
     let scratch = Scratch::new();
     scratch.file("mapping.toml", MAPPING);
@@ -387,12 +254,6 @@ nonsense
         .succeeds();
     assert_eq!(stock_events(&scratch), [(Kind::Inbound, vec![10, 3])]);
     assert_eq!(report(&scratch)["total"]["money"], "1");
-    let rejects = scratch.text("rows.ndjson.rejects.csv");
-    assert!(
-        rejects.contains("\n4,\"member \"\"Item\"\" is neither text nor a number\""),
-        "{rejects}"
-    );
-    assert!(rejects.contains("\n5,is not a JSON object"), "{rejects}");
 
     let head = Ledger::open(&scratch.data()).head();
     let csv = format!("{HEADER}1,A,Apple,10,0.10,01/07/2024 10:00\n1,B,,3,,01/07/2024 10:00\n");
@@ -451,6 +312,11 @@ fn a_wrong_mapping_is_wrong_use_and_says_where() {
         ),
         ("Order {Order}", "Order {Order", "has a lone \"{\""),
         ("code = \"W1\"", "column = \"Depot\"", "warehouse: give `code`"),
+        (
+            "Order {Order}",
+            "Line {import_line}",
+            "column \"import_line\": an import itself writes it",
+        ),
     ];
     for (right, wrong, says) in wrong {
         assert!(MAPPING.contains(right), "{right}");

@@ -320,10 +320,38 @@ fn what_a_server_refuses_is_told_with_skus() {
     };
     let ran = run(&server.url, &key);
     assert_eq!(ran.code, Some(0), "it made the catalogue: {ran:?}");
-    let rejects = scratch.text("out.csv.rejects.csv");
+    let refused = scratch.text("out.csv.refused.csv");
     assert!(
-        rejects.contains("2,\"not enough stock: SKU A: 2 asked for, 0 there; SKU B: 3 asked for, 0 there\""),
-        "{rejects}"
+        refused.contains(
+            "2,\"not enough stock: SKU A: 2 asked for, 0 there; SKU B: 3 asked for, 0 there\",import:out:"
+        ),
+        "{refused}"
+    );
+    scratch.file("in.csv", "sku,n\nA,9\nB,9\n");
+    scratch.file(
+        "in.toml",
+        mapping
+            .replace("OUTBOUND", "INBOUND")
+            .replace("\"out\"", "\"in\""),
+    );
+    let through = |file: &str, mapping: &str| {
+        let server = ["--url", &server.url, "--key", &key];
+        scratch.run(["import", file, "--mapping", mapping].iter().chain(&server))
+    };
+    through("in.csv", "in.toml").succeeds();
+    through("out.csv.refused.csv", "out.toml").succeeds();
+    let again = through("out.csv", "out.toml").succeeds();
+    assert!(
+        again.stdout.contains("recorded before       1 with 2 lines"),
+        "{again:?}"
+    );
+    // The same event with another quantity.
+    scratch.file("out.csv", "sku,n\nA,2\nB,4\n");
+    through("out.csv", "out.toml").fails_with(1, "1 event was in conflict with what is recorded already");
+    assert!(
+        scratch
+            .text("out.csv.conflicts.csv")
+            .contains("2,this event is recorded already with other content"),
     );
     run(&server.url, "bck_nonsense").fails_with(1, "the server does not know this --key");
     run("ftp://x", &key).fails_with(2, "is not a URL");

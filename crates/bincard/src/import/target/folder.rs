@@ -152,7 +152,6 @@ impl FolderTarget {
             Refusal::Rejected(Rejection::Overflow { line, .. }) => {
                 format!("{}: its stock would become too large", of_line(line))
             }
-            Refusal::KeyReused { position } => super::recorded_otherwise(Some(*position)),
             other => other.to_string(),
         }
     }
@@ -189,6 +188,7 @@ impl Target for FolderTarget {
             outcomes[index] = Some(match settle(answer)? {
                 Ok(receipt) if receipt.replayed => Outcome::Replayed,
                 Ok(_) => Outcome::Recorded,
+                Err(Refusal::KeyReused { position }) => super::conflicting(Some(position)),
                 Err(refusal) => Outcome::Refused(self.explain(&refusal, &lines)),
             });
         }

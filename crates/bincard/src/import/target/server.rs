@@ -205,11 +205,16 @@ impl ServerTarget {
         serde_json::to_vec(&event).map_err(|error| error.to_string())
     }
 
+    /// What becomes of an event that the server did not take.
+    fn refusal(&self, problem: Option<&Problem>, event: &PlannedEvent) -> Outcome {
+        if problem.is_some_and(|problem| problem.detail.as_deref() == Some("stock-idempotency-conflict")) {
+            return super::conflicting(None);
+        }
+        Outcome::Refused(self.explain(problem, event))
+    }
+
     /// Why an event was refused, with SKUs instead of ids where the rows tell them.
     fn explain(&self, problem: Option<&Problem>, event: &PlannedEvent) -> String {
-        if problem.is_some_and(|problem| problem.detail.as_deref() == Some("stock-idempotency-conflict")) {
-            return super::recorded_otherwise(None);
-        }
         let Some(problem) = problem.filter(|problem| !problem.shortages.is_empty()) else {
             return said(problem);
         };
@@ -305,7 +310,7 @@ impl Target for ServerTarget {
                     Answer {
                         status: 200..=299, ..
                     } => Outcome::Recorded,
-                    Answer { problem, .. } => Outcome::Refused(self.explain(problem.as_ref(), event)),
+                    Answer { problem, .. } => self.refusal(problem.as_ref(), event),
                 },
             });
         }
