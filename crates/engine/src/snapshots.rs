@@ -83,10 +83,24 @@ fn lower_priority() {
     }
 }
 
+/// As many events between two looks, and more, mean that callers want all there is of the processor.
+const BUSY_EVENTS: u64 = 20_000;
+/// How many times its due a snapshot waits for a quiet moment. A start replays so much more at the most.
+const WAIT_TIMES: u64 = 4;
+
+/// Whether to take a snapshot now, so many events after the last one, when so many came since the last look.
+fn is_time(events: u64, since_look: u64, every_events: u64) -> bool {
+    let is_quiet = since_look < BUSY_EVENTS;
+    events >= every_events && (is_quiet || events >= every_events.saturating_mul(WAIT_TIMES))
+}
+
 fn watch(reader: &Reader, every_events: u64, mut last: Position, stopped: &Receiver<()>) {
     lower_priority();
+    let mut seen = reader.head().position;
     while stopped.recv_timeout(LOOK_EVERY) == Err(RecvTimeoutError::Timeout) {
-        if reader.head().position.0 < last.0.saturating_add(every_events) {
+        let before = std::mem::replace(&mut seen, reader.head().position);
+        let since = |before: Position| seen.0.saturating_sub(before.0);
+        if !is_time(since(last), since(before), every_events) {
             continue;
         }
         match take_snapshot(reader) {
@@ -104,4 +118,27 @@ pub(crate) fn newest(reader: &Reader) -> Result<Position, ReadError> {
     Ok(Snapshots::new(reader)
         .latest()?
         .map_or(Position(0), |snapshot| snapshot.position))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::is_time;
+
+    #[test]
+    fn a_snapshot_that_is_due_waits_for_a_quiet_moment_but_not_for_ever() {
+        for (events, since_look, expected) in [
+            (999, 0, false),
+            (1_000, 0, true),
+            (1_000, 19_999, true),
+            (1_000, 20_000, false),
+            (3_999, 20_000, false),
+            (4_000, 20_000, true),
+        ] {
+            assert_eq!(
+                is_time(events, since_look, 1_000),
+                expected,
+                "{events} {since_look}"
+            );
+        }
+    }
 }
