@@ -12,9 +12,12 @@ use sqlx::sqlite::{
 };
 use sqlx::{Arguments, AssertSqlSafe, ConnectOptions, Encode, Sqlite, Type};
 
-/// The write-ahead log is copied into the database when it has so many pages of 4 KiB: far apart, because a page that
+/// The size of a database's pages. A batch touches a leaf for nearly every row where rows are clustered by variant, and
+/// each is written whole: small ones, because most of a large one would be written again for nothing.
+const PAGE_BYTES: u32 = 1_024;
+/// The write-ahead log is copied into the database when it has so many pages: far apart, because a page that
 /// many transactions touch is then copied once for all of them.
-const CHECKPOINT_PAGES: u32 = 65_536;
+const CHECKPOINT_PAGES: u32 = 16_384;
 /// What is left of the write-ahead log's file after it was copied.
 const WAL_KEPT_BYTES: u32 = 16 << 20;
 /// The page cache of the connection that writes, in KiB: the leaves that a batch touches must fit. Only what is used is
@@ -40,7 +43,7 @@ fn options(path: &Path) -> SqliteConnectOptions {
 pub(crate) async fn open_writer(path: &Path) -> Result<SqliteConnection, sqlx::Error> {
     options(path)
         .create_if_missing(true)
-        .page_size(4096)
+        .page_size(PAGE_BYTES)
         .journal_mode(SqliteJournalMode::Wal)
         .synchronous(SqliteSynchronous::Normal)
         .pragma("wal_autocheckpoint", CHECKPOINT_PAGES.to_string())
