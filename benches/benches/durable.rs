@@ -1,10 +1,10 @@
 //! How fast the engine records: through the queue, the writer, and the segment log with every commit durable before
 //! anybody is answered.
 //!
-//! First single requests, each caller sending its next when the last is answered; then batches. Commands are INBOUND
-//! and OUTBOUND of one line with an idempotency key, over 10,000 variants taken evenly. Making the batches is not
-//! counted; everything from handing them over to having all answers is. `--small` runs a hundredth, as a check;
-//! `single` or `batched` runs one half.
+//! First single requests, each caller sending its next when the last is answered; then batches, each row beside a turn of
+//! the rival without HTTP. Commands are INBOUND and OUTBOUND of one line with an idempotency key, over 10,000 variants
+//! taken evenly. Making the batches is not counted; everything from handing them over to having all answers is. `--small`
+//! runs a hundredth, as a check; `single` or `batched` runs one half.
 #![expect(clippy::print_stdout, reason = "a benchmark prints its table")]
 
 use std::sync::Arc;
@@ -12,40 +12,85 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
+use bincard_benches::rival::{POSTGRES_SETTINGS, measure};
+use bincard_benches::sampling::{Catalogue, Skew};
 use bincard_engine::{Engine, Ledger, Options};
 use bincard_ledger::command::KeySpace;
 use bincard_ledger::{
     CatalogueCommand, Command, IdempotencyKey, Kind, Line, Request, StockCommand, VariantNo, WarehouseNo,
 };
+use bincard_testkit::postgres::Postgres;
 use hdrhistogram::Histogram;
 use uuid::Uuid;
 
 const VARIANTS: u32 = 10_000;
 const CALLERS: [usize; 6] = [1, 16, 64, 256, 1_024, 4_096];
-const BATCHES: [usize; 3] = [256, 1_024, 8_192];
-/// Threads that submit batches: one more than is decided and one more than is committed at a time.
-const SUBMITTERS: usize = 4;
+/// Callers and the size of their batches: at least one caller more than is decided and one more than is committed at a
+/// time; small batches from so many that the writer does not wait for them.
+const BATCHES: [(usize, usize); 4] = [(4, 256), (4, 1_024), (16, 1_024), (4, 8_192)];
+/// What runs the rival's transactions at once: of 8 and 32, what it is fastest with.
+const RIVAL_TASKS: usize = 32;
 
 fn main() -> Result<()> {
     let small = std::env::args().any(|arg| arg == "--small" || arg == "--test");
     let (single, batched) = if small { (300, 20_000) } else { (60_000, 2_000_000) };
-    println!("| callers | batch | commands/s | p50 µs | p99 µs | p99.9 µs | commands/commit | bytes/event |");
-    println!("| ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: |");
+    println!(
+        "| callers | batch | commands/s | × rival | p50 µs | p99 µs | p99.9 µs | commands/commit | bytes/event |"
+    );
+    println!("| ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: |");
     let wants = |part| !std::env::args().any(|arg| ["single", "batched"].contains(&&*arg) && arg != part);
     for callers in CALLERS.into_iter().filter(|_| wants("single")) {
         let each = (single * callers.min(64) / 16 / callers).max(2);
         let bench = Bench::open()?;
         let requests = (0..callers).map(|caller| requests(caller, each)).collect();
-        bench.print(callers, 1, |ledger| run_single(ledger, requests))?;
+        bench.print(callers, 1, None, |ledger| run_single(ledger, requests))?;
     }
-    for batch in BATCHES.into_iter().filter(|_| wants("batched")) {
+    if !wants("batched") {
+        return Ok(());
+    }
+    let rival = Rival::start(Duration::from_millis(if small { 100 } else { 4_000 }))?;
+    for (callers, batch) in BATCHES {
         let bench = Bench::open()?;
-        let each = batched / batch / SUBMITTERS;
+        let each = (batched / batch / callers).max(1);
         let batches = |caller| (0..each).map(|n| requests(caller * each + n, batch)).collect();
-        let batches: Vec<Vec<Vec<Request>>> = (0..SUBMITTERS).map(batches).collect();
-        bench.print(SUBMITTERS, batch, |ledger| run_batched(ledger, batches))?;
+        let batches: Vec<Vec<Vec<Request>>> = (0..callers).map(batches).collect();
+        let before = rival.per_second()?;
+        bench.print(callers, batch, Some(before), |ledger| {
+            run_batched(ledger, batches)
+        })?;
     }
     Ok(())
+}
+
+/// The same work done by hand on PostgreSQL, to be held against.
+struct Rival {
+    runtime: tokio::runtime::Runtime,
+    postgres: Postgres,
+    catalogue: Catalogue,
+    turn: Duration,
+}
+
+impl Rival {
+    fn start(turn: Duration) -> Result<Rival> {
+        Ok(Rival {
+            runtime: tokio::runtime::Runtime::new().context("cannot start a runtime")?,
+            postgres: Postgres::start_with(POSTGRES_SETTINGS)?,
+            catalogue: Catalogue::made_up(VARIANTS as usize),
+            turn,
+        })
+    }
+
+    /// Its events a second now.
+    fn per_second(&self) -> Result<f64> {
+        let Rival {
+            runtime,
+            postgres,
+            catalogue,
+            turn,
+        } = self;
+        let figure = measure::in_process(*turn, postgres, catalogue, RIVAL_TASKS as u32, Skew::Even);
+        Ok(runtime.block_on(figure)?.per_second)
+    }
 }
 
 struct Bench {
@@ -88,6 +133,7 @@ impl Bench {
         self,
         callers: usize,
         batch: usize,
+        rival: Option<f64>,
         run: impl FnOnce(&Ledger) -> Result<(u64, Histogram<u64>)>,
     ) -> Result<()> {
         let ledger = self.engine.ledger();
@@ -107,8 +153,11 @@ impl Bench {
         let rate = commands as f64 / took.as_secs_f64();
         let per_commit = commands as f64 / (status.head.commit - commits_before) as f64;
         let record_bytes = (ledger.figures().commit_bytes() - bytes_before) as f64 / commands as f64;
+        let ratio = rival.map_or_else(String::new, |rival| {
+            format!("{:.0} (of {rival:.0})", rate / rival)
+        });
         println!(
-            "| {callers} | {batch} | {rate:.0} | {p50:.0} | {p99:.0} | {p999:.0} | {per_commit:.0} | {record_bytes:.0} |"
+            "| {callers} | {batch} | {rate:.0} | {ratio} | {p50:.0} | {p99:.0} | {p999:.0} | {per_commit:.0} | {record_bytes:.0} |"
         );
         drop(ledger);
         self.engine.close();

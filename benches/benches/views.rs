@@ -3,22 +3,11 @@
 //! see that it works. The server is the `bincard` of this profile, which is built first, or the one that `BINCARD_BIN`
 //! names.
 
-use anyhow::Context as _;
-use bincard_benches::{Size, views};
+use bincard_benches::{Size, number_after, views};
 
 #[expect(clippy::print_stdout, reason = "a bench prints its tables")]
 fn main() -> anyhow::Result<()> {
-    let arguments: Vec<String> = std::env::args().collect();
-    let given = arguments.iter().position(|argument| argument == "--events");
-    let events = given
-        .map(|at| {
-            let number = arguments.get(at + 1).context("--events needs a number")?;
-            number
-                .replace('_', "")
-                .parse()
-                .with_context(|| format!("--events {number} is no number"))
-        })
-        .transpose()?;
+    let events = number_after("--events")?;
     let binary = bincard_testkit::server::bincard_binary()?;
     for table in views::run(views::Plan::of(Size::from_arguments(), events), &binary)? {
         println!("{table}");

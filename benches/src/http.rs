@@ -49,7 +49,7 @@ pub const READ_ROW: &str = "GET /stock, one row, 64 connections";
 
 /// How much of everything is done.
 struct Plan {
-    rounds: usize,
+    rounds: u64,
     turn: Duration,
     half: Duration,
     variants: usize,
@@ -68,10 +68,10 @@ struct Turns {
 ///
 /// # Errors
 /// When something cannot be started, is refused, or comes out wrong.
-pub fn run(size: Size, peer: &Path, binary: &Path) -> anyhow::Result<Vec<Figures>> {
+pub fn run(size: Size, rounds: Option<u64>, peer: &Path, binary: &Path) -> anyhow::Result<Vec<Figures>> {
     let load_before = load_average();
     let plan = Plan {
-        rounds: size.pick(1, 5),
+        rounds: rounds.unwrap_or(size.pick(1, 5)).max(1),
         turn: size.pick(Duration::from_millis(150), Duration::from_secs(3)),
         half: size.pick(Duration::from_millis(500), Duration::from_secs(15)),
         variants: size.pick(100, 10_000),

@@ -11,7 +11,25 @@ pub mod sampling;
 pub mod views;
 pub mod wire;
 
+use anyhow::Context as _;
 use std::time::Duration;
+
+/// The whole number behind an option of the command line, such as `--events 1_000_000`; `None` where it is left out.
+///
+/// # Errors
+/// When no whole number follows it.
+pub fn number_after(option: &str) -> anyhow::Result<Option<u64>> {
+    let mut arguments = std::env::args().skip_while(|argument| argument != option);
+    if arguments.next().is_none() {
+        return Ok(None);
+    }
+    let number = arguments
+        .next()
+        .with_context(|| format!("{option} needs a number"))?;
+    let read = number.replace('_', "").parse();
+    read.map(Some)
+        .with_context(|| format!("{option} {number} is no number"))
+}
 
 /// How much a bench does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

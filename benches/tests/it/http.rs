@@ -7,7 +7,7 @@ use std::path::Path;
 #[test]
 fn the_whole_bench_runs_at_small_size_and_the_stock_adds_up() {
     let peer = Path::new(env!("CARGO_BIN_EXE_peer"));
-    let tables = http::run(Size::Small, peer, &bincard_binary().unwrap()).unwrap();
+    let tables = http::run(Size::Small, None, peer, &bincard_binary().unwrap()).unwrap();
     let names: Vec<Vec<&str>> = tables
         .iter()
         .map(|table| table.rows().iter().map(|row| row.name.as_str()).collect())
