@@ -25,3 +25,9 @@ pub(crate) const DAY_MICROS: i64 = 86_400_000_000;
 pub(crate) const fn day_of(micros: i64) -> i64 {
     micros.div_euclid(DAY_MICROS)
 }
+
+/// The first and last microsecond of a day.
+pub(crate) fn day_span(day: i64) -> (i64, i64) {
+    let first = day.saturating_mul(DAY_MICROS);
+    (first, first.saturating_add(DAY_MICROS - 1))
+}
