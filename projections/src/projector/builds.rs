@@ -1,0 +1,189 @@
+//! What the projector is told, and the threads that build: a view is rebuilt, lost and brought back, and taken over.
+
+use std::time::Duration;
+
+use tokio::sync::oneshot;
+
+use super::Control;
+use super::work::Work;
+use crate::build::{Buildable, Builder, Built, Outcome, Plan, feed_through};
+use crate::catalogue::Catalogue;
+use crate::error::Error;
+use crate::history::History;
+use crate::name::ViewName;
+use crate::stock::Stock;
+
+impl Work {
+    /// Does as told; `false` when told to end.
+    pub(super) async fn obey(&mut self, command: Control) -> Result<bool, Error> {
+        match command {
+            Control::Stop => return Ok(false),
+            Control::Rebuild { view, accepted } => {
+                let started = self.start_rebuild(view);
+                // Somebody who no longer waits for the answer gets the rebuild all the same.
+                let _gone = accepted.send(started);
+            }
+            Control::Built(outcome) => match outcome {
+                Outcome::Stock(built) => self.built(*built).await?,
+                Outcome::History(built) => self.built(*built).await?,
+                Outcome::Catalogue(built) => self.built(*built).await?,
+                Outcome::Failed(view, error) => self.build_failed(view, error)?,
+            },
+            Control::Damaged { view, generation } => match view {
+                ViewName::Stock => self.damaged::<Stock>(generation).await?,
+                ViewName::History => self.damaged::<History>(generation).await?,
+                ViewName::Catalogue => self.damaged::<Catalogue>(generation).await?,
+            },
+        }
+        Ok(true)
+    }
+
+    fn start_rebuild(&mut self, view: ViewName) -> Result<oneshot::Receiver<Result<(), Error>>, Error> {
+        if self.builders[view.index()].is_some() {
+            return Err(Error::Rebuilding { view });
+        }
+        match view {
+            ViewName::Stock => self.build::<Stock>(Plan::Rebuild)?,
+            ViewName::History => self.build::<History>(Plan::Rebuild)?,
+            ViewName::Catalogue => self.build::<Catalogue>(Plan::Rebuild)?,
+        }
+        let (done, finished) = oneshot::channel();
+        self.rebuilds[view.index()] = Some(done);
+        Ok(finished)
+    }
+
+    pub(super) fn build<V: Buildable>(&mut self, plan: Plan) -> Result<(), Error> {
+        let builder = Builder::spawn::<V>(
+            self.shared.clone(),
+            self.reader.clone(),
+            plan,
+            self.control.clone(),
+        )?;
+        self.builders[V::NAME.index()] = Some(builder);
+        Ok(())
+    }
+
+    /// Takes over what was built apart.
+    async fn built<V: Buildable>(&mut self, built: Built<V>) -> Result<(), Error> {
+        self.settle().await?;
+        if built.lane.position > self.feed.position() {
+            // The others are behind: they come closer by and by.
+            let control = self.control.clone();
+            tokio::spawn(async move {
+                tokio::time::sleep(Duration::from_millis(20)).await;
+                if let Some(control) = control.upgrade() {
+                    let _gone = control.send(Control::Built(V::outcome(Box::new(built)))).await;
+                }
+            });
+            return Ok(());
+        }
+        if let Some(builder) = self.builders[V::NAME.index()].take() {
+            builder.join();
+        }
+        self.join(built).await
+    }
+
+    /// Feeds a view from now on, after closing the gap to the others.
+    pub(super) async fn join<V: Buildable>(&mut self, built: Built<V>) -> Result<(), Error> {
+        let generation = built.lane.generation;
+        let position = self.feed.position();
+        let built = match feed_through(&self.reader, built, position, |_| {}).await {
+            Ok(built) => built,
+            Err(error) => return self.lost::<V>(error, Some(generation)),
+        };
+        let served = V::slot(&self.shared.slots)
+            .current()
+            .ok()
+            .map(|serving| serving.generation);
+        if served.is_some() {
+            // Another generation replaces the one that is served; the same one brings its memory along.
+            self.shared.serve(&built.lane)?;
+        }
+        if let Some(old) = self.feed.join(built.lane, built.carry) {
+            old.close().await;
+        }
+        self.shared.set_status(V::NAME, |status| status.error = None);
+        self.publish()?;
+        if let Some(done) = self.rebuilds[V::NAME.index()].take() {
+            let _gone = done.send(Ok(()));
+        }
+        Ok(())
+    }
+
+    fn build_failed(&mut self, view: ViewName, error: Error) -> Result<(), Error> {
+        if let Some(builder) = self.builders[view.index()].take() {
+            builder.join();
+        }
+        self.shared.set_status(view, |status| status.building = None);
+        if let Some(done) = self.rebuilds[view.index()].take() {
+            let _gone = done.send(Err(error));
+        }
+        // A view that dropped out meanwhile was waiting for the rebuild.
+        match view {
+            ViewName::Stock if self.feed.lanes.stock.is_none() => {
+                self.build::<Stock>(Plan::CatchUp { damaged: None })
+            }
+            ViewName::History if self.feed.lanes.history.is_none() => {
+                self.build::<History>(Plan::CatchUp { damaged: None })
+            }
+            ViewName::Catalogue if self.feed.lanes.catalogue.is_none() => {
+                self.build::<Catalogue>(Plan::CatchUp { damaged: None })
+            }
+            _ => Ok(()),
+        }
+    }
+
+    pub(super) fn dropped(&mut self, view: ViewName, error: Error) -> Result<(), Error> {
+        match view {
+            ViewName::Stock => self.lost::<Stock>(error, None),
+            ViewName::History => self.lost::<History>(error, None),
+            ViewName::Catalogue => self.lost::<Catalogue>(error, None),
+        }
+    }
+
+    /// A view is no longer fed: reports it, and sends a thread to bring it back.
+    pub(super) fn lost<V: Buildable>(&mut self, error: Error, generation: Option<u64>) -> Result<(), Error> {
+        tracing::warn!(view = %V::NAME, error = %error.chain(), "a view fails; the others go on");
+        self.shared
+            .set_status(V::NAME, |status| status.error = Some(error.chain().into()));
+        self.serve_at[V::NAME.index()] = self.reader.head().position;
+        if self.builders[V::NAME.index()].is_some() {
+            return Ok(());
+        }
+        let served = || {
+            V::slot(&self.shared.slots)
+                .current()
+                .ok()
+                .map(|serving| serving.generation)
+        };
+        let damaged = if error.is_damage() {
+            generation.or_else(served)
+        } else {
+            None
+        };
+        self.build::<V>(Plan::CatchUp { damaged })
+    }
+
+    /// A query met damage: the generation is built anew, if it is still the one that is served.
+    async fn damaged<V: Buildable>(&mut self, generation: u64) -> Result<(), Error> {
+        let served = V::slot(&self.shared.slots)
+            .current()
+            .ok()
+            .map(|serving| serving.generation);
+        if served != Some(generation) || self.builders[V::NAME.index()].is_some() {
+            return Ok(());
+        }
+        self.settle().await?;
+        if let Some((lane, _)) = self.feed.leave::<V>() {
+            lane.close().await;
+        }
+        tracing::warn!(view = %V::NAME, generation, "a query met damage in a view; it is built anew");
+        let text = format!("generation {generation} is damaged and is being built anew");
+        self.shared
+            .set_status(V::NAME, |status| status.error = Some(text.into()));
+        self.serve_at[V::NAME.index()] = self.reader.head().position;
+        self.build::<V>(Plan::CatchUp {
+            damaged: Some(generation),
+        })
+    }
+}

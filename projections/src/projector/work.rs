@@ -1,0 +1,251 @@
+//! The projector's thread at work: views are opened, fed together and served.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use bincard_ledger::Position;
+use bincard_store::segment::Reader;
+use tokio::sync::{Notify, mpsc, oneshot};
+
+use super::{BATCH_EVENTS_MAX, Control};
+use crate::build::{Buildable, Builder, Built, HANDOVER_EVENTS_MAX, Plan, open_best};
+use crate::catalogue::Catalogue;
+use crate::error::Error;
+use crate::history::History;
+use crate::lane::{Feed, Lane};
+use crate::name::ViewName;
+use crate::pace::Pace;
+use crate::serving::{Served, Shared};
+use crate::stock::Stock;
+use crate::view::View;
+
+/// From so many waiting events on, the next batch is folded while the last one is written. With fewer, waiting for
+/// the write lets more events into one transaction.
+const OVERLAP_EVENTS_MIN: u64 = 8_192;
+/// How long to leave a log alone that cannot be read.
+const LOG_RETRY: Duration = Duration::from_secs(1);
+
+type Done = oneshot::Sender<Result<(), Error>>;
+
+/// The projector at work.
+pub(super) struct Work {
+    pub(super) shared: Arc<Shared>,
+    pub(super) reader: Reader,
+    pub(super) feed: Feed,
+    commands: mpsc::Receiver<Control>,
+    pub(super) control: mpsc::WeakSender<Control>,
+    pub(super) builders: [Option<Builder>; 3],
+    pub(super) rebuilds: [Option<Done>; 3],
+    /// A view that nothing is served of is served when it has reached this position: the head when it was begun.
+    pub(super) serve_at: [Position; 3],
+    pace: Pace,
+    /// Somebody waits for what is recorded up to here.
+    awaited: Position,
+    advanced: Arc<Notify>,
+}
+
+impl Work {
+    /// Opens the views; one that cannot be opened is brought back by and by.
+    pub(super) async fn open(
+        shared: Arc<Shared>,
+        reader: Reader,
+        commands: mpsc::Receiver<Control>,
+        control: mpsc::WeakSender<Control>,
+    ) -> Result<Work, Error> {
+        let advanced = Arc::new(Notify::new());
+        let wake = advanced.clone();
+        reader.on_advance(move |_| wake.notify_one());
+        let head = reader.head().position;
+        let stock = open_best::<Stock>(&shared, head).await;
+        let history = open_best::<History>(&shared, head).await;
+        let catalogue = open_best::<Catalogue>(&shared, head).await;
+        let positions = [
+            position_of(&stock),
+            position_of(&history),
+            position_of(&catalogue),
+        ];
+        let position = positions.into_iter().flatten().max().unwrap_or(head);
+        let feed = Feed::open(&reader, position)?;
+        let mut work = Work {
+            shared,
+            reader,
+            feed,
+            commands,
+            control,
+            builders: [None, None, None],
+            rebuilds: [None, None, None],
+            serve_at: [head; 3],
+            pace: Pace::new(Instant::now()),
+            awaited: Position(0),
+            advanced,
+        };
+        work.take_up(stock).await?;
+        work.take_up(history).await?;
+        work.take_up(catalogue).await?;
+        work.publish()?;
+        Ok(work)
+    }
+
+    /// Takes up a view that was opened; one that could not be, or is far behind the others, goes a way of its own.
+    async fn take_up<V: Buildable>(&mut self, opened: Result<(Lane<V>, V), Error>) -> Result<(), Error> {
+        match opened {
+            Ok((lane, carry)) => {
+                let live = self.shared.folder.live(V::NAME)? == Some(lane.generation);
+                if live {
+                    self.shared.serve(&lane)?;
+                }
+                if self.feed.position().0 - lane.position.0 > HANDOVER_EVENTS_MAX {
+                    lane.close().await;
+                    return self.build::<V>(Plan::CatchUp { damaged: None });
+                }
+                self.join(Built { lane, carry }).await
+            }
+            Err(error) => self.lost::<V>(error, None),
+        }
+    }
+
+    /// Feeds the views until it is told to end.
+    pub(super) async fn run(mut self) -> Result<(), Error> {
+        loop {
+            while let Ok(command) = self.commands.try_recv() {
+                if !self.obey(command).await? {
+                    return self.finish().await;
+                }
+            }
+            let (head, position) = (self.reader.head().position, self.feed.position());
+            let waiting = head.0.saturating_sub(position.0);
+            let settled = self.feed.is_settled();
+            let pause = self.pace.wait(Instant::now(), self.awaited > position);
+            if settled && (waiting == 0 || (!pause.is_zero() && waiting < BATCH_EVENTS_MAX)) {
+                let command = tokio::select! {
+                    command = self.commands.recv() => command.unwrap_or(Control::Stop),
+                    () = self.advanced.notified(), if waiting == 0 => continue,
+                    () = self.shared.awaited.notified() => {
+                        self.awaited = self.reader.head().position;
+                        continue;
+                    }
+                    () = tokio::time::sleep(pause), if waiting > 0 => {
+                        self.step(BATCH_EVENTS_MAX).await?;
+                        continue;
+                    }
+                };
+                if !self.obey(command).await? {
+                    return self.finish().await;
+                }
+                continue;
+            }
+            self.step(if settled || waiting >= OVERLAP_EVENTS_MIN {
+                BATCH_EVENTS_MAX
+            } else {
+                0
+            })
+            .await?;
+        }
+    }
+
+    /// Writes what is folded and folds what comes next.
+    async fn step(&mut self, events_max: u64) -> Result<(), Error> {
+        let (began_at, writes) = (Instant::now(), !self.feed.is_settled());
+        let stepped = self.feed.step(events_max, Position(u64::MAX)).await;
+        if writes {
+            self.pace.spend(began_at, Instant::now());
+        }
+        match stepped {
+            Ok(step) => {
+                for (view, error) in step.dropped {
+                    self.dropped(view, error)?;
+                }
+                self.publish()
+            }
+            Err(Error::Stopped) => Err(Error::Stopped),
+            Err(error) => {
+                self.publish()?;
+                self.wait_for_log(error).await
+            }
+        }
+    }
+
+    /// The log cannot be read: says so of every view, and tries again from the same place a little later.
+    async fn wait_for_log(&mut self, error: Error) -> Result<(), Error> {
+        let text: Arc<str> = error.chain().into();
+        tracing::error!(error = %text, "the views stand still");
+        for view in ViewName::ALL {
+            self.shared
+                .set_status(view, |status| status.error = Some(text.clone()));
+        }
+        tokio::time::sleep(LOG_RETRY).await;
+        match self.feed.reopen(&self.reader) {
+            Ok(()) => {
+                for view in ViewName::ALL {
+                    if self.builders[view.index()].is_none() {
+                        self.shared.set_status(view, |status| status.error = None);
+                    }
+                }
+                Ok(())
+            }
+            // The next step fails in the same way and comes back here.
+            Err(error) => {
+                tracing::debug!(error = %error.chain(), "the log cannot be opened again yet");
+                Ok(())
+            }
+        }
+    }
+
+    /// Tells how far the views are, and serves those that have caught up for the first time.
+    pub(super) fn publish(&mut self) -> Result<(), Error> {
+        fn one<V: Served>(
+            shared: &Arc<Shared>,
+            lane: Option<&Lane<V>>,
+            serve_at: Position,
+        ) -> Result<(), Error> {
+            let Some(lane) = lane else { return Ok(()) };
+            let served = V::slot(&shared.slots)
+                .current()
+                .ok()
+                .map(|serving| serving.generation);
+            if served == Some(lane.generation) {
+                let position = lane.position;
+                if shared.status.borrow()[V::NAME.index()].position != position {
+                    shared.set_status(V::NAME, |status| status.position = position);
+                }
+                Ok(())
+            } else if served.is_none() && lane.position >= serve_at {
+                shared.serve(lane)
+            } else {
+                shared.set_status(V::NAME, |status| status.building = Some(lane.position));
+                Ok(())
+            }
+        }
+        let [stock, history, catalogue] = self.serve_at;
+        one(&self.shared, self.feed.lanes.stock.as_ref(), stock)?;
+        one(&self.shared, self.feed.lanes.history.as_ref(), history)?;
+        one(&self.shared, self.feed.lanes.catalogue.as_ref(), catalogue)
+    }
+
+    /// Writes what is folded, and folds nothing more.
+    pub(super) async fn settle(&mut self) -> Result<(), Error> {
+        while !self.feed.is_settled() {
+            self.step(0).await?;
+        }
+        Ok(())
+    }
+
+    async fn finish(mut self) -> Result<(), Error> {
+        self.commands.close();
+        for builder in self.builders.iter().flatten() {
+            builder.stop();
+        }
+        self.settle().await?;
+        // What a builder sends now meets a closed channel.
+        while self.commands.recv().await.is_some() {}
+        for builder in self.builders.into_iter().flatten() {
+            builder.join();
+        }
+        self.feed.close().await;
+        Ok(())
+    }
+}
+
+fn position_of<V: View>(opened: &Result<(Lane<V>, V), Error>) -> Option<Position> {
+    opened.as_ref().ok().map(|(lane, _)| lane.position)
+}
