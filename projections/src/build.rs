@@ -141,10 +141,25 @@ pub(crate) async fn open_best<V: Served>(
 ) -> Result<(Lane<V>, V), Error> {
     let folder = &shared.folder;
     let all = folder.generations(V::NAME)?;
-    let live = folder.live(V::NAME)?.filter(|live| all.contains(live));
+    let served = folder.live(V::NAME)?;
+    let live = served.filter(|live| all.contains(live));
+    let give_up = |generation, error: &Error| {
+        let why = error.chain().into();
+        shared.give_up(V::NAME, generation, &why, error.is_outdated());
+    };
+    let gone = |generation| Error::Gone {
+        view: V::NAME,
+        generation,
+    };
+    if let Some(generation) = served.filter(|_| live.is_none()) {
+        give_up(generation, &gone(generation));
+    }
     if let Some(generation) = live.or(all.last().copied()) {
         match Lane::open(&folder.file(V::NAME, generation), generation, head).await {
             Ok(found) => {
+                if found.0.was_empty && live.is_some() {
+                    give_up(generation, &gone(generation));
+                }
                 for other in all.into_iter().filter(|other| *other != generation) {
                     folder.remove(V::NAME, other)?;
                 }
@@ -152,6 +167,7 @@ pub(crate) async fn open_best<V: Served>(
             }
             Err(error) if error.is_damage() => {
                 tracing::warn!(view = %V::NAME, generation, error = %error.chain(), "a view is damaged or of another version; it is built anew");
+                give_up(generation, &error);
             }
             Err(error) => return Err(error),
         }
@@ -216,8 +232,12 @@ async fn catch_up<V: Served + Fed>(
         if stop.load(Ordering::Relaxed) {
             return Err(Error::Stopped);
         }
-        tracing::warn!(view = %V::NAME, error = %error.chain(), "a view cannot be fed; trying again");
-        shared.set_status(V::NAME, |status| status.error = Some(error.chain().into()));
+        let why: Arc<str> = error.chain().into();
+        tracing::warn!(view = %V::NAME, error = %why, "a view cannot be fed; trying again");
+        if let Some(generation) = damaged {
+            shared.give_up(V::NAME, generation, &why, false);
+        }
+        shared.set_status(V::NAME, |status| status.error = Some(why));
         sleep_unless_stopped(backoff, stop).await;
         backoff = (backoff * 2).min(BACKOFF_MAX);
     }

@@ -21,6 +21,32 @@ pub enum Error {
         /// What the database said.
         source: sqlx::Error,
     },
+    /// The view's file is of another version of its schema, or stands where the log does not reach: the log is another
+    /// one, or the file is damaged. The projector builds it anew.
+    #[error(
+        "the view {view} has schema {schema}, where {wanted} is made, and stands at position {position} of a log \
+         that ends at {head}"
+    )]
+    Foreign {
+        /// Which view.
+        view: ViewName,
+        /// The version of the schema that the file says it has.
+        schema: i64,
+        /// The version that this program makes.
+        wanted: i64,
+        /// Where the file says that it stands.
+        position: Position,
+        /// Where the log ends.
+        head: Position,
+    },
+    /// The file of the generation that was served is gone, or empty. The projector builds it anew.
+    #[error("the file of generation {generation} of the view {view} is gone or empty")]
+    Gone {
+        /// Which view.
+        view: ViewName,
+        /// Which generation of it.
+        generation: u64,
+    },
     /// The view has never caught up with the log yet, or is being built anew after damage: try again later.
     #[error("the view {view} is being built and has not caught up with the log yet")]
     Building {
@@ -91,13 +117,12 @@ impl Error {
     pub(crate) fn is_damage(&self) -> bool {
         match self {
             Error::Database {
-                source: sqlx::Error::Database(error),
+                source: sqlx::Error::Database(_),
                 ..
             } => {
                 // SQLITE_CORRUPT and SQLITE_NOTADB with their extended codes; a missing table or column and rows that
                 // stand in the way (SQLITE_ERROR, SQLITE_CONSTRAINT) can only come from a file that is not ours.
-                let code = error.code().and_then(|code| code.parse::<u32>().ok());
-                code.is_some_and(|code| matches!(code & 0xFF, 1 | 11 | 19 | 26))
+                matches!(self.code(), Some(1 | 11 | 19 | 26))
             }
             Error::Database { source, .. } => {
                 matches!(
@@ -105,21 +130,31 @@ impl Error {
                     sqlx::Error::RowNotFound | sqlx::Error::ColumnDecode { .. } | sqlx::Error::Decode(_)
                 )
             }
+            Error::Foreign { .. } => true,
             _ => false,
         }
     }
 
+    /// Whether the view's file is merely of an older version of this program.
+    pub(crate) fn is_outdated(&self) -> bool {
+        matches!(self, Error::Foreign { schema, wanted, position, head, .. } if schema < wanted && position <= head)
+    }
+
     /// Whether SQLite found the file itself to be corrupt.
     pub(crate) fn is_corruption(&self) -> bool {
+        matches!(self.code(), Some(11 | 26))
+    }
+
+    /// SQLite's code, without what extends it.
+    fn code(&self) -> Option<u32> {
         let Error::Database {
             source: sqlx::Error::Database(error),
             ..
         } = self
         else {
-            return false;
+            return None;
         };
-        let code = error.code().and_then(|code| code.parse::<u32>().ok());
-        code.is_some_and(|code| matches!(code & 0xFF, 11 | 26))
+        Some(error.code()?.parse::<u32>().ok()? & 0xFF)
     }
 
     /// The error with its causes, in one line.

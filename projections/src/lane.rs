@@ -23,6 +23,8 @@ pub(crate) struct Lane<V: View> {
     pub(crate) generation: u64,
     pub(crate) position: Position,
     pub(crate) memory: Arc<V::Memory>,
+    /// Whether there was nothing in the database when it was opened.
+    pub(crate) was_empty: bool,
     connection: SqliteConnection,
 }
 
@@ -30,15 +32,22 @@ impl<V: View> Lane<V> {
     /// Opens the database at `path`, making it when there is none, and loads its carry.
     ///
     /// # Errors
-    /// An [`Error::is_damage`] when the database is of another schema, or ahead of `head`: the log was replaced.
+    /// [`Error::Foreign`] when the database is of another schema, or ahead of `head`.
     pub(crate) async fn open(path: &Path, generation: u64, head: Position) -> Result<(Lane<V>, V), Error> {
         let database = Error::database(V::NAME);
         let mut connection = open_writer(path).await.map_err(&database)?;
-        let position = match view::standing(&mut connection).await.map_err(&database)? {
+        let standing = view::standing(&mut connection).await.map_err(&database)?;
+        let was_empty = standing.is_none();
+        let position = match standing {
             Some((version, position)) if version == V::SCHEMA_VERSION && position <= head => position,
             Some((version, position)) => {
-                let what = format!("it has schema {version} and stands at {position}, the log at {head}");
-                return Err(database(sqlx::Error::Decode(what.into())));
+                return Err(Error::Foreign {
+                    view: V::NAME,
+                    schema: version,
+                    wanted: V::SCHEMA_VERSION,
+                    position,
+                    head,
+                });
             }
             None => {
                 view::create::<V>(&mut connection).await?;
@@ -56,6 +65,7 @@ impl<V: View> Lane<V> {
                 generation,
                 position,
                 memory,
+                was_empty,
                 connection,
             },
             carry,

@@ -35,6 +35,6 @@ mod views;
 pub use error::Error;
 pub use name::ViewName;
 pub use projector::Projector;
-pub use serving::ViewStatus;
+pub use serving::{Replaced, ViewStatus};
 pub use verify::{DIFFERENCES_MAX, Difference, Verified, VerifyProgress, verify};
 pub use views::{Answer, Page, Rebuild, Slice, Views};

@@ -31,6 +31,30 @@ pub struct ViewStatus {
     pub error: Option<Arc<str>>,
     /// How far a generation is that is being built or that catches up; `None` when there is none.
     pub building: Option<Position>,
+    /// The first generation that had to be given up since the views were opened; another one was built, or is being.
+    pub replaced: Option<Replaced>,
+}
+
+impl ViewStatus {
+    /// Whether what went wrong last is what the view is being built anew for. Whatever goes wrong with that is another
+    /// error, even in the same words.
+    pub fn is_being_replaced(&self) -> bool {
+        match (&self.error, &self.replaced) {
+            (Some(error), Some(replaced)) => Arc::ptr_eq(error, &replaced.why),
+            _ => false,
+        }
+    }
+}
+
+/// A generation of a view that could not be used any more.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Replaced {
+    /// Which generation.
+    pub generation: u64,
+    /// Why it could not be used.
+    pub why: Arc<str>,
+    /// Whether it was merely made by an older version of this program, and not damaged.
+    pub outdated: bool,
 }
 
 /// The generation of a view that queries read.
@@ -91,6 +115,7 @@ impl Shared {
             position: Position(0),
             error: None,
             building: None,
+            replaced: None,
         });
         let youngest = [const { AtomicU64::new(0) }; 3];
         Shared {
@@ -112,6 +137,17 @@ impl Shared {
 
     pub(crate) fn set_status(&self, view: ViewName, change: impl FnOnce(&mut ViewStatus)) {
         self.status.send_modify(|all| change(&mut all[view.index()]));
+    }
+
+    /// Records that a generation is given up, and why.
+    pub(crate) fn give_up(&self, view: ViewName, generation: u64, why: &Arc<str>, outdated: bool) {
+        self.set_status(view, |status| {
+            status.replaced.get_or_insert_with(|| Replaced {
+                generation,
+                why: why.clone(),
+                outdated,
+            });
+        });
     }
 
     /// Begins to read a view. A generation that is replaced meanwhile is left for the new one.

@@ -217,6 +217,8 @@ impl From<bincard_projections::Error> for Failure {
         match error {
             Error::Behind { .. } => Failure::ViewBehind,
             Error::Database { .. }
+            | Error::Foreign { .. }
+            | Error::Gone { .. }
             | Error::Building { .. }
             | Error::Folder { .. }
             | Error::Stopped

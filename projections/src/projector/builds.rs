@@ -1,5 +1,6 @@
 //! What the projector is told, and the threads that build: a view is rebuilt, lost and brought back, and taken over.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::oneshot;
@@ -143,24 +144,28 @@ impl Work {
 
     /// A view is no longer fed: reports it, and sends a thread to bring it back.
     pub(super) fn lost<V: Buildable>(&mut self, error: Error, generation: Option<u64>) -> Result<(), Error> {
-        tracing::warn!(view = %V::NAME, error = %error.chain(), "a view fails; the others go on");
-        self.shared
-            .set_status(V::NAME, |status| status.error = Some(error.chain().into()));
-        self.serve_at[V::NAME.index()] = self.reader.head().position;
-        if self.builders[V::NAME.index()].is_some() {
-            return Ok(());
-        }
+        let why: Arc<str> = error.chain().into();
+        tracing::warn!(view = %V::NAME, error = %why, "a view fails; the others go on");
+        let is_building = self.builders[V::NAME.index()].is_some();
         let served = || {
             V::slot(&self.shared.slots)
                 .current()
                 .ok()
                 .map(|serving| serving.generation)
         };
-        let damaged = if error.is_damage() {
+        let damaged = if error.is_damage() && !is_building {
             generation.or_else(served)
         } else {
             None
         };
+        if let Some(generation) = damaged {
+            self.shared.give_up(V::NAME, generation, &why, false);
+        }
+        self.shared.set_status(V::NAME, |status| status.error = Some(why));
+        self.serve_at[V::NAME.index()] = self.reader.head().position;
+        if is_building {
+            return Ok(());
+        }
         self.build::<V>(Plan::CatchUp { damaged })
     }
 
@@ -178,9 +183,9 @@ impl Work {
             lane.close().await;
         }
         tracing::warn!(view = %V::NAME, generation, "a query met damage in a view; it is built anew");
-        let text = format!("generation {generation} is damaged and is being built anew");
-        self.shared
-            .set_status(V::NAME, |status| status.error = Some(text.into()));
+        let why: Arc<str> = format!("generation {generation} is damaged and is being built anew").into();
+        self.shared.give_up(V::NAME, generation, &why, false);
+        self.shared.set_status(V::NAME, |status| status.error = Some(why));
         self.serve_at[V::NAME.index()] = self.reader.head().position;
         self.build::<V>(Plan::CatchUp {
             damaged: Some(generation),

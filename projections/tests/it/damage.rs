@@ -34,6 +34,13 @@ fn a_file_that_is_no_database_is_built_anew_at_open() {
         views.status().map(|status| status.generation),
         [Some(1), Some(2), Some(1)]
     );
+    // What was there is gone: that there was something is told.
+    let replaced = views.status().map(|status| status.replaced);
+    let [None, Some(history), None] = &replaced else {
+        panic!("{replaced:?}")
+    };
+    assert_eq!((history.generation, history.outdated), (1, false));
+    assert!(history.why.contains("not a database"), "{}", history.why);
     runtime.block_on(assert_verified(&ledger));
     projector.close();
 }
@@ -65,6 +72,12 @@ fn a_view_of_another_schema_or_of_a_longer_log_is_built_anew_at_open() {
         views.status().map(|status| status.generation),
         [Some(2), Some(2), Some(1)]
     );
+    // An older version is what an upgrade leaves behind; a longer log is not.
+    let replaced = views.status().map(|status| status.replaced);
+    let outdated = replaced
+        .each_ref()
+        .map(|old| old.as_ref().map(|old| old.outdated));
+    assert_eq!(outdated, [Some(true), Some(false), None], "{replaced:?}");
     runtime.block_on(assert_verified(&ledger));
     projector.close();
 }
