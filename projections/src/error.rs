@@ -140,6 +140,12 @@ impl Error {
         matches!(self, Error::Foreign { schema, wanted, position, head, .. } if schema < wanted && position <= head)
     }
 
+    /// Whether the view's file, which was only read, cannot be answered from: it is damaged, unreadable or gone.
+    pub(crate) fn is_unreadable(&self) -> bool {
+        // SQLITE_IOERR, which a bad sector leads to, and SQLITE_CANTOPEN.
+        self.is_damage() || matches!(self.code(), Some(10 | 14))
+    }
+
     /// Whether SQLite found the file itself to be corrupt.
     pub(crate) fn is_corruption(&self) -> bool {
         matches!(self.code(), Some(11 | 26))

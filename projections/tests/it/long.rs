@@ -3,6 +3,9 @@
 use bincard_ledger::{Command, Kind, Line, Reason, StockCommand, Timestamp, VariantNo, WarehouseNo};
 use bincard_projections::history::{AsOf, EventFilter};
 use bincard_projections::stock::{StockFilter, StockKey};
+use bincard_projections::{ViewName, verify};
+use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection};
+use sqlx::{ConnectOptions, Connection};
 
 use crate::answers::{check_events, sorts};
 use crate::ledger::{HOUR, Ledger, MINUTE, Random, START, runtime};
@@ -145,4 +148,53 @@ fn long_histories_are_listed_and_looked_back_on_like_short_ones() {
         assert_verified(&ledger).await;
     });
     projector.close();
+    runtime().block_on(changes_far_apart_are_all_found(&ledger));
+}
+
+/// A comparison goes from stretch to stretch: nothing between them is left out or counted twice.
+async fn changes_far_apart_are_all_found(ledger: &Ledger) {
+    let views = ledger.views_path();
+    let look = async || {
+        let verified = verify(&views, &ledger.reader, &[ViewName::History], |_| {}).await;
+        verified.unwrap().remove(0)
+    };
+    let before = look().await;
+    assert!(before.is_well());
+    let first = naive::stock_events(&ledger.events).next().unwrap().0.position.0;
+    // So many rows are compared at once.
+    let stretch = 16_384;
+    let changed = [first, first + stretch - 1, first + stretch, first + 40_000 - 1];
+    let missing = first + 2 * stretch - 1;
+    let foreign = first + 50_000;
+    let options = SqliteConnectOptions::new().filename(views.join("history.1.db"));
+    let mut connection = options.connect().await.unwrap();
+    for position in changed {
+        execute(
+            &mut connection,
+            "update events set kind = kind + 1 where position = $1",
+            position,
+        )
+        .await;
+    }
+    execute(&mut connection, "delete from events where position = $1", missing).await;
+    execute(
+        &mut connection,
+        "insert into events values ($1, 0, 0, 1, 1, 0)",
+        foreign,
+    )
+    .await;
+    connection.close().await.unwrap();
+    let after = look().await;
+    let mut expected: Vec<u64> = changed.into_iter().chain([missing, foreign]).collect();
+    expected.sort_unstable();
+    let found: Vec<String> = after.differences.iter().map(|one| one.key.clone()).collect();
+    let expected: Vec<String> = expected.iter().map(|at| format!("position {at}")).collect();
+    assert_eq!(found, expected);
+    assert_eq!((after.differing, after.rows), (6, before.rows + 1));
+}
+
+async fn execute(connection: &mut SqliteConnection, statement: &'static str, position: u64) {
+    let query = sqlx::query(statement).bind(position as i64);
+    let done = query.execute(connection).await.unwrap();
+    assert_eq!(done.rows_affected(), 1, "{statement} {position}");
 }

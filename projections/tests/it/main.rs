@@ -11,5 +11,6 @@ mod kill;
 mod ledger;
 mod long;
 mod naive;
+mod pages;
 mod rebuild;
 mod verify;

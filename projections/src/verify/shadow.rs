@@ -1,0 +1,54 @@
+//! The shadow: what the log makes of a view, folded into a database beside it that lives only as long as the comparison.
+
+use std::path::{Path, PathBuf};
+
+use bincard_ledger::Position;
+use bincard_store::segment::Reader;
+
+use crate::build::{Built, feed_through};
+use crate::error::Error;
+use crate::generation::{Folder, remove_database};
+use crate::lane::{Fed, Lane};
+
+/// A shadow on the disk, where it does not stay.
+pub(super) struct Shadow {
+    path: PathBuf,
+}
+
+impl Shadow {
+    /// Folds the log up to `through`.
+    pub(super) async fn fold<V: Fed>(
+        folder: &Folder,
+        reader: &Reader,
+        generation: u64,
+        through: Position,
+        tell: impl FnMut(Position),
+    ) -> Result<Shadow, Error> {
+        let shadow = Shadow {
+            path: folder.shadow(V::NAME),
+        };
+        remove_database(&shadow.path)?;
+        let (lane, carry) = Lane::<V>::open(&shadow.path, generation, through).await?;
+        let built = feed_through(reader, Built { lane, carry }, through, tell).await?;
+        built.lane.close().await;
+        Ok(shadow)
+    }
+
+    pub(super) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Deletes it.
+    pub(super) fn remove(self) -> Result<(), Error> {
+        remove_database(&self.path)
+    }
+}
+
+impl Drop for Shadow {
+    fn drop(&mut self) {
+        // Nothing is left of one that was removed; this is for those that an error or the caller left behind.
+        if let Err(error) = remove_database(&self.path) {
+            tracing::warn!(error = %error.chain(), "a shadow stays; the next verification deletes it");
+        }
+    }
+}

@@ -1,0 +1,260 @@
+//! The tables of every view, as verification compares them: key, values, and which events concern a row.
+
+use bincard_ledger::{Event, Recorded, StockEvent};
+
+use crate::fold::day_of;
+use crate::history::{BLOCK_POSITIONS, reason_column};
+
+/// A table to compare.
+pub(super) struct Table {
+    pub(super) name: &'static str,
+    /// The columns of the primary key, in its order.
+    pub(super) key: &'static [&'static str],
+    /// All other columns.
+    pub(super) values: &'static [&'static str],
+    /// Whether an event concerns the row with a key; `None` where rows do not come from events.
+    pub(super) touches: Option<fn(&[i64], &Recorded) -> bool>,
+}
+
+impl Table {
+    /// All columns, those of the key first.
+    pub(super) fn columns(&self) -> Vec<&'static str> {
+        self.key.iter().chain(self.values).copied().collect()
+    }
+
+    /// Where in the values the last event that wrote the row stands, if anywhere.
+    pub(super) fn changed(&self) -> Option<usize> {
+        self.values.iter().position(|column| *column == "changed")
+    }
+}
+
+/// What SQLite says of the tables and indexes that there are.
+pub(super) static SCHEMA: Table = Table {
+    name: "sqlite_master",
+    key: &["type", "name"],
+    values: &["tbl_name", "sql"],
+    touches: None,
+};
+
+/// Where a view stands; every view has it.
+pub(super) static CHECKPOINT: Table = Table {
+    name: "checkpoint",
+    key: &["id"],
+    values: &["schema_version", "position"],
+    touches: None,
+};
+
+pub(super) static STOCK: &[Table] = &[
+    Table {
+        name: "stock",
+        key: &["warehouse", "variant"],
+        values: &["available", "reserved", "picked", "packed", "held", "changed"],
+        touches: Some(|key, event| is_stock(event, |stock| is_at(stock, key[0]) && moves(stock, key[1]))),
+    },
+    Table {
+        name: "expiring",
+        key: &["warehouse", "variant", "expires_at", "reservation"],
+        values: &["quantity"],
+        touches: Some(|key, event| {
+            let of_reservation = |stock: &StockEvent| {
+                let named =
+                    |posting: &bincard_ledger::Posting| posting.reservation.map(|id| id.0.cast_signed());
+                stock
+                    .postings
+                    .iter()
+                    .any(|posting| named(posting) == Some(key[3]))
+            };
+            event.position.0.cast_signed() == key[3]
+                || is_stock(event, |stock| {
+                    is_at(stock, key[0]) && moves(stock, key[1]) && of_reservation(stock)
+                })
+        }),
+    },
+];
+
+pub(super) static HISTORY: &[Table] = &[
+    Table {
+        name: "events",
+        key: &["position"],
+        values: &["occurred_at", "recorded_at", "warehouse", "kind", "reason"],
+        touches: Some(|key, event| event.position.0.cast_signed() == key[0]),
+    },
+    Table {
+        name: "event_days",
+        key: &["slot", "warehouse", "kind", "reason"],
+        values: &["events"],
+        touches: Some(|key, event| {
+            is_stock(event, |stock| {
+                day_of(stock.occurred_at.micros()) == key[0] && is_of(stock, &key[1..])
+            })
+        }),
+    },
+    Table {
+        name: "event_blocks",
+        key: &["slot", "warehouse", "kind", "reason"],
+        values: &["events"],
+        touches: Some(|key, event| {
+            event.position.0.cast_signed() / BLOCK_POSITIONS == key[0]
+                && is_stock(event, |stock| is_of(stock, &key[1..]))
+        }),
+    },
+    Table {
+        name: "recorded",
+        key: &["recorded_at", "position"],
+        values: &[],
+        touches: Some(|key, event| event.position.0.cast_signed() == key[1]),
+    },
+    Table {
+        name: "movements",
+        key: &["variant", "occurred_at", "position", "line"],
+        values: &[
+            "warehouse",
+            "kind",
+            "reason",
+            "places",
+            "quantity",
+            "available",
+            "reserved",
+            "picked",
+            "packed",
+            "held",
+        ],
+        touches: Some(|key, event| event.position.0.cast_signed() == key[2]),
+    },
+    Table {
+        name: "stock_days",
+        key: &["variant", "warehouse", "day"],
+        values: &["available", "reserved", "picked", "packed", "held", "events"],
+        touches: Some(|key, event| {
+            is_stock(event, |stock| {
+                is_at(stock, key[1]) && moves(stock, key[0]) && day_of(stock.occurred_at.micros()) == key[2]
+            })
+        }),
+    },
+    Table {
+        name: "keys",
+        key: &["variant", "warehouse"],
+        values: &[
+            "available",
+            "reserved",
+            "picked",
+            "packed",
+            "held",
+            "unmarked",
+            "occurred_min",
+            "occurred_max",
+        ],
+        touches: Some(|key, event| is_stock(event, |stock| is_at(stock, key[1]) && moves(stock, key[0]))),
+    },
+    Table {
+        name: "marks",
+        key: &["variant", "warehouse", "position"],
+        values: &[
+            "occurred_min",
+            "occurred_max",
+            "available",
+            "reserved",
+            "picked",
+            "packed",
+            "held",
+        ],
+        touches: Some(|key, event| event.position.0.cast_signed() == key[2]),
+    },
+];
+
+pub(super) static CATALOGUE: &[Table] = &[
+    Table {
+        name: "warehouses",
+        key: &["no"],
+        values: &[
+            "code",
+            "name",
+            "code_folded",
+            "name_folded",
+            "active",
+            "created",
+            "created_at",
+            "changed",
+            "changed_at",
+        ],
+        touches: Some(|key, event| catalogue_no(event).0 == Some(key[0])),
+    },
+    Table {
+        name: "products",
+        key: &["no"],
+        values: &[
+            "name",
+            "name_folded",
+            "active",
+            "created",
+            "created_at",
+            "changed",
+            "changed_at",
+        ],
+        touches: Some(|key, event| catalogue_no(event).1 == Some(key[0])),
+    },
+    Table {
+        name: "variants",
+        key: &["no"],
+        values: &[
+            "sku",
+            "name",
+            "sku_folded",
+            "name_folded",
+            "product",
+            "expires_at",
+            "active",
+            "created",
+            "created_at",
+            "changed",
+            "changed_at",
+        ],
+        touches: Some(|key, event| catalogue_no(event).2 == Some(key[0])),
+    },
+];
+
+fn is_stock(event: &Recorded, test: impl FnOnce(&StockEvent) -> bool) -> bool {
+    matches!(&event.record.event, Event::Stock(stock) if test(stock))
+}
+
+fn is_at(stock: &StockEvent, warehouse: i64) -> bool {
+    i64::from(stock.warehouse.0) == warehouse
+}
+
+fn moves(stock: &StockEvent, variant: i64) -> bool {
+    stock
+        .postings
+        .iter()
+        .any(|posting| i64::from(posting.variant.0) == variant)
+}
+
+/// Whether an event is of the warehouse, kind and reason in `key`.
+fn is_of(stock: &StockEvent, key: &[i64]) -> bool {
+    key == [
+        i64::from(stock.warehouse.0),
+        i64::from(stock.kind.code()),
+        reason_column(stock.reason),
+    ]
+}
+
+/// The warehouse, product or variant that an event of the catalogue is about.
+fn catalogue_no(event: &Recorded) -> (Option<i64>, Option<i64>, Option<i64>) {
+    use bincard_ledger::CatalogueEvent as E;
+    let Event::Catalogue(event) = &event.record.event else {
+        return (None, None, None);
+    };
+    match event {
+        E::WarehouseCreated { no, .. }
+        | E::WarehouseChanged { no, .. }
+        | E::WarehouseActivated(no)
+        | E::WarehouseDeactivated(no) => (Some(i64::from(no.0)), None, None),
+        E::ProductCreated { no, .. }
+        | E::ProductChanged { no, .. }
+        | E::ProductActivated(no)
+        | E::ProductDeactivated(no) => (None, Some(i64::from(no.0)), None),
+        E::VariantCreated { no, .. }
+        | E::VariantChanged { no, .. }
+        | E::VariantActivated(no)
+        | E::VariantDeactivated(no) => (None, None, Some(i64::from(no.0))),
+    }
+}
