@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use anyhow::bail;
-use bincard_projections::{Projector, ViewName, Views};
+use bincard_projections::{Projector, ViewName, ViewStatus, Views};
 use bincard_store::segment::Reader;
 use clap::Args;
 
@@ -84,7 +84,8 @@ async fn rebuild(views: &Views, view: ViewName, reader: &Reader) -> anyhow::Resu
     }
 }
 
-/// Waits until `views` have come to the head of the log, which does not move meanwhile.
+/// Waits until `views` have come to the head of the log, which does not move meanwhile. One that is damaged is built
+/// anew by then.
 pub(super) async fn caught_up(
     projector: &Projector,
     views: &[ViewName],
@@ -104,7 +105,11 @@ pub(super) async fn caught_up(
         }
         let status = projector.views().status();
         let ours = || status.iter().filter(|one| views.contains(&one.view));
-        if let Some((view, error)) = ours().find_map(|one| Some((one.view, one.error.as_ref()?))) {
+        let stuck = |one: &&ViewStatus| !one.is_being_replaced();
+        if let Some((view, error)) = ours()
+            .filter(stuck)
+            .find_map(|one| Some((one.view, one.error.as_ref()?)))
+        {
             bail!("the view {view} cannot be brought up to the log: {error}");
         }
         let at = ours()

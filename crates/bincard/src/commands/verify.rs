@@ -3,13 +3,13 @@
 use std::io::Write as _;
 
 use bincard_ledger::{Position, State};
-use bincard_projections::{Difference, Projector, Verified, ViewName, verify};
+use bincard_projections::{Difference, Projector, Replaced, Verified, ViewName, verify};
 use bincard_store::segment::Reader;
 use clap::Args;
 
 use super::rebuild::caught_up;
 use crate::config::Config;
-use crate::exit::SaidAlready;
+use crate::exit::{SaidAlready, chain_of, shown};
 use crate::folder::DataFolder;
 use crate::import::grouped;
 use crate::progress::Progress;
@@ -34,16 +34,29 @@ impl Verify {
         super::block_on(async {
             // Views that lag behind are no error; they are brought up first, so that all of them is looked at.
             let projector = Projector::open(&views, reader.clone())?;
-            caught_up(&projector, &ViewName::ALL, "catching up", &reader).await?;
+            let (mut ready, mut stuck) = (Vec::new(), Vec::new());
+            for view in ViewName::ALL {
+                match caught_up(&projector, &[view], "catching up", &reader).await {
+                    Ok(()) => ready.push(view),
+                    Err(error) => stuck.push(error),
+                }
+            }
+            let statuses = projector.views().status();
             projector.close();
             let mut progress = Progress::start("views", None);
-            let verified = verify(&views, &reader, &ViewName::ALL, |at| {
+            let verified = verify(&views, &reader, &ready, |at| {
                 let more = format!(", {} rows of {} compared", grouped(at.rows), at.view);
                 progress.show(at.folded.0, at.folded.0, "events", &more);
             });
             let verified = verified.await?;
             progress.finish();
-            tell(&verified)
+            // What opening a view met is gone by now, and must be told all the same.
+            let replaced: Vec<_> = statuses
+                .into_iter()
+                .filter_map(|one| Some((one.view, one.replaced?)))
+                .collect();
+            tell(&replaced, &verified)?;
+            conclude(&replaced, &verified, &stuck)
         })
     }
 }
@@ -72,41 +85,89 @@ fn verify_state(reader: &Reader) -> anyhow::Result<()> {
     super::write_out("state: every event follows from those before it\n")
 }
 
-fn tell(verified: &[Verified]) -> anyhow::Result<()> {
-    let mut differing = 0;
+/// Tells what was found, view by view.
+fn tell(replaced: &[(ViewName, Replaced)], verified: &[Verified]) -> anyhow::Result<()> {
+    for (view, old) in replaced {
+        let what = if old.outdated {
+            "of an older version of this program"
+        } else {
+            "damaged"
+        };
+        super::write_out(&format!(
+            "{view}: generation {} was {what} and has been built anew: {}\n",
+            old.generation,
+            shown(&old.why)
+        ))?;
+    }
     for one in verified {
         let (view, rows, at) = (one.view, grouped(one.rows), one.position);
-        if one.differing == 0 {
+        if one.is_well() {
             super::write_out(&format!(
                 "{view}: {rows} rows are what the log makes of them at position {at}\n"
             ))?;
-            continue;
-        }
-        differing += one.differing;
-        super::write_out(&format!(
-            "{view}: {} of {rows} rows differ at position {at}\n",
-            grouped(one.differing)
-        ))?;
-        for difference in &one.differences {
-            super::write_out(&line_of(difference))?;
+        } else if !one.damage.is_empty() {
+            super::write_out(&format!("{view}: generation {} is damaged\n", one.generation))?;
+            for line in &one.damage {
+                super::write_out(&format!("  {}\n", shown(line)))?;
+            }
+        } else {
+            super::write_out(&format!(
+                "{view}: {} of {rows} rows differ at position {at}\n",
+                grouped(one.differing)
+            ))?;
+            for difference in &one.differences {
+                super::write_out(&line_of(difference))?;
+            }
         }
     }
-    if differing == 0 {
-        return Ok(());
+    Ok(())
+}
+
+/// Says what is to be done, and fails if anything was found.
+fn conclude(
+    replaced: &[(ViewName, Replaced)],
+    verified: &[Verified],
+    stuck: &[anyhow::Error],
+) -> anyhow::Result<()> {
+    let names = |which: &dyn Fn(&Verified) -> bool| -> String {
+        let named = verified.iter().filter(|one| which(one));
+        named.map(|one| one.view.as_str()).collect::<Vec<_>>().join(" ")
+    };
+    let mut said = Vec::new();
+    for (view, _) in replaced.iter().filter(|(_, old)| !old.outdated) {
+        said.push(format!(
+            "the view {view} was damaged and has been built anew from the log, which is whole; look for what damaged it"
+        ));
     }
-    let views: Vec<_> = verified
-        .iter()
-        .filter(|one| one.differing > 0)
-        .map(|one| one.view.as_str())
-        .collect();
-    // With standard error closed, the exit code says it.
-    let _ = writeln!(
-        std::io::stderr(),
-        "bincard: {} rows of views differ from the log, which is whole: `bincard rebuild {}` puts them right",
-        grouped(differing),
-        views.join(" ")
-    );
-    Err(SaidAlready.into())
+    let damaged = names(&|one| !one.damage.is_empty());
+    if !damaged.is_empty() {
+        let (are, them) = if damaged.contains(' ') {
+            ("views are", "them")
+        } else {
+            ("a view is", "it")
+        };
+        said.push(format!(
+            "{are} damaged, and the log is whole: `bincard rebuild {damaged}` builds {them} anew from the log"
+        ));
+    }
+    let differing: u64 = verified.iter().map(|one| one.differing).sum();
+    if differing > 0 {
+        said.push(format!(
+            "{} rows of views differ from the log, which is whole: `bincard rebuild {}` puts them right",
+            grouped(differing),
+            names(&|one| one.differing > 0)
+        ));
+    }
+    said.extend(stuck.iter().map(chain_of));
+    for what in &said {
+        // With standard error closed, the exit code says it.
+        let _ = writeln!(std::io::stderr(), "bincard: {}", shown(what));
+    }
+    if said.is_empty() {
+        Ok(())
+    } else {
+        Err(SaidAlready.into())
+    }
 }
 
 fn line_of(difference: &Difference) -> String {
@@ -117,11 +178,16 @@ fn line_of(difference: &Difference) -> String {
         found,
         first,
     } = difference;
-    let absent = || "no such row".to_owned();
-    let first = first.map_or_else(|| "no event".to_owned(), |first| format!("event {first}"));
+    // Some tables are all key.
+    let row = |shown: &Option<String>| match shown.as_deref() {
+        None => "no such row".to_owned(),
+        Some("") => "such a row".to_owned(),
+        Some(shown) => shown.to_owned(),
+    };
+    let first = first.map_or_else(String::new, |first| format!("; from event {first} on"));
     format!(
-        "  {table} ({key}): the log says {}, the view {}; from {first} on\n",
-        expected.clone().unwrap_or_else(absent),
-        found.clone().unwrap_or_else(absent),
+        "  {table} ({key}): the log says {}, the view {}{first}\n",
+        row(expected),
+        row(found),
     )
 }

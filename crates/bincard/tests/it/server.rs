@@ -413,30 +413,36 @@ fn verify_and_rebuild_hold_views_against_the_log() {
     assert!(head.starts_with("position\t1698\n"), "{head}");
 
     // A view is damaged where opening it does not look: verify says what mends it, and that does.
-    let view = walk(&scratch.data().join("ledgers/default/views"))
-        .into_iter()
-        .find(|path| {
-            let name = path
-                .file_name()
-                .unwrap_or_default()
-                .to_string_lossy()
-                .into_owned();
-            name.starts_with("history.") && name.ends_with(".db")
-        })
-        .expect("the view history");
-    let mut bytes = std::fs::read(&view).expect("a view");
-    let page_bytes = usize::from(u16::from_be_bytes([bytes[16], bytes[17]]));
-    // A page of rows of a table without rowids begins with this byte; the last of them is none that opening reads.
-    let page = bytes
-        .chunks_exact_mut(page_bytes)
-        .skip(1)
-        .rfind(|page| page[0] == 0x0A);
-    page.expect("a page of rows").fill(0xA5);
-    std::fs::write(&view, bytes).expect("a view");
-    scratch
-        .run(["verify"])
-        .fails_with(1, "`bincard rebuild history` builds it anew from the log");
+    damage(&view_file(&scratch, "history"), |pages| {
+        // A page of rows of a table without rowids begins with this byte; the last of them is none that opening reads.
+        pages
+            .iter()
+            .rposition(|page| page[0] == 0x0A)
+            .expect("a page of rows")
+    });
+    let ran = scratch.run(["verify"]).fails_with(
+        1,
+        "a view is damaged, and the log is whole: `bincard rebuild history` builds it anew from the log",
+    );
+    assert!(
+        ran.stdout.contains("\nhistory: generation 1 is damaged\n  "),
+        "{ran:?}"
+    );
+    assert!(
+        ran.stdout.contains("\ncatalogue: "),
+        "the others are looked at: {ran:?}"
+    );
     scratch.run(["rebuild", "history"]).succeeds();
+    scratch.run(["verify"]).succeeds();
+
+    // Where opening a view meets the damage, it is built anew before verify compares it: told, and once.
+    damage(&view_file(&scratch, "catalogue"), |_| 1);
+    let ran = scratch.run(["verify"]).fails_with(
+        1,
+        "the view catalogue was damaged and has been built anew from the log, which is whole",
+    );
+    let told = "\ncatalogue: generation 1 was damaged and has been built anew: ";
+    assert!(ran.stdout.contains(told), "{ran:?}");
     scratch.run(["verify"]).succeeds();
 
     // A byte of the log is flipped: named, and never served.
@@ -454,6 +460,25 @@ fn verify_and_rebuild_hold_views_against_the_log() {
     std::fs::write(segment, bytes).expect("the log");
     let ran = scratch.run(["verify"]);
     assert_eq!(ran.code, Some(1), "{ran:?}");
+}
+
+/// The file of a view.
+fn view_file(scratch: &Scratch, view: &str) -> std::path::PathBuf {
+    let files = walk(&scratch.data().join("ledgers/default/views"));
+    let is_it = |path: &std::path::PathBuf| {
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        name.starts_with(view) && name.ends_with(".db")
+    };
+    files.into_iter().find(is_it).expect("a view")
+}
+
+/// Overwrites one page of a database.
+fn damage(path: &std::path::Path, which: impl Fn(&[&[u8]]) -> usize) {
+    let mut bytes = std::fs::read(path).expect("a view");
+    let page_bytes = usize::from(u16::from_be_bytes([bytes[16], bytes[17]]));
+    let page = which(&bytes.chunks_exact(page_bytes).collect::<Vec<_>>());
+    bytes[page * page_bytes..][..page_bytes].fill(0xA5);
+    std::fs::write(path, bytes).expect("a view");
 }
 
 fn walk(folder: &std::path::Path) -> Vec<std::path::PathBuf> {
