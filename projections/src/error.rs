@@ -163,13 +163,16 @@ impl Error {
         Some(error.code()?.parse::<u32>().ok()? & 0xFF)
     }
 
-    /// The error with its causes, in one line.
+    /// The error with its causes, in one line. A cause that its effect repeats already is left out.
     pub fn chain(&self) -> String {
         let mut text = self.to_string();
         let mut cause = std::error::Error::source(self);
         while let Some(error) = cause {
-            text.push_str(": ");
-            text.push_str(&error.to_string());
+            let said = error.to_string();
+            if !text.ends_with(&said) {
+                text.push_str(": ");
+                text.push_str(&said);
+            }
             cause = error.source();
         }
         text
