@@ -121,8 +121,10 @@ impl Error {
                 ..
             } => {
                 // SQLITE_CORRUPT and SQLITE_NOTADB with their extended codes; a missing table or column and rows that
-                // stand in the way (SQLITE_ERROR, SQLITE_CONSTRAINT) can only come from a file that is not ours.
-                matches!(self.code(), Some(1 | 11 | 19 | 26))
+                // stand in the way (SQLITE_ERROR, SQLITE_CONSTRAINT) can only come from a file that is not ours. So can
+                // SQLITE_READONLY: a single byte of the header says so. Where it is the disk that cannot be written,
+                // building anew fails in its own words.
+                matches!(self.code(), Some(1 | 8 | 11 | 19 | 26))
             }
             Error::Database { source, .. } => {
                 matches!(

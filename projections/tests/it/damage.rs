@@ -167,3 +167,31 @@ fn damage_that_a_query_meets_leads_to_a_new_generation() {
     });
     projector.close();
 }
+
+#[test]
+fn a_file_that_says_it_is_not_to_be_written_is_built_anew_when_there_is_something_to_write() {
+    let mut ledger = grown(35);
+    let projector = ledger.project();
+    let runtime = runtime();
+    runtime.block_on(ledger.settled(&projector));
+    projector.close();
+    // The version of the format that a program must know to write it.
+    let mut file = fs::OpenOptions::new()
+        .write(true)
+        .open(ledger.views_path().join("history.1.db"))
+        .unwrap();
+    file.seek(SeekFrom::Start(18)).unwrap();
+    file.write_all(&[0xFD]).unwrap();
+    drop(file);
+    ledger.grow(&mut Random::new(36), 50);
+    let projector = ledger.project();
+    let views = runtime.block_on(ledger.settled(&projector));
+    assert_eq!(
+        views.status().map(|status| status.generation),
+        [Some(1), Some(2), Some(1)]
+    );
+    let replaced = views.status().map(|status| status.replaced.is_some());
+    assert_eq!(replaced, [false, true, false]);
+    runtime.block_on(assert_verified(&ledger));
+    projector.close();
+}
