@@ -438,3 +438,32 @@ fn nothing_of_a_verification_stays_on_the_disk() {
         assert!(!files().iter().any(shadows), "{:?}", files());
     });
 }
+
+#[test]
+fn what_is_fed_meanwhile_is_not_looked_at() {
+    let mut ledger = Ledger::with_catalogue();
+    let mut random = Random::new(22);
+    ledger.grow(&mut random, 100);
+    let projector = ledger.project();
+    let runtime = runtime();
+    let views = runtime.block_on(ledger.settled(&projector));
+    let (path, reader, at) = (ledger.views_path(), ledger.reader.clone(), ledger.head());
+    let mut has_grown = false;
+    let verified = runtime.block_on(verify(&path, &reader, &[ViewName::History], |progress| {
+        if progress.folded == at && !has_grown {
+            has_grown = true;
+            ledger.grow(&mut random, 100);
+            while views.status()[1].position < ledger.head() {
+                std::thread::yield_now();
+            }
+        }
+    }));
+    let verified = &verified.unwrap()[0];
+    assert!(has_grown && ledger.head() > at);
+    assert_eq!(
+        (verified.position, verified.is_well()),
+        (at, true),
+        "{verified:?}"
+    );
+    projector.close();
+}
