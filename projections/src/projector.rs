@@ -23,7 +23,7 @@ use crate::views::Views;
 use work::Work;
 
 /// The most events of a transaction; a commit is never split.
-pub(crate) const BATCH_EVENTS_MAX: u64 = 131_072;
+pub(crate) const BATCH_EVENTS_MAX: u64 = 65_536;
 /// Messages that may wait for the projector.
 const CONTROL_MAX: usize = 16;
 

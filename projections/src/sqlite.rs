@@ -22,7 +22,7 @@ const CHECKPOINT_PAGES: u32 = 16_384;
 const WAL_KEPT_BYTES: u32 = 16 << 20;
 /// The page cache of the connection that writes, in KiB: the leaves that a batch touches must fit. Only what is used is
 /// allocated.
-const WRITER_CACHE_KIB: u32 = 131_072;
+const WRITER_CACHE_KIB: u32 = 49_152;
 /// The page cache of a connection that reads, in KiB.
 const READER_CACHE_KIB: u32 = 8_192;
 /// The most connections that read one view at a time.
