@@ -1,5 +1,7 @@
 //! What a caller asks for.
 
+mod canonical;
+
 use smallvec::SmallVec;
 use uuid::Uuid;
 use xxhash_rust::xxh3::xxh3_64_with_seed;
@@ -208,108 +210,8 @@ impl Request {
     /// and the key. Stored beside keys, so it never changes.
     pub fn fingerprint(&self) -> u64 {
         let mut writer = Writer::with_capacity(128);
-        match &self.command {
-            Command::Stock(command) => command.write_canonical(&mut writer),
-            Command::Catalogue(command) => command.write_canonical(&mut writer),
-            Command::ExpireDue { reservations_max } => {
-                writer.u8(0);
-                writer.varint(*reservations_max as u64);
-            }
-        }
+        self.command.write_canonical(&mut writer);
         writer.optional(self.on_behalf_of.as_ref(), |w, id| w.bytes(id.as_bytes()));
         xxh3_64_with_seed(writer.as_slice(), 0)
-    }
-}
-
-impl StockCommand {
-    fn write_canonical(&self, w: &mut Writer) {
-        w.u8(self.kind.code());
-        w.varint(u64::from(self.warehouse.0));
-        w.optional(self.occurred_at.as_ref(), |w, at| w.signed(at.micros()));
-        w.optional(self.reason.as_ref(), |w, reason| w.u8(reason.code()));
-        w.optional(self.order.as_ref(), |w, order| w.text(order));
-        w.optional(self.transfer.as_ref(), |w, transfer| w.text(transfer));
-        w.optional(self.expires_at.as_ref(), |w, at| w.signed(at.micros()));
-        w.optional(self.release_from.as_ref(), |w, bucket| w.u8(*bucket as u8));
-        w.optional(self.notes.as_ref(), |w, notes| w.text(notes));
-        w.varint(self.lines.len() as u64);
-        for line in &self.lines {
-            w.varint(u64::from(line.variant.0));
-            w.signed(line.quantity);
-        }
-    }
-}
-
-impl CatalogueCommand {
-    fn write_canonical(&self, w: &mut Writer) {
-        fn text(w: &mut Writer, value: Option<&str>) {
-            w.optional(value.as_ref(), |w, text| w.text(text));
-        }
-        fn flag(w: &mut Writer, value: Option<bool>) {
-            w.optional(value.as_ref(), |w, flag| w.u8(u8::from(*flag)));
-        }
-        fn product(w: &mut Writer, value: Option<ProductNo>) {
-            w.optional(value.as_ref(), |w, no| w.varint(u64::from(no.0)));
-        }
-        fn instant(w: &mut Writer, value: Option<Timestamp>) {
-            w.optional(value.as_ref(), |w, at| w.signed(at.micros()));
-        }
-        match self {
-            CatalogueCommand::CreateWarehouse { code, name } => {
-                w.u8(65);
-                w.text(code);
-                w.text(name);
-            }
-            CatalogueCommand::ChangeWarehouse {
-                no,
-                code,
-                name,
-                active,
-            } => {
-                w.u8(66);
-                w.varint(u64::from(no.0));
-                text(w, code.as_deref());
-                text(w, name.as_deref());
-                flag(w, *active);
-            }
-            CatalogueCommand::CreateProduct { name } => {
-                w.u8(67);
-                w.text(name);
-            }
-            CatalogueCommand::ChangeProduct { no, name, active } => {
-                w.u8(68);
-                w.varint(u64::from(no.0));
-                text(w, name.as_deref());
-                flag(w, *active);
-            }
-            CatalogueCommand::CreateVariant {
-                sku,
-                name,
-                product: of,
-                expires_at,
-            } => {
-                w.u8(69);
-                w.text(sku);
-                w.text(name);
-                product(w, *of);
-                instant(w, *expires_at);
-            }
-            CatalogueCommand::ChangeVariant {
-                no,
-                sku,
-                name,
-                product: of,
-                expires_at,
-                active,
-            } => {
-                w.u8(70);
-                w.varint(u64::from(no.0));
-                text(w, sku.as_deref());
-                text(w, name.as_deref());
-                w.optional(of.as_ref(), |w, of| product(w, *of));
-                w.optional(expires_at.as_ref(), |w, at| instant(w, *at));
-                flag(w, *active);
-            }
-        }
     }
 }

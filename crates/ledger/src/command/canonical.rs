@@ -1,0 +1,126 @@
+//! The bytes of a command that its fingerprint is taken of. They are stored nowhere, but hashes of them are, for ever: so a
+//! command that could be asked for once has the same bytes in every later program.
+//!
+//! Two requests that differ have bytes that differ. Behind the command stands in whose name it is asked for, which begins
+//! with 0 or 1: so what may or may not stand at a command's end begins with another byte.
+
+use super::{CatalogueCommand, Command, StockCommand};
+use crate::codec::Writer;
+use crate::id::ProductNo;
+use crate::time::Timestamp;
+
+// The first byte says what is asked for: 0 housekeeping, below 64 a movement of the kind with this code, and from there
+// on the others.
+const EXPIRE_DUE: u8 = 0;
+const CREATE_WAREHOUSE: u8 = 65;
+const CHANGE_WAREHOUSE: u8 = 66;
+const CREATE_PRODUCT: u8 = 67;
+const CHANGE_PRODUCT: u8 = 68;
+const CREATE_VARIANT: u8 = 69;
+const CHANGE_VARIANT: u8 = 70;
+
+impl Command {
+    pub(super) fn write_canonical(&self, w: &mut Writer) {
+        match self {
+            Command::Stock(command) => command.write_canonical(w),
+            Command::Catalogue(command) => command.write_canonical(w),
+            Command::ExpireDue { reservations_max } => {
+                w.u8(EXPIRE_DUE);
+                w.varint(*reservations_max as u64);
+            }
+        }
+    }
+}
+
+impl StockCommand {
+    fn write_canonical(&self, w: &mut Writer) {
+        w.u8(self.kind.code());
+        w.varint(u64::from(self.warehouse.0));
+        w.optional(self.occurred_at.as_ref(), |w, at| w.signed(at.micros()));
+        w.optional(self.reason.as_ref(), |w, reason| w.u8(reason.code()));
+        w.optional(self.order.as_ref(), |w, order| w.text(order));
+        w.optional(self.transfer.as_ref(), |w, transfer| w.text(transfer));
+        w.optional(self.expires_at.as_ref(), |w, at| w.signed(at.micros()));
+        w.optional(self.release_from.as_ref(), |w, bucket| w.u8(*bucket as u8));
+        w.optional(self.notes.as_ref(), |w, notes| w.text(notes));
+        w.varint(self.lines.len() as u64);
+        for line in &self.lines {
+            w.varint(u64::from(line.variant.0));
+            w.signed(line.quantity);
+        }
+    }
+}
+
+impl CatalogueCommand {
+    fn write_canonical(&self, w: &mut Writer) {
+        fn text(w: &mut Writer, value: Option<&str>) {
+            w.optional(value.as_ref(), |w, text| w.text(text));
+        }
+        fn flag(w: &mut Writer, value: Option<bool>) {
+            w.optional(value.as_ref(), |w, flag| w.u8(u8::from(*flag)));
+        }
+        fn product(w: &mut Writer, value: Option<ProductNo>) {
+            w.optional(value.as_ref(), |w, no| w.varint(u64::from(no.0)));
+        }
+        fn instant(w: &mut Writer, value: Option<Timestamp>) {
+            w.optional(value.as_ref(), |w, at| w.signed(at.micros()));
+        }
+        match self {
+            CatalogueCommand::CreateWarehouse { code, name } => {
+                w.u8(CREATE_WAREHOUSE);
+                w.text(code);
+                w.text(name);
+            }
+            CatalogueCommand::ChangeWarehouse {
+                no,
+                code,
+                name,
+                active,
+            } => {
+                w.u8(CHANGE_WAREHOUSE);
+                w.varint(u64::from(no.0));
+                text(w, code.as_deref());
+                text(w, name.as_deref());
+                flag(w, *active);
+            }
+            CatalogueCommand::CreateProduct { name } => {
+                w.u8(CREATE_PRODUCT);
+                w.text(name);
+            }
+            CatalogueCommand::ChangeProduct { no, name, active } => {
+                w.u8(CHANGE_PRODUCT);
+                w.varint(u64::from(no.0));
+                text(w, name.as_deref());
+                flag(w, *active);
+            }
+            CatalogueCommand::CreateVariant {
+                sku,
+                name,
+                product: of,
+                expires_at,
+            } => {
+                w.u8(CREATE_VARIANT);
+                w.text(sku);
+                w.text(name);
+                product(w, *of);
+                instant(w, *expires_at);
+            }
+            CatalogueCommand::ChangeVariant {
+                no,
+                sku,
+                name,
+                product: of,
+                expires_at,
+                active,
+            } => {
+                w.u8(CHANGE_VARIANT);
+                w.varint(u64::from(no.0));
+                text(w, sku.as_deref());
+                text(w, name.as_deref());
+                w.optional(of.as_ref(), |w, of| product(w, *of));
+                w.optional(expires_at.as_ref(), |w, at| instant(w, *at));
+                flag(w, *active);
+            }
+        }
+    }
+}
