@@ -104,6 +104,8 @@ fn stock_event(position: u64, warehouse: u64, variant: u64, kind: Kind, quantity
         order: None,
         transfer: None,
         expires_at: None,
+        about: None,
+        noted: Vec::new(),
         postings: smallvec![Posting {
             variant: VariantNo(variant as u32),
             from,

@@ -56,6 +56,8 @@ fn decide_stock(state: &State, command: &StockCommand, now: Timestamp) -> Result
         order: command.order.clone(),
         transfer: command.transfer.clone(),
         expires_at: command.expires_at,
+        about: None,
+        noted: Vec::new(),
         postings,
         notes: command.notes.clone(),
     });

@@ -211,6 +211,11 @@ pub struct StockEvent {
     pub transfer: Option<Box<str>>,
     /// When a RESERVATION runs out.
     pub expires_at: Option<Timestamp>,
+    /// The earlier event that it acts on: the one that made the reservation of an EXTEND, the one that a REVERSAL undoes.
+    pub about: Option<Position>,
+    /// Units by variant that it notes and does not move: what a partial RESERVATION asked for beyond what there was, and
+    /// what the reservation of an EXTEND still has reserved.
+    pub noted: Vec<(VariantNo, i64)>,
     /// What moved from where to where; at least one.
     pub postings: Postings,
     /// Free text, at most 500 characters.

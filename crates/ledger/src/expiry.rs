@@ -89,6 +89,8 @@ pub(crate) fn expiry_of(state: &State, reservation: &Reservation) -> Option<Even
         order: Some(order.clone()),
         transfer: None,
         expires_at: None,
+        about: None,
+        noted: Vec::new(),
         postings: postings.collect(),
         notes: None,
     }))

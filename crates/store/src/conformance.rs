@@ -66,6 +66,8 @@ fn stock(warehouse: u32, version: u64, key: Option<&IdempotencyKey>) -> Record {
         order: Some("order-1".into()),
         transfer: None,
         expires_at: None,
+        about: None,
+        noted: Vec::new(),
         postings: std::iter::once(posting).collect(),
         notes: Some("note".into()),
     };

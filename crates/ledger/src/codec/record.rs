@@ -22,8 +22,10 @@ const HAS_REASON: u64 = 1 << 3;
 const HAS_ORDER: u64 = 1 << 4;
 const HAS_TRANSFER: u64 = 1 << 5;
 const HAS_EXPIRES_AT: u64 = 1 << 6;
+const HAS_ABOUT: u64 = 1 << 7;
+const HAS_NOTED: u64 = 1 << 8;
 /// The flags that stock events may have; the catalogue's have those of the author and the key only.
-const STOCK_FLAGS: u64 = (1 << 7) - 1;
+const STOCK_FLAGS: u64 = (1 << 9) - 1;
 const CATALOGUE_FLAGS: u64 = HAS_KEY | HAS_ON_BEHALF_OF;
 
 /// A posting's code: bits 0..4 from, 4..8 to. This bit of the code announces a reservation.
@@ -178,6 +180,8 @@ fn read_stock(
     let order = read_if(flags, HAS_ORDER, || r.text().map(Box::from))?;
     let transfer = read_if(flags, HAS_TRANSFER, || r.text().map(Box::from))?;
     let expires_at = read_if(flags, HAS_EXPIRES_AT, || r.signed().map(Timestamp::from_micros))?;
+    let about = read_if(flags, HAS_ABOUT, || r.varint().map(Position))?;
+    let noted = read_if(flags, HAS_NOTED, || read_noted(r))?.unwrap_or_default();
     let postings = read_postings(r)?;
     let notes = read_if(flags, HAS_NOTES, || r.text().map(Box::from))?;
     let occurred_at = Timestamp::from_micros(occurred_at);
@@ -189,9 +193,29 @@ fn read_stock(
         order,
         transfer,
         expires_at,
+        about,
+        noted,
         postings,
         notes,
     })
+}
+
+fn read_noted(r: &mut Reader<'_>) -> Result<Vec<(VariantNo, i64)>, DecodeError> {
+    let mut noted = Vec::new();
+    for _ in 0..r.varint()? {
+        noted.push((VariantNo(r.varint_u32()?), quantity(r)?));
+    }
+    // An empty list is written as no list: a record has one spelling.
+    if noted.is_empty() {
+        return Err(DecodeError::Impossible {
+            what: "a list that notes nothing",
+        });
+    }
+    Ok(noted)
+}
+
+fn quantity(r: &mut Reader<'_>) -> Result<i64, DecodeError> {
+    i64::try_from(r.varint()?).map_err(|_| DecodeError::NumberTooLarge)
 }
 
 fn read_postings(r: &mut Reader<'_>) -> Result<Postings, DecodeError> {
@@ -216,7 +240,7 @@ fn read_posting(r: &mut Reader<'_>) -> Result<Posting, DecodeError> {
         });
     }
     let variant = VariantNo(r.varint_u32()?);
-    let quantity = i64::try_from(r.varint()?).map_err(|_| DecodeError::NumberTooLarge)?;
+    let quantity = quantity(r)?;
     let reservation = read_if(code, POSTING_HAS_RESERVATION, || r.varint().map(Position))?;
     Ok(Posting {
         variant,
@@ -263,6 +287,8 @@ fn stock_flags(event: &StockEvent) -> u64 {
         | flag(HAS_ORDER, &event.order)
         | flag(HAS_TRANSFER, &event.transfer)
         | flag(HAS_EXPIRES_AT, &event.expires_at)
+        | flag(HAS_ABOUT, &event.about)
+        | if event.noted.is_empty() { 0 } else { HAS_NOTED }
 }
 
 fn write_stock(w: &mut Writer, event: &StockEvent, recorded_at: Timestamp) {
@@ -278,6 +304,16 @@ fn write_stock(w: &mut Writer, event: &StockEvent, recorded_at: Timestamp) {
     }
     if let Some(at) = event.expires_at {
         w.signed(at.micros());
+    }
+    if let Some(Position(position)) = event.about {
+        w.varint(position);
+    }
+    if !event.noted.is_empty() {
+        w.varint(event.noted.len() as u64);
+        for (variant, units) in &event.noted {
+            w.varint(u64::from(variant.0));
+            w.varint(units.unsigned_abs());
+        }
     }
     w.varint(event.postings.len() as u64);
     for posting in &event.postings {

@@ -62,6 +62,9 @@ fn stock() -> impl Strategy<Value = StockEvent> {
     let references = (option::of(text()), option::of(text()), option::of(text()));
     let reason = option::of(select(&Reason::ALL[..]));
     let instants = (instant(), option::of(instant()));
+    let noted = (any::<u32>(), prop_oneof![0..1_000i64, 0..=i64::MAX])
+        .prop_map(|(variant, units)| (VariantNo(variant), units));
+    let about = option::of(any::<u64>().prop_map(Position));
     (
         select(&Kind::ALL[..]),
         1..=u32::MAX,
@@ -69,9 +72,11 @@ fn stock() -> impl Strategy<Value = StockEvent> {
         references,
         instants,
         vec(posting, 0..5),
+        (about, vec(noted, 0..3)),
     )
         .prop_map(
-            |(kind, warehouse, reason, (order, transfer, notes), (occurred_at, expires_at), postings)| {
+            |(kind, warehouse, reason, references, (occurred_at, expires_at), postings, (about, noted))| {
+                let (order, transfer, notes) = references;
                 StockEvent {
                     kind,
                     warehouse: WarehouseNo(warehouse),
@@ -80,6 +85,8 @@ fn stock() -> impl Strategy<Value = StockEvent> {
                     order,
                     transfer,
                     expires_at,
+                    about,
+                    noted,
                     postings: postings.into(),
                     notes,
                 }

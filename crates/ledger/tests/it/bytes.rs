@@ -136,6 +136,32 @@ fn a_number_has_one_encoding() {
     assert_eq!(decode(&body), Err(DecodeError::NumberTooLong));
 }
 
+/// A list of nothing is written as no list: with both, a record would have two spellings.
+#[test]
+fn a_list_that_notes_nothing_is_refused() {
+    let record = |noted: &[u64]| {
+        let mut record = Writer::default();
+        record.u8(Kind::Reservation.code());
+        record.varint(1 << 8);
+        record.bytes(&[1, 1]); // warehouse 1, version 1
+        record.bytes(&[0; 16]);
+        record.signed(0);
+        noted.iter().for_each(|number| record.varint(*number));
+        record.varint(0); // postings
+        let mut body = body_of(&[], Timestamp::default());
+        body[9] = 1;
+        body.push(record.as_slice().len() as u8);
+        body.extend_from_slice(record.as_slice());
+        decode(&body)
+    };
+    let what = "a list that notes nothing";
+    assert_eq!(record(&[0]), Err(DecodeError::Impossible { what }));
+    assert_eq!(record(&[1 << 60]), Err(DecodeError::Short));
+    let too_many = (i64::MAX as u64) + 1;
+    assert_eq!(record(&[1, 7, too_many]), Err(DecodeError::NumberTooLarge));
+    assert!(record(&[1, 7, 5]).is_ok());
+}
+
 /// A snapshot of two warehouses and two variants, from its head on, and what else is said.
 fn snapshot_of(
     head: u64,

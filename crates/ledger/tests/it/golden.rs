@@ -343,6 +343,8 @@ fn stock(kind: Kind, warehouse: u32, quantity: i64, reservation: Option<u64>) ->
         order: None,
         transfer: None,
         expires_at: None,
+        about: None,
+        noted: Vec::new(),
         postings: smallvec![Posting {
             variant,
             from,

@@ -132,6 +132,8 @@ fn next(state: &State) -> Recorded {
         order: Some("O-1".into()),
         transfer: None,
         expires_at: None,
+        about: None,
+        noted: Vec::new(),
         postings: [posting].into_iter().collect(),
         notes: None,
     });

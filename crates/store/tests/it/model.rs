@@ -39,6 +39,8 @@ pub(crate) fn stock_record(warehouse: u32, version: u64, key: Option<&str>, note
         order: None,
         transfer: None,
         expires_at: None,
+        about: None,
+        noted: Vec::new(),
         postings: smallvec![Posting {
             variant: bincard_ledger::VariantNo(1),
             from: Place::Account(Account::Supplier),
