@@ -95,7 +95,7 @@ fn random(state: &mut u64) -> u64 {
 }
 
 fn stock_event(position: u64, warehouse: u64, variant: u64, kind: Kind, quantity: i64) -> Event {
-    let (from, to) = kind.flow();
+    let (from, to) = kind.flow().expect("a kind whose lines say it");
     Event::Stock(StockEvent {
         kind,
         warehouse: WarehouseNo(warehouse as u32),

@@ -112,6 +112,12 @@ fn code_of(rejection: &Rejection) -> Code {
         Rejection::VariantExpired { .. } => Code::VariantExpired,
         Rejection::UnknownProduct { .. } => Code::ProductNotFound,
         Rejection::Insufficient { .. } => Code::InsufficientStock,
+        Rejection::ReservationOver { .. } => Code::ReservationOver,
+        Rejection::ReservationExpired { .. } => Code::ReservationExpired,
+        Rejection::NothingHeld { .. } => Code::NothingHeld,
+        Rejection::NotReversible { .. } => Code::NotReversible,
+        Rejection::VersionMismatch { .. } => Code::VersionMismatch,
+        Rejection::AvailableMismatch { .. } => Code::AvailableMismatch,
         Rejection::Overflow { .. } => Code::QuantityOverflow,
         Rejection::CodeTaken { .. } => Code::CodeTaken,
         Rejection::SkuTaken { .. } => Code::SkuTaken,
@@ -153,6 +159,12 @@ fn detail_of(code: Code) -> &'static str {
         Code::SkuTaken => "stock-sku-taken",
         Code::Forbidden => "Forbidden",
         Code::NumbersExhausted
+        | Code::ReservationOver
+        | Code::ReservationExpired
+        | Code::NothingHeld
+        | Code::NotReversible
+        | Code::VersionMismatch
+        | Code::AvailableMismatch
         | Code::Busy
         | Code::DiskFull
         | Code::Stopped
@@ -291,6 +303,24 @@ fn write_rejection(json: &mut Json, rejection: &Rejection, ids: PublicIds) {
             }
             json.raw("]");
         }
+        Rejection::VersionMismatch { expected, present } => {
+            json.raw(r#","expected":"#).whole(expected.0);
+            json.raw(r#","present":"#).whole(present.0);
+        }
+        Rejection::AvailableMismatch { lines } => {
+            json.raw(r#","lines":["#);
+            for (index, line) in lines.iter().enumerate() {
+                json.raw(if index == 0 {
+                    r#"{"variantId":"#
+                } else {
+                    r#",{"variantId":"#
+                });
+                json.uuid(ids.variant(line.variant));
+                json.raw(r#","expected":"#).whole(line.expected);
+                json.raw(r#","available":"#).whole(line.available).raw("}");
+            }
+            json.raw("]");
+        }
         Rejection::CodeTaken { by } => {
             json.raw(r#","takenBy":"#).uuid(ids.warehouse(*by));
         }
@@ -345,7 +375,14 @@ fn pointer_of(rejection: &Rejection) -> Option<Cow<'static, str>> {
         Rejection::UnknownProduct { .. } => Some("/productId".into()),
         Rejection::CodeTaken { .. } => Some("/code".into()),
         Rejection::SkuTaken { .. } => Some("/sku".into()),
-        Rejection::Insufficient { .. } | Rejection::NumbersExhausted => None,
+        Rejection::Insufficient { .. }
+        | Rejection::ReservationOver { .. }
+        | Rejection::ReservationExpired { .. }
+        | Rejection::NothingHeld { .. }
+        | Rejection::NotReversible { .. }
+        | Rejection::VersionMismatch { .. }
+        | Rejection::AvailableMismatch { .. }
+        | Rejection::NumbersExhausted => None,
     }
 }
 
@@ -393,7 +430,7 @@ fn write_manufacturing(json: &mut Json, failure: &Failure, request_id: &str, now
         401 => "AUTHENTICATION_REQUIRED",
         403 => "INSUFFICIENT_PERMISSIONS",
         404 | 405 => "RESOURCE_NOT_FOUND",
-        409 => "RESOURCE_CONFLICT",
+        409 | 412 => "RESOURCE_CONFLICT",
         429 => "RATE_LIMIT_EXCEEDED",
         503 | 507 => "SERVICE_UNAVAILABLE",
         _ => "INTERNAL_SERVER_ERROR",
@@ -422,7 +459,7 @@ fn write_warehouse(json: &mut Json, failure: &Failure, request_id: &str, now: Ti
         401 => "UNAUTHORIZED",
         403 => "FORBIDDEN",
         404 => "NOT_FOUND",
-        409 => "CONFLICT",
+        409 | 412 => "CONFLICT",
         422 => "VALIDATION_ERROR",
         429 => "RATE_LIMIT_EXCEEDED",
         503 | 507 => "SERVICE_UNAVAILABLE",
@@ -447,5 +484,95 @@ fn field_of(at: &At) -> &str {
         At::Pointer(pointer) => pointer.strip_prefix('/').unwrap_or("body"),
         At::Parameter(name) => name,
         At::Header(name) => name,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use bincard_ledger::{Bucket, Kind, LedgerId, Mismatch, Position, VariantNo, Version};
+
+    use super::*;
+
+    fn problem_of(rejection: Rejection) -> serde_json::Value {
+        let mut json = Json::with_capacity(256);
+        let ids = PublicIds::new(LedgerId([7; 16]));
+        write(&mut json, &Failure::Rejected(rejection, ids), None);
+        serde_json::from_slice(&json.into_bytes()).unwrap()
+    }
+
+    #[test]
+    fn what_is_the_matter_with_a_reservation_is_told_by_its_code() {
+        let reservation = Position(5);
+        let (bucket, expired_at) = (Bucket::Picked, Timestamp::from_micros(0));
+        let told = [
+            (
+                Rejection::ReservationOver { reservation },
+                "reservation-over",
+                409,
+            ),
+            (
+                Rejection::ReservationExpired {
+                    reservation,
+                    expired_at,
+                },
+                "reservation-expired",
+                409,
+            ),
+            (
+                Rejection::NothingHeld { reservation, bucket },
+                "nothing-held",
+                409,
+            ),
+            (
+                Rejection::NotReversible { kind: Kind::Pick },
+                "not-reversible",
+                409,
+            ),
+        ];
+        for (rejection, code, status) in told {
+            let problem = problem_of(rejection);
+            assert_eq!(problem["type"], format!("/problems/{code}"));
+            assert_eq!(problem["detail"], code);
+            assert_eq!(problem["status"], status);
+            assert_eq!(problem["errors"], serde_json::Value::Null);
+        }
+    }
+
+    #[test]
+    fn a_condition_that_does_not_hold_is_told_with_what_is_so() {
+        let (expected, present) = (Version(7), Version(9));
+        let problem = problem_of(Rejection::VersionMismatch { expected, present });
+        assert_eq!(
+            problem,
+            serde_json::json!({
+                "type": "/problems/version-mismatch",
+                "title": "The warehouse has come to another version",
+                "status": 412,
+                "detail": "version-mismatch",
+                "expected": 7,
+                "present": 9,
+            })
+        );
+        let line = |no, expected, available| Mismatch {
+            variant: VariantNo(no),
+            expected,
+            available,
+        };
+        let lines = vec![line(1, 5, 3), line(2, 0, 8)];
+        let problem = problem_of(Rejection::AvailableMismatch { lines });
+        let id = |no| PublicIds::new(LedgerId([7; 16])).variant(VariantNo(no));
+        assert_eq!(
+            problem,
+            serde_json::json!({
+                "type": "/problems/available-mismatch",
+                "title": "Another quantity is available than was expected",
+                "status": 412,
+                "detail": "available-mismatch",
+                "lines": [
+                    {"variantId": id(1), "expected": 5, "available": 3},
+                    {"variantId": id(2), "expected": 0, "available": 8},
+                ],
+            })
+        );
     }
 }

@@ -372,6 +372,8 @@ fn subject_of_command(command: &Command) -> u32 {
         Command::Catalogue(C::ChangeVariant { no, .. }) => no.0,
         Command::Catalogue(C::CreateWarehouse { .. } | C::CreateProduct { .. } | C::CreateVariant { .. })
         | Command::Stock(_)
+        | Command::Extend(_)
+        | Command::Reverse(_)
         | Command::ExpireDue { .. } => 0,
     }
 }

@@ -7,8 +7,8 @@ use uuid::Uuid;
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
 use crate::codec::Writer;
-use crate::event::{Kind, Reason};
-use crate::id::{LedgerId, ProductNo, VariantNo, WarehouseNo};
+use crate::event::{Kind, Reason, StockEvent};
+use crate::id::{LedgerId, Position, ProductNo, VariantNo, Version, WarehouseNo};
 use crate::place::Bucket;
 use crate::time::Timestamp;
 
@@ -43,10 +43,54 @@ pub struct StockCommand {
     pub expires_at: Option<Timestamp>,
     /// Which bucket a RELEASE empties: reserved (when `None`), picked or packed.
     pub release_from: Option<Bucket>,
+    /// Which of the order's reservations a RELEASE, PICK, PACK or SHIP acts on; all of them, the oldest first, when `None`.
+    pub reservation: Option<Position>,
+    /// Whether a RESERVATION takes what there is where there is less than it asks for.
+    pub is_partial: bool,
+    /// What must be so for it to happen.
+    pub conditions: Option<Box<Conditions>>,
     /// Free text, at most 500 characters.
     pub notes: Option<Box<str>>,
-    /// What and how much: 1 to 1,000 lines, each variant once.
+    /// What and how much: 1 to 1,000 lines, each variant once. None where it acts on one reservation: all that this one
+    /// has in the bucket, and of a RELEASE that names no bucket, all that it holds.
     pub lines: Lines,
+}
+
+/// What must be so for a command to happen; else it is refused with what is so.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Conditions {
+    /// The version of the warehouse's stream.
+    pub version: Option<Version>,
+    /// How many units of a variant are to be available before it.
+    pub available: Vec<(VariantNo, i64)>,
+}
+
+/// Asks that a reservation run out at another instant.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct ExtendCommand {
+    /// The reservation's warehouse.
+    pub warehouse: WarehouseNo,
+    /// Whose it is.
+    pub order: Box<str>,
+    /// Which one.
+    pub reservation: Position,
+    /// When it is to run out; `None` for never.
+    pub expires_at: Option<Timestamp>,
+    /// Free text, at most 500 characters.
+    pub notes: Option<Box<str>>,
+}
+
+/// Asks that an earlier event be undone: that everything go back where it came from.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct ReverseCommand {
+    /// The event's place in the log.
+    pub position: Position,
+    /// The event, as the log has it.
+    pub event: StockEvent,
+    /// Under which name this was asked for: the same one is the same request again.
+    pub asked_as: Box<str>,
+    /// Free text, at most 500 characters.
+    pub notes: Option<Box<str>>,
 }
 
 impl StockCommand {
@@ -61,6 +105,9 @@ impl StockCommand {
             transfer: None,
             expires_at: None,
             release_from: None,
+            reservation: None,
+            is_partial: false,
+            conditions: None,
             notes: None,
             lines: lines.into_iter().collect(),
         }
@@ -135,6 +182,10 @@ pub enum CatalogueCommand {
 pub enum Command {
     /// Move stock.
     Stock(StockCommand),
+    /// Let a reservation run out at another instant.
+    Extend(ExtendCommand),
+    /// Undo an earlier event.
+    Reverse(Box<ReverseCommand>),
     /// Change the catalogue.
     Catalogue(CatalogueCommand),
     /// Record the expiry of reservations that have run out, at most so many. Housekeeping of the ledger's own:

@@ -1,6 +1,9 @@
 //! The one place where it is decided whether something may happen.
 
 mod catalogue;
+mod conditions;
+mod held;
+mod reverse;
 mod shape;
 
 use smallvec::SmallVec;
@@ -8,7 +11,7 @@ use smallvec::SmallVec;
 use crate::command::{Command, Line, StockCommand};
 use crate::event::{Event, Kind, Postings, Reason, StockEvent};
 use crate::expiry::{Freed, expiry_of};
-use crate::id::VariantNo;
+use crate::id::{VariantNo, WarehouseNo};
 use crate::place::{Account, Bucket, Place, Posting};
 use crate::rejection::{Rejection, Shortage};
 use crate::state::State;
@@ -24,6 +27,8 @@ pub type Decision = SmallVec<[Event; 1]>;
 pub fn decide(state: &State, command: &Command, now: Timestamp) -> Result<Decision, Rejection> {
     match command {
         Command::Stock(command) => decide_stock(state, command, now),
+        Command::Extend(command) => held::extend(state, command, now),
+        Command::Reverse(command) => reverse::decide(state, command, now),
         Command::Catalogue(command) => catalogue::decide(state, command),
         Command::ExpireDue { reservations_max } => Ok(expire_due(state, now, *reservations_max)),
     }
@@ -43,10 +48,14 @@ pub fn expire_due(state: &State, now: Timestamp, reservations_max: usize) -> Dec
 fn decide_stock(state: &State, command: &StockCommand, now: Timestamp) -> Result<Decision, Rejection> {
     let occurred_at = shape::check(command, now)?;
     check_catalogue(state, command, occurred_at)?;
+    if let Some(wanted) = &command.conditions {
+        conditions::check(state, command.warehouse, wanted, now)?;
+    }
     let mut freed = Freed::new(state, now);
+    let mut noted = Vec::new();
     let postings = match command.kind {
-        Kind::Release | Kind::Pick | Kind::Pack | Kind::Ship => post_held(state, command, now)?,
-        _ => post_stock(state, command, &mut freed)?,
+        Kind::Release | Kind::Pick | Kind::Pack | Kind::Ship => held::post(state, command, now)?,
+        _ => post_stock(state, command, &mut freed, &mut noted)?,
     };
     let event = Event::Stock(StockEvent {
         kind: command.kind,
@@ -57,16 +66,21 @@ fn decide_stock(state: &State, command: &StockCommand, now: Timestamp) -> Result
         transfer: command.transfer.clone(),
         expires_at: command.expires_at,
         about: None,
-        noted: Vec::new(),
+        noted,
         postings,
         notes: command.notes.clone(),
     });
+    Ok(behind(freed, event))
+}
+
+/// An event behind the expiries that it needs.
+fn behind(freed: Freed<'_>, event: Event) -> Decision {
     let mut decision = Decision::new();
     if !freed.is_empty() {
         decision.extend(freed.into_events());
     }
     decision.push(event);
-    Ok(decision)
+    decision
 }
 
 /// The warehouse and the variants exist, are active and have not expired.
@@ -112,139 +126,129 @@ fn check_catalogue(state: &State, command: &StockCommand, occurred_at: Timestamp
     Ok(())
 }
 
-/// Postings that take from a bucket or account as a whole.
-fn post_stock(state: &State, command: &StockCommand, freed: &mut Freed<'_>) -> Result<Postings, Rejection> {
-    let mut postings = Postings::new();
-    let mut shortages = Vec::new();
+/// Postings that take from a bucket or account as a whole. What a partial command asks for beyond what there is goes to
+/// `noted`, in the order of its lines.
+fn post_stock(
+    state: &State,
+    command: &StockCommand,
+    freed: &mut Freed<'_>,
+    noted: &mut Vec<(VariantNo, i64)>,
+) -> Result<Postings, Rejection> {
+    let flow = command.kind.flow();
+    let flow = flow.ok_or(Rejection::NotCommandable { kind: command.kind })?;
+    let mut moves = Moves {
+        state,
+        warehouse: command.warehouse,
+        transfer: command.transfer.as_deref(),
+        postings: Postings::new(),
+        shortages: Vec::new(),
+    };
     for (line, &Line { variant, quantity }) in command.lines.iter().enumerate() {
-        let (from, to) = match command.kind.flow() {
-            (from, to) if quantity < 0 => (to, from),
-            flow => flow,
-        };
-        let requested = quantity.saturating_abs();
-        if let Some(available) = to_take(state, command, variant, from, requested, freed)
-            && available < requested
-        {
-            shortages.push(Shortage {
+        let (from, to) = if quantity < 0 { (flow.1, flow.0) } else { flow };
+        let mut requested = quantity.saturating_abs();
+        if command.is_partial {
+            let there = freed.available(command.warehouse, variant, requested);
+            if there < requested {
+                noted.push((variant, requested.saturating_sub(there)));
+                requested = there;
+            }
+            if there == 0 {
+                continue;
+            }
+        }
+        moves.add(line, variant, (from, to), requested, freed)?;
+    }
+    if command.is_partial && moves.postings.is_empty() {
+        moves.shortages = noted
+            .drain(..)
+            .map(|(variant, requested)| Shortage {
+                variant,
+                requested,
+                available: 0,
+            })
+            .collect();
+    }
+    moves.finish()
+}
+
+/// Postings in the making, each checked against what there is and what fits.
+struct Moves<'s> {
+    state: &'s State,
+    warehouse: WarehouseNo,
+    transfer: Option<&'s str>,
+    postings: Postings,
+    shortages: Vec<Shortage>,
+}
+
+impl Moves<'_> {
+    /// Moves `requested` units, or notes that there are too few.
+    fn add(
+        &mut self,
+        line: usize,
+        variant: VariantNo,
+        (from, to): (Place, Place),
+        requested: i64,
+        freed: &mut Freed<'_>,
+    ) -> Result<(), Rejection> {
+        if !self.has_room(variant, from, to, requested) {
+            return Err(Rejection::Overflow { line, variant });
+        }
+        match self.to_take(variant, from, requested, freed) {
+            Some(available) if available < requested => self.shortages.push(Shortage {
                 variant,
                 requested,
                 available,
-            });
-        }
-        if !has_room(state, command, variant, from, to, requested) {
-            return Err(Rejection::Overflow { line, variant });
-        }
-        postings.push(Posting {
-            variant,
-            from,
-            to,
-            quantity: requested,
-            reservation: None,
-        });
-    }
-    if shortages.is_empty() {
-        Ok(postings)
-    } else {
-        Err(Rejection::Insufficient { shortages })
-    }
-}
-
-/// How many units there are to take from `from`; `None` where there is no limit.
-fn to_take(
-    state: &State,
-    command: &StockCommand,
-    variant: VariantNo,
-    from: Place,
-    wanted: i64,
-    freed: &mut Freed<'_>,
-) -> Option<i64> {
-    match from {
-        Place::Bucket(Bucket::Available) => Some(freed.available(command.warehouse, variant, wanted)),
-        Place::Bucket(bucket) => Some(state.buckets(command.warehouse, variant).of(bucket)),
-        Place::Account(Account::Transit) => Some(
-            command
-                .transfer
-                .as_deref()
-                .map_or(0, |transfer| state.in_transit(transfer, variant)),
-        ),
-        Place::Account(Account::Supplier | Account::Customer | Account::Adjustment) => None,
-    }
-}
-
-/// Whether `quantity` more fits where it goes. What moves between buckets stays within on hand, which fits already.
-fn has_room(
-    state: &State,
-    command: &StockCommand,
-    variant: VariantNo,
-    from: Place,
-    to: Place,
-    quantity: i64,
-) -> bool {
-    match (from, to) {
-        (Place::Account(_), Place::Bucket(_)) => state
-            .on_hand(command.warehouse, variant)
-            .checked_add(quantity)
-            .is_some(),
-        (_, Place::Account(Account::Transit)) => {
-            let transfer = command.transfer.as_deref().unwrap_or_default();
-            state
-                .in_transit(transfer, variant)
-                .checked_add(quantity)
-                .is_some()
-        }
-        _ => true,
-    }
-}
-
-/// Postings that take from what the order holds at the warehouse, its oldest reservation first. What is reserved and
-/// has run out is no longer the order's.
-fn post_held(state: &State, command: &StockCommand, now: Timestamp) -> Result<Postings, Rejection> {
-    let (mut from, to) = command.kind.flow();
-    if let Some(bucket) = command.release_from {
-        from = Place::Bucket(bucket);
-    }
-    let Place::Bucket(bucket) = from else {
-        return Err(Rejection::NotCommandable { kind: command.kind });
-    };
-    let order = command.order.as_deref().unwrap_or_default();
-    let held = state.reservations(order).iter().filter(|reservation| {
-        reservation.warehouse == command.warehouse && !(bucket == Bucket::Reserved && reservation.is_due(now))
-    });
-    let mut postings = Postings::new();
-    let mut shortages = Vec::new();
-    for &Line {
-        variant,
-        quantity: requested,
-    } in &command.lines
-    {
-        let mut left = requested;
-        for reservation in held.clone() {
-            if left == 0 {
-                break;
-            }
-            let quantity = reservation.holds(variant, bucket).min(left);
-            if quantity > 0 {
-                postings.push(Posting {
-                    variant,
-                    from,
-                    to,
-                    quantity,
-                    reservation: Some(reservation.id),
-                });
-                left = left.saturating_sub(quantity);
-            }
-        }
-        if left > 0 {
-            shortages.push(Shortage {
+            }),
+            _ => self.postings.push(Posting {
                 variant,
-                requested,
-                available: requested.saturating_sub(left),
-            });
+                from,
+                to,
+                quantity: requested,
+                reservation: None,
+            }),
+        }
+        Ok(())
+    }
+
+    fn finish(self) -> Result<Postings, Rejection> {
+        if self.shortages.is_empty() {
+            Ok(self.postings)
+        } else {
+            Err(Rejection::Insufficient {
+                shortages: self.shortages,
+            })
         }
     }
-    if shortages.is_empty() {
-        Ok(postings)
-    } else {
-        Err(Rejection::Insufficient { shortages })
+
+    /// How many units there are to take from `from`; `None` where there is no limit.
+    fn to_take(&self, variant: VariantNo, from: Place, wanted: i64, freed: &mut Freed<'_>) -> Option<i64> {
+        match from {
+            Place::Bucket(Bucket::Available) => Some(freed.available(self.warehouse, variant, wanted)),
+            Place::Bucket(bucket) => Some(self.state.buckets(self.warehouse, variant).of(bucket)),
+            Place::Account(Account::Transit) => Some(
+                self.transfer
+                    .map_or(0, |transfer| self.state.in_transit(transfer, variant)),
+            ),
+            Place::Account(Account::Supplier | Account::Customer | Account::Adjustment) => None,
+        }
+    }
+
+    /// Whether `quantity` more fits where it goes. What moves between buckets stays within on hand, which fits already.
+    fn has_room(&self, variant: VariantNo, from: Place, to: Place, quantity: i64) -> bool {
+        match (from, to) {
+            (Place::Account(_), Place::Bucket(_)) => self
+                .state
+                .on_hand(self.warehouse, variant)
+                .checked_add(quantity)
+                .is_some(),
+            (_, Place::Account(Account::Transit)) => {
+                let transfer = self.transfer.unwrap_or_default();
+                self.state
+                    .in_transit(transfer, variant)
+                    .checked_add(quantity)
+                    .is_some()
+            }
+            _ => true,
+        }
     }
 }

@@ -40,11 +40,15 @@ pub enum Kind {
     Unhold = 12,
     /// A reservation ran out at its instant: reserved → available. Recorded by the ledger itself, never commanded.
     Expiry = 13,
+    /// A reservation got another expiry, or none. Moves nothing.
+    Extend = 14,
+    /// An earlier event undone: everything goes back where it came from.
+    Reversal = 15,
 }
 
 impl Kind {
     /// Every kind, in the order of their numbers.
-    pub const ALL: [Kind; 13] = [
+    pub const ALL: [Kind; 15] = [
         Kind::Inbound,
         Kind::Outbound,
         Kind::Adjust,
@@ -58,6 +62,8 @@ impl Kind {
         Kind::Hold,
         Kind::Unhold,
         Kind::Expiry,
+        Kind::Extend,
+        Kind::Reversal,
     ];
 
     /// The number that stands for this kind in records.
@@ -71,9 +77,10 @@ impl Kind {
     }
 
     /// Where a positive quantity of this kind leaves and arrives. A negative one (of an ADJUST) goes the other way.
-    pub const fn flow(self) -> (Place, Place) {
+    /// `None` of a kind whose lines do not say it: one that moves nothing, or goes the way of another back.
+    pub const fn flow(self) -> Option<(Place, Place)> {
         use Place::{Account as A, Bucket as B};
-        match self {
+        Some(match self {
             Kind::Inbound => (A(Account::Supplier), B(Bucket::Available)),
             Kind::Outbound => (B(Bucket::Available), A(Account::Customer)),
             Kind::Adjust => (A(Account::Adjustment), B(Bucket::Available)),
@@ -86,7 +93,17 @@ impl Kind {
             Kind::TransferIn => (A(Account::Transit), B(Bucket::Available)),
             Kind::Hold => (B(Bucket::Available), B(Bucket::Held)),
             Kind::Unhold => (B(Bucket::Held), B(Bucket::Available)),
-        }
+            Kind::Extend | Kind::Reversal => return None,
+        })
+    }
+
+    /// Whether an event of this kind can be undone by a REVERSAL. What an order or a transfer went through is undone
+    /// by what undoes it there: a release, a receipt.
+    pub const fn is_reversible(self) -> bool {
+        matches!(
+            self,
+            Kind::Inbound | Kind::Outbound | Kind::Adjust | Kind::Hold | Kind::Unhold
+        )
     }
 
     /// Whether this kind acts on what an order holds (and so names one).
@@ -114,6 +131,8 @@ impl Kind {
                 | Kind::TransferIn
                 | Kind::Unhold
                 | Kind::Expiry
+                | Kind::Extend
+                | Kind::Reversal
         )
     }
 }
@@ -134,6 +153,8 @@ impl fmt::Display for Kind {
             Kind::Hold => "HOLD",
             Kind::Unhold => "UNHOLD",
             Kind::Expiry => "EXPIRY",
+            Kind::Extend => "EXTEND",
+            Kind::Reversal => "REVERSAL",
         })
     }
 }
@@ -209,14 +230,14 @@ pub struct StockEvent {
     pub order: Option<Box<str>>,
     /// Under which transfer.
     pub transfer: Option<Box<str>>,
-    /// When a RESERVATION runs out.
+    /// When a RESERVATION runs out, or does after an EXTEND.
     pub expires_at: Option<Timestamp>,
     /// The earlier event that it acts on: the one that made the reservation of an EXTEND, the one that a REVERSAL undoes.
     pub about: Option<Position>,
     /// Units by variant that it notes and does not move: what a partial RESERVATION asked for beyond what there was, and
     /// what the reservation of an EXTEND still has reserved.
     pub noted: Vec<(VariantNo, i64)>,
-    /// What moved from where to where; at least one.
+    /// What moved from where to where; at least one, but for an EXTEND.
     pub postings: Postings,
     /// Free text, at most 500 characters.
     pub notes: Option<Box<str>>,

@@ -69,7 +69,7 @@ impl<'s> Freed<'s> {
 pub(crate) fn expiry_of(state: &State, reservation: &Reservation) -> Option<Event> {
     let expires_at = reservation.expires_at?;
     let order = state.expiries.get(&(expires_at, reservation.id))?;
-    let (from, to) = Kind::Expiry.flow();
+    let (from, to) = Kind::Expiry.flow()?;
     let postings = reservation
         .lines
         .iter()

@@ -26,11 +26,14 @@ pub mod snapshot;
 pub mod state;
 mod time;
 
-pub use command::{CatalogueCommand, Command, IdempotencyKey, Line, Request, StockCommand};
+pub use command::{
+    CatalogueCommand, Command, Conditions, ExtendCommand, IdempotencyKey, Line, Request, ReverseCommand,
+    StockCommand,
+};
 pub use decide::{Decision, decide, expire_due};
 pub use event::{CatalogueEvent, Event, Kind, Reason, Record, Recorded, StockEvent};
 pub use id::{IdKind, LedgerId, Position, ProductNo, PublicIds, Stream, VariantNo, Version, WarehouseNo};
 pub use place::{Account, Bucket, Buckets, Place, Posting};
-pub use rejection::{Rejection, Shortage};
+pub use rejection::{Mismatch, Rejection, Shortage};
 pub use state::{Inconsistent, State};
 pub use time::Timestamp;

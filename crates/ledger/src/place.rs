@@ -1,5 +1,7 @@
 //! Where stock is, and what moving it means.
 
+use std::fmt;
+
 use crate::id::{Position, VariantNo};
 
 /// A bucket of a variant's stock at a warehouse. On hand is the sum of all five.
@@ -27,6 +29,18 @@ impl Bucket {
         Bucket::Packed,
         Bucket::Held,
     ];
+}
+
+impl fmt::Display for Bucket {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Bucket::Available => "available",
+            Bucket::Reserved => "reserved",
+            Bucket::Picked => "picked",
+            Bucket::Packed => "packed",
+            Bucket::Held => "held",
+        })
+    }
 }
 
 /// An account outside a warehouse that stock comes from or goes to. What an account holds may be negative.

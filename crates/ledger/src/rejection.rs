@@ -1,7 +1,8 @@
 //! Why a command was refused.
 
 use crate::event::{Kind, Reason};
-use crate::id::{ProductNo, VariantNo, WarehouseNo};
+use crate::id::{Position, ProductNo, VariantNo, Version, WarehouseNo};
+use crate::place::Bucket;
 use crate::time::Timestamp;
 
 /// A line that asks for more than there is.
@@ -12,6 +13,17 @@ pub struct Shortage {
     /// How many units were asked for.
     pub requested: i64,
     /// How many there are to take: free stock, or what the order holds or the transfer has on the way.
+    pub available: i64,
+}
+
+/// A line that was to find another quantity available.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Mismatch {
+    /// Of what.
+    pub variant: VariantNo,
+    /// How many units were to be available.
+    pub expected: i64,
+    /// How many are.
     pub available: i64,
 }
 
@@ -50,7 +62,9 @@ pub enum Rejection {
     FieldNotAllowed { field: &'static str, kind: Kind },
     #[error("a reservation's expiry lies in the future")]
     ExpiryPassed { expires_at: Timestamp, now: Timestamp },
-    #[error("{kind} is recorded by the ledger itself and cannot be asked for")]
+    #[error(
+        "{kind} is not asked for as a movement: the ledger records it by itself, or on a request of its own"
+    )]
     NotCommandable { kind: Kind },
 
     #[error("there is no such warehouse")]
@@ -72,6 +86,21 @@ pub enum Rejection {
 
     #[error("not enough stock")]
     Insufficient { shortages: Vec<Shortage> },
+    #[error("the reservation holds nothing any more")]
+    ReservationOver { reservation: Position },
+    #[error("the reservation has nothing in {bucket}")]
+    NothingHeld { reservation: Position, bucket: Bucket },
+    #[error("the reservation ran out")]
+    ReservationExpired {
+        reservation: Position,
+        expired_at: Timestamp,
+    },
+    #[error("{kind} cannot be undone by a reversal")]
+    NotReversible { kind: Kind },
+    #[error("the warehouse's stream has come to another version")]
+    VersionMismatch { expected: Version, present: Version },
+    #[error("another quantity is available than was expected")]
+    AvailableMismatch { lines: Vec<Mismatch> },
     #[error("line {line}: the stock of this variant would pass the largest quantity there is")]
     Overflow { line: usize, variant: VariantNo },
 
@@ -112,6 +141,12 @@ impl Rejection {
             Rejection::VariantExpired { .. } => "variant-expired",
             Rejection::UnknownProduct { .. } => "product-not-found",
             Rejection::Insufficient { .. } => "insufficient-stock",
+            Rejection::ReservationOver { .. } => "reservation-over",
+            Rejection::NothingHeld { .. } => "nothing-held",
+            Rejection::ReservationExpired { .. } => "reservation-expired",
+            Rejection::NotReversible { .. } => "not-reversible",
+            Rejection::VersionMismatch { .. } => "version-mismatch",
+            Rejection::AvailableMismatch { .. } => "available-mismatch",
             Rejection::Overflow { .. } => "quantity-overflow",
             Rejection::CodeTaken { .. } => "code-taken",
             Rejection::SkuTaken { .. } => "sku-taken",

@@ -29,6 +29,12 @@ pub(crate) struct Problem {
     pub(crate) errors: Option<Vec<ProblemError>>,
     /// The lines that ask for more than there is.
     pub(crate) shortages: Option<Vec<Shortage>>,
+    /// The version that the warehouse was to have come to.
+    pub(crate) expected: Option<u64>,
+    /// The version that it has come to.
+    pub(crate) present: Option<u64>,
+    /// The variants of which another quantity is available than was expected.
+    pub(crate) lines: Option<Vec<Mismatch>>,
     /// Why exactly, where there are several reasons.
     pub(crate) reason: Option<String>,
     /// What was recorded under the idempotency key.
@@ -64,6 +70,15 @@ pub(crate) struct Shortage {
     pub(crate) available: i64,
 }
 
+/// A variant of which another quantity is available than was expected.
+#[derive(ToSchema, Deserialize, Debug)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+pub(crate) struct Mismatch {
+    pub(crate) variant_id: Uuid,
+    pub(crate) expected: i64,
+    pub(crate) available: i64,
+}
+
 /// The kinds of stock event that are created here.
 #[derive(ToSchema, Deserialize, Debug)]
 #[serde(rename_all = "UPPERCASE")]
@@ -90,6 +105,8 @@ pub(crate) enum EventType {
     Hold,
     Unhold,
     Expiry,
+    Extend,
+    Reversal,
 }
 
 /// Why stock moved. PURCHASE goes with INBOUND, SALE with OUTBOUND, COUNT_CORRECTION with ADJUST; DAMAGE and

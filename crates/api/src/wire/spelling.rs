@@ -18,6 +18,8 @@ pub(crate) const fn of_kind(kind: Kind) -> &'static str {
         Kind::Hold => "HOLD",
         Kind::Unhold => "UNHOLD",
         Kind::Expiry => "EXPIRY",
+        Kind::Extend => "EXTEND",
+        Kind::Reversal => "REVERSAL",
     }
 }
 

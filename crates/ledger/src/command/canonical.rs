@@ -4,9 +4,9 @@
 //! Two requests that differ have bytes that differ. Behind the command stands in whose name it is asked for, which begins
 //! with 0 or 1: so what may or may not stand at a command's end begins with another byte.
 
-use super::{CatalogueCommand, Command, StockCommand};
+use super::{CatalogueCommand, Command, Conditions, ExtendCommand, ReverseCommand, StockCommand};
 use crate::codec::Writer;
-use crate::id::ProductNo;
+use crate::id::{Position, ProductNo};
 use crate::time::Timestamp;
 
 // The first byte says what is asked for: 0 housekeeping, below 64 a movement of the kind with this code, and from there
@@ -18,11 +18,20 @@ const CREATE_PRODUCT: u8 = 67;
 const CHANGE_PRODUCT: u8 = 68;
 const CREATE_VARIANT: u8 = 69;
 const CHANGE_VARIANT: u8 = 70;
+const EXTEND: u8 = 71;
+const REVERSE: u8 = 72;
+
+// What a stock command says beyond what all of them can.
+const RESERVATION: u8 = 2;
+const PARTIAL: u8 = 3;
+const CONDITIONS: u8 = 4;
 
 impl Command {
     pub(super) fn write_canonical(&self, w: &mut Writer) {
         match self {
             Command::Stock(command) => command.write_canonical(w),
+            Command::Extend(command) => command.write_canonical(w),
+            Command::Reverse(command) => command.write_canonical(w),
             Command::Catalogue(command) => command.write_canonical(w),
             Command::ExpireDue { reservations_max } => {
                 w.u8(EXPIRE_DUE);
@@ -48,6 +57,48 @@ impl StockCommand {
             w.varint(u64::from(line.variant.0));
             w.signed(line.quantity);
         }
+        self.write_more(w);
+    }
+
+    /// What commands could not say from the first day stands behind the rest, and only where it is said.
+    fn write_more(&self, w: &mut Writer) {
+        if let Some(Position(position)) = self.reservation {
+            w.u8(RESERVATION);
+            w.varint(position);
+        }
+        if self.is_partial {
+            w.u8(PARTIAL);
+        }
+        if let Some(Conditions { version, available }) = self.conditions.as_deref() {
+            w.u8(CONDITIONS);
+            w.optional(version.as_ref(), |w, version| w.varint(version.0));
+            w.varint(available.len() as u64);
+            for (variant, units) in available {
+                w.varint(u64::from(variant.0));
+                w.signed(*units);
+            }
+        }
+    }
+}
+
+impl ExtendCommand {
+    fn write_canonical(&self, w: &mut Writer) {
+        w.u8(EXTEND);
+        w.varint(u64::from(self.warehouse.0));
+        w.text(&self.order);
+        w.varint(self.reservation.0);
+        w.optional(self.expires_at.as_ref(), |w, at| w.signed(at.micros()));
+        w.optional(self.notes.as_ref(), |w, notes| w.text(notes));
+    }
+}
+
+impl ReverseCommand {
+    /// The event itself is what its position says.
+    fn write_canonical(&self, w: &mut Writer) {
+        w.u8(REVERSE);
+        w.varint(self.position.0);
+        w.text(&self.asked_as);
+        w.optional(self.notes.as_ref(), |w, notes| w.text(notes));
     }
 }
 

@@ -27,20 +27,23 @@ const INSTANT_MAX: Timestamp = Timestamp::from_micros(253_402_300_799_999_999);
 
 /// Checks everything about `command` that needs no state, and answers when it happened.
 pub(super) fn check(command: &StockCommand, now: Timestamp) -> Result<Timestamp, Rejection> {
-    if command.kind == Kind::Expiry {
+    if command.kind.flow().is_none() || command.kind == Kind::Expiry {
         return Err(Rejection::NotCommandable { kind: command.kind });
     }
+    check_reservation(command)?;
     check_lines(command)?;
     check_reason(command)?;
     check_references(command)?;
-    if command
-        .notes
-        .as_ref()
-        .is_some_and(|notes| notes.chars().count() > NOTES_LENGTH_MAX)
-    {
-        return Err(Rejection::NotesTooLong);
+    check_notes(command.notes.as_deref())?;
+    if let Some(expires_at) = command.expires_at {
+        if command.kind != Kind::Reservation {
+            return Err(Rejection::FieldNotAllowed {
+                field: "expiresAt",
+                kind: command.kind,
+            });
+        }
+        check_expiry(expires_at, now)?;
     }
-    check_expiry(command, now)?;
     let occurred_at = command.occurred_at.unwrap_or(now);
     if occurred_at > now.saturating_add_micros(AHEAD_MAX_MICROS) {
         return Err(Rejection::OccursInFuture { occurred_at, now });
@@ -49,9 +52,29 @@ pub(super) fn check(command: &StockCommand, now: Timestamp) -> Result<Timestamp,
     Ok(occurred_at)
 }
 
+fn check_reservation(command: &StockCommand) -> Result<(), Rejection> {
+    let kind = command.kind;
+    let not_allowed = |field| Err(Rejection::FieldNotAllowed { field, kind });
+    let acts_on_held = matches!(kind, Kind::Release | Kind::Pick | Kind::Pack | Kind::Ship);
+    if command.reservation.is_some() && !acts_on_held {
+        return not_allowed("reservationId");
+    }
+    if command.is_partial && kind != Kind::Reservation {
+        return not_allowed("partial");
+    }
+    Ok(())
+}
+
+pub(super) fn check_notes(notes: Option<&str>) -> Result<(), Rejection> {
+    match notes {
+        Some(notes) if notes.chars().count() > NOTES_LENGTH_MAX => Err(Rejection::NotesTooLong),
+        _ => Ok(()),
+    }
+}
+
 fn check_lines(command: &StockCommand) -> Result<(), Rejection> {
     let lines = &command.lines;
-    if lines.is_empty() {
+    if lines.is_empty() && command.reservation.is_none() {
         return Err(Rejection::NoLines);
     }
     if lines.len() > LINES_MAX {
@@ -152,16 +175,8 @@ fn check_references(command: &StockCommand) -> Result<(), Rejection> {
     }
 }
 
-fn check_expiry(command: &StockCommand, now: Timestamp) -> Result<(), Rejection> {
-    let Some(expires_at) = command.expires_at else {
-        return Ok(());
-    };
-    if command.kind != Kind::Reservation {
-        return Err(Rejection::FieldNotAllowed {
-            field: "expiresAt",
-            kind: command.kind,
-        });
-    }
+/// An instant that a reservation may run out at.
+pub(super) fn check_expiry(expires_at: Timestamp, now: Timestamp) -> Result<(), Rejection> {
     if expires_at <= now {
         return Err(Rejection::ExpiryPassed { expires_at, now });
     }

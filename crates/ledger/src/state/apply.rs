@@ -3,8 +3,8 @@
 use super::held::{HeldLine, Reservation, is_held};
 use super::{State, StockKey, index_of};
 use crate::event::{Event, Kind, Recorded, StockEvent};
-use crate::id::{Position, WarehouseNo};
-use crate::place::{Account, Place, Posting};
+use crate::id::{Position, VariantNo, WarehouseNo};
+use crate::place::{Account, Bucket, Place, Posting};
 use crate::time::Timestamp;
 
 /// An event that does not follow from the state: the log is not what this program wrote, or the program is wrong.
@@ -48,6 +48,9 @@ impl State {
         let warehouse = index_of(event.warehouse.0).and_then(|index| self.warehouses.get_mut(index));
         let warehouse = warehouse.ok_or("there is no such warehouse")?;
         warehouse.version = warehouse.version.next();
+        if event.kind == Kind::Extend {
+            return self.extend(event);
+        }
         if event.postings.is_empty() {
             return Err("it moves nothing");
         }
@@ -93,11 +96,58 @@ impl State {
         };
         self.orders.entry(order.into()).or_default().push(reservation);
         if let Some(at) = event.expires_at {
-            self.expiries.insert((at, id), order.into());
-            for posting in &event.postings {
-                let key = StockKey::new(event.warehouse, posting.variant);
-                self.expiring.insert((key, at, id));
+            let variants = event.postings.iter().map(|posting| posting.variant);
+            self.note_expiry(event.warehouse, order, (at, id), variants);
+        }
+        Ok(())
+    }
+
+    /// Notes that a reservation runs out at an instant, and of which variants it has something reserved.
+    fn note_expiry(
+        &mut self,
+        warehouse: WarehouseNo,
+        order: &str,
+        (at, id): (Timestamp, Position),
+        variants: impl Iterator<Item = VariantNo>,
+    ) {
+        self.expiries.insert((at, id), order.into());
+        for variant in variants {
+            self.expiring.insert((StockKey::new(warehouse, variant), at, id));
+        }
+    }
+
+    /// Lets a reservation run out at another instant.
+    fn extend(&mut self, event: &StockEvent) -> Result<(), &'static str> {
+        let id = event.about.ok_or("it extends no reservation")?;
+        let order = event.order.as_deref();
+        let order = order.ok_or("it extends an order's reservation and names no order")?;
+        let reservations = self.orders.get_mut(order).ok_or("the order holds nothing")?;
+        let at = reservations.binary_search_by_key(&id, |one| one.id).ok();
+        let found = at.and_then(|at| reservations.get_mut(at));
+        let reservation = found.ok_or("there is no such reservation")?;
+        let reserved = reservation
+            .lines
+            .iter()
+            .map(|line| (line.variant, line.of(Bucket::Reserved)))
+            .filter(|(_, units)| *units > 0);
+        if !event.postings.is_empty()
+            || reservation.warehouse != event.warehouse
+            || event.noted.is_empty()
+            || !reserved.eq(event.noted.iter().copied())
+        {
+            return Err("it says other things of the reservation than are so");
+        }
+        let before = std::mem::replace(&mut reservation.expires_at, event.expires_at);
+        let variants = || event.noted.iter().map(|(variant, _)| *variant);
+        if let Some(at) = before {
+            self.expiries.remove(&(at, id));
+            for variant in variants() {
+                let key = StockKey::new(event.warehouse, variant);
+                self.expiring.remove(&(key, at, id));
             }
+        }
+        if let Some(at) = event.expires_at {
+            self.note_expiry(event.warehouse, order, (at, id), variants());
         }
         Ok(())
     }

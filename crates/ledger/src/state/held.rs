@@ -56,7 +56,7 @@ impl Reservation {
         Ok(reserved)
     }
 
-    pub(super) fn has_reserved(&self) -> bool {
+    pub(crate) fn has_reserved(&self) -> bool {
         self.lines.iter().any(|line| line.of(Bucket::Reserved) > 0)
     }
 }

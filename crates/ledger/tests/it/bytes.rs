@@ -2,7 +2,8 @@
 
 use bincard_ledger::codec::{Body, BodyRef, DecodeError, Writer};
 use bincard_ledger::{
-    Command, Kind, Line, Record, State, StockCommand, Timestamp, VariantNo, WarehouseNo, decide, snapshot,
+    Command, ExtendCommand, Kind, Line, Position, Record, State, StockCommand, Timestamp, VariantNo,
+    WarehouseNo, decide, snapshot,
 };
 use proptest::collection::vec;
 use proptest::prelude::*;
@@ -306,6 +307,7 @@ fn check_snapshot(bytes: &[u8]) -> Result<(), TestCaseError> {
 }
 
 fn decide_anything(state: &State) {
+    let now = Timestamp::from_micros(i64::MAX / 64);
     for kind in Kind::ALL {
         for variant in 1..=3 {
             let line = Line {
@@ -315,13 +317,25 @@ fn decide_anything(state: &State) {
             let mut command = StockCommand::new(kind, WarehouseNo(1), [line]);
             command.order = kind.needs_order().then(|| "O-1".into());
             command.transfer = kind.needs_transfer().then(|| "T-1".into());
-            let _ = decide(
-                state,
-                &Command::Stock(command),
-                Timestamp::from_micros(i64::MAX / 64),
-            );
+            let mut of_one = command.clone();
+            of_one.reservation = Some(Position(21));
+            let mut all_of_one = of_one.clone();
+            all_of_one.lines.clear();
+            let mut partial = command.clone();
+            partial.is_partial = true;
+            for command in [command, of_one, all_of_one, partial] {
+                let _ = decide(state, &Command::Stock(command), now);
+            }
         }
     }
+    let extend = ExtendCommand {
+        warehouse: WarehouseNo(1),
+        order: "O-1".into(),
+        reservation: Position(21),
+        expires_at: None,
+        notes: None,
+    };
+    let _ = decide(state, &Command::Extend(extend), Timestamp::MIN);
     let _ = decide(
         state,
         &Command::ExpireDue { reservations_max: 10 },

@@ -64,6 +64,7 @@ const REFUSALS: &str = "
     0 INBOUND N A:5
     0 variant F
     0 flood N F
+    0 RESERVATION N A:1 order=R expires=4
     ---
     1 ADJUST N A:1 F:1
     > refused quantity-overflow: line 1: the stock of this variant would pass the largest quantity there is
@@ -116,10 +117,32 @@ const REFUSALS: &str = "
     1 RESERVATION N A:1 order=O expires=1
     > refused expiry-passed: a reservation's expiry lies in the future
     1 EXPIRY N A:1
-    > refused not-commandable: EXPIRY is recorded by the ledger itself and cannot be asked for
-    1 INBOUND nowhere A:1
+    > refused not-commandable: EXPIRY is not asked for as a movement: the ledger records it by itself, or on a request of its own
+    1 EXTEND N A:1 order=R
+    > refused not-commandable: EXTEND is not asked for as a movement: the ledger records it by itself, or on a request of its own
+    1 REVERSAL N A:1
+    > refused not-commandable: REVERSAL is not asked for as a movement: the ledger records it by itself, or on a request of its own
+    1 RESERVATION N A:1 order=R reservation=#7
+    > refused field-not-allowed: reservationId does not go with RESERVATION
+    1 OUTBOUND N A:1 partial=yes
+    > refused field-not-allowed: partial does not go with OUTBOUND
+    1 PICK N order=R
+    > refused no-lines: an event has at least one line
+    1 PICK N order=R reservation=#4
+    > refused reservation-over: the reservation holds nothing any more, #4
+    1 PACK N order=R reservation=#7
+    > refused nothing-held: the reservation has nothing in picked, #7
+    1 reverse #7
+    > refused not-reversible: RESERVATION cannot be undone by a reversal
+    1 INBOUND N A:1 if-version=9
+    > refused version-mismatch: the warehouse's stream has come to another version, 3 and not 9
+    1 INBOUND N A:1 if-available=A:5
+    > refused available-mismatch: another quantity is available than was expected, 4 of A and not 5
+    4 PICK N order=R reservation=#7
+    > refused reservation-expired: the reservation ran out, #7 at 4
+    5 INBOUND nowhere A:1
     > refused warehouse-not-found: there is no such warehouse
-    1 INBOUND N A:1 nothing:1
+    5 INBOUND N A:1 nothing:1
     > refused variant-not-found: line 1: there is no such variant
     6 OUTBOUND N A:1 B:1
     > refused variant-expired: line 1: the variant expired
@@ -152,7 +175,7 @@ fn every_way_to_be_refused_has_its_story() {
     let told: BTreeSet<_> = check(REFUSALS).iter().map(number_of).collect();
     // To have given out every number takes four billion variants.
     let untold = BTreeSet::from([number_of(&Rejection::NumbersExhausted)]);
-    let all: BTreeSet<_> = (0..26).collect();
+    let all: BTreeSet<_> = (0..32).collect();
     assert_eq!(&all - &told, untold);
 }
 
@@ -185,5 +208,11 @@ fn number_of(rejection: &Rejection) -> usize {
         Rejection::SkuTaken { .. } => 23,
         Rejection::InvalidText { .. } => 24,
         Rejection::NumbersExhausted => 25,
+        Rejection::ReservationOver { .. } => 26,
+        Rejection::NothingHeld { .. } => 27,
+        Rejection::ReservationExpired { .. } => 28,
+        Rejection::NotReversible { .. } => 29,
+        Rejection::VersionMismatch { .. } => 30,
+        Rejection::AvailableMismatch { .. } => 31,
     }
 }

@@ -2,6 +2,7 @@
 #![expect(clippy::unwrap_used, reason = "a test that meets an error has failed")]
 
 mod arbitrary;
+mod asking;
 mod bytes;
 mod catalogue_scenarios;
 mod fingerprints;
@@ -9,6 +10,8 @@ mod golden;
 mod journal;
 mod model;
 mod model_agrees;
+mod reservation_scenarios;
+mod reversal_scenarios;
 mod scenario;
 mod scenarios;
 mod wrong_logs;

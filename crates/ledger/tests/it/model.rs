@@ -1,15 +1,23 @@
 //! The ledger again, as naively as it can be said: maps of maps and loops, no indexes, nothing saved up.
 //!
 //! It shares the vocabulary with the ledger (commands, rejections, numbers) and none of its code. Where the ledger
-//! records an expiry only when somebody needs the units, the model lets everything run out at its instant.
+//! records an expiry only when somebody needs the units, the model lets everything run out at its instant. What depends
+//! on what was recorded (positions, versions, whether an expiry was) it hears from the records.
+
+mod catalogue;
+mod held;
+mod shape;
 
 use std::collections::BTreeMap;
 
-use bincard_ledger::command::CatalogueCommand as C;
 use bincard_ledger::{
-    Bucket, Command, Kind, Line, ProductNo, Reason, Rejection, Shortage, StockCommand, Timestamp, VariantNo,
-    WarehouseNo,
+    Account, Bucket, Command, Event, Kind, Mismatch, Place, Recorded, Rejection, ReverseCommand, Shortage,
+    StockCommand, Timestamp, Version,
 };
+
+pub(crate) use held::Promise;
+use held::{is_from_reserved, is_meant};
+use shape::{check_notes, check_shape};
 
 #[derive(Clone, Default)]
 pub(crate) struct Model {
@@ -21,15 +29,10 @@ pub(crate) struct Model {
     /// Promises in the order of promising: none is ever taken off the list.
     pub(crate) promises: Vec<Promise>,
     pub(crate) transits: BTreeMap<(String, u32), i64>,
-}
-
-#[derive(Clone)]
-pub(crate) struct Promise {
-    pub(crate) order: String,
-    warehouse: u32,
-    expires_at: Option<Timestamp>,
-    /// By (variant, bucket).
-    pub(crate) held: BTreeMap<(u32, &'static str), i64>,
+    /// How many events each warehouse has.
+    versions: BTreeMap<u32, u64>,
+    /// How many records were heard of.
+    heard: usize,
 }
 
 const BUCKETS: [&str; 5] = ["available", "reserved", "picked", "packed", "held"];
@@ -72,16 +75,40 @@ impl Model {
             for ((variant, bucket), units) in promise.held {
                 if bucket == "reserved" && units > 0 {
                     self.promises[at].held.insert((variant, bucket), 0);
+                    self.promises[at].run_out.insert(variant, units);
                     self.shift(promise.warehouse, variant, "reserved", "available", units);
                 }
             }
         }
     }
 
+    /// Hears of the records that it has not heard of.
+    pub(crate) fn hear(&mut self, records: &[Recorded]) {
+        for recorded in &records[self.heard..] {
+            let Event::Stock(event) = &recorded.record.event else {
+                continue;
+            };
+            *self.versions.entry(event.warehouse.0).or_default() += 1;
+            if event.kind == Kind::Reservation {
+                let nameless = self.promises.iter_mut().find(|promise| promise.id.is_none());
+                nameless.expect("it was just made").id = Some(recorded.position);
+            }
+            for posting in event.postings.iter().filter(|_| event.kind == Kind::Expiry) {
+                let of = |promise: &&mut Promise| promise.id == posting.reservation;
+                let promise = self.promises.iter_mut().find(of).expect("it was made");
+                let units = promise.run_out.remove(&posting.variant.0);
+                assert_eq!(units, Some(posting.quantity), "what ran out is recorded once");
+            }
+        }
+        self.heard = records.len();
+    }
+
     pub(crate) fn take(&mut self, command: &Command, now: Timestamp) -> Result<(), Rejection> {
         self.pass_time(now);
         match command {
             Command::Stock(command) => self.take_stock(command, now),
+            Command::Extend(command) => self.take_extend(command, now),
+            Command::Reverse(command) => self.take_reverse(command),
             Command::Catalogue(command) => self.take_catalogue(command),
             Command::ExpireDue { .. } => Ok(()),
         }
@@ -90,15 +117,30 @@ impl Model {
     fn take_stock(&mut self, c: &StockCommand, now: Timestamp) -> Result<(), Rejection> {
         check_shape(c, now)?;
         self.check_catalogue(c, c.occurred_at.unwrap_or(now))?;
+        self.check_conditions(c)?;
+        if let Some(id) = c.reservation {
+            let promise = self.promise(c.order.as_deref(), c.warehouse, id)?;
+            if c.lines.is_empty() {
+                return self.take_all(c, promise);
+            }
+            if c.kind == Kind::Pick || c.kind == Kind::Release && is_from_reserved(c) {
+                self.promises[promise].check_expired(id)?;
+            }
+        }
         let before = self.clone();
         let mut shortages = Vec::new();
         if c.kind == Kind::Reservation {
             self.promises.push(Promise {
+                id: None,
                 order: c.order.as_deref().unwrap_or_default().into(),
                 warehouse: c.warehouse.0,
                 expires_at: c.expires_at,
                 held: BTreeMap::new(),
+                run_out: BTreeMap::new(),
             });
+        }
+        if c.is_partial {
+            return self.take_part(c).inspect_err(|_| *self = before);
         }
         for (at, line) in c.lines.iter().enumerate() {
             let requested = line.quantity.abs();
@@ -133,6 +175,75 @@ impl Model {
         Ok(())
     }
 
+    fn check_conditions(&self, c: &StockCommand) -> Result<(), Rejection> {
+        let Some(conditions) = &c.conditions else {
+            return Ok(());
+        };
+        let present = Version(self.versions.get(&c.warehouse.0).copied().unwrap_or(0));
+        if let Some(expected) = conditions.version
+            && expected != present
+        {
+            return Err(Rejection::VersionMismatch { expected, present });
+        }
+        let mut lines = Vec::new();
+        for &(variant, expected) in &conditions.available {
+            let available = self.units(c.warehouse.0, variant.0, "available");
+            if available != expected {
+                lines.push(Mismatch {
+                    variant,
+                    expected,
+                    available,
+                });
+            }
+        }
+        if lines.is_empty() {
+            Ok(())
+        } else {
+            Err(Rejection::AvailableMismatch { lines })
+        }
+    }
+
+    fn take_reverse(&mut self, c: &ReverseCommand) -> Result<(), Rejection> {
+        use Kind::{Adjust, Hold, Inbound, Outbound, Unhold};
+        let kind = c.event.kind;
+        if ![Inbound, Outbound, Adjust, Hold, Unhold].contains(&kind) {
+            return Err(Rejection::NotReversible { kind });
+        }
+        check_notes(&c.notes)?;
+        let before = self.clone();
+        let mut shortages = Vec::new();
+        let warehouse = c.event.warehouse.0;
+        for (line, posting) in c.event.postings.iter().enumerate() {
+            let (variant, units) = (posting.variant, posting.quantity);
+            let (from, to) = (place(posting.to), place(posting.from));
+            let inside = |place| BUCKETS.contains(&place);
+            let on_hand = self.on_hand(warehouse, variant.0);
+            if inside(to) && !inside(from) && on_hand + i128::from(units) > i128::from(i64::MAX) {
+                *self = before;
+                return Err(Rejection::Overflow { line, variant });
+            }
+            let there_is = if inside(from) {
+                self.units(warehouse, variant.0, from)
+            } else {
+                units
+            };
+            if there_is < units {
+                shortages.push(Shortage {
+                    variant,
+                    requested: units,
+                    available: there_is,
+                });
+            } else {
+                self.shift(warehouse, variant.0, from, to, units);
+            }
+        }
+        if !shortages.is_empty() {
+            *self = before;
+            return Err(Rejection::Insufficient { shortages });
+        }
+        Ok(())
+    }
+
     /// Moves a line if it can be moved, and answers how many units there were to take.
     fn take_line(&mut self, c: &StockCommand, variant: u32, quantity: i64) -> i64 {
         let (warehouse, units) = (c.warehouse.0, quantity.abs());
@@ -150,9 +261,10 @@ impl Model {
             (Kind::TransferIn, _) => ("transit", "available"),
             (Kind::Hold, _) => ("available", "held"),
             (Kind::Unhold, _) => ("held", "available"),
-            (Kind::Expiry, _) => unreachable!("nobody may ask for an expiry"),
+            (Kind::Expiry | Kind::Extend | Kind::Reversal, _) => {
+                unreachable!("nobody may ask for it like this")
+            }
         };
-        let order = c.order.as_deref().unwrap_or_default();
         let transit = (c.transfer.as_deref().unwrap_or_default().to_string(), variant);
         let is_held = ["reserved", "picked", "packed"].contains(&from);
         let there_is = match from {
@@ -160,9 +272,8 @@ impl Model {
             "transit" => self.transits.get(&transit).copied().unwrap_or(0),
             _ if is_held => {
                 let promises = self.promises.iter();
-                let own = promises.filter(|p| p.order == order && p.warehouse == warehouse);
-                own.map(|p| p.held.get(&(variant, from)).copied().unwrap_or(0))
-                    .sum()
+                let own = promises.filter(|p| is_meant(p, c));
+                own.map(|p| p.holds(variant, from)).sum()
             }
             _ => self.units(warehouse, variant, from),
         };
@@ -173,7 +284,7 @@ impl Model {
         match (from, to) {
             ("transit", _) => *self.transits.entry(transit).or_default() -= units,
             (_, "transit") => *self.transits.entry(transit).or_default() += units,
-            _ if is_held => self.take_held(order, warehouse, variant, from, to, units),
+            _ if is_held => self.take_held(c, variant, from, to, units),
             (_, "reserved") => {
                 let promise = self.promises.last_mut().expect("it was just made");
                 promise.held.insert((variant, "reserved"), units);
@@ -182,290 +293,18 @@ impl Model {
         }
         there_is
     }
+}
 
-    fn take_held(
-        &mut self,
-        order: &str,
-        warehouse: u32,
-        variant: u32,
-        from: &'static str,
-        to: &'static str,
-        mut units: i64,
-    ) {
-        for promise in &mut self.promises {
-            if promise.order != order || promise.warehouse != warehouse {
-                continue;
-            }
-            let held = promise.held.entry((variant, from)).or_default();
-            let taken = units.min(*held);
-            *held -= taken;
-            units -= taken;
-            if to == "picked" || to == "packed" {
-                *promise.held.entry((variant, to)).or_default() += taken;
-            }
-        }
-    }
-
-    fn check_catalogue(&self, c: &StockCommand, occurred_at: Timestamp) -> Result<(), Rejection> {
-        use Kind::{Expiry, Pack, Pick, Release, Ship, TransferIn, Unhold};
-        let finishes = [Release, Pick, Pack, Ship, TransferIn, Unhold, Expiry].contains(&c.kind);
-        let warehouse = c.warehouse;
-        match number(warehouse.0).and_then(|at| self.warehouses.get(at)) {
-            None => return Err(Rejection::UnknownWarehouse { warehouse }),
-            Some((_, active)) if !active && !finishes => {
-                return Err(Rejection::InactiveWarehouse { warehouse });
-            }
-            Some(_) => {}
-        }
-        for (line, Line { variant, .. }) in c.lines.iter().enumerate() {
-            let variant = *variant;
-            let Some((_, active, expires_at)) = number(variant.0).and_then(|at| self.variants.get(at)) else {
-                return Err(Rejection::UnknownVariant { line, variant });
-            };
-            if !active && !finishes {
-                return Err(Rejection::InactiveVariant { line, variant });
-            }
-            let excused = [Reason::DiscardExpired, Reason::Damage, Reason::CountCorrection];
-            let excused = c.reason.is_some_and(|reason| excused.contains(&reason));
-            let sells = c.kind == Kind::Outbound || c.kind == Kind::Reservation;
-            if let Some(expired_at) = *expires_at
-                && expired_at <= occurred_at
-                && sells
-                && !excused
-            {
-                return Err(Rejection::VariantExpired {
-                    line,
-                    variant,
-                    expired_at,
-                });
-            }
-        }
-        Ok(())
-    }
-
-    fn take_catalogue(&mut self, command: &C) -> Result<(), Rejection> {
-        match command {
-            C::CreateWarehouse { code, name } => {
-                check_text("code", code, 64)?;
-                check_text("name", name, 200)?;
-                self.check_code(code, None)?;
-                self.warehouses.push((code.to_string(), true));
-            }
-            C::ChangeWarehouse {
-                no,
-                code,
-                name,
-                active,
-            } => {
-                if number(no.0).is_none_or(|at| at >= self.warehouses.len()) {
-                    return Err(Rejection::UnknownWarehouse { warehouse: *no });
-                }
-                if let Some(code) = code {
-                    check_text("code", code, 64)?;
-                    self.check_code(code, Some(no.0))?;
-                }
-                name.as_ref()
-                    .map_or(Ok(()), |name| check_text("name", name, 200))?;
-                let warehouse = &mut self.warehouses[no.0 as usize - 1];
-                warehouse.0 = code.as_ref().map_or(warehouse.0.clone(), |code| code.to_string());
-                warehouse.1 = active.unwrap_or(warehouse.1);
-            }
-            C::CreateProduct { name } => {
-                check_text("name", name, 200)?;
-                self.products += 1;
-            }
-            C::ChangeProduct { no, name, .. } => {
-                self.check_product(Some(*no))?;
-                name.as_ref()
-                    .map_or(Ok(()), |name| check_text("name", name, 200))?;
-            }
-            C::CreateVariant {
-                sku,
-                name,
-                product,
-                expires_at,
-            } => {
-                check_text("sku", sku, 128)?;
-                check_text("name", name, 200)?;
-                self.check_sku(sku, None)?;
-                self.check_product(*product)?;
-                check_date("expiresAt", *expires_at)?;
-                self.variants.push((sku.to_string(), true, *expires_at));
-            }
-            C::ChangeVariant {
-                no,
-                sku,
-                name,
-                product,
-                expires_at,
-                active,
-            } => {
-                if number(no.0).is_none_or(|at| at >= self.variants.len()) {
-                    return Err(Rejection::UnknownVariant {
-                        line: 0,
-                        variant: *no,
-                    });
-                }
-                if let Some(sku) = sku {
-                    check_text("sku", sku, 128)?;
-                    self.check_sku(sku, Some(no.0))?;
-                }
-                name.as_ref()
-                    .map_or(Ok(()), |name| check_text("name", name, 200))?;
-                self.check_product(product.flatten())?;
-                check_date("expiresAt", expires_at.flatten())?;
-                let variant = &mut self.variants[no.0 as usize - 1];
-                variant.0 = sku.as_ref().map_or(variant.0.clone(), |sku| sku.to_string());
-                variant.1 = active.unwrap_or(variant.1);
-                variant.2 = expires_at.unwrap_or(variant.2);
-            }
-        }
-        Ok(())
-    }
-
-    fn check_code(&self, code: &str, except: Option<u32>) -> Result<(), Rejection> {
-        match self
-            .warehouses
-            .iter()
-            .position(|one| one.0 == code)
-            .map(|at| at as u32 + 1)
-        {
-            Some(no) if except != Some(no) => Err(Rejection::CodeTaken { by: WarehouseNo(no) }),
-            _ => Ok(()),
-        }
-    }
-
-    fn check_sku(&self, sku: &str, except: Option<u32>) -> Result<(), Rejection> {
-        match self
-            .variants
-            .iter()
-            .position(|one| one.0 == sku)
-            .map(|at| at as u32 + 1)
-        {
-            Some(no) if except != Some(no) => Err(Rejection::SkuTaken { by: VariantNo(no) }),
-            _ => Ok(()),
-        }
-    }
-
-    fn check_product(&self, product: Option<ProductNo>) -> Result<(), Rejection> {
-        match product {
-            Some(product) if product.0 == 0 || product.0 as usize > self.products => {
-                Err(Rejection::UnknownProduct { product })
-            }
-            _ => Ok(()),
-        }
+fn place(place: Place) -> &'static str {
+    match place {
+        Place::Bucket(bucket) => name_of(bucket),
+        Place::Account(Account::Supplier) => "supplier",
+        Place::Account(Account::Customer) => "customer",
+        Place::Account(Account::Adjustment) => "adjustment",
+        Place::Account(Account::Transit) => "transit",
     }
 }
 
 fn number(no: u32) -> Option<usize> {
     if no == 0 { None } else { Some(no as usize - 1) }
-}
-
-fn check_text(field: &'static str, text: &str, length_max: usize) -> Result<(), Rejection> {
-    let length = text.chars().count();
-    let blank_end = text.starts_with(char::is_whitespace) || text.ends_with(char::is_whitespace);
-    if length == 0 || length > length_max || blank_end || text.contains(char::is_control) {
-        return Err(Rejection::InvalidText { field, length_max });
-    }
-    Ok(())
-}
-
-/// 0001-01-01T00:00:00Z to 9999-12-31T23:59:59.999999Z.
-fn check_date(field: &'static str, at: Option<Timestamp>) -> Result<(), Rejection> {
-    match at.map(Timestamp::micros) {
-        Some(micros) if !(-62_135_596_800_000_000..=253_402_300_799_999_999).contains(&micros) => {
-            Err(Rejection::InstantOutOfRange { field })
-        }
-        _ => Ok(()),
-    }
-}
-
-fn check_shape(c: &StockCommand, now: Timestamp) -> Result<(), Rejection> {
-    let kind = c.kind;
-    if kind == Kind::Expiry {
-        return Err(Rejection::NotCommandable { kind });
-    }
-    if c.lines.is_empty() {
-        return Err(Rejection::NoLines);
-    }
-    if c.lines.len() > 1_000 {
-        return Err(Rejection::TooManyLines { count: c.lines.len() });
-    }
-    for (line, &Line { quantity, .. }) in c.lines.iter().enumerate() {
-        let negative = kind == Kind::Adjust && (-1_000_000_000..0).contains(&quantity);
-        if !negative && !(1..=1_000_000_000).contains(&quantity) {
-            return Err(Rejection::InvalidQuantity { line, quantity });
-        }
-    }
-    for (line, Line { variant, .. }) in c.lines.iter().enumerate() {
-        if c.lines[..line].iter().any(|earlier| earlier.variant == *variant) {
-            return Err(Rejection::DuplicateVariant {
-                line,
-                variant: *variant,
-            });
-        }
-    }
-    if let Some(reason) = c.reason {
-        let all_negative = c.lines.iter().all(|line| line.quantity < 0);
-        let fits = match reason {
-            Reason::Purchase => kind == Kind::Inbound,
-            Reason::Sale => kind == Kind::Outbound,
-            Reason::CountCorrection => kind == Kind::Adjust,
-            Reason::Damage | Reason::DiscardExpired => {
-                kind == Kind::Outbound || kind == Kind::Adjust && all_negative
-            }
-            Reason::Other => true,
-        };
-        if !fits {
-            return Err(Rejection::ReasonMismatch { kind, reason });
-        }
-    }
-    use Kind::{Pack, Pick, Release, Reservation, Ship, TransferIn, TransferOut};
-    if [Reservation, Release, Pick, Pack, Ship].contains(&kind) && c.order.is_none() {
-        return Err(Rejection::OrderMissing { kind });
-    }
-    let transfers = [TransferOut, TransferIn].contains(&kind);
-    if transfers && c.transfer.is_none() {
-        return Err(Rejection::TransferMissing { kind });
-    }
-    if !transfers && c.transfer.is_some() {
-        return Err(Rejection::FieldNotAllowed {
-            field: "transferId",
-            kind,
-        });
-    }
-    if let Some(bucket) = c.release_from
-        && (kind != Release || bucket == Bucket::Available || bucket == Bucket::Held)
-    {
-        return Err(Rejection::FieldNotAllowed {
-            field: "releaseFrom",
-            kind,
-        });
-    }
-    for reference in [&c.order, &c.transfer].into_iter().flatten() {
-        let length = reference.chars().count();
-        if length == 0 || length > 128 || reference.contains(char::is_control) {
-            return Err(Rejection::InvalidReference);
-        }
-    }
-    if c.notes.as_ref().is_some_and(|notes| notes.chars().count() > 500) {
-        return Err(Rejection::NotesTooLong);
-    }
-    if let Some(expires_at) = c.expires_at {
-        if kind != Reservation {
-            return Err(Rejection::FieldNotAllowed {
-                field: "expiresAt",
-                kind,
-            });
-        }
-        if expires_at <= now {
-            return Err(Rejection::ExpiryPassed { expires_at, now });
-        }
-        check_date("expiresAt", Some(expires_at))?;
-    }
-    let occurred_at = c.occurred_at.unwrap_or(now);
-    if occurred_at.micros() > now.micros() + 300_000_000 {
-        return Err(Rejection::OccursInFuture { occurred_at, now });
-    }
-    check_date("occurredAt", Some(occurred_at))
 }

@@ -4,19 +4,15 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use bincard_ledger::command::CatalogueCommand as C;
 use bincard_ledger::{
-    Account, Bucket, Command, Decision, Event, Kind, Line, Place, ProductNo, Reason, State, StockCommand,
+    Account, Bucket, Command, Decision, Event, Kind, Line, Place, Posting, State, StockCommand, StockEvent,
     Timestamp, VariantNo, WarehouseNo, decide, snapshot,
 };
 use proptest::collection::vec;
-use proptest::option::{self, weighted};
 use proptest::prelude::*;
-use proptest::sample::select;
 
+use crate::asking::{SECOND, START, Step, step};
 use crate::journal::Journal;
 use crate::model::{Model, name_of};
-
-const SECOND: i64 = 1_000_000;
-const START: i64 = 1_750_000_000_000_000;
 
 proptest! {
     #![proptest_config(ProptestConfig { cases: 4_000, ..ProptestConfig::default() })]
@@ -25,9 +21,10 @@ proptest! {
     fn the_ledger_does_what_the_model_does(steps in vec(step(), 1..60), later in vec(step(), 1..6)) {
         let (mut journal, mut model) = stocked();
         let mut now = Timestamp::from_micros(START);
-        for Step { seconds, command } in &steps {
+        for Step { seconds, asked } in &steps {
             now = now.saturating_add_micros(seconds * SECOND);
-            take_both(&mut journal, &mut model, command, now)?;
+            let command = asked.command(&journal, now);
+            take_both(&mut journal, &mut model, &command, now)?;
             check_same(&journal.state, &model, now)?;
             check_sums(&journal)?;
         }
@@ -37,10 +34,11 @@ proptest! {
         prop_assert!(restored.is_ok(), "{restored:?}");
         let mut restored = Journal { state: restored.unwrap(), records: Vec::new() };
         prop_assert_eq!(&restored.bytes(), &bytes, "a restored state is another");
-        for Step { seconds, command } in &later {
+        for Step { seconds, asked } in &later {
             now = now.saturating_add_micros(seconds * SECOND);
-            let decided = take_both(&mut journal, &mut model, command, now)?;
-            prop_assert_eq!(restored.take(command, now).ok(), decided, "a restored state decides otherwise");
+            let command = asked.command(&journal, now);
+            let decided = take_both(&mut journal, &mut model, &command, now)?;
+            prop_assert_eq!(restored.take(&command, now).ok(), decided, "a restored state decides otherwise");
             prop_assert_eq!(restored.bytes(), journal.bytes());
         }
     }
@@ -69,6 +67,7 @@ fn take_both(
         ),
     }
     prop_assert_eq!(taken.as_ref().err(), expected.as_ref().err(), "{:?}", command);
+    model.hear(&journal.records);
     Ok(taken.ok())
 }
 
@@ -95,54 +94,139 @@ fn check_decision(
         instants.iter().all(|at| *at <= now),
         "nothing runs out before its instant"
     );
-    let Command::Stock(asked) = command else {
-        return Ok(());
+    let wanted: Vec<(VariantNo, i64)> = match command {
+        Command::Stock(asked) => asked
+            .lines
+            .iter()
+            .map(|line| (line.variant, line.quantity.abs()))
+            .collect(),
+        Command::Reverse(asked) => quantities(&asked.event.postings),
+        Command::Extend(_) => Vec::new(),
+        Command::Catalogue(_) | Command::ExpireDue { .. } => return Ok(()),
     };
-    let Some(Event::Stock(own)) = decision.last() else {
-        return Err(TestCaseError::fail("the command's own event is missing"));
+    let warehouse = match decision.last() {
+        Some(Event::Stock(own)) => {
+            check_own(command, own, now)?;
+            own.warehouse
+        }
+        _ => return Err(TestCaseError::fail("the command's own event is missing")),
     };
-    prop_assert_eq!(
-        (own.kind, own.warehouse, &own.order),
-        (asked.kind, asked.warehouse, &asked.order)
-    );
-    prop_assert_eq!(own.occurred_at, asked.occurred_at.unwrap_or(now));
     prop_assert_eq!(expiries.len(), decision.len() - 1);
     for expiry in &expiries {
-        let of_use = |line: &Line| {
-            expiry
-                .postings
-                .iter()
-                .any(|posting| posting.variant == line.variant)
+        let of_use = |(variant, _): &(VariantNo, i64)| {
+            expiry.postings.iter().any(|posting| posting.variant == *variant)
         };
         prop_assert!(
-            asked.lines.iter().any(of_use),
+            wanted.iter().any(of_use),
             "{:?} frees nothing that was asked for",
             expiry
         );
     }
     // Without the last of the expiries it would not have been enough, or another line needed it.
     if let Some((unneeded, needed)) = expiries.split_last() {
-        let enough = asked.lines.iter().all(|line| {
+        let enough = wanted.iter().all(|(variant, quantity)| {
             let frees = needed
                 .iter()
                 .flat_map(|event| &event.postings)
-                .filter(|p| p.variant == line.variant);
+                .filter(|p| p.variant == *variant);
             let freed: i64 = frees.map(|p| p.quantity).sum();
-            state.buckets(asked.warehouse, line.variant).available() + freed >= line.quantity.abs()
+            state.buckets(warehouse, *variant).available() + freed >= *quantity
         });
         prop_assert!(!enough, "{:?} did not have to expire", unneeded);
     }
-    let asked_units: BTreeMap<u32, i64> = asked
+    Ok(())
+}
+
+/// The command's own event says what was asked for, and nothing else.
+fn check_own(command: &Command, own: &StockEvent, now: Timestamp) -> Result<(), TestCaseError> {
+    match command {
+        Command::Stock(asked) => check_own_movement(asked, own, now),
+        Command::Extend(asked) => {
+            let expected = StockEvent {
+                kind: Kind::Extend,
+                warehouse: asked.warehouse,
+                occurred_at: now,
+                reason: None,
+                order: Some(asked.order.clone()),
+                transfer: None,
+                expires_at: asked.expires_at,
+                about: Some(asked.reservation),
+                noted: own.noted.clone(),
+                postings: [].into_iter().collect(),
+                notes: asked.notes.clone(),
+            };
+            prop_assert_eq!(own, &expected);
+            prop_assert!(own.noted.iter().all(|(_, units)| *units > 0), "{:?}", own.noted);
+            Ok(())
+        }
+        Command::Reverse(asked) => {
+            let swapped = |posting: &Posting| Posting {
+                from: posting.to,
+                to: posting.from,
+                ..*posting
+            };
+            let expected = StockEvent {
+                kind: Kind::Reversal,
+                occurred_at: now,
+                about: Some(asked.position),
+                postings: asked.event.postings.iter().map(swapped).collect(),
+                notes: asked.notes.clone(),
+                ..asked.event.clone()
+            };
+            prop_assert_eq!(own, &expected);
+            Ok(())
+        }
+        Command::Catalogue(_) | Command::ExpireDue { .. } => Ok(()),
+    }
+}
+
+fn check_own_movement(asked: &StockCommand, own: &StockEvent, now: Timestamp) -> Result<(), TestCaseError> {
+    prop_assert_eq!(
+        (own.kind, own.warehouse, &own.order),
+        (asked.kind, asked.warehouse, &asked.order)
+    );
+    prop_assert_eq!(own.occurred_at, asked.occurred_at.unwrap_or(now));
+    prop_assert_eq!(own.about, None);
+    if let Some(id) = asked.reservation {
+        let of_it = |posting: &Posting| posting.reservation == Some(id);
+        prop_assert!(own.postings.iter().all(of_it), "{:?} is another's too", own);
+        if asked.lines.is_empty() {
+            prop_assert!(own.noted.is_empty());
+            return Ok(());
+        }
+    }
+    let asked_units: BTreeMap<VariantNo, i64> = asked
         .lines
         .iter()
-        .map(|l| (l.variant.0, l.quantity.abs()))
+        .map(|line| (line.variant, line.quantity.abs()))
         .collect();
-    let mut moved_units = BTreeMap::new();
-    for posting in &own.postings {
-        *moved_units.entry(posting.variant.0).or_insert(0) += posting.quantity;
+    let mut told_units: BTreeMap<VariantNo, i64> = BTreeMap::new();
+    for (variant, units) in quantities(&own.postings).into_iter().chain(own.noted.clone()) {
+        *told_units.entry(variant).or_insert(0) += units;
     }
-    prop_assert_eq!(asked_units, moved_units, "what was asked for is what moves");
+    prop_assert_eq!(
+        asked_units,
+        told_units,
+        "what was asked for moves or is noted as short"
+    );
+    prop_assert!(
+        asked.is_partial || own.noted.is_empty(),
+        "only what may be short is"
+    );
+    let place = |variant: &VariantNo| asked.lines.iter().position(|line| line.variant == *variant);
+    prop_assert!(
+        own.noted.iter().map(|(variant, _)| place(variant)).is_sorted(),
+        "{:?} are not in the order of the lines",
+        own.noted
+    );
     Ok(())
+}
+
+fn quantities(postings: &[Posting]) -> Vec<(VariantNo, i64)> {
+    postings
+        .iter()
+        .map(|posting| (posting.variant, posting.quantity))
+        .collect()
 }
 
 /// Every bucket, promise, transfer and the catalogue. What has run out counts as available, recorded or not.
@@ -224,19 +308,26 @@ fn check_bucket(
             prop_assert_eq!(held, buckets.of(bucket), "{:?} held by orders", bucket);
         }
     }
-    for order in orders {
-        for bucket in [Bucket::Picked, Bucket::Packed] {
-            let held: i64 = state
-                .reservations(order)
-                .iter()
-                .map(|one| one.holds(variant, bucket))
-                .sum();
-            let promises = model.promises.iter().filter(|one| one.order == order);
-            let key = (variant.0, name_of(bucket));
-            let expected: i64 = promises.map(|one| one.held.get(&key).copied().unwrap_or(0)).sum();
-            prop_assert_eq!(held, expected, "order {} {:?}", order, bucket);
+    for one in &here {
+        let promise = model.promises.iter().find(|promise| promise.id == Some(one.id));
+        let Some(promise) = promise else {
+            return Err(TestCaseError::fail(format!("#{} was never promised", one.id)));
+        };
+        prop_assert_eq!(one.expires_at, promise.expires_at, "#{}", one.id);
+        let run_out = promise.run_out.get(&variant.0).copied().unwrap_or(0);
+        for bucket in [Bucket::Reserved, Bucket::Picked, Bucket::Packed] {
+            let mut expected = promise.holds(variant.0, name_of(bucket));
+            if bucket == Bucket::Reserved {
+                expected += run_out;
+            }
+            prop_assert_eq!(one.holds(variant, bucket), expected, "#{} {:?}", one.id, bucket);
         }
     }
+    let open = model
+        .promises
+        .iter()
+        .filter(|promise| promise.warehouse == warehouse.0 && !promise.is_over());
+    prop_assert_eq!(here.len(), open.count(), "promises that are not over");
     Ok(())
 }
 
@@ -313,160 +404,6 @@ fn stocked() -> (Journal, Model) {
     journal.flood(WarehouseNo(2), VariantNo(2), huge, now);
     model.places.insert((2, 2, "available"), i128::from(huge));
     model.places.insert((2, 2, "supplier"), -i128::from(huge));
+    model.hear(&journal.records);
     (journal, model)
-}
-
-#[derive(Clone, Debug)]
-struct Step {
-    seconds: i64,
-    command: Command,
-}
-
-fn step() -> impl Strategy<Value = Step> {
-    let command = prop_oneof![
-        12 => stock_command().prop_map(Command::Stock),
-        2 => catalogue_command().prop_map(Command::Catalogue),
-        1 => (0usize..4).prop_map(|reservations_max| Command::ExpireDue { reservations_max }),
-    ];
-    let seconds = prop_oneof![3 => Just(0), 2 => 1..4i64, 1 => 4..30i64];
-    (seconds, command).prop_map(|(seconds, command)| Step { seconds, command })
-}
-
-/// Mostly what could be right; now and then anything.
-fn stock_command() -> impl Strategy<Value = StockCommand> {
-    let kind = prop_oneof![
-        20 => select(&Kind::ALL[..12]),
-        12 => select(&[Kind::Reservation, Kind::Reservation, Kind::Outbound, Kind::Pick, Kind::Pack, Kind::Ship][..]),
-        1 => Just(Kind::Expiry),
-    ];
-    let warehouse = prop_oneof![12 => 1..=2u32, 1 => 0..=4u32];
-    let instant = prop_oneof![
-        8 => (-30..30i64).prop_map(|seconds| START + seconds * SECOND),
-        1 => select(&[START + 400 * SECOND, i64::MIN, i64::MAX, -62_135_596_800_000_001, 253_402_300_800_000_000][..]),
-    ];
-    let instant = instant.prop_map(Timestamp::from_micros).boxed();
-    let text = |right: [&'static str; 3]| {
-        let wrong = ["", "line\nbreak", "é", "long"];
-        let wrong = select(wrong.to_vec()).prop_map(|text| {
-            if text == "long" {
-                "x".repeat(129)
-            } else {
-                text.to_string()
-            }
-        });
-        prop_oneof![30 => select(right.to_vec()).prop_map(String::from), 1 => wrong]
-            .prop_map(Box::<str>::from)
-            .boxed()
-    };
-    let refers = (
-        weighted(0.97, text(["A", "B", "C"])),
-        weighted(0.95, text(["T", "U", "T"])),
-        weighted(0.02, text(["T", "U", "V"])),
-        weighted(
-            0.3,
-            select(&[Bucket::Reserved, Bucket::Picked, Bucket::Packed, Bucket::Held][..]),
-        ),
-        weighted(0.02, select(&Bucket::ALL[..])),
-    );
-    let rest = (
-        weighted(0.3, select(&Reason::ALL[..])),
-        weighted(0.2, instant.clone()),
-        weighted(0.7, (1..12i64).prop_map(|seconds| seconds * SECOND)),
-        weighted(0.02, instant),
-        option::weighted(0.05, select(&[500usize, 501][..])),
-        0..30u8,
-    );
-    (kind, warehouse, lines(), refers, rest).prop_map(|(kind, warehouse, lines, refers, rest)| {
-        let (order, transfer, stray_transfer, release_from, stray_release) = refers;
-        let (reason, occurred_at, lasts, stray_expiry, notes, when) = rest;
-        // An expiry counts from the start, so that some have passed and some are near.
-        let expires_at = lasts.map(|lasts| Timestamp::from_micros(START + i64::from(when) * SECOND + lasts));
-        StockCommand {
-            occurred_at,
-            reason,
-            order,
-            transfer: if kind.needs_transfer() {
-                transfer
-            } else {
-                stray_transfer
-            },
-            expires_at: if kind == Kind::Reservation {
-                expires_at
-            } else {
-                stray_expiry
-            },
-            release_from: if kind == Kind::Release {
-                release_from
-            } else {
-                stray_release
-            },
-            notes: notes.map(|length| "ü".repeat(length).into()),
-            ..StockCommand::new(kind, WarehouseNo(warehouse), lines)
-        }
-    })
-}
-
-fn lines() -> impl Strategy<Value = Vec<Line>> {
-    let extremes = [
-        0,
-        -1,
-        -2,
-        1_000_000_000,
-        1_000_000_001,
-        -1_000_000_000,
-        -1_000_000_001,
-        i64::MIN,
-        i64::MAX,
-    ];
-    let quantity = prop_oneof![25 => 1..6i64, 3 => -5..0i64, 2 => select(extremes.to_vec())];
-    let variant = prop_oneof![25 => 1..=3u32, 1 => 0..=5u32];
-    let line = (variant, quantity).prop_map(|(variant, quantity)| Line {
-        variant: VariantNo(variant),
-        quantity,
-    });
-    let distinct = vec(line.clone(), 1..4).prop_map(|mut lines| {
-        lines.sort_by_key(|line| line.variant);
-        lines.dedup_by_key(|line| line.variant);
-        lines
-    });
-    let many = (select(&[17u32, 1_000, 1_001][..]), any::<bool>()).prop_map(|(count, repeats)| {
-        let variant = |no| VariantNo(if repeats && no + 1 == count { 1 } else { no + 1 });
-        (0..count)
-            .map(|no| Line {
-                variant: variant(no),
-                quantity: 1,
-            })
-            .collect()
-    });
-    prop_oneof![60 => distinct, 4 => vec(line, 0..5), 1 => many]
-}
-
-fn catalogue_command() -> impl Strategy<Value = C> {
-    let text = prop_oneof![
-        20 => select(&["NORTH", "SOUTH", "EAST", "A", "B", "C", "D", "é"][..]).prop_map(String::from),
-        2 => select(&["", " A", "A ", "a\tb", "a\u{85}b"][..]).prop_map(String::from),
-        1 => select(&[64usize, 65, 128, 129, 200, 201][..]).prop_map(|length| "n".repeat(length)),
-    ];
-    let text = text.prop_map(Box::<str>::from).boxed();
-    let (maybe, active) = (option::of(text.clone()), option::of(any::<bool>()));
-    let warehouse = (0..=4u32).prop_map(WarehouseNo);
-    let product = (0..=3u32).prop_map(ProductNo);
-    let variant = (0..=5u32).prop_map(VariantNo);
-    let expires_at = prop_oneof![8 => START..START + 60 * SECOND, 1 => any::<i64>()]
-        .prop_map(Timestamp::from_micros)
-        .boxed();
-    prop_oneof![
-        1 => (text.clone(), text.clone()).prop_map(|(code, name)| C::CreateWarehouse { code, name }),
-        4 => (warehouse, maybe.clone(), maybe.clone(), active.clone())
-            .prop_map(|(no, code, name, active)| C::ChangeWarehouse { no, code, name, active }),
-        1 => text.clone().prop_map(|name| C::CreateProduct { name }),
-        1 => (product.clone(), maybe.clone(), active.clone())
-            .prop_map(|(no, name, active)| C::ChangeProduct { no, name, active }),
-        1 => (text.clone(), text, weighted(0.3, product.clone()), weighted(0.3, expires_at.clone()))
-            .prop_map(|(sku, name, product, expires_at)| C::CreateVariant { sku, name, product, expires_at }),
-        4 => (variant, maybe.clone(), maybe, option::of(option::of(product)), option::of(option::of(expires_at)), active)
-            .prop_map(|(no, sku, name, product, expires_at, active)| {
-                C::ChangeVariant { no, sku, name, product, expires_at, active }
-            }),
-    ]
 }

@@ -1,15 +1,18 @@
 //! Scenarios as text: commands in, events or a refusal out.
 //!
 //! A line is `SECOND WHAT …`; what came of it stands below, behind `>`. Stock: `5 OUTBOUND N A:3 order=O-1`, where N is
-//! a warehouse's code and A a SKU. Catalogue: `0 warehouse N`, `0 variant A expires=9`, `1 change-variant A active=no`.
+//! a warehouse's code and A a SKU; of one reservation, `5 PICK N order=O-1 reservation=#4`, by its event's position.
+//! Catalogue: `0 warehouse N`, `0 variant A expires=9`, `1 change-variant A active=no`. Besides:
+//! `5 extend N #4 order=O-1 expires=20` and `5 reverse #7`, by positions too, `5 expire 9` and `5 stock`.
 //! `0 flood N A` puts there as many units as can be. Lines above a `---` only prepare: they must be accepted, and what comes of them is not told.
 
 use std::collections::BTreeMap;
 
 use bincard_ledger::command::CatalogueCommand as C;
 use bincard_ledger::{
-    Bucket, Command, Event, Kind, Line, Place, ProductNo, Reason, Rejection, State, StockCommand, StockEvent,
-    Timestamp, VariantNo, WarehouseNo,
+    Bucket, Command, Conditions, Event, ExtendCommand, Kind, Line, Mismatch, Place, Position, ProductNo,
+    Reason, Rejection, ReverseCommand, Shortage, State, StockCommand, StockEvent, Timestamp, VariantNo,
+    Version, WarehouseNo,
 };
 
 use crate::journal::Journal;
@@ -66,7 +69,7 @@ fn play(journal: &mut Journal, line: &str, told: &mut Vec<String>, refusals: &mu
         return journal.flood(warehouse, variant, i64::MAX, instant(asked.second));
     }
     let before = journal.bytes();
-    let command = asked.command(&journal.state);
+    let command = asked.command(journal);
     match journal.take(&command, instant(asked.second)) {
         Ok(decision) => told.extend(
             decision
@@ -78,7 +81,7 @@ fn play(journal: &mut Journal, line: &str, told: &mut Vec<String>, refusals: &mu
             told.push(format!(
                 "> refused {}: {rejection}{}",
                 rejection.code(),
-                shortages(&journal.state, &rejection)
+                details(&journal.state, &rejection)
             ));
             refusals.push(rejection);
         }
@@ -110,13 +113,36 @@ impl<'t> Asked<'t> {
         }
     }
 
-    fn command(&self, state: &State) -> Command {
+    fn command(&self, journal: &Journal) -> Command {
+        let state = &journal.state;
         match Kind::ALL.into_iter().find(|kind| name(*kind) == self.what) {
             Some(kind) => Command::Stock(self.stock(state, kind)),
+            None if self.what == "extend" => Command::Extend(ExtendCommand {
+                warehouse: warehouse(state, self.words[0]),
+                order: self.text("order").unwrap(),
+                reservation: position(self.words[1]),
+                expires_at: self.instant("expires"),
+                notes: self.text("notes"),
+            }),
+            None if self.what == "reverse" => Command::Reverse(Box::new(self.reverse(journal))),
             None if self.what == "expire" => Command::ExpireDue {
                 reservations_max: self.words[0].parse().unwrap(),
             },
             None => Command::Catalogue(self.catalogue(state)),
+        }
+    }
+
+    fn reverse(&self, journal: &Journal) -> ReverseCommand {
+        let position = position(self.words[0]);
+        let recorded = journal.records.iter().find(|one| one.position == position);
+        let Event::Stock(event) = &recorded.expect("an event there").record.event else {
+            panic!("the event at #{position} moves no stock");
+        };
+        ReverseCommand {
+            position,
+            event: event.clone(),
+            asked_as: "a story".into(),
+            notes: self.text("notes"),
         }
     }
 
@@ -148,9 +174,29 @@ impl<'t> Asked<'t> {
                 let named = |bucket: &Bucket| format!("{bucket:?}").to_lowercase() == *text;
                 Bucket::ALL.into_iter().find(named).expect("a bucket")
             }),
+            reservation: self.fields.get("reservation").map(|text| position(text)),
+            is_partial: self.fields.get("partial").is_some_and(|text| *text == "yes"),
+            conditions: self.conditions(state).map(Box::new),
             notes: self.text("notes"),
             ..StockCommand::new(kind, warehouse, lines)
         }
+    }
+
+    /// `if-version=7` and `if-available=A:3,B:0`.
+    fn conditions(&self, state: &State) -> Option<Conditions> {
+        let version = self.fields.get("if-version");
+        let available = self.fields.get("if-available");
+        if version.is_none() && available.is_none() {
+            return None;
+        }
+        let one = |word: &str| {
+            let (sku, units) = word.split_once(':').expect("a condition is SKU:quantity");
+            (variant(state, sku), units.parse().unwrap())
+        };
+        Some(Conditions {
+            version: version.map(|text| Version(text.parse().unwrap())),
+            available: available.map_or(Vec::new(), |text| text.split(',').map(one).collect()),
+        })
     }
 
     fn catalogue(&self, state: &State) -> C {
@@ -219,6 +265,12 @@ fn instant(second: i64) -> Timestamp {
     Timestamp::from_micros(START + second * 1_000_000)
 }
 
+/// `#7` is the event at position 7.
+fn position(word: &str) -> Position {
+    let number = word.strip_prefix('#').and_then(|text| text.parse().ok());
+    Position(number.expect("a position is #7"))
+}
+
 fn warehouse(state: &State, code: &str) -> WarehouseNo {
     state.warehouse_by_code(code).unwrap_or(WarehouseNo(99))
 }
@@ -246,6 +298,8 @@ fn name(kind: Kind) -> &'static str {
         Kind::Hold => "HOLD",
         Kind::Unhold => "UNHOLD",
         Kind::Expiry => "EXPIRY",
+        Kind::Extend => "EXTEND",
+        Kind::Reversal => "REVERSAL",
     }
 }
 
@@ -264,8 +318,15 @@ fn tell_event(state: &State, event: &StockEvent) -> String {
     let code = state
         .warehouse(event.warehouse)
         .map_or("?", |warehouse| &*warehouse.code);
-    let second = (event.occurred_at.micros() - START) / 1_000_000;
-    let mut told = format!("{} {code} at {second}", name(event.kind));
+    let second = |at: Timestamp| (at.micros() - START) / 1_000_000;
+    let mut told = format!("{} {code} at {}", name(event.kind), second(event.occurred_at));
+    if let Some(position) = event.about {
+        told += &format!(", about #{position}");
+    }
+    if event.kind == Kind::Extend {
+        let until = event.expires_at.map(|at| format!("until {}", second(at)));
+        told += &format!(", {}", until.as_deref().unwrap_or("for good"));
+    }
     for posting in &event.postings {
         let (sku, from, to) = (
             sku(state, posting.variant),
@@ -277,17 +338,39 @@ fn tell_event(state: &State, event: &StockEvent) -> String {
             told += &format!(" (of #{position})");
         }
     }
+    for (variant, units) in &event.noted {
+        told += &format!(", noted {units} {}", sku(state, *variant));
+    }
     told
 }
 
-fn shortages(state: &State, rejection: &Rejection) -> String {
-    let Rejection::Insufficient { shortages } = rejection else {
-        return String::new();
+/// What a refusal says beyond its message.
+fn details(state: &State, rejection: &Rejection) -> String {
+    let short = |s: &Shortage| format!(", {} of {} {}", s.available, s.requested, sku(state, s.variant));
+    let other = |m: &Mismatch| {
+        format!(
+            ", {} of {} and not {}",
+            m.available,
+            sku(state, m.variant),
+            m.expected
+        )
     };
-    let one = |s: &bincard_ledger::Shortage| {
-        format!(", {} of {} {}", s.available, s.requested, sku(state, s.variant))
-    };
-    shortages.iter().map(one).collect()
+    match rejection {
+        Rejection::Insufficient { shortages } => shortages.iter().map(short).collect(),
+        Rejection::AvailableMismatch { lines } => lines.iter().map(other).collect(),
+        Rejection::VersionMismatch { expected, present } => format!(", {present} and not {expected}"),
+        Rejection::ReservationOver { reservation } | Rejection::NothingHeld { reservation, .. } => {
+            format!(", #{reservation}")
+        }
+        Rejection::ReservationExpired {
+            reservation,
+            expired_at,
+        } => format!(
+            ", #{reservation} at {}",
+            (expired_at.micros() - START) / 1_000_000
+        ),
+        _ => String::new(),
+    }
 }
 
 /// `stock` tells what lies where: available (as of now), reserved, picked, packed, held.

@@ -45,7 +45,7 @@ fn each_wrong_record_is_refused_by_what_is_wrong_with_it() {
             e.postings[0].quantity = i64::MAX;
         }),
         ("a bucket would fall below zero or overflow", |_, e| {
-            (e.postings[0].from, e.postings[0].to) = Kind::Inbound.flow();
+            (e.postings[0].from, e.postings[0].to) = Kind::Inbound.flow().unwrap();
             (e.postings[0].variant, e.postings[0].quantity) = (VariantNo(2), i64::MAX);
         }),
         ("the reservation is another warehouse's", |r, e| {
@@ -106,7 +106,7 @@ fn a_transfer_never_has_less_than_nothing_on_the_way() {
     };
     event.kind = Kind::TransferIn;
     event.transfer = Some("T-1".into());
-    (event.postings[0].from, event.postings[0].to) = Kind::TransferIn.flow();
+    (event.postings[0].from, event.postings[0].to) = Kind::TransferIn.flow().unwrap();
     event.postings[0].quantity = 3;
     assert_eq!(
         state.apply(&recorded).unwrap_err().what,
@@ -114,9 +114,69 @@ fn a_transfer_never_has_less_than_nothing_on_the_way() {
     );
 }
 
+#[test]
+fn each_wrong_extension_is_refused_by_what_is_wrong_with_it() {
+    type Wrong = (&'static str, fn(&mut StockEvent));
+    const OTHER: &str = "it says other things of the reservation than are so";
+    let wrong: [Wrong; 11] = [
+        ("it extends no reservation", |e| e.about = None),
+        ("it extends an order's reservation and names no order", |e| {
+            e.order = None
+        }),
+        ("the order holds nothing", |e| e.order = Some("O-9".into())),
+        ("there is no such reservation", |e| e.about = Some(Position(22))),
+        (OTHER, |e| e.warehouse = WarehouseNo(2)),
+        (OTHER, |e| e.noted.clear()),
+        (OTHER, |e| e.noted[0].1 = 7),
+        (OTHER, |e| e.noted[0].0 = VariantNo(2)),
+        (OTHER, |e| e.noted.push((VariantNo(1), 8))),
+        (OTHER, |e| e.noted.push((VariantNo(2), 1))),
+        (OTHER, |e| {
+            let (from, to) = Kind::Inbound.flow().unwrap();
+            e.postings.push(Posting {
+                variant: VariantNo(1),
+                from,
+                to,
+                quantity: 1,
+                reservation: None,
+            });
+        }),
+    ];
+    for (what, spoil) in wrong {
+        let mut state = golden::state();
+        let mut event = extension(None);
+        spoil(&mut event);
+        let recorded = behind(&state, event);
+        assert_eq!(state.apply(&recorded).unwrap_err().what, what);
+    }
+    for expires_at in [None, Some(Timestamp::from_micros(1)), Some(golden::EXPIRES_AT)] {
+        let mut state = golden::state();
+        let recorded = behind(&state, extension(expires_at));
+        state.apply(&recorded).expect("unspoilt, it follows");
+        assert_eq!(state.next_expiry(), expires_at);
+    }
+}
+
+/// An extension of O-1's reservation at 21, which has 8 units of variant 1 reserved.
+fn extension(expires_at: Option<Timestamp>) -> StockEvent {
+    StockEvent {
+        kind: Kind::Extend,
+        warehouse: WarehouseNo(1),
+        occurred_at: golden::RECORDED_AT,
+        reason: None,
+        order: Some("O-1".into()),
+        transfer: None,
+        expires_at,
+        about: Some(Position(21)),
+        noted: vec![(VariantNo(1), 8)],
+        postings: [].into_iter().collect(),
+        notes: None,
+    }
+}
+
 /// A pick of one unit by order O-1, which has 8 reserved by the reservation at 21: it would follow the golden log.
 fn next(state: &State) -> Recorded {
-    let (from, to) = Kind::Pick.flow();
+    let (from, to) = Kind::Pick.flow().unwrap();
     let posting = Posting {
         variant: VariantNo(1),
         from,
@@ -124,7 +184,7 @@ fn next(state: &State) -> Recorded {
         quantity: 1,
         reservation: Some(Position(21)),
     };
-    let event = Event::Stock(StockEvent {
+    let event = StockEvent {
         kind: Kind::Pick,
         warehouse: WarehouseNo(1),
         occurred_at: Timestamp::default(),
@@ -136,7 +196,13 @@ fn next(state: &State) -> Recorded {
         noted: Vec::new(),
         postings: [posting].into_iter().collect(),
         notes: None,
-    });
+    };
+    behind(state, event)
+}
+
+/// The event as the next record.
+fn behind(state: &State, event: StockEvent) -> Recorded {
+    let event = Event::Stock(event);
     Recorded {
         position: state.head().next(),
         recorded_at: golden::RECORDED_AT,

@@ -1,0 +1,53 @@
+//! Whether an earlier event may be undone, and how: every posting goes back the way it came.
+//!
+//! That an event is undone once and not again is for its idempotency key to hold, which is of its position.
+
+use super::{Decision, Moves, behind, shape};
+use crate::command::ReverseCommand;
+use crate::event::{Event, Kind, Postings, StockEvent};
+use crate::expiry::Freed;
+use crate::rejection::Rejection;
+use crate::state::State;
+use crate::time::Timestamp;
+
+pub(super) fn decide(state: &State, command: &ReverseCommand, now: Timestamp) -> Result<Decision, Rejection> {
+    let undone = &command.event;
+    if !undone.kind.is_reversible() {
+        return Err(Rejection::NotReversible { kind: undone.kind });
+    }
+    shape::check_notes(command.notes.as_deref())?;
+    let warehouse = undone.warehouse;
+    if state.warehouse(warehouse).is_none() {
+        return Err(Rejection::UnknownWarehouse { warehouse });
+    }
+    let mut freed = Freed::new(state, now);
+    let mut moves = Moves {
+        state,
+        warehouse,
+        transfer: None,
+        postings: Postings::new(),
+        shortages: Vec::new(),
+    };
+    for (line, posting) in undone.postings.iter().enumerate() {
+        let variant = posting.variant;
+        if state.variant(variant).is_none() {
+            return Err(Rejection::UnknownVariant { line, variant });
+        }
+        let way_back = (posting.to, posting.from);
+        moves.add(line, variant, way_back, posting.quantity, &mut freed)?;
+    }
+    let event = Event::Stock(StockEvent {
+        kind: Kind::Reversal,
+        warehouse,
+        occurred_at: now,
+        reason: undone.reason,
+        order: undone.order.clone(),
+        transfer: None,
+        expires_at: None,
+        about: Some(command.position),
+        noted: Vec::new(),
+        postings: moves.finish()?,
+        notes: command.notes.clone(),
+    });
+    Ok(behind(freed, event))
+}
