@@ -1,7 +1,7 @@
 //! How events become stock.
 
 use bincard_ledger::{
-    Bucket, Buckets, Event, Inconsistent, Place, Position, Recorded, StockEvent, Timestamp,
+    Bucket, Buckets, Event, Inconsistent, Kind, Place, Position, Recorded, StockEvent, Timestamp,
 };
 use bincard_ledger::{VariantNo, WarehouseNo};
 use foldhash::fast::FixedState;
@@ -50,12 +50,15 @@ pub(crate) struct Stock {
 pub(crate) struct Rows {
     /// By key.
     pub(crate) stock: Vec<(StockKey, Held)>,
-    /// By key and reservation; a quantity of 0 is a reservation that is over.
+    /// By key, reservation and instant; with a quantity of 0 the reservation has nothing that runs out at that instant.
     pub(crate) expiring: Vec<(StockKey, Expiring)>,
 }
 
 impl Stock {
     fn fold_event(&mut self, position: Position, event: &StockEvent) -> Result<(), &'static str> {
+        if event.kind == Kind::Extend {
+            self.extend(event);
+        }
         for posting in &event.postings {
             let key = StockKey {
                 warehouse: event.warehouse,
@@ -86,7 +89,27 @@ impl Stock {
         Ok(())
     }
 
-    /// Takes `quantity` off what `reservation` has reserved, if it is one that expires.
+    /// Lets what a reservation still has reserved run out at another instant, or not at all.
+    fn extend(&mut self, event: &StockEvent) {
+        let Some(reservation) = event.about else { return };
+        for &(variant, quantity) in &event.noted {
+            let key = StockKey {
+                warehouse: event.warehouse,
+                variant,
+            };
+            self.take_expiring(key, reservation, i64::MAX);
+            if let Some(expires_at) = event.expires_at {
+                self.expiring.entry(key).or_default().push(Expiring {
+                    reservation,
+                    expires_at,
+                    quantity,
+                });
+                self.touched_expiring.push((key, reservation, expires_at));
+            }
+        }
+    }
+
+    /// Takes `quantity`, or as much as there is, off what `reservation` has reserved, if it is one that expires.
     fn take_expiring(&mut self, key: StockKey, reservation: Position, quantity: i64) {
         let Some(list) = self.expiring.get_mut(&key) else {
             return;
@@ -94,7 +117,7 @@ impl Stock {
         let Some(at) = list.iter().position(|one| one.reservation == reservation) else {
             return;
         };
-        list[at].quantity -= quantity;
+        list[at].quantity = list[at].quantity.saturating_sub(quantity);
         self.touched_expiring
             .push((key, reservation, list[at].expires_at));
         if list[at].quantity <= 0 {
@@ -105,10 +128,11 @@ impl Stock {
         }
     }
 
-    fn expiring_of(&self, key: StockKey, reservation: Position) -> i64 {
+    /// What `reservation` has reserved of `key` until `expires_at`.
+    fn expiring_of(&self, key: StockKey, reservation: Position, expires_at: Timestamp) -> i64 {
         let list = self.expiring.get(&key).map_or(&[][..], |list| list.as_slice());
         list.iter()
-            .find(|one| one.reservation == reservation)
+            .find(|one| (one.reservation, one.expires_at) == (reservation, expires_at))
             .map_or(0, |one| one.quantity)
     }
 }
@@ -160,7 +184,7 @@ impl View for Stock {
         touched.sort_unstable();
         touched.dedup();
         for (key, reservation, expires_at) in touched {
-            let quantity = self.expiring_of(key, reservation);
+            let quantity = self.expiring_of(key, reservation, expires_at);
             rows.expiring.push((
                 key,
                 Expiring {

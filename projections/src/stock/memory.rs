@@ -6,7 +6,7 @@ use bincard_ledger::{Position, Timestamp};
 use foldhash::fast::FixedState;
 use hashbrown::HashMap;
 
-use super::fold::{ExpiringList, Held, Rows, Stock};
+use super::fold::{Expiring, ExpiringList, Held, Rows, Stock};
 use super::{StockKey, StockRow, with_run_out};
 
 /// Stock by key at one position.
@@ -44,7 +44,9 @@ impl Memory {
         }
         for &(key, one) in &rows.expiring {
             let list = content.expiring.entry(key).or_default();
-            list.retain(|other| other.reservation != one.reservation);
+            let is_other =
+                |other: &Expiring| (other.reservation, other.expires_at) != (one.reservation, one.expires_at);
+            list.retain(|other| is_other(other));
             if one.quantity > 0 {
                 list.push(one);
             }

@@ -1,6 +1,6 @@
 //! The tables of every view, as verification compares them: key, values, and which events concern a row.
 
-use bincard_ledger::{Event, Recorded, StockEvent};
+use bincard_ledger::{Event, Kind, Recorded, StockEvent};
 
 use crate::fold::day_of;
 use crate::history::{BLOCK_POSITIONS, reason_column};
@@ -55,19 +55,20 @@ pub(super) static STOCK: &[Table] = &[
         name: "expiring",
         key: &["warehouse", "variant", "expires_at", "reservation"],
         values: &["quantity"],
+        // A reservation has a row at an instant from the event on that said that it runs out then.
         touches: Some(|key, event| {
-            let of_reservation = |stock: &StockEvent| {
-                let named =
-                    |posting: &bincard_ledger::Posting| posting.reservation.map(|id| id.0.cast_signed());
-                stock
-                    .postings
-                    .iter()
-                    .any(|posting| named(posting) == Some(key[3]))
+            let reserves =
+                |stock: &StockEvent| event.position.0.cast_signed() == key[3] && moves(stock, key[1]);
+            let extends = |stock: &StockEvent| {
+                stock.kind == Kind::Extend
+                    && stock.about.is_some_and(|id| id.0.cast_signed() == key[3])
+                    && notes(stock, key[1])
             };
-            event.position.0.cast_signed() == key[3]
-                || is_stock(event, |stock| {
-                    is_at(stock, key[0]) && moves(stock, key[1]) && of_reservation(stock)
-                })
+            is_stock(event, |stock| {
+                is_at(stock, key[0])
+                    && stock.expires_at.is_some_and(|at| at.micros() == key[2])
+                    && (reserves(stock) || extends(stock))
+            })
         }),
     },
 ];
@@ -226,6 +227,10 @@ fn moves(stock: &StockEvent, variant: i64) -> bool {
         .postings
         .iter()
         .any(|posting| i64::from(posting.variant.0) == variant)
+}
+
+fn notes(stock: &StockEvent, variant: i64) -> bool {
+    stock.noted.iter().any(|(no, _)| i64::from(no.0) == variant)
 }
 
 /// Whether an event is of the warehouse, kind and reason in `key`.

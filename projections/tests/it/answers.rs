@@ -180,7 +180,7 @@ pub(crate) async fn check_events(
     }
 }
 
-async fn check_stock(ledger: &Ledger, views: &Views) {
+pub(crate) async fn check_stock(ledger: &Ledger, views: &Views) {
     let none = StockFilter::default();
     for later in [-100 * HOUR, 0, 30 * MINUTE, 3 * HOUR, 1_000 * HOUR] {
         let now = ledger.now.saturating_add_micros(later);

@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use bincard_ledger::codec::Body;
 use bincard_ledger::{
-    Bucket, CatalogueCommand, Command, Kind, LedgerId, Line, Position, ProductNo, Reason, Record, Recorded,
-    State, StockCommand, Timestamp, VariantNo, WarehouseNo, decide,
+    Bucket, CatalogueCommand, Command, Event, ExtendCommand, Kind, LedgerId, Line, Position, ProductNo,
+    Reason, Record, Recorded, ReverseCommand, State, StockCommand, Timestamp, VariantNo, WarehouseNo, decide,
 };
 use bincard_projections::{Projector, ViewName, Views};
 use bincard_store::disk::RealDisk;
@@ -176,8 +176,15 @@ impl Ledger {
 
     /// Any stock command, likely to be accepted.
     pub(crate) fn random_command(&self, random: &mut Random) -> Command {
-        if random.below(40) == 0 {
-            return self.random_change(random);
+        match random.below(80) {
+            0 | 1 => return self.random_change(random),
+            2..14 => {
+                if let Some(command) = self.random_of_reservation(random) {
+                    return command;
+                }
+            }
+            14..18 => return self.random_reversal(random),
+            _ => {}
         }
         let kinds = [
             Kind::Inbound,
@@ -238,10 +245,69 @@ impl Ledger {
                     .saturating_add_micros((random.below(300) as i64 + 1) * MINUTE),
             );
         }
+        command.is_partial = kind == Kind::Reservation && random.below(3) == 0;
         if kind == Kind::Release {
             command.release_from = random.pick(&[None, Some(Bucket::Picked), Some(Bucket::Packed)]);
         }
         Command::Stock(command)
+    }
+
+    /// What happens to one of the reservations that there are: it is extended to later, earlier or for good, or moved.
+    fn random_of_reservation(&self, random: &mut Random) -> Option<Command> {
+        let orders = (0..6).map(|no| Box::<str>::from(format!("order {no}")));
+        let open: Vec<_> = orders
+            .flat_map(|order| {
+                let all = self.state.reservations(&order).iter();
+                let all = all.map(|one| (order.clone(), one.id, one.warehouse));
+                all.collect::<Vec<_>>()
+            })
+            .collect();
+        if open.is_empty() {
+            return None;
+        }
+        let (order, reservation, warehouse) = open[random.below(open.len() as u64) as usize].clone();
+        let kind = match random.below(8) {
+            0 => Kind::Release,
+            1 => Kind::Pick,
+            2 => Kind::Pack,
+            3 => Kind::Ship,
+            _ => {
+                let lasts = (random.below(200) as i64 + 1) * MINUTE;
+                let expires_at = (random.below(4) > 0).then(|| self.now.saturating_add_micros(lasts));
+                return Some(Command::Extend(ExtendCommand {
+                    warehouse,
+                    order,
+                    reservation,
+                    expires_at,
+                    notes: None,
+                }));
+            }
+        };
+        Some(Command::Stock(StockCommand {
+            order: Some(order),
+            reservation: Some(reservation),
+            ..StockCommand::new(kind, warehouse, [])
+        }))
+    }
+
+    fn random_reversal(&self, random: &mut Random) -> Command {
+        let events = self.events.iter();
+        let moved: Vec<_> = events
+            .filter_map(|recorded| match &recorded.record.event {
+                Event::Stock(event) => Some((recorded.position, event)),
+                Event::Catalogue(_) => None,
+            })
+            .collect();
+        if moved.is_empty() {
+            return self.random_change(random);
+        }
+        let (position, event) = moved[random.below(moved.len() as u64) as usize];
+        Command::Reverse(Box::new(ReverseCommand {
+            position,
+            event: event.clone(),
+            asked_as: "".into(),
+            notes: None,
+        }))
     }
 
     fn random_change(&self, random: &mut Random) -> Command {

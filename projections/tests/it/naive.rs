@@ -2,7 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use bincard_ledger::{Bucket, Buckets, Event, Place, Position, Recorded, StockEvent, Timestamp, VariantNo};
+use bincard_ledger::{
+    Bucket, Buckets, Event, Kind, Place, Position, Recorded, StockEvent, Timestamp, VariantNo,
+};
 use bincard_projections::history::{AsOf, EventFilter, EventOrder, EventRow, EventSort, MovementRow};
 use bincard_projections::stock::{StockKey, StockRow};
 
@@ -44,26 +46,34 @@ pub(crate) fn stock(events: &[Recorded]) -> BTreeMap<StockKey, (Buckets, Positio
 
 /// What reservations that have run out by `now` still have reserved of a key, by the events so far.
 fn run_out(events: &[Recorded], of: StockKey, now: Timestamp) -> i64 {
-    let mut left: BTreeMap<Position, i64> = BTreeMap::new();
+    let mut left: BTreeMap<Position, (Option<Timestamp>, i64)> = BTreeMap::new();
     let reserved = Place::Bucket(Bucket::Reserved);
     for (recorded, event) in stock_events(events) {
+        if event.kind == Kind::Extend
+            && let Some((expires_at, _)) = event.about.and_then(|id| left.get_mut(&id))
+        {
+            *expires_at = event.expires_at;
+        }
         for posting in event
             .postings
             .iter()
             .filter(|posting| key(event, posting.variant) == of)
         {
             let id = posting.reservation.unwrap_or(recorded.position);
-            if posting.to == reserved && event.expires_at.is_some_and(|at| at <= now) {
-                *left.entry(id).or_default() += posting.quantity;
+            if posting.to == reserved {
+                left.insert(id, (event.expires_at, posting.quantity));
             }
             if posting.from == reserved
-                && let Some(left) = left.get_mut(&id)
+                && let Some((_, left)) = left.get_mut(&id)
             {
                 *left -= posting.quantity;
             }
         }
     }
-    left.values().sum()
+    left.into_values()
+        .filter(|(expires_at, _)| expires_at.is_some_and(|at| at <= now))
+        .map(|(_, left)| left)
+        .sum()
 }
 
 /// All rows of stock at `now`.
