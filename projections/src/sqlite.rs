@@ -17,7 +17,7 @@ use sqlx::{Arguments, AssertSqlSafe, ConnectOptions, Encode, Sqlite, Type};
 const PAGE_BYTES: u32 = 1_024;
 /// The write-ahead log is copied into the database when it has so many pages: far apart, because a page that
 /// many transactions touch is then copied once for all of them.
-const CHECKPOINT_PAGES: u32 = 16_384;
+const CHECKPOINT_PAGES: u32 = 32_768;
 /// What is left of the write-ahead log's file after it was copied.
 const WAL_KEPT_BYTES: u32 = 16 << 20;
 /// The page cache of the connection that writes, in KiB: the leaves that a batch touches must fit. Only what is used is
