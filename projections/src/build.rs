@@ -18,6 +18,7 @@ use crate::history::History;
 use crate::lane::{Fed, Feed, Lane};
 use crate::name::ViewName;
 use crate::projector::{BATCH_EVENTS_MAX, Control, lower_priority, runtime};
+use crate::reservations::Reservations;
 use crate::serving::{Served, Shared};
 use crate::stock::Stock;
 
@@ -49,6 +50,7 @@ pub(crate) enum Outcome {
     Stock(Box<Built<Stock>>),
     History(Box<Built<History>>),
     Catalogue(Box<Built<Catalogue>>),
+    Reservations(Box<Built<Reservations>>),
     Failed(ViewName, Error),
 }
 
@@ -72,6 +74,12 @@ impl Buildable for History {
 impl Buildable for Catalogue {
     fn outcome(built: Box<Built<Catalogue>>) -> Outcome {
         Outcome::Catalogue(built)
+    }
+}
+
+impl Buildable for Reservations {
+    fn outcome(built: Box<Built<Reservations>>) -> Outcome {
+        Outcome::Reservations(built)
     }
 }
 

@@ -71,6 +71,31 @@ impl Conditions {
         self.write(format_args!(")"));
     }
 
+    /// The value of `column` is among those that `query` finds for `value`, whose parameter follows it.
+    pub(crate) fn is_found(&mut self, column: &str, query: &str, value: i64) {
+        self.begin();
+        self.values.push(Value::Integer(value));
+        self.write(format_args!("{column} in ({query} ${})", self.values.len()));
+    }
+
+    /// `column` is `value`, or `condition` holds of `other`, whose parameter follows it.
+    pub(crate) fn equals_or(&mut self, column: &str, value: i64, condition: &str, other: i64) {
+        self.begin();
+        self.values.extend([Value::Integer(value), Value::Integer(other)]);
+        let last = self.values.len();
+        self.write(format_args!(
+            "({column} = ${} or ({condition} ${last}))",
+            last - 1
+        ));
+    }
+
+    /// `condition` does not hold of `value`, whose parameter follows it.
+    pub(crate) fn unless(&mut self, condition: &str, value: i64) {
+        self.begin();
+        self.values.push(Value::Integer(value));
+        self.write(format_args!("not ({condition} ${})", self.values.len()));
+    }
+
     /// One of several texts matches a pattern of `like`.
     pub(crate) fn any_like(&mut self, columns: &[&str], pattern: String) {
         self.begin();

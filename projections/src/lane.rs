@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use bincard_ledger::{Inconsistent, Position, Recorded};
 use bincard_store::segment::Reader;
-use futures_util::future::{join, join3};
+use futures_util::future::{join, join4};
 use sqlx::Connection;
 use sqlx::sqlite::SqliteConnection;
 
@@ -13,6 +13,7 @@ use crate::catalogue::Catalogue;
 use crate::error::Error;
 use crate::history::History;
 use crate::name::ViewName;
+use crate::reservations::Reservations;
 use crate::source::Source;
 use crate::sqlite::open_writer;
 use crate::stock::Stock;
@@ -89,16 +90,17 @@ impl<V: View> Lane<V> {
 
 /// One of a kind for every view.
 #[derive(Debug, Default)]
-pub(crate) struct Each<S, H, C> {
+pub(crate) struct Each<S, H, C, R> {
     pub(crate) stock: S,
     pub(crate) history: H,
     pub(crate) catalogue: C,
+    pub(crate) reservations: R,
 }
 
 /// The folding end of views: the log, and the carries that stand where it was last read.
 struct Fold {
     source: Source,
-    carries: Each<Option<Stock>, Option<History>, Option<Catalogue>>,
+    carries: Carries,
 }
 
 type RowsOf<V> = <V as View>::Rows;
@@ -107,7 +109,7 @@ type FoldResult<V> = Option<Result<RowsOf<V>, Inconsistent>>;
 /// A batch of events as rows.
 struct Folded {
     position: Position,
-    rows: Each<FoldResult<Stock>, FoldResult<History>, FoldResult<Catalogue>>,
+    rows: Each<FoldResult<Stock>, FoldResult<History>, FoldResult<Catalogue>, FoldResult<Reservations>>,
 }
 
 fn begin<V: View>(carry: Option<&V>) -> FoldResult<V> {
@@ -137,16 +139,19 @@ impl Fold {
             stock,
             history,
             catalogue,
+            reservations,
         } = &mut self.carries;
         let mut rows = Each {
             stock: begin(stock.as_ref()),
             history: begin(history.as_ref()),
             catalogue: begin(catalogue.as_ref()),
+            reservations: begin(reservations.as_ref()),
         };
         let read = self.source.read(events_max, through, |event| {
             fold(stock, &mut rows.stock, event);
             fold(history, &mut rows.history, event);
             fold(catalogue, &mut rows.catalogue, event);
+            fold(reservations, &mut rows.reservations, event);
         });
         let position = self.source.position();
         if position == start {
@@ -156,6 +161,7 @@ impl Fold {
         seal(stock, &mut rows.stock);
         seal(history, &mut rows.history);
         seal(catalogue, &mut rows.catalogue);
+        seal(reservations, &mut rows.reservations);
         Ok(Some(Folded { position, rows }))
     }
 }
@@ -262,6 +268,7 @@ impl Feed {
             ViewName::Stock => (self.lanes.stock, fold.carries.stock) = (None, None),
             ViewName::History => (self.lanes.history, fold.carries.history) = (None, None),
             ViewName::Catalogue => (self.lanes.catalogue, fold.carries.catalogue) = (None, None),
+            ViewName::Reservations => (self.lanes.reservations, fold.carries.reservations) = (None, None),
         }
     }
 
@@ -274,6 +281,9 @@ impl Feed {
         }
         if self.lanes.catalogue.is_none() {
             folded.rows.catalogue = None;
+        }
+        if self.lanes.reservations.is_none() {
+            folded.rows.reservations = None;
         }
         folded
     }
@@ -297,13 +307,20 @@ impl Feed {
             stock,
             history,
             catalogue,
+            reservations,
         } = self.lanes;
         async fn close<V: View>(lane: Option<Lane<V>>) {
             if let Some(lane) = lane {
                 lane.close().await;
             }
         }
-        join3(close(stock), close(history), close(catalogue)).await;
+        join4(
+            close(stock),
+            close(history),
+            close(catalogue),
+            close(reservations),
+        )
+        .await;
     }
 }
 
@@ -320,17 +337,22 @@ async fn write_all(lanes: &mut Lanes, folded: Folded) -> Vec<Dropped> {
         written.err().map(|error| (V::NAME, error))
     }
     let Folded { position, rows } = folded;
-    let (stock, history, catalogue) = join3(
+    let (stock, history, catalogue, reservations) = join4(
         write(&mut lanes.stock, rows.stock, position),
         write(&mut lanes.history, rows.history, position),
         write(&mut lanes.catalogue, rows.catalogue, position),
+        write(&mut lanes.reservations, rows.reservations, position),
     )
     .await;
-    [stock, history, catalogue].into_iter().flatten().collect()
+    [stock, history, catalogue, reservations]
+        .into_iter()
+        .flatten()
+        .collect()
 }
 
-pub(crate) type Lanes = Each<Option<Lane<Stock>>, Option<Lane<History>>, Option<Lane<Catalogue>>>;
-type Carries = Each<Option<Stock>, Option<History>, Option<Catalogue>>;
+pub(crate) type Lanes =
+    Each<Option<Lane<Stock>>, Option<Lane<History>>, Option<Lane<Catalogue>>, Option<Lane<Reservations>>>;
+type Carries = Each<Option<Stock>, Option<History>, Option<Catalogue>, Option<Reservations>>;
 
 /// A view that a feed has a place for.
 pub(crate) trait Fed: View {
@@ -362,5 +384,14 @@ impl Fed for Catalogue {
     }
     fn carry(carries: &mut Carries) -> &mut Option<Catalogue> {
         &mut carries.catalogue
+    }
+}
+
+impl Fed for Reservations {
+    fn lane(lanes: &mut Lanes) -> &mut Option<Lane<Reservations>> {
+        &mut lanes.reservations
+    }
+    fn carry(carries: &mut Carries) -> &mut Option<Reservations> {
+        &mut carries.reservations
     }
 }

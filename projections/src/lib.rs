@@ -1,10 +1,11 @@
 //! The read side: views of a ledger, built from its log by a projector, and rebuildable from it at any time.
 //!
-//! A [`Projector`] follows the log and folds it into three views, each a SQLite file of its own:
+//! A [`Projector`] follows the log and folds it into four views, each a SQLite file of its own:
 //!
 //! - [`stock`]: what is where now;
 //! - [`history`]: what moved, and what was where at any time;
-//! - [`catalogue`]: warehouses, products and variants.
+//! - [`catalogue`]: warehouses, products and variants;
+//! - [`reservations`]: what orders hold, and what became of it.
 //!
 //! A batch's rows and the position that they lead to are written in one transaction, so every event is in a view
 //! exactly once, whatever is killed when. Every answer of [`Views`] carries the position that its view stood at.
@@ -24,6 +25,7 @@ mod lane;
 mod name;
 mod pace;
 mod projector;
+pub mod reservations;
 mod serving;
 mod source;
 mod sqlite;

@@ -11,11 +11,20 @@ pub enum ViewName {
     History,
     /// Warehouses, products and variants.
     Catalogue,
+    /// What orders hold, and what became of it.
+    Reservations,
 }
 
 impl ViewName {
     /// Every view.
-    pub const ALL: [ViewName; 3] = [ViewName::Stock, ViewName::History, ViewName::Catalogue];
+    pub const ALL: [ViewName; ViewName::COUNT] = [
+        ViewName::Stock,
+        ViewName::History,
+        ViewName::Catalogue,
+        ViewName::Reservations,
+    ];
+    /// How many views there are.
+    pub const COUNT: usize = 4;
 
     /// The name in files, routes and commands.
     pub const fn as_str(self) -> &'static str {
@@ -23,6 +32,7 @@ impl ViewName {
             ViewName::Stock => "stock",
             ViewName::History => "history",
             ViewName::Catalogue => "catalogue",
+            ViewName::Reservations => "reservations",
         }
     }
 

@@ -14,6 +14,7 @@ use crate::generation::Folder;
 use crate::history::History;
 use crate::lane::{Each, Lane};
 use crate::name::ViewName;
+use crate::reservations::Reservations;
 use crate::sqlite::reader_pool;
 use crate::stock::Stock;
 use crate::view::{self, View};
@@ -99,12 +100,12 @@ pub(crate) struct Reading {
 /// What queries and the projector share.
 pub(crate) struct Shared {
     pub(crate) folder: Folder,
-    pub(crate) slots: Each<Slot<Stock>, Slot<History>, Slot<Catalogue>>,
-    pub(crate) status: watch::Sender<[ViewStatus; 3]>,
+    pub(crate) slots: Slots,
+    pub(crate) status: watch::Sender<[ViewStatus; ViewName::COUNT]>,
     /// Told when somebody begins to wait for a position: the projector rests no longer.
     pub(crate) awaited: Notify,
     /// The youngest generation of each view that this process has seen.
-    youngest: [AtomicU64; 3],
+    youngest: [AtomicU64; ViewName::COUNT],
 }
 
 impl Shared {
@@ -117,7 +118,7 @@ impl Shared {
             building: None,
             replaced: None,
         });
-        let youngest = [const { AtomicU64::new(0) }; 3];
+        let youngest = [const { AtomicU64::new(0) }; ViewName::COUNT];
         Shared {
             folder,
             slots: Each::default(),
@@ -221,7 +222,7 @@ impl Shared {
     }
 }
 
-type Slots = Each<Slot<Stock>, Slot<History>, Slot<Catalogue>>;
+type Slots = Each<Slot<Stock>, Slot<History>, Slot<Catalogue>, Slot<Reservations>>;
 
 /// A view that there is a place to serve from for.
 pub(crate) trait Served: View {
@@ -243,5 +244,11 @@ impl Served for History {
 impl Served for Catalogue {
     fn slot(slots: &Slots) -> &Slot<Catalogue> {
         &slots.catalogue
+    }
+}
+
+impl Served for Reservations {
+    fn slot(slots: &Slots) -> &Slot<Reservations> {
+        &slots.reservations
     }
 }

@@ -27,6 +27,7 @@ use crate::generation::Folder;
 use crate::history::History;
 use crate::lane::Fed;
 use crate::name::ViewName;
+use crate::reservations::Reservations;
 use crate::source::Source;
 use crate::sqlite::open_reader;
 use crate::stock::Stock;
@@ -120,6 +121,9 @@ pub async fn verify(
             }
             ViewName::Catalogue => {
                 verify_view::<Catalogue>(&folder, reader, tables::CATALOGUE, &mut progress).await?
+            }
+            ViewName::Reservations => {
+                verify_view::<Reservations>(&folder, reader, tables::RESERVATIONS, &mut progress).await?
             }
         });
     }

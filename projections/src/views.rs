@@ -14,6 +14,7 @@ use crate::history::{
 };
 use crate::name::ViewName;
 use crate::projector::Control;
+use crate::reservations::{self, ReservationFilter, ReservationRow, Reservations};
 use crate::serving::{Reading, Served, Shared, ViewStatus};
 use crate::stock::{self, Stock, StockFilter, StockKey, StockRow};
 
@@ -160,12 +161,12 @@ impl Views {
     }
 
     /// How each view stands.
-    pub fn status(&self) -> [ViewStatus; 3] {
+    pub fn status(&self) -> [ViewStatus; ViewName::COUNT] {
         self.shared.status.borrow().clone()
     }
 
     /// How each view stands, and every change of it from now on.
-    pub fn watch(&self) -> watch::Receiver<[ViewStatus; 3]> {
+    pub fn watch(&self) -> watch::Receiver<[ViewStatus; ViewName::COUNT]> {
         self.shared.status.subscribe()
     }
 
@@ -179,7 +180,7 @@ impl Views {
         position: Position,
         timeout: Duration,
     ) -> Result<(), Error> {
-        let reached = |all: &[ViewStatus; 3]| {
+        let reached = |all: &[ViewStatus; ViewName::COUNT]| {
             views
                 .iter()
                 .all(|view| all[view.index()].generation.is_some() && all[view.index()].position >= position)
@@ -366,6 +367,54 @@ impl Views {
         Ok(Answer {
             position: reading.position,
             value: value.map_err(self.failing(ViewName::History))?,
+        })
+    }
+
+    /// The reservation with this id, as it stands at `now`.
+    ///
+    /// # Errors
+    /// When the view cannot be read.
+    pub async fn reservation(
+        &self,
+        id: Position,
+        now: Timestamp,
+    ) -> Result<Answer<Option<ReservationRow>>, Error> {
+        let mut reading = self.begin::<Reservations>().await?;
+        let found = reservations::one(&mut reading.tx, id, now).await;
+        Ok(Answer {
+            position: reading.position,
+            value: found.map_err(self.failing(ViewName::Reservations))?,
+        })
+    }
+
+    /// A page of the reservations that pass `filter`, by when they were made, as they stand at `now`.
+    ///
+    /// # Errors
+    /// When the view cannot be read.
+    pub async fn reservations(
+        &self,
+        filter: &ReservationFilter,
+        descending: bool,
+        slice: Slice<Position>,
+        now: Timestamp,
+    ) -> Result<Answer<Page<ReservationRow>>, Error> {
+        let database = self.failing(ViewName::Reservations);
+        let mut reading = self.begin::<Reservations>().await?;
+        let span = (slice.after, slice.skip(), slice.wanted());
+        let rows = reservations::page(&mut reading.tx, filter, descending, span, now)
+            .await
+            .map_err(&database)?;
+        let total = match slice.with_total {
+            true => Some(
+                reservations::total(&mut reading.tx, filter, now)
+                    .await
+                    .map_err(&database)?,
+            ),
+            false => None,
+        };
+        Ok(Answer {
+            position: reading.position,
+            value: slice.page(rows, total),
         })
     }
 

@@ -12,6 +12,7 @@ use crate::catalogue::Catalogue;
 use crate::error::Error;
 use crate::history::History;
 use crate::name::ViewName;
+use crate::reservations::Reservations;
 use crate::stock::Stock;
 
 impl Work {
@@ -28,12 +29,14 @@ impl Work {
                 Outcome::Stock(built) => self.built(*built).await?,
                 Outcome::History(built) => self.built(*built).await?,
                 Outcome::Catalogue(built) => self.built(*built).await?,
+                Outcome::Reservations(built) => self.built(*built).await?,
                 Outcome::Failed(view, error) => self.build_failed(view, error)?,
             },
             Control::Damaged { view, generation } => match view {
                 ViewName::Stock => self.damaged::<Stock>(generation).await?,
                 ViewName::History => self.damaged::<History>(generation).await?,
                 ViewName::Catalogue => self.damaged::<Catalogue>(generation).await?,
+                ViewName::Reservations => self.damaged::<Reservations>(generation).await?,
             },
         }
         Ok(true)
@@ -47,6 +50,7 @@ impl Work {
             ViewName::Stock => self.build::<Stock>(Plan::Rebuild)?,
             ViewName::History => self.build::<History>(Plan::Rebuild)?,
             ViewName::Catalogue => self.build::<Catalogue>(Plan::Rebuild)?,
+            ViewName::Reservations => self.build::<Reservations>(Plan::Rebuild)?,
         }
         let (done, finished) = oneshot::channel();
         self.rebuilds[view.index()] = Some(done);
@@ -130,6 +134,9 @@ impl Work {
             ViewName::Catalogue if self.feed.lanes.catalogue.is_none() => {
                 self.build::<Catalogue>(Plan::CatchUp { damaged: None })
             }
+            ViewName::Reservations if self.feed.lanes.reservations.is_none() => {
+                self.build::<Reservations>(Plan::CatchUp { damaged: None })
+            }
             _ => Ok(()),
         }
     }
@@ -139,6 +146,7 @@ impl Work {
             ViewName::Stock => self.lost::<Stock>(error, None),
             ViewName::History => self.lost::<History>(error, None),
             ViewName::Catalogue => self.lost::<Catalogue>(error, None),
+            ViewName::Reservations => self.lost::<Reservations>(error, None),
         }
     }
 

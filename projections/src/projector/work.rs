@@ -15,6 +15,7 @@ use crate::history::History;
 use crate::lane::{Feed, Lane};
 use crate::name::ViewName;
 use crate::pace::Pace;
+use crate::reservations::Reservations;
 use crate::serving::{Served, Shared};
 use crate::stock::Stock;
 use crate::view::View;
@@ -34,10 +35,10 @@ pub(super) struct Work {
     pub(super) feed: Feed,
     commands: mpsc::Receiver<Control>,
     pub(super) control: mpsc::WeakSender<Control>,
-    pub(super) builders: [Option<Builder>; 3],
-    pub(super) rebuilds: [Option<Done>; 3],
+    pub(super) builders: [Option<Builder>; ViewName::COUNT],
+    pub(super) rebuilds: [Option<Done>; ViewName::COUNT],
     /// A view that nothing is served of is served when it has reached this position: the head when it was begun.
-    pub(super) serve_at: [Position; 3],
+    pub(super) serve_at: [Position; ViewName::COUNT],
     pace: Pace,
     /// Somebody waits for what is recorded up to here.
     awaited: Position,
@@ -59,10 +60,12 @@ impl Work {
         let stock = open_best::<Stock>(&shared, head).await;
         let history = open_best::<History>(&shared, head).await;
         let catalogue = open_best::<Catalogue>(&shared, head).await;
+        let reservations = open_best::<Reservations>(&shared, head).await;
         let positions = [
             position_of(&stock),
             position_of(&history),
             position_of(&catalogue),
+            position_of(&reservations),
         ];
         let position = positions.into_iter().flatten().max().unwrap_or(head);
         let feed = Feed::open(&reader, position)?;
@@ -72,9 +75,9 @@ impl Work {
             feed,
             commands,
             control,
-            builders: [None, None, None],
-            rebuilds: [None, None, None],
-            serve_at: [head; 3],
+            builders: [const { None }; ViewName::COUNT],
+            rebuilds: [const { None }; ViewName::COUNT],
+            serve_at: [head; ViewName::COUNT],
             pace: Pace::new(Instant::now()),
             awaited: Position(0),
             advanced,
@@ -82,6 +85,7 @@ impl Work {
         work.take_up(stock).await?;
         work.take_up(history).await?;
         work.take_up(catalogue).await?;
+        work.take_up(reservations).await?;
         work.publish()?;
         Ok(work)
     }
@@ -216,10 +220,11 @@ impl Work {
                 Ok(())
             }
         }
-        let [stock, history, catalogue] = self.serve_at;
+        let [stock, history, catalogue, reservations] = self.serve_at;
         one(&self.shared, self.feed.lanes.stock.as_ref(), stock)?;
         one(&self.shared, self.feed.lanes.history.as_ref(), history)?;
-        one(&self.shared, self.feed.lanes.catalogue.as_ref(), catalogue)
+        one(&self.shared, self.feed.lanes.catalogue.as_ref(), catalogue)?;
+        one(&self.shared, self.feed.lanes.reservations.as_ref(), reservations)
     }
 
     /// Writes what is folded, and folds nothing more.

@@ -1,6 +1,6 @@
 //! The tables of every view, as verification compares them: key, values, and which events concern a row.
 
-use bincard_ledger::{Event, Kind, Recorded, StockEvent};
+use bincard_ledger::{Event, Kind, Position, Recorded, StockEvent};
 
 use crate::fold::day_of;
 use crate::history::{BLOCK_POSITIONS, reason_column};
@@ -213,6 +213,44 @@ pub(super) static CATALOGUE: &[Table] = &[
         touches: Some(|key, event| catalogue_no(event).2 == Some(key[0])),
     },
 ];
+
+pub(super) static RESERVATIONS: &[Table] = &[
+    Table {
+        name: "reservations",
+        key: &["id"],
+        values: &["order_id", "warehouse", "expires_at", "state", "held", "shipped"],
+        touches: Some(|key, event| is_stock(event, |stock| is_of_reservation(event, stock, key[0]))),
+    },
+    Table {
+        name: "reservation_lines",
+        key: &["reservation", "variant"],
+        values: &[
+            "requested",
+            "reserved",
+            "picked",
+            "packed",
+            "shipped",
+            "released",
+            "expired",
+        ],
+        touches: Some(|key, event| {
+            is_stock(event, |stock| {
+                is_of_reservation(event, stock, key[0]) && (moves(stock, key[1]) || notes(stock, key[1]))
+            })
+        }),
+    },
+];
+
+/// Whether an event made a reservation, or takes from what it holds, or extends it.
+fn is_of_reservation(event: &Recorded, stock: &StockEvent, id: i64) -> bool {
+    let is_it = |position: Position| position.0.cast_signed() == id;
+    stock.kind == Kind::Reservation && is_it(event.position)
+        || stock.kind == Kind::Extend && stock.about.is_some_and(is_it)
+        || stock
+            .postings
+            .iter()
+            .any(|posting| posting.reservation.is_some_and(is_it))
+}
 
 fn is_stock(event: &Recorded, test: impl FnOnce(&StockEvent) -> bool) -> bool {
     matches!(&event.record.event, Event::Stock(stock) if test(stock))

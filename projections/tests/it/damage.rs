@@ -32,11 +32,11 @@ fn a_file_that_is_no_database_is_built_anew_at_open() {
     let views = runtime.block_on(ledger.settled(&projector));
     assert_eq!(
         views.status().map(|status| status.generation),
-        [Some(1), Some(2), Some(1)]
+        [Some(1), Some(2), Some(1), Some(1)]
     );
     // What was there is gone: that there was something is told.
     let replaced = views.status().map(|status| status.replaced);
-    let [None, Some(history), None] = &replaced else {
+    let [None, Some(history), None, None] = &replaced else {
         panic!("{replaced:?}")
     };
     assert_eq!((history.generation, history.outdated), (1, false));
@@ -70,14 +70,14 @@ fn a_view_of_another_schema_or_of_a_longer_log_is_built_anew_at_open() {
     let views = runtime.block_on(ledger.settled(&projector));
     assert_eq!(
         views.status().map(|status| status.generation),
-        [Some(2), Some(2), Some(1)]
+        [Some(2), Some(2), Some(1), Some(1)]
     );
     // An older version is what an upgrade leaves behind; a longer log is not.
     let replaced = views.status().map(|status| status.replaced);
     let outdated = replaced
         .each_ref()
         .map(|old| old.as_ref().map(|old| old.outdated));
-    assert_eq!(outdated, [Some(true), Some(false), None], "{replaced:?}");
+    assert_eq!(outdated, [Some(true), Some(false), None, None], "{replaced:?}");
     runtime.block_on(assert_verified(&ledger));
     projector.close();
 }
@@ -188,10 +188,10 @@ fn a_file_that_says_it_is_not_to_be_written_is_built_anew_when_there_is_somethin
     let views = runtime.block_on(ledger.settled(&projector));
     assert_eq!(
         views.status().map(|status| status.generation),
-        [Some(1), Some(2), Some(1)]
+        [Some(1), Some(2), Some(1), Some(1)]
     );
     let replaced = views.status().map(|status| status.replaced.is_some());
-    assert_eq!(replaced, [false, true, false]);
+    assert_eq!(replaced, [false, true, false, false]);
     runtime.block_on(assert_verified(&ledger));
     projector.close();
 }

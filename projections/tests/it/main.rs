@@ -14,4 +14,5 @@ mod long;
 mod naive;
 mod pages;
 mod rebuild;
+mod reservations;
 mod verify;

@@ -274,6 +274,6 @@ fn a_live_file_that_is_gone_or_empty_is_told() {
     let projector = ledger.project();
     let status = runtime.block_on(ledger.settled(&projector)).status();
     let replaced = status.map(|one| one.replaced.map(|old| (old.generation, old.outdated)));
-    assert_eq!(replaced, [Some((1, false)), None, Some((1, false))]);
+    assert_eq!(replaced, [Some((1, false)), None, Some((1, false)), None]);
     projector.close();
 }

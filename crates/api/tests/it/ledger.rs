@@ -39,7 +39,7 @@ async fn the_ledger_says_how_it_stands() {
         .iter()
         .map(|view| view["name"].as_str().unwrap())
         .collect();
-    assert_eq!(names, ["stock", "history", "catalogue"]);
+    assert_eq!(names, ["stock", "history", "catalogue", "reservations"]);
 }
 
 #[tokio::test]
@@ -241,7 +241,7 @@ async fn a_view_is_rebuilt_on_demand_while_it_answers() {
         .fetch_now("/api/v1/stock", &server.viewer)
         .await
         .expect(200);
-    for view in ["stock", "history", "catalogue"] {
+    for view in ["stock", "history", "catalogue", "reservations"] {
         let begun = server
             .call(
                 Method::POST,
