@@ -67,6 +67,7 @@ pub(crate) enum Missing {
         line: Option<usize>,
     },
     Event,
+    Reservation,
     User,
     Key,
     View,

@@ -21,6 +21,7 @@ mod ledger;
 mod ledgers;
 mod problem;
 mod proxies;
+mod reservations;
 mod route;
 mod routes;
 mod segment;

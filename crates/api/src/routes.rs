@@ -8,7 +8,7 @@ use utoipa_axum::router::OpenApiRouter;
 
 use crate::app::App;
 use crate::failure::{Failure, Missing};
-use crate::{administration, auth, catalogue, docs, health, ledger, stock, stock_events};
+use crate::{administration, auth, catalogue, docs, health, ledger, reservations, stock, stock_events};
 
 /// The routes, without what stands before them.
 pub(crate) fn router(app: Arc<App>) -> Router {
@@ -29,6 +29,7 @@ fn described() -> (Router<Arc<App>>, OpenApi) {
     let (routes, mut document) = OpenApiRouter::with_openapi(docs::described())
         .merge(stock_events::routes())
         .merge(stock::routes())
+        .merge(reservations::routes())
         .merge(catalogue::routes())
         .merge(ledger::routes())
         .merge(auth::routes())

@@ -9,7 +9,8 @@ mod list;
 mod render;
 
 pub(crate) use bulk::key_of_line;
-pub(crate) use create::{create, key_of};
+pub(crate) use create::{answer_event, check_warehouse, create, key_of};
+pub(crate) use fetch::{author_of, read_events};
 pub(crate) use list::variant_of;
 
 use std::sync::Arc;

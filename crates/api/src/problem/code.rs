@@ -106,6 +106,7 @@ codes! {
     RefreshRefused = 401 "refresh-refused" "The refresh token is not valid",
     Forbidden = 403 "forbidden" "You may not do this",
     EventNotFound = 404 "event-not-found" "There is no such event",
+    ReservationNotFound = 404 "reservation-not-found" "There is no such reservation",
     UserNotFound = 404 "user-not-found" "There is no such user",
     KeyNotFound = 404 "key-not-found" "There is no such API key",
     ViewNotFound = 404 "view-not-found" "There is no such view",

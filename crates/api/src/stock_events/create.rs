@@ -111,12 +111,25 @@ pub(crate) fn key_of(headers: &HeaderMap) -> Result<Option<IdempotencyKey>, Fail
 
 /// A SELLER moves stock at its own warehouses only; that another one exists is no secret within a tenant, and that it
 /// is another tenant's stays one.
-pub(super) fn check_warehouse(caller: &Caller, ledger: &Ledger, warehouse: Uuid) -> Result<(), Failure> {
+pub(crate) fn check_warehouse(caller: &Caller, ledger: &Ledger, warehouse: Uuid) -> Result<(), Failure> {
     if caller.may_write_stock_at(warehouse) || ledger.ids().resolve_warehouse(warehouse).is_none() {
         Ok(())
     } else {
         Err(Failure::Forbidden(Forbidden::Warehouse))
     }
+}
+
+/// The answer to a command whose event is read back from the log: what was decided for it stands there only.
+pub(crate) async fn answer_event(
+    app: &App,
+    ledger: &Ledger,
+    receipt: &Receipt,
+) -> Result<Response<Body>, Failure> {
+    let mut json = Json::with_capacity(EVENT_BYTES);
+    write_replayed(app, ledger, receipt, &mut json).await?;
+    let mut response = answer::written(StatusCode::CREATED, receipt.position, receipt.replayed, json);
+    answer::locate(&mut response, location(ledger.ids().event(receipt.position)));
+    Ok(response)
 }
 
 /// The answer that was given when the event was recorded.

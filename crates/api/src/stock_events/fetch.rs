@@ -71,7 +71,7 @@ pub(super) async fn fetch(
 }
 
 /// In whose name an event was recorded, and who sent it where that was somebody else.
-pub(super) fn author_of(recorded: &Recorded) -> (Uuid, Option<Uuid>) {
+pub(crate) fn author_of(recorded: &Recorded) -> (Uuid, Option<Uuid>) {
     match recorded.record.on_behalf_of {
         Some(user) => (user, Some(recorded.record.author)),
         None => (recorded.record.author, None),
@@ -79,7 +79,7 @@ pub(super) fn author_of(recorded: &Recorded) -> (Uuid, Option<Uuid>) {
 }
 
 /// Events by their positions, each neighbourhood read at once. What lies beyond the head is missing from the answer.
-pub(super) async fn read_events(
+pub(crate) async fn read_events(
     ledger: &Ledger,
     mut positions: Vec<Position>,
 ) -> Result<HashMap<Position, Recorded>, Failure> {

@@ -86,7 +86,7 @@ pub(crate) fn write_recorded(
     };
     let (ids, names) = (ledger.ids(), ledger.names());
     write_head(json, ids, names, &head, author);
-    write_references(json, event);
+    write_references(json, ids, event);
     write_lines(json, ids, names, recorded.position, signed(&event.postings));
     json.raw("}");
     Some(())
@@ -121,7 +121,7 @@ fn write_head(json: &mut Json, ids: PublicIds, names: &Names, head: &Head<'_>, a
 }
 
 /// What kinds beyond the documented three have besides.
-fn write_references(json: &mut Json, event: &StockEvent) {
+fn write_references(json: &mut Json, ids: PublicIds, event: &StockEvent) {
     if let Some(order) = &event.order {
         json.raw(r#","orderId":"#).text(order);
     }
@@ -131,6 +131,22 @@ fn write_references(json: &mut Json, event: &StockEvent) {
     if let Some(expires_at) = event.expires_at {
         json.raw(r#","expiresAt":"#).instant(expires_at);
     }
+    match (event.kind, event.about) {
+        (Kind::Reversal, Some(undone)) => drop(json.raw(r#","reversesId":"#).uuid(ids.event(undone))),
+        (_, Some(reservation)) => drop(json.raw(r#","reservationId":"#).uuid(ids.event(reservation))),
+        (_, None) => {
+            if let Some(reservation) = reservation_of(&event.postings) {
+                json.raw(r#","reservationId":"#).uuid(ids.event(reservation));
+            }
+        }
+    }
+}
+
+/// The one reservation that all postings take from.
+fn reservation_of(postings: &Postings) -> Option<Position> {
+    let first = postings.first()?.reservation?;
+    let all = postings.iter().all(|posting| posting.reservation == Some(first));
+    all.then_some(first)
 }
 
 fn write_lines(

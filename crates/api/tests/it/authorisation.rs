@@ -77,6 +77,15 @@ GET    /api/v1/stock?warehouseId=W                 200   200     200    403     
 GET    /api/v1/stock?warehouseId=W&variantId=V     200   200     200    403       200    401    404
 GET    /api/v1/stock?warehouseId=W&asOf=2025-06-01T00:00:00Z 200 200 200 403      200    401    404
 GET    /api/v1/stock                               200   200     403    403       200    401    200
+POST   /api/v1/reservations                        201   201     201    403       403    401    404 <- {"orderId":"N","warehouseId":"W","lines":[{"variantId":"V","quantity":1}]}
+GET    /api/v1/reservations?warehouseId=W          200   200     200    403       200    401    404
+GET    /api/v1/reservations                        200   200     403    403       200    401    200
+GET    /api/v1/reservations/{id}                   200   200     200    404       200    401    404
+POST   /api/v1/reservations/{id}/pick              201   201     201    404       403    401    404
+POST   /api/v1/reservations/{id}/pack              409   409     409    404       403    401    404
+POST   /api/v1/reservations/{id}/ship              409   409     409    404       403    401    404
+POST   /api/v1/reservations/{id}/release           201   201     201    404       403    401    404
+POST   /api/v1/reservations/{id}/extend            201   201     201    404       403    401    404 <- {"expiresAt":null}
 GET    /api/v1/products                            200   200     200    200       200    401    200
 POST   /api/v1/products                            201   201     403    403       403    401    201 <- {"name":"N"}
 POST   /api/v1/products/bulk                       200   200     403    403       403    401    200 <- {"name":"N"}
@@ -253,6 +262,7 @@ async fn call(server: &Server, row: &Row, things: &Things, who: &str, token: &st
     if path.contains("{id}") {
         let id = match row.route.split('/').nth(3).unwrap() {
             "stock-events" => event.clone(),
+            "reservations" => reservation(server, warehouse, &things.variant, number).await,
             "products" => things.product.clone(),
             "warehouses" => warehouse.clone(),
             "variants" => things.variant.clone(),
@@ -293,6 +303,25 @@ async fn call(server: &Server, row: &Row, things: &Things, who: &str, token: &st
         .await
         .status
         .as_u16()
+}
+
+/// The id of a reservation made for this; any id where there is no such warehouse.
+async fn reservation(server: &Server, warehouse: &str, variant: &str, number: usize) -> String {
+    let lines = serde_json::json!([{"variantId": variant, "quantity": 1}]);
+    let body =
+        serde_json::json!({"orderId": format!("subject{number}"), "warehouseId": warehouse, "lines": lines});
+    server
+        .post(
+            "/api/v1/stock-events",
+            &server.admin,
+            &serde_json::json!({"type": "INBOUND", "warehouseId": warehouse, "lines": lines}),
+        )
+        .await;
+    let made = server.post("/api/v1/reservations", &server.admin, &body).await;
+    match made.status.as_u16() {
+        201 => made.json()["id"].as_str().unwrap().to_owned(),
+        _ => warehouse.to_owned(),
+    }
 }
 
 /// The id of a key made for this.

@@ -10,6 +10,7 @@ mod edges;
 mod full_disk;
 mod ledger;
 mod listener;
+mod reservations;
 mod signing_in;
 mod stock_events;
 mod support;

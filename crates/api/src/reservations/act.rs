@@ -1,0 +1,160 @@
+//! The steps of a reservation: `POST /api/v1/reservations/{id}/pick`, `pack`, `ship`, `release` and `extend`.
+
+use std::sync::Arc;
+
+use axum::body::Body;
+use axum::extract::State;
+use axum::http::{HeaderMap, Response};
+use bincard_ledger::{Command, ExtendCommand, Kind, Request, StockCommand};
+use uuid::Uuid;
+
+use super::draft::{read_extension, read_step};
+use super::{NONE, made, reservation_of};
+use crate::app::App;
+use crate::asker::{Asker, on_behalf_of};
+use crate::body;
+use crate::docs::schema::{Event, NewExtension, NewRelease, NewStep, Problem};
+use crate::failure::Failure;
+use crate::segment::Segment;
+use crate::stock_events::{answer_event, key_of};
+
+macro_rules! steps {
+    ($($(#[$doc:meta])* $name:ident $path:literal $body:ident $kind:expr;)*) => {$(
+        $(#[$doc])*
+        #[utoipa::path(
+            post,
+            path = $path,
+            tag = "Reservations",
+            params(
+                ("id" = Uuid, Path, description = "The reservation"),
+                ("Idempotency-Key" = Option<String>, Header, description = "1 to 255 visible ASCII characters"),
+            ),
+            request_body(content = Option<$body>, content_type = "application/json"),
+            responses(
+                (status = 201, description = "The event that records it", body = Event),
+                (status = 400, body = Problem, content_type = "application/problem+json"),
+                (status = 403, body = Problem, content_type = "application/problem+json"),
+                (status = 404, body = Problem, content_type = "application/problem+json"),
+                (status = 409, description = "It does not hold what is asked for, or the key belongs to another request", body = Problem, content_type = "application/problem+json"),
+                (status = 412, description = "Another quantity is available than was expected", body = Problem, content_type = "application/problem+json"),
+                (status = 503, description = "Try again", body = Problem, content_type = "application/problem+json"),
+            )
+        )]
+        pub(super) async fn $name(
+            State(app): State<Arc<App>>,
+            asker: Asker,
+            Segment(id): Segment,
+            headers: HeaderMap,
+            body: Body,
+        ) -> Result<Response<Body>, Failure> {
+            step(&app, &asker, &id, &headers, body, $kind).await
+        }
+    )*};
+}
+
+steps! {
+    /// Pick what is reserved.
+    ///
+    /// Without lines, everything that the reservation still has reserved. What has run out cannot be picked.
+    pick "/api/v1/reservations/{id}/pick" NewStep Kind::Pick;
+
+    /// Pack what is picked.
+    ///
+    /// Without lines, everything that is picked.
+    pack "/api/v1/reservations/{id}/pack" NewStep Kind::Pack;
+
+    /// Ship what is packed.
+    ///
+    /// Without lines, everything that is packed. It leaves the warehouse.
+    ship "/api/v1/reservations/{id}/ship" NewStep Kind::Ship;
+
+    /// Release what is held.
+    ///
+    /// Without lines and `from`, everything that the reservation holds, whether reserved, picked or packed: the order is
+    /// cancelled. With `from`, everything there; with lines, so much of what is reserved or of what is in `from`.
+    release "/api/v1/reservations/{id}/release" NewRelease Kind::Release;
+}
+
+async fn step(
+    app: &App,
+    asker: &Asker,
+    id: &str,
+    headers: &HeaderMap,
+    body: Body,
+    kind: Kind,
+) -> Result<Response<Body>, Failure> {
+    asker.must(asker.caller.may_write_stock())?;
+    body::require_json(headers)?;
+    let (position, recorded) = made(asker, id)?;
+    let event = reservation_of(&recorded).ok_or(NONE)?;
+    let asked = read_step(&body::read(body).await?, kind == Kind::Release)?;
+    let user = asked.more.user;
+    let mut command = StockCommand::new(kind, event.warehouse, []);
+    command.order.clone_from(&event.order);
+    command.reservation = Some(position);
+    command.release_from = asked.from;
+    asked.more.fill(&mut command, asker.open.ledger.ids())?;
+    send(app, asker, headers, user, Command::Stock(command)).await
+}
+
+/// Let a reservation run out at another instant, or never.
+#[utoipa::path(
+    post,
+    path = "/api/v1/reservations/{id}/extend",
+    tag = "Reservations",
+    params(
+        ("id" = Uuid, Path, description = "The reservation"),
+        ("Idempotency-Key" = Option<String>, Header, description = "1 to 255 visible ASCII characters"),
+    ),
+    request_body = NewExtension,
+    responses(
+        (status = 201, description = "The event that records it", body = Event),
+        (status = 400, body = Problem, content_type = "application/problem+json"),
+        (status = 403, body = Problem, content_type = "application/problem+json"),
+        (status = 404, body = Problem, content_type = "application/problem+json"),
+        (status = 409, description = "It has nothing reserved any more, or has run out", body = Problem, content_type = "application/problem+json"),
+        (status = 503, description = "Try again", body = Problem, content_type = "application/problem+json"),
+    )
+)]
+pub(super) async fn extend(
+    State(app): State<Arc<App>>,
+    asker: Asker,
+    Segment(id): Segment,
+    headers: HeaderMap,
+    body: Body,
+) -> Result<Response<Body>, Failure> {
+    asker.must(asker.caller.may_write_stock())?;
+    body::require_json(&headers)?;
+    let (position, recorded) = made(&asker, &id)?;
+    let event = reservation_of(&recorded).ok_or(NONE)?;
+    let asked = read_extension(&body::read(body).await?)?;
+    let command = Command::Extend(ExtendCommand {
+        warehouse: event.warehouse,
+        order: event.order.clone().unwrap_or_default(),
+        reservation: position,
+        expires_at: asked.expires_at,
+        notes: asked.notes,
+    });
+    send(&app, &asker, &headers, asked.user, command).await
+}
+
+async fn send(
+    app: &App,
+    asker: &Asker,
+    headers: &HeaderMap,
+    user: Option<Uuid>,
+    command: Command,
+) -> Result<Response<Body>, Failure> {
+    let ledger = &asker.open.ledger;
+    let request = Request {
+        command,
+        author: asker.caller.id,
+        on_behalf_of: on_behalf_of(app, &asker.caller, user).await?,
+        key: key_of(headers)?,
+    };
+    let receipt = ledger
+        .submit(request)
+        .await
+        .map_err(|refusal| Failure::of_refusal(refusal, ledger.ids()))?;
+    answer_event(app, ledger, &receipt).await
+}

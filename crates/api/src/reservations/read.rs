@@ -1,0 +1,219 @@
+//! `GET /api/v1/reservations` and `GET /api/v1/reservations/{id}`: how reservations stand is for the view to say, how they
+//! were made for the log.
+
+use std::sync::Arc;
+
+use axum::body::Body;
+use axum::extract::{RawQuery, State};
+use axum::http::Response;
+use bincard_ledger::Position;
+use bincard_projections::reservations::{ReservationFilter, ReservationRow, ReservationState};
+use bincard_projections::{Answer, Page, Slice, ViewName};
+use uuid::Uuid;
+
+use super::render::{self, Made, RESERVATION_BYTES};
+use super::{NONE, made, reservation_of};
+use crate::answer;
+use crate::app::App;
+use crate::asker::{Asker, MinPosition};
+use crate::docs::schema::{Problem, Reservation, ReservationPage, ReservationState as StateSchema};
+use crate::failure::Failure;
+use crate::segment::Segment;
+use crate::stock_events::{read_events, variant_of};
+use crate::wire::json::Json;
+use crate::wire::page::{self, Extent, Paging};
+use crate::wire::query::Query;
+
+/// Fetch a reservation.
+///
+/// A SELLER sees those at its own warehouses; all others answer 404.
+#[utoipa::path(
+    get,
+    path = "/api/v1/reservations/{id}",
+    tag = "Reservations",
+    params(
+        ("id" = Uuid, Path, description = "The reservation"),
+        ("Ledger-Min-Position" = Option<u64>, Header, description = "Wait until the view has come so far"),
+    ),
+    responses(
+        (status = 200, body = Reservation),
+        (status = 404, body = Problem, content_type = "application/problem+json"),
+        (status = 503, body = Problem, content_type = "application/problem+json"),
+    )
+)]
+pub(super) async fn fetch(
+    State(app): State<Arc<App>>,
+    asker: Asker,
+    MinPosition(min): MinPosition,
+    Segment(id): Segment,
+) -> Result<Response<Body>, Failure> {
+    let (position, recorded) = made(&asker, &id)?;
+    let event = reservation_of(&recorded).ok_or(NONE)?;
+    // A reservation that has its id has been made: it is there as soon as the view has come to it.
+    let min = Position(min.0.max(position.0));
+    asker.open.wait_for_view(ViewName::Reservations, min).await?;
+    let found = asker.open.views.reservation(position, app.timestamp()).await?;
+    let row = found.value.ok_or(NONE)?;
+    let mut json = Json::with_capacity(RESERVATION_BYTES);
+    let made = Made::of(&app, &recorded, event).await?;
+    render::write_row(&mut json, &asker.open.ledger, &made, &row);
+    Ok(answer::read(found.position, json))
+}
+
+/// What a list is asked to be.
+struct Asked {
+    order: Option<String>,
+    warehouse: Option<Uuid>,
+    variant: Option<Uuid>,
+    state: Option<ReservationState>,
+    descending: bool,
+    paging: Paging,
+    question: String,
+}
+
+/// List reservations.
+///
+/// Filters may be combined. A SELLER names one of its warehouses.
+#[utoipa::path(
+    get,
+    path = "/api/v1/reservations",
+    tag = "Reservations",
+    params(
+        ("orderId" = Option<String>, Query),
+        ("warehouseId" = Option<Uuid>, Query, description = "Required for a SELLER"),
+        ("variantId" = Option<Uuid>, Query, description = "Only reservations with this variant"),
+        ("state" = Option<StateSchema>, Query),
+        ("page" = Option<u64>, Query, description = "From 0"),
+        ("size" = Option<u32>, Query, description = "1 to 500; 20 when left out"),
+        ("sort" = Option<String>, Query, description = "`createdAt,asc` or `createdAt,desc`; the latter when left out"),
+        ("cursor" = Option<String>, Query, description = "The `nextCursor` of another page of the same list"),
+        ("Ledger-Min-Position" = Option<u64>, Header, description = "Wait until the list has come so far"),
+    ),
+    responses(
+        (status = 200, body = ReservationPage),
+        (status = 400, body = Problem, content_type = "application/problem+json"),
+        (status = 403, body = Problem, content_type = "application/problem+json"),
+        (status = 404, body = Problem, content_type = "application/problem+json"),
+        (status = 503, body = Problem, content_type = "application/problem+json"),
+    )
+)]
+pub(super) async fn list(
+    State(app): State<Arc<App>>,
+    asker: Asker,
+    MinPosition(min): MinPosition,
+    RawQuery(query): RawQuery,
+) -> Result<Response<Body>, Failure> {
+    let asked = read_query(query.as_deref())?;
+    let warehouse = asker.warehouse_to_list(asked.warehouse)?;
+    let variant = asked.variant.map(|id| variant_of(&asker, id)).transpose()?;
+    let filter = ReservationFilter {
+        order: asked.order.clone(),
+        warehouses: warehouse.map(|no| vec![no]),
+        variant,
+        state: asked.state,
+    };
+    let (slice, number, known_total) = slice_of(&asked.paging)?;
+    let views = &asker.open.views;
+    asker.open.wait_for_view(ViewName::Reservations, min).await?;
+    let found = views.reservations(&filter, asked.descending, slice, app.timestamp());
+    let Answer {
+        position,
+        value: Page { rows, more, total },
+    } = found.await?;
+    let total = known_total.or(total).unwrap_or_default();
+    let next = rows.last().filter(|_| more).map(|last| {
+        let words = [
+            page::word_of(total),
+            page::word_of(number.saturating_add(1)),
+            last.id.0.cast_signed(),
+        ];
+        page::cursor_text(&words, &asked.question)
+    });
+    let mut json = write_rows(&app, &asker, &rows).await?;
+    let size = asked.paging.size;
+    page::finish(&mut json, Extent { number, size, total }, next);
+    Ok(answer::read(position, json))
+}
+
+fn read_query(query: Option<&str>) -> Result<Asked, Failure> {
+    let mut query = Query::parse(query);
+    let order = query.text("orderId");
+    let warehouse = query.uuid("warehouseId");
+    let variant = query.uuid("variantId");
+    let state = query.read(
+        "state",
+        "must be OPEN, SHIPPED, RELEASED or EXPIRED",
+        render::state_of,
+    );
+    let descending = query.read(
+        "sort",
+        "must be createdAt,asc or createdAt,desc",
+        |text| match text {
+            "createdAt,desc" => Some(true),
+            "createdAt,asc" | "createdAt" => Some(false),
+            _ => None,
+        },
+    );
+    let descending = descending.unwrap_or(true);
+    let question = format!("reservations {order:?} {warehouse:?} {variant:?} {state:?} {descending}");
+    let paging = Paging::read(&mut query, &question);
+    query.finish()?;
+    Ok(Asked {
+        order,
+        warehouse,
+        variant,
+        state,
+        descending,
+        paging,
+        question,
+    })
+}
+
+/// The slice that a page is, its number, and how many there are in all where a cursor knows.
+fn slice_of(paging: &Paging) -> Result<(Slice<Position>, u64, Option<u64>), Failure> {
+    let wrong = || Failure::at_parameter("cursor", "is not a cursor of this list");
+    let size = paging.size;
+    let mut slice = Slice {
+        after: None,
+        skip: 0,
+        limit: size as usize,
+        with_total: true,
+    };
+    match paging.cursor.as_deref() {
+        None => {
+            slice.skip = paging.number.saturating_mul(u64::from(size));
+            Ok((slice, paging.number, None))
+        }
+        Some(&[total, number, after]) => {
+            let after = u64::try_from(after).map_err(|_| wrong())?;
+            slice.after = Some(Position(after));
+            slice.with_total = false;
+            let number = page::count_of(number).ok_or_else(wrong)?;
+            let total = page::count_of(total).ok_or_else(wrong)?;
+            Ok((slice, number, Some(total)))
+        }
+        Some(_) => Err(wrong()),
+    }
+}
+
+/// Begins a page with `rows`.
+async fn write_rows(app: &App, asker: &Asker, rows: &[ReservationRow]) -> Result<Json, Failure> {
+    let ledger = &asker.open.ledger;
+    let events = read_events(ledger, rows.iter().map(|row| row.id).collect()).await?;
+    let mut json = Json::with_capacity(96 + rows.len() * RESERVATION_BYTES);
+    json.raw(r#"{"content":["#);
+    for (index, row) in rows.iter().enumerate() {
+        let recorded = events.get(&row.id);
+        let event = recorded.and_then(reservation_of);
+        let (Some(recorded), Some(event)) = (recorded, event) else {
+            let id = row.id;
+            return Err(Failure::internal(format!(
+                "the view lists position {id}, where the log has no reservation"
+            )));
+        };
+        json.raw(if index == 0 { "" } else { "," });
+        let made = Made::of(app, recorded, event).await?;
+        render::write_row(&mut json, ledger, &made, row);
+    }
+    Ok(json)
+}
