@@ -20,6 +20,7 @@ fn the_whole_bench_runs_at_small_size_and_the_views_are_right() {
                 "stock built anew, events a second",
                 "history built anew, events a second",
                 "catalogue built anew, events a second",
+                "reservations built anew, events a second",
             ],
             vec![
                 "GET /stock, one row",
