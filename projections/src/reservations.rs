@@ -6,7 +6,7 @@
 mod fold;
 mod queries;
 
-use bincard_ledger::{Position, Timestamp, VariantNo, WarehouseNo};
+use bincard_ledger::{Position, StockEvent, Timestamp, VariantNo, WarehouseNo};
 
 pub(crate) use fold::Reservations;
 pub use queries::ReservationFilter;
@@ -64,6 +64,29 @@ pub struct ReservationLine {
 }
 
 impl ReservationLine {
+    /// The lines of a reservation as the RESERVATION event `made` it, by variant, ascending.
+    pub fn as_made(made: &StockEvent) -> Vec<ReservationLine> {
+        let taken = made.postings.iter().map(|posting| ReservationLine {
+            variant: posting.variant,
+            requested: posting.quantity,
+            reserved: posting.quantity,
+            ..ReservationLine::default()
+        });
+        let mut lines: Vec<_> = taken.collect();
+        for &(variant, units) in &made.noted {
+            match lines.iter_mut().find(|line| line.variant == variant) {
+                Some(line) => line.requested = line.requested.saturating_add(units),
+                None => lines.push(ReservationLine {
+                    variant,
+                    requested: units,
+                    ..ReservationLine::default()
+                }),
+            }
+        }
+        lines.sort_unstable_by_key(|line| line.variant);
+        lines
+    }
+
     /// How many units were asked for and not there.
     pub fn short(&self) -> i64 {
         let taken = [

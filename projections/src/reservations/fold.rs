@@ -63,29 +63,11 @@ impl Reservations {
 
     fn open(&mut self, id: Position, event: &StockEvent) -> Result<(), &'static str> {
         let order = event.order.clone().ok_or("a reservation names no order")?;
-        let taken = event.postings.iter().map(|posting| ReservationLine {
-            variant: posting.variant,
-            requested: posting.quantity,
-            reserved: posting.quantity,
-            ..ReservationLine::default()
-        });
-        let mut lines: Vec<_> = taken.collect();
-        for &(variant, units) in &event.noted {
-            match lines.iter_mut().find(|line| line.variant == variant) {
-                Some(line) => line.requested = line.requested.saturating_add(units),
-                None => lines.push(ReservationLine {
-                    variant,
-                    requested: units,
-                    ..ReservationLine::default()
-                }),
-            }
-        }
-        lines.sort_unstable_by_key(|line| line.variant);
         let open = Open {
             order,
             warehouse: event.warehouse,
             expires_at: event.expires_at,
-            lines,
+            lines: ReservationLine::as_made(event),
             state: ReservationState::Open,
         };
         self.open.insert(id, open);

@@ -42,24 +42,7 @@ impl<'a> Made<'a> {
 
 /// The reservation as it stood when it was made.
 pub(super) fn write_as_made(json: &mut Json, ledger: &Ledger, made: &Made<'_>) {
-    let taken = made.event.postings.iter().map(|posting| ReservationLine {
-        variant: posting.variant,
-        requested: posting.quantity,
-        reserved: posting.quantity,
-        ..ReservationLine::default()
-    });
-    let mut lines: Vec<_> = taken.collect();
-    for &(variant, units) in &made.event.noted {
-        match lines.iter_mut().find(|line| line.variant == variant) {
-            Some(line) => line.requested = line.requested.saturating_add(units),
-            None => lines.push(ReservationLine {
-                variant,
-                requested: units,
-                ..ReservationLine::default()
-            }),
-        }
-    }
-    lines.sort_unstable_by_key(|line| line.variant);
+    let lines = ReservationLine::as_made(made.event);
     write(
         json,
         ledger,
