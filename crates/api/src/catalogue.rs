@@ -26,7 +26,7 @@ use crate::stock_events::{key_of, key_of_line};
 use crate::wire::json::Json;
 use crate::wire::page::{self, Extent, Paging};
 use crate::wire::query::Query;
-use crate::wire::tree::{self, Faults, Fields, Tree};
+use crate::wire::tree::{self, Faults, Fields};
 
 pub(crate) fn routes() -> OpenApiRouter<Arc<App>> {
     products::routes()
@@ -69,14 +69,7 @@ fn parse<T>(
     bytes: &[u8],
     read: impl FnOnce(&mut Fields<'_, '_>, &mut Faults) -> Option<T>,
 ) -> Result<T, Failure> {
-    let mut faults = Faults::default();
-    let tree = Tree::parse(bytes)?;
-    let asked = tree.fields("", &mut faults).and_then(|mut fields| {
-        let asked = read(&mut fields, &mut faults);
-        fields.finish(&mut faults);
-        asked
-    });
-    Ok(faults.or(asked)?)
+    Ok(tree::object(bytes, read)?)
 }
 
 /// The JSON body of a request.

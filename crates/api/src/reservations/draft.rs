@@ -101,18 +101,12 @@ pub(super) fn read_extension(json: &[u8]) -> Result<Extension, Failure> {
     })
 }
 
+/// Reads a body by `read`, which answers nothing where it found faults.
 fn parse<T>(
-    json: &[u8],
+    bytes: &[u8],
     read: impl FnOnce(&mut Fields<'_, '_>, &mut Faults) -> Option<T>,
 ) -> Result<T, Failure> {
-    let mut faults = Faults::default();
-    let tree = Tree::parse(json)?;
-    let asked = tree.fields("", &mut faults).and_then(|mut fields| {
-        let asked = read(&mut fields, &mut faults);
-        fields.finish(&mut faults);
-        asked
-    });
-    Ok(faults.or(asked)?)
+    Ok(tree::object(bytes, read)?)
 }
 
 fn read_more(fields: &mut Fields<'_, '_>, lines: Option<&[Tree<'_>]>, faults: &mut Faults) -> More {

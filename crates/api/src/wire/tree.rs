@@ -136,6 +136,21 @@ impl<'a> Tree<'a> {
     }
 }
 
+/// Reads a document that is one object by `read`, which answers nothing where it found faults.
+pub(crate) fn object<T>(
+    bytes: &[u8],
+    read: impl FnOnce(&mut Fields<'_, '_>, &mut Faults) -> Option<T>,
+) -> Result<T, Faults> {
+    let mut faults = Faults::default();
+    let tree = Tree::parse(bytes)?;
+    let asked = tree.fields("", &mut faults).and_then(|mut fields| {
+        let asked = read(&mut fields, &mut faults);
+        fields.finish(&mut faults);
+        asked
+    });
+    faults.or(asked)
+}
+
 /// Reads a value of one type, or says what it must be.
 pub(crate) type Reading<T> = Result<T, &'static str>;
 
