@@ -1,0 +1,188 @@
+//! Warehouses, products and variants.
+
+use serde::Deserialize;
+use utoipa::ToSchema;
+use uuid::Uuid;
+
+use super::page::{PageOf, pages};
+use super::problem::Problem;
+
+/// The result of one line of a bulk request for products, whose ids are numbers.
+#[derive(ToSchema, Deserialize, Debug)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct ProductBulkResult {
+    /// The line's number, from 1.
+    pub(crate) line: u64,
+    /// 201, or the status of the problem.
+    pub(crate) status: u16,
+    pub(crate) id: Option<u32>,
+    /// Its place in the log.
+    pub(crate) position: Option<u64>,
+    /// Whether it had been recorded before under the same key.
+    pub(crate) replayed: Option<bool>,
+    pub(crate) problem: Option<Problem>,
+}
+
+/// A warehouse.
+#[derive(ToSchema, Deserialize, Debug)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+pub(crate) struct Warehouse {
+    pub(crate) id: Uuid,
+    pub(crate) code: String,
+    pub(crate) name: String,
+    pub(crate) active: bool,
+    #[schema(format = DateTime)]
+    pub(crate) created_at: String,
+    #[schema(format = DateTime)]
+    pub(crate) updated_at: String,
+}
+
+/// A warehouse to create.
+#[derive(ToSchema, Deserialize, Debug)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+#[schema(example = json!({"code": "WH-SAO-01", "name": "São Paulo"}))]
+pub(crate) struct NewWarehouse {
+    /// Unique.
+    #[schema(min_length = 1, max_length = 64)]
+    pub(crate) code: String,
+    #[schema(min_length = 1, max_length = 200)]
+    pub(crate) name: String,
+}
+
+/// A warehouse to create, as a line of a bulk request.
+#[derive(ToSchema, Deserialize, Debug)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+#[schema(example = json!({"code": "WH-SAO-01", "name": "São Paulo"}))]
+pub(crate) struct BulkWarehouse {
+    /// Unique.
+    #[schema(min_length = 1, max_length = 64)]
+    pub(crate) code: String,
+    #[schema(min_length = 1, max_length = 200)]
+    pub(crate) name: String,
+    /// Its own key, as Idempotency-Key is of a single request.
+    #[schema(min_length = 1, max_length = 255)]
+    pub(crate) idempotency_key: Option<String>,
+}
+
+/// What to change of a warehouse; what is left out stays.
+#[derive(ToSchema, Deserialize, Debug)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+pub(crate) struct WarehouseChange {
+    pub(crate) code: Option<String>,
+    pub(crate) name: Option<String>,
+    pub(crate) active: Option<bool>,
+}
+
+/// A product.
+#[derive(ToSchema, Deserialize, Debug)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+pub(crate) struct Product {
+    pub(crate) id: u32,
+    pub(crate) name: String,
+    pub(crate) active: bool,
+    #[schema(format = DateTime)]
+    pub(crate) created_at: String,
+    #[schema(format = DateTime)]
+    pub(crate) updated_at: String,
+}
+
+/// A product to create.
+#[derive(ToSchema, Deserialize, Debug)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+#[schema(example = json!({"name": "Laptop X"}))]
+pub(crate) struct NewProduct {
+    #[schema(min_length = 1, max_length = 200)]
+    pub(crate) name: String,
+}
+
+/// A product to create, as a line of a bulk request.
+#[derive(ToSchema, Deserialize, Debug)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+#[schema(example = json!({"name": "Laptop X"}))]
+pub(crate) struct BulkProduct {
+    #[schema(min_length = 1, max_length = 200)]
+    pub(crate) name: String,
+    /// Its own key, as Idempotency-Key is of a single request.
+    #[schema(min_length = 1, max_length = 255)]
+    pub(crate) idempotency_key: Option<String>,
+}
+
+/// What to change of a product; what is left out stays.
+#[derive(ToSchema, Deserialize, Debug)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+pub(crate) struct ProductChange {
+    pub(crate) name: Option<String>,
+    pub(crate) active: Option<bool>,
+}
+
+/// A variant: what is stocked, under its SKU.
+#[derive(ToSchema, Deserialize, Debug)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+pub(crate) struct Variant {
+    pub(crate) id: Uuid,
+    pub(crate) sku: String,
+    pub(crate) name: String,
+    pub(crate) product_id: Option<u32>,
+    /// When its goods expire.
+    #[schema(format = DateTime)]
+    pub(crate) expires_at: Option<String>,
+    pub(crate) active: bool,
+    #[schema(format = DateTime)]
+    pub(crate) created_at: String,
+    #[schema(format = DateTime)]
+    pub(crate) updated_at: String,
+}
+
+/// A variant to create.
+#[derive(ToSchema, Deserialize, Debug)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+#[schema(example = json!({"sku": "LAPTOP-X-RED-256", "name": "Laptop X, red, 256 GB", "productId": 1}))]
+pub(crate) struct NewVariant {
+    /// Unique; case matters.
+    #[schema(min_length = 1, max_length = 128)]
+    pub(crate) sku: String,
+    #[schema(min_length = 1, max_length = 200)]
+    pub(crate) name: String,
+    pub(crate) product_id: Option<u32>,
+    #[schema(format = DateTime)]
+    pub(crate) expires_at: Option<String>,
+}
+
+/// A variant to create, as a line of a bulk request.
+#[derive(ToSchema, Deserialize, Debug)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+#[schema(example = json!({"sku": "LAPTOP-X-RED-256", "name": "Laptop X, red, 256 GB", "productId": 1}))]
+pub(crate) struct BulkVariant {
+    /// Unique; case matters.
+    #[schema(min_length = 1, max_length = 128)]
+    pub(crate) sku: String,
+    #[schema(min_length = 1, max_length = 200)]
+    pub(crate) name: String,
+    pub(crate) product_id: Option<u32>,
+    #[schema(format = DateTime)]
+    pub(crate) expires_at: Option<String>,
+    /// Its own key, as Idempotency-Key is of a single request.
+    #[schema(min_length = 1, max_length = 255)]
+    pub(crate) idempotency_key: Option<String>,
+}
+
+/// What to change of a variant; what is left out stays, and `null` takes the product or expiry away.
+#[derive(ToSchema, Deserialize, Debug)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+pub(crate) struct VariantChange {
+    pub(crate) sku: Option<String>,
+    pub(crate) name: Option<String>,
+    pub(crate) product_id: Option<u32>,
+    #[schema(format = DateTime)]
+    pub(crate) expires_at: Option<String>,
+    pub(crate) active: Option<bool>,
+}
+
+pages! {
+    /// A page of warehouses.
+    WarehousePage of Warehouse,
+    /// A page of products.
+    ProductPage of Product,
+    /// A page of variants.
+    VariantPage of Variant,
+}
