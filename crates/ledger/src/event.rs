@@ -73,7 +73,7 @@ impl Kind {
 
     /// The kind that `code` stands for.
     pub fn from_code(code: u8) -> Option<Kind> {
-        Kind::ALL.get(usize::from(code).checked_sub(1)?).copied()
+        KINDS.get(usize::from(code)).copied().flatten()
     }
 
     /// Where a positive quantity of this kind leaves and arrives. A negative one (of an ADJUST) goes the other way.
@@ -136,6 +136,21 @@ impl Kind {
         )
     }
 }
+
+/// The kinds at their numbers, which may have gaps.
+#[expect(clippy::indexing_slicing, reason = "an index out of bounds would not compile")]
+const KINDS: [Option<Kind>; KIND_CODES] = {
+    let mut kinds = [None; KIND_CODES];
+    let mut at = 0;
+    while at < Kind::ALL.len() {
+        let kind = Kind::ALL[at];
+        kinds[kind.code() as usize] = Some(kind);
+        at += 1;
+    }
+    kinds
+};
+/// How many numbers kinds can have: those from here on are the catalogue's in records.
+const KIND_CODES: usize = 64;
 
 impl fmt::Display for Kind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
