@@ -18,6 +18,7 @@ use crate::source::Source;
 use crate::sqlite::open_writer;
 use crate::stock::Stock;
 use crate::view::{self, View};
+use crate::wal::WalKeeper;
 
 /// The writing end of a view: the only connection that changes its database.
 pub(crate) struct Lane<V: View> {
@@ -27,6 +28,7 @@ pub(crate) struct Lane<V: View> {
     /// Whether there was nothing in the database when it was opened.
     pub(crate) was_empty: bool,
     connection: SqliteConnection,
+    wal: WalKeeper,
 }
 
 impl<V: View> Lane<V> {
@@ -68,6 +70,7 @@ impl<V: View> Lane<V> {
                 memory,
                 was_empty,
                 connection,
+                wal: WalKeeper::new(V::NAME, path),
             },
             carry,
         ))
@@ -77,11 +80,13 @@ impl<V: View> Lane<V> {
         view::write_batch::<V>(&mut self.connection, rows, position).await?;
         V::publish(&self.memory, rows, position);
         self.position = position;
+        self.wal.look(&mut self.connection).await;
         Ok(())
     }
 
     /// Closes the connection, which moves its write-ahead log into the database.
     pub(crate) async fn close(self) {
+        self.wal.close();
         if let Err(error) = self.connection.close().await {
             tracing::warn!(view = %V::NAME, %error, "a view's connection did not close cleanly");
         }

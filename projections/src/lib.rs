@@ -33,6 +33,7 @@ pub mod stock;
 mod verify;
 mod view;
 mod views;
+mod wal;
 
 pub use error::Error;
 pub use name::ViewName;

@@ -15,9 +15,11 @@ use sqlx::{Arguments, AssertSqlSafe, ConnectOptions, Encode, Sqlite, Type};
 /// The size of a database's pages. A batch touches a leaf for nearly every row where rows are clustered by variant, and
 /// each is written whole: small ones, because most of a large one would be written again for nothing.
 const PAGE_BYTES: u32 = 1_024;
-/// The write-ahead log is copied into the database when it has so many pages: far apart, because a page that
-/// many transactions touch is then copied once for all of them.
-const CHECKPOINT_PAGES: u32 = 32_768;
+/// How long a page is in the write-ahead log.
+pub(crate) const FRAME_BYTES: u64 = PAGE_BYTES as u64 + 24;
+/// The connection that writes copies the write-ahead log by itself when it has so many pages: only where what keeps it
+/// short ([`crate::wal`]) fails to.
+const CHECKPOINT_PAGES: u32 = 262_144;
 /// What is left of the write-ahead log's file after it was copied.
 const WAL_KEPT_BYTES: u32 = 16 << 20;
 /// The page cache of the connection that writes, in KiB: the leaves that a batch touches must fit. Only what is used is
@@ -49,6 +51,14 @@ pub(crate) async fn open_writer(path: &Path) -> Result<SqliteConnection, sqlx::E
         .pragma("wal_autocheckpoint", CHECKPOINT_PAGES.to_string())
         .pragma("journal_size_limit", WAL_KEPT_BYTES.to_string())
         .pragma("cache_size", format!("-{WRITER_CACHE_KIB}"))
+        .connect()
+        .await
+}
+
+/// Opens a connection to copy the write-ahead log of the database at `path`, beside the one that writes.
+pub(crate) async fn open_copier(path: &Path) -> Result<SqliteConnection, sqlx::Error> {
+    options(path)
+        .synchronous(SqliteSynchronous::Normal)
         .connect()
         .await
 }
