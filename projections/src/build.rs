@@ -12,15 +12,13 @@ use bincard_ledger::Position;
 use bincard_store::segment::Reader;
 use tokio::sync::mpsc;
 
-use crate::catalogue::Catalogue;
+use crate::each::{Listed, OfAny, PerView};
 use crate::error::Error;
-use crate::history::History;
-use crate::lane::{Fed, Feed, Lane};
+use crate::lane::{Feed, Lane};
 use crate::name::ViewName;
 use crate::projector::{BATCH_EVENTS_MAX, Control, lower_priority, runtime};
-use crate::reservations::Reservations;
-use crate::serving::{Served, Shared};
-use crate::stock::Stock;
+use crate::serving::Shared;
+use crate::view::View;
 
 /// So close behind the head a view is handed over: the projector reads the rest in one go.
 pub(crate) const HANDOVER_EVENTS_MAX: u64 = 10_000;
@@ -40,47 +38,22 @@ pub(crate) enum Plan {
 }
 
 /// A view and its carry, ready to be fed with the others.
-pub(crate) struct Built<V: Fed> {
+pub(crate) struct Built<V: View> {
     pub(crate) lane: Lane<V>,
     pub(crate) carry: V,
 }
 
+/// The view that a thread has built.
+pub(crate) struct Builds;
+
+impl PerView for Builds {
+    type Of<V: View> = Box<Built<V>>;
+}
+
 /// What a thread that builds ends with.
 pub(crate) enum Outcome {
-    Stock(Box<Built<Stock>>),
-    History(Box<Built<History>>),
-    Catalogue(Box<Built<Catalogue>>),
-    Reservations(Box<Built<Reservations>>),
+    Built(OfAny<Builds>),
     Failed(ViewName, Error),
-}
-
-/// A view of which [`Outcome`] has a case.
-pub(crate) trait Buildable: Fed + Served {
-    fn outcome(built: Box<Built<Self>>) -> Outcome;
-}
-
-impl Buildable for Stock {
-    fn outcome(built: Box<Built<Stock>>) -> Outcome {
-        Outcome::Stock(built)
-    }
-}
-
-impl Buildable for History {
-    fn outcome(built: Box<Built<History>>) -> Outcome {
-        Outcome::History(built)
-    }
-}
-
-impl Buildable for Catalogue {
-    fn outcome(built: Box<Built<Catalogue>>) -> Outcome {
-        Outcome::Catalogue(built)
-    }
-}
-
-impl Buildable for Reservations {
-    fn outcome(built: Box<Built<Reservations>>) -> Outcome {
-        Outcome::Reservations(built)
-    }
 }
 
 /// A thread that builds.
@@ -91,7 +64,7 @@ pub(crate) struct Builder {
 
 impl Builder {
     /// Starts building.
-    pub(crate) fn spawn<V: Buildable>(
+    pub(crate) fn spawn<V: Listed>(
         shared: Arc<Shared>,
         reader: Reader,
         plan: Plan,
@@ -110,7 +83,7 @@ impl Builder {
                 })
             });
             let outcome = match outcome {
-                Ok(built) => V::outcome(Box::new(built)),
+                Ok(built) => Outcome::Built(V::any(Box::new(built))),
                 Err(error) => Outcome::Failed(V::NAME, error),
             };
             // A projector that is gone needs no outcome: what was built is found when it is opened next.
@@ -143,7 +116,7 @@ impl Builder {
 
 /// Opens the generation to go on with: the live one, else the youngest that was being built, else a new one. All others
 /// are left over, and deleted.
-pub(crate) async fn open_best<V: Served>(
+pub(crate) async fn open_best<V: Listed>(
     shared: &Arc<Shared>,
     head: Position,
 ) -> Result<(Lane<V>, V), Error> {
@@ -189,7 +162,7 @@ pub(crate) async fn open_best<V: Served>(
     Lane::open(&folder.file(V::NAME, next), next, head).await
 }
 
-async fn rebuild<V: Served + Fed>(
+async fn rebuild<V: Listed>(
     shared: &Arc<Shared>,
     reader: &Reader,
     stop: &AtomicBool,
@@ -213,7 +186,7 @@ async fn rebuild<V: Served + Fed>(
     built
 }
 
-async fn catch_up<V: Served + Fed>(
+async fn catch_up<V: Listed>(
     shared: &Arc<Shared>,
     reader: &Reader,
     stop: &AtomicBool,
@@ -252,7 +225,7 @@ async fn catch_up<V: Served + Fed>(
 }
 
 /// Takes a damaged generation out of service and deletes it.
-fn discard<V: Served>(shared: &Arc<Shared>, generation: u64) -> Result<(), Error> {
+fn discard<V: Listed>(shared: &Arc<Shared>, generation: u64) -> Result<(), Error> {
     if shared.folder.live(V::NAME)? == Some(generation) {
         shared.withdraw::<V>();
         shared.folder.clear_live(V::NAME)?;
@@ -270,7 +243,7 @@ async fn sleep_unless_stopped(time: Duration, stop: &AtomicBool) {
     }
 }
 
-async fn feed_to_head<V: Fed>(
+async fn feed_to_head<V: Listed>(
     shared: &Arc<Shared>,
     reader: &Reader,
     stop: &AtomicBool,
@@ -296,12 +269,11 @@ async fn feed_to_head<V: Fed>(
         let position = feed.position();
         shared.set_status(V::NAME, |status| status.building = Some(position));
     }
-    let (lane, carry) = feed.leave().ok_or(Error::Stopped)?;
-    Ok(Built { lane, carry })
+    taken(feed.leave())
 }
 
 /// Brings a view to `position`, which a commit ends at.
-pub(crate) async fn feed_through<V: Fed>(
+pub(crate) async fn feed_through<V: Listed>(
     reader: &Reader,
     built: Built<V>,
     position: Position,
@@ -315,8 +287,14 @@ pub(crate) async fn feed_through<V: Fed>(
         }
         progress(feed.position());
     }
-    let (lane, carry) = feed.leave().ok_or(Error::Stopped)?;
-    Ok(Built { lane, carry })
+    taken(feed.leave())
+}
+
+fn taken<V: View>(left: (Option<Lane<V>>, Option<V>)) -> Result<Built<V>, Error> {
+    match left {
+        (Some(lane), Some(carry)) => Ok(Built { lane, carry }),
+        _ => Err(Error::Stopped),
+    }
 }
 
 async fn step_of_one(feed: &mut Feed, events_max: u64, through: Position) -> Result<bool, Error> {

@@ -5,18 +5,16 @@ use std::sync::Arc;
 
 use bincard_ledger::{Inconsistent, Position, Recorded};
 use bincard_store::segment::Reader;
-use futures_util::future::{join, join4};
+use futures_util::FutureExt as _;
+use futures_util::future::{join, join_all};
 use sqlx::Connection;
 use sqlx::sqlite::SqliteConnection;
 
-use crate::catalogue::Catalogue;
+use crate::each::{Each, Listed, PerView, each_view, with_view};
 use crate::error::Error;
-use crate::history::History;
 use crate::name::ViewName;
-use crate::reservations::Reservations;
 use crate::source::Source;
 use crate::sqlite::open_writer;
-use crate::stock::Stock;
 use crate::view::{self, View};
 use crate::wal::WalKeeper;
 
@@ -93,28 +91,32 @@ impl<V: View> Lane<V> {
     }
 }
 
-/// One of a kind for every view.
-#[derive(Debug, Default)]
-pub(crate) struct Each<S, H, C, R> {
-    pub(crate) stock: S,
-    pub(crate) history: H,
-    pub(crate) catalogue: C,
-    pub(crate) reservations: R,
-}
-
 /// The folding end of views: the log, and the carries that stand where it was last read.
 struct Fold {
     source: Source,
-    carries: Carries,
+    carries: Each<Carries>,
 }
 
-type RowsOf<V> = <V as View>::Rows;
-type FoldResult<V> = Option<Result<RowsOf<V>, Inconsistent>>;
+/// What is folded of each view of a feed.
+struct Carries;
+
+impl PerView for Carries {
+    type Of<V: View> = Option<V>;
+}
+
+/// What a batch of events adds to each view of a feed, unless it cannot be folded.
+struct BatchRows;
+
+impl PerView for BatchRows {
+    type Of<V: View> = Option<Result<V::Rows, Inconsistent>>;
+}
+
+type FoldResult<V> = <BatchRows as PerView>::Of<V>;
 
 /// A batch of events as rows.
 struct Folded {
     position: Position,
-    rows: Each<FoldResult<Stock>, FoldResult<History>, FoldResult<Catalogue>, FoldResult<Reservations>>,
+    rows: Each<BatchRows>,
 }
 
 fn begin<V: View>(carry: Option<&V>) -> FoldResult<V> {
@@ -140,40 +142,32 @@ impl Fold {
     /// Folds what comes next; `None` at the head.
     fn next(&mut self, events_max: u64, through: Position) -> Result<Option<Folded>, Error> {
         let start = self.source.position();
-        let Each {
-            stock,
-            history,
-            catalogue,
-            reservations,
-        } = &mut self.carries;
-        let mut rows = Each {
-            stock: begin(stock.as_ref()),
-            history: begin(history.as_ref()),
-            catalogue: begin(catalogue.as_ref()),
-            reservations: begin(reservations.as_ref()),
-        };
+        let carries = &mut self.carries;
+        let mut rows = Each::<BatchRows>::default();
+        each_view!(($V:ty, $view:ident) => { rows.$view = begin(carries.$view.as_ref()) });
         let read = self.source.read(events_max, through, |event| {
-            fold(stock, &mut rows.stock, event);
-            fold(history, &mut rows.history, event);
-            fold(catalogue, &mut rows.catalogue, event);
-            fold(reservations, &mut rows.reservations, event);
+            each_view!(($V:ty, $view:ident) => { fold(&mut carries.$view, &mut rows.$view, event) });
         });
         let position = self.source.position();
         if position == start {
             return read.map(|()| None);
         }
         // What was read before an error is good; the error is met again by the next call.
-        seal(stock, &mut rows.stock);
-        seal(history, &mut rows.history);
-        seal(catalogue, &mut rows.catalogue);
-        seal(reservations, &mut rows.reservations);
+        each_view!(($V:ty, $view:ident) => { seal(&mut carries.$view, &mut rows.$view) });
         Ok(Some(Folded { position, rows }))
     }
 }
 
+/// The writing end of each view of a feed.
+pub(crate) struct Lanes;
+
+impl PerView for Lanes {
+    type Of<V: View> = Option<Lane<V>>;
+}
+
 /// Views that are fed together: all of them stand at the same position, as far as it was read.
 pub(crate) struct Feed {
-    pub(crate) lanes: Lanes,
+    pub(crate) lanes: Each<Lanes>,
     /// `None` only while it folds on another thread.
     fold: Option<Fold>,
     /// Folded and not written yet.
@@ -268,68 +262,47 @@ impl Feed {
 
     /// Takes a view out: what was folded for it is not written.
     fn drop_view(&mut self, view: ViewName) {
-        let Some(fold) = self.fold.as_mut() else { return };
-        match view {
-            ViewName::Stock => (self.lanes.stock, fold.carries.stock) = (None, None),
-            ViewName::History => (self.lanes.history, fold.carries.history) = (None, None),
-            ViewName::Catalogue => (self.lanes.catalogue, fold.carries.catalogue) = (None, None),
-            ViewName::Reservations => (self.lanes.reservations, fold.carries.reservations) = (None, None),
-        }
+        with_view!(view, V => drop(self.leave::<V>()));
     }
 
     fn without_dropped(&self, mut folded: Folded) -> Folded {
-        if self.lanes.stock.is_none() {
-            folded.rows.stock = None;
-        }
-        if self.lanes.history.is_none() {
-            folded.rows.history = None;
-        }
-        if self.lanes.catalogue.is_none() {
-            folded.rows.catalogue = None;
-        }
-        if self.lanes.reservations.is_none() {
-            folded.rows.reservations = None;
-        }
+        each_view!(($V:ty, $view:ident) => {
+            if self.lanes.$view.is_none() {
+                folded.rows.$view = None;
+            }
+        });
         folded
     }
 
     /// Takes a view in, or another generation of one. It has to stand where the feed stands, and nothing may be pending.
-    pub(crate) fn join<V: Fed>(&mut self, lane: Lane<V>, carry: V) -> Option<Lane<V>> {
+    pub(crate) fn join<V: Listed>(&mut self, lane: Lane<V>, carry: V) -> Option<Lane<V>> {
         let fold = self.fold.as_mut()?;
-        *V::carry(&mut fold.carries) = Some(carry);
-        V::lane(&mut self.lanes).replace(lane)
+        *V::of_mut(&mut fold.carries) = Some(carry);
+        V::of_mut(&mut self.lanes).replace(lane)
     }
 
-    /// Takes the view of a feed of one out of it.
-    pub(crate) fn leave<V: Fed>(&mut self) -> Option<(Lane<V>, V)> {
-        let carry = V::carry(&mut self.fold.as_mut()?.carries).take()?;
-        Some((V::lane(&mut self.lanes).take()?, carry))
+    /// Takes a view out of the feed.
+    pub(crate) fn leave<V: Listed>(&mut self) -> (Option<Lane<V>>, Option<V>) {
+        let carry = self
+            .fold
+            .as_mut()
+            .and_then(|fold| V::of_mut(&mut fold.carries).take());
+        (V::of_mut(&mut self.lanes).take(), carry)
     }
 
     /// Closes all connections.
     pub(crate) async fn close(self) {
-        let Each {
-            stock,
-            history,
-            catalogue,
-            reservations,
-        } = self.lanes;
         async fn close<V: View>(lane: Option<Lane<V>>) {
             if let Some(lane) = lane {
                 lane.close().await;
             }
         }
-        join4(
-            close(stock),
-            close(history),
-            close(catalogue),
-            close(reservations),
-        )
-        .await;
+        let lanes = self.lanes;
+        join_all(each_view!(($V:ty, $view:ident) => { close(lanes.$view).boxed() })).await;
     }
 }
 
-async fn write_all(lanes: &mut Lanes, folded: Folded) -> Vec<Dropped> {
+async fn write_all(lanes: &mut Each<Lanes>, folded: Folded) -> Vec<Dropped> {
     async fn write<V: View>(
         lane: &mut Option<Lane<V>>,
         rows: FoldResult<V>,
@@ -342,61 +315,8 @@ async fn write_all(lanes: &mut Lanes, folded: Folded) -> Vec<Dropped> {
         written.err().map(|error| (V::NAME, error))
     }
     let Folded { position, rows } = folded;
-    let (stock, history, catalogue, reservations) = join4(
-        write(&mut lanes.stock, rows.stock, position),
-        write(&mut lanes.history, rows.history, position),
-        write(&mut lanes.catalogue, rows.catalogue, position),
-        write(&mut lanes.reservations, rows.reservations, position),
-    )
-    .await;
-    [stock, history, catalogue, reservations]
-        .into_iter()
-        .flatten()
-        .collect()
-}
-
-pub(crate) type Lanes =
-    Each<Option<Lane<Stock>>, Option<Lane<History>>, Option<Lane<Catalogue>>, Option<Lane<Reservations>>>;
-type Carries = Each<Option<Stock>, Option<History>, Option<Catalogue>, Option<Reservations>>;
-
-/// A view that a feed has a place for.
-pub(crate) trait Fed: View {
-    fn lane(lanes: &mut Lanes) -> &mut Option<Lane<Self>>;
-    fn carry(carries: &mut Carries) -> &mut Option<Self>;
-}
-
-impl Fed for Stock {
-    fn lane(lanes: &mut Lanes) -> &mut Option<Lane<Stock>> {
-        &mut lanes.stock
-    }
-    fn carry(carries: &mut Carries) -> &mut Option<Stock> {
-        &mut carries.stock
-    }
-}
-
-impl Fed for History {
-    fn lane(lanes: &mut Lanes) -> &mut Option<Lane<History>> {
-        &mut lanes.history
-    }
-    fn carry(carries: &mut Carries) -> &mut Option<History> {
-        &mut carries.history
-    }
-}
-
-impl Fed for Catalogue {
-    fn lane(lanes: &mut Lanes) -> &mut Option<Lane<Catalogue>> {
-        &mut lanes.catalogue
-    }
-    fn carry(carries: &mut Carries) -> &mut Option<Catalogue> {
-        &mut carries.catalogue
-    }
-}
-
-impl Fed for Reservations {
-    fn lane(lanes: &mut Lanes) -> &mut Option<Lane<Reservations>> {
-        &mut lanes.reservations
-    }
-    fn carry(carries: &mut Carries) -> &mut Option<Reservations> {
-        &mut carries.reservations
-    }
+    let writing = each_view!(($V:ty, $view:ident) => {
+        write(&mut lanes.$view, rows.$view, position).boxed()
+    });
+    join_all(writing).await.into_iter().flatten().collect()
 }

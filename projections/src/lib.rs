@@ -16,6 +16,7 @@
 
 mod build;
 pub mod catalogue;
+mod each;
 mod error;
 mod filter;
 mod fold;

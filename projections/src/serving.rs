@@ -8,15 +8,12 @@ use sqlx::sqlite::SqlitePool;
 use sqlx::{Sqlite, Transaction};
 use tokio::sync::{Notify, watch};
 
-use crate::catalogue::Catalogue;
+use crate::each::{Each, Listed, PerView};
 use crate::error::Error;
 use crate::generation::Folder;
-use crate::history::History;
-use crate::lane::{Each, Lane};
+use crate::lane::Lane;
 use crate::name::ViewName;
-use crate::reservations::Reservations;
 use crate::sqlite::reader_pool;
-use crate::stock::Stock;
 use crate::view::{self, View};
 
 /// How a view stands.
@@ -70,6 +67,13 @@ pub(crate) struct Slot<V: View> {
     current: RwLock<Option<Arc<Serving<V>>>>,
 }
 
+/// The slot of each view.
+pub(crate) struct Slots;
+
+impl PerView for Slots {
+    type Of<V: View> = Slot<V>;
+}
+
 impl<V: View> Default for Slot<V> {
     fn default() -> Slot<V> {
         Slot {
@@ -100,7 +104,7 @@ pub(crate) struct Reading {
 /// What queries and the projector share.
 pub(crate) struct Shared {
     pub(crate) folder: Folder,
-    pub(crate) slots: Slots,
+    pub(crate) slots: Each<Slots>,
     pub(crate) status: watch::Sender<[ViewStatus; ViewName::COUNT]>,
     /// Told when somebody begins to wait for a position: the projector rests no longer.
     pub(crate) awaited: Notify,
@@ -167,8 +171,8 @@ impl Shared {
 
     /// Serves what `lane` writes from now on; what was served before is closed once nobody reads it any more, and its
     /// file deleted when it is of another generation.
-    pub(crate) fn serve<V: Served>(self: &Arc<Self>, lane: &Lane<V>) -> Result<(), Error> {
-        let slot = V::slot(&self.slots);
+    pub(crate) fn serve<V: Listed>(self: &Arc<Self>, lane: &Lane<V>) -> Result<(), Error> {
+        let slot = V::of(&self.slots);
         let before = slot.current().ok();
         let same = before
             .as_ref()
@@ -201,8 +205,8 @@ impl Shared {
     }
 
     /// Serves nothing of a view any more.
-    pub(crate) fn withdraw<V: Served>(self: &Arc<Self>) {
-        let old = V::slot(&self.slots).replace(None);
+    pub(crate) fn withdraw<V: Listed>(self: &Arc<Self>) {
+        let old = V::of(&self.slots).replace(None);
         self.set_status(V::NAME, |status| status.generation = None);
         if let Some(old) = old {
             self.retire(old);
@@ -219,36 +223,5 @@ impl Shared {
                 tracing::warn!(view = %V::NAME, generation = old.generation, error = %error.chain(), "cannot delete an old view");
             }
         });
-    }
-}
-
-type Slots = Each<Slot<Stock>, Slot<History>, Slot<Catalogue>, Slot<Reservations>>;
-
-/// A view that there is a place to serve from for.
-pub(crate) trait Served: View {
-    fn slot(slots: &Slots) -> &Slot<Self>;
-}
-
-impl Served for Stock {
-    fn slot(slots: &Slots) -> &Slot<Stock> {
-        &slots.stock
-    }
-}
-
-impl Served for History {
-    fn slot(slots: &Slots) -> &Slot<History> {
-        &slots.history
-    }
-}
-
-impl Served for Catalogue {
-    fn slot(slots: &Slots) -> &Slot<Catalogue> {
-        &slots.catalogue
-    }
-}
-
-impl Served for Reservations {
-    fn slot(slots: &Slots) -> &Slot<Reservations> {
-        &slots.reservations
     }
 }

@@ -21,16 +21,12 @@ use futures_util::TryStreamExt;
 use sqlx::Connection;
 use sqlx::sqlite::SqliteConnection;
 
-use crate::catalogue::Catalogue;
+use crate::each::{Listed, with_view};
 use crate::error::Error;
 use crate::generation::Folder;
-use crate::history::History;
-use crate::lane::Fed;
 use crate::name::ViewName;
-use crate::reservations::Reservations;
 use crate::source::Source;
 use crate::sqlite::open_reader;
-use crate::stock::Stock;
 use crate::view::checkpoint;
 use compare::{Findings, Open, compare};
 use row::Cell;
@@ -114,23 +110,14 @@ pub async fn verify(
     let folder = Folder::open(path)?;
     let mut verified = Vec::new();
     for view in views {
-        verified.push(match view {
-            ViewName::Stock => verify_view::<Stock>(&folder, reader, tables::STOCK, &mut progress).await?,
-            ViewName::History => {
-                verify_view::<History>(&folder, reader, tables::HISTORY, &mut progress).await?
-            }
-            ViewName::Catalogue => {
-                verify_view::<Catalogue>(&folder, reader, tables::CATALOGUE, &mut progress).await?
-            }
-            ViewName::Reservations => {
-                verify_view::<Reservations>(&folder, reader, tables::RESERVATIONS, &mut progress).await?
-            }
-        });
+        verified.push(with_view!(view, V => {
+            verify_view::<V>(&folder, reader, tables::of(*view), &mut progress).await?
+        }));
     }
     Ok(verified)
 }
 
-async fn verify_view<V: Fed>(
+async fn verify_view<V: Listed>(
     folder: &Folder,
     reader: &Reader,
     tables: &'static [Table],
@@ -163,7 +150,7 @@ async fn verify_view<V: Fed>(
 }
 
 /// Looks at a view in one read transaction.
-async fn look_at<V: Fed>(
+async fn look_at<V: Listed>(
     live: &mut SqliteConnection,
     folder: &Folder,
     reader: &Reader,

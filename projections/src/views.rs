@@ -7,6 +7,7 @@ use bincard_ledger::{Position, Timestamp};
 use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::catalogue::{self, Catalogue, CatalogueFilter, ProductRow, VariantRow, WarehouseRow, select};
+use crate::each::Listed;
 use crate::error::Error;
 use crate::history::{
     self, AsOf, EventFilter, EventPage, EventSort, EventStart, History, MovementCursor, MovementFilter,
@@ -15,7 +16,7 @@ use crate::history::{
 use crate::name::ViewName;
 use crate::projector::Control;
 use crate::reservations::{self, ReservationFilter, ReservationRow, Reservations};
-use crate::serving::{Reading, Served, Shared, ViewStatus};
+use crate::serving::{Reading, Shared, ViewStatus};
 use crate::stock::{self, Stock, StockFilter, StockKey, StockRow};
 
 /// An answer, and the position that its view stood at.
@@ -136,9 +137,9 @@ impl Views {
         Views { shared, control }
     }
 
-    async fn begin<V: Served>(&self) -> Result<Reading, Error> {
+    async fn begin<V: Listed>(&self) -> Result<Reading, Error> {
         self.shared
-            .begin(V::slot(&self.shared.slots))
+            .begin(V::of(&self.shared.slots))
             .await
             .inspect_err(|error| self.notice_damage(V::NAME, error))
     }

@@ -7,13 +7,10 @@ use tokio::sync::oneshot;
 
 use super::Control;
 use super::work::Work;
-use crate::build::{Buildable, Builder, Built, Outcome, Plan, feed_through};
-use crate::catalogue::Catalogue;
+use crate::build::{Builder, Built, Outcome, Plan, feed_through};
+use crate::each::{Listed, of_any, with_view};
 use crate::error::Error;
-use crate::history::History;
 use crate::name::ViewName;
-use crate::reservations::Reservations;
-use crate::stock::Stock;
 
 impl Work {
     /// Does as told; `false` when told to end.
@@ -25,19 +22,11 @@ impl Work {
                 // Somebody who no longer waits for the answer gets the rebuild all the same.
                 let _gone = accepted.send(started);
             }
-            Control::Built(outcome) => match outcome {
-                Outcome::Stock(built) => self.built(*built).await?,
-                Outcome::History(built) => self.built(*built).await?,
-                Outcome::Catalogue(built) => self.built(*built).await?,
-                Outcome::Reservations(built) => self.built(*built).await?,
-                Outcome::Failed(view, error) => self.build_failed(view, error)?,
-            },
-            Control::Damaged { view, generation } => match view {
-                ViewName::Stock => self.damaged::<Stock>(generation).await?,
-                ViewName::History => self.damaged::<History>(generation).await?,
-                ViewName::Catalogue => self.damaged::<Catalogue>(generation).await?,
-                ViewName::Reservations => self.damaged::<Reservations>(generation).await?,
-            },
+            Control::Built(Outcome::Built(built)) => of_any!(built, built => self.built(*built).await?),
+            Control::Built(Outcome::Failed(view, error)) => self.build_failed(view, error)?,
+            Control::Damaged { view, generation } => {
+                with_view!(view, V => self.damaged::<V>(generation).await?);
+            }
         }
         Ok(true)
     }
@@ -46,18 +35,13 @@ impl Work {
         if self.builders[view.index()].is_some() {
             return Err(Error::Rebuilding { view });
         }
-        match view {
-            ViewName::Stock => self.build::<Stock>(Plan::Rebuild)?,
-            ViewName::History => self.build::<History>(Plan::Rebuild)?,
-            ViewName::Catalogue => self.build::<Catalogue>(Plan::Rebuild)?,
-            ViewName::Reservations => self.build::<Reservations>(Plan::Rebuild)?,
-        }
+        with_view!(view, V => self.build::<V>(Plan::Rebuild)?);
         let (done, finished) = oneshot::channel();
         self.rebuilds[view.index()] = Some(done);
         Ok(finished)
     }
 
-    pub(super) fn build<V: Buildable>(&mut self, plan: Plan) -> Result<(), Error> {
+    pub(super) fn build<V: Listed>(&mut self, plan: Plan) -> Result<(), Error> {
         let builder = Builder::spawn::<V>(
             self.shared.clone(),
             self.reader.clone(),
@@ -69,7 +53,7 @@ impl Work {
     }
 
     /// Takes over what was built apart.
-    async fn built<V: Buildable>(&mut self, built: Built<V>) -> Result<(), Error> {
+    async fn built<V: Listed>(&mut self, built: Built<V>) -> Result<(), Error> {
         self.settle().await?;
         if built.lane.position > self.feed.position() {
             // The others are behind: they come closer by and by.
@@ -77,7 +61,9 @@ impl Work {
             tokio::spawn(async move {
                 tokio::time::sleep(Duration::from_millis(20)).await;
                 if let Some(control) = control.upgrade() {
-                    let _gone = control.send(Control::Built(V::outcome(Box::new(built)))).await;
+                    let _gone = control
+                        .send(Control::Built(Outcome::Built(V::any(Box::new(built)))))
+                        .await;
                 }
             });
             return Ok(());
@@ -89,14 +75,14 @@ impl Work {
     }
 
     /// Feeds a view from now on, after closing the gap to the others.
-    pub(super) async fn join<V: Buildable>(&mut self, built: Built<V>) -> Result<(), Error> {
+    pub(super) async fn join<V: Listed>(&mut self, built: Built<V>) -> Result<(), Error> {
         let generation = built.lane.generation;
         let position = self.feed.position();
         let built = match feed_through(&self.reader, built, position, |_| {}).await {
             Ok(built) => built,
             Err(error) => return self.lost::<V>(error, Some(generation)),
         };
-        let served = V::slot(&self.shared.slots)
+        let served = V::of(&self.shared.slots)
             .current()
             .ok()
             .map(|serving| serving.generation);
@@ -124,39 +110,23 @@ impl Work {
             let _gone = done.send(Err(error));
         }
         // A view that dropped out meanwhile was waiting for the rebuild.
-        match view {
-            ViewName::Stock if self.feed.lanes.stock.is_none() => {
-                self.build::<Stock>(Plan::CatchUp { damaged: None })
-            }
-            ViewName::History if self.feed.lanes.history.is_none() => {
-                self.build::<History>(Plan::CatchUp { damaged: None })
-            }
-            ViewName::Catalogue if self.feed.lanes.catalogue.is_none() => {
-                self.build::<Catalogue>(Plan::CatchUp { damaged: None })
-            }
-            ViewName::Reservations if self.feed.lanes.reservations.is_none() => {
-                self.build::<Reservations>(Plan::CatchUp { damaged: None })
-            }
-            _ => Ok(()),
-        }
+        with_view!(view, V => if V::of(&self.feed.lanes).is_none() {
+            self.build::<V>(Plan::CatchUp { damaged: None })?;
+        });
+        Ok(())
     }
 
     pub(super) fn dropped(&mut self, view: ViewName, error: Error) -> Result<(), Error> {
-        match view {
-            ViewName::Stock => self.lost::<Stock>(error, None),
-            ViewName::History => self.lost::<History>(error, None),
-            ViewName::Catalogue => self.lost::<Catalogue>(error, None),
-            ViewName::Reservations => self.lost::<Reservations>(error, None),
-        }
+        with_view!(view, V => self.lost::<V>(error, None))
     }
 
     /// A view is no longer fed: reports it, and sends a thread to bring it back.
-    pub(super) fn lost<V: Buildable>(&mut self, error: Error, generation: Option<u64>) -> Result<(), Error> {
+    pub(super) fn lost<V: Listed>(&mut self, error: Error, generation: Option<u64>) -> Result<(), Error> {
         let why: Arc<str> = error.chain().into();
         tracing::warn!(view = %V::NAME, error = %why, "a view fails; the others go on");
         let is_building = self.builders[V::NAME.index()].is_some();
         let served = || {
-            V::slot(&self.shared.slots)
+            V::of(&self.shared.slots)
                 .current()
                 .ok()
                 .map(|serving| serving.generation)
@@ -178,8 +148,8 @@ impl Work {
     }
 
     /// A query met damage: the generation is built anew, if it is still the one that is served.
-    async fn damaged<V: Buildable>(&mut self, generation: u64) -> Result<(), Error> {
-        let served = V::slot(&self.shared.slots)
+    async fn damaged<V: Listed>(&mut self, generation: u64) -> Result<(), Error> {
+        let served = V::of(&self.shared.slots)
             .current()
             .ok()
             .map(|serving| serving.generation);
@@ -187,7 +157,7 @@ impl Work {
             return Ok(());
         }
         self.settle().await?;
-        if let Some((lane, _)) = self.feed.leave::<V>() {
+        if let (Some(lane), _) = self.feed.leave::<V>() {
             lane.close().await;
         }
         tracing::warn!(view = %V::NAME, generation, "a query met damage in a view; it is built anew");

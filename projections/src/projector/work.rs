@@ -5,19 +5,17 @@ use std::time::{Duration, Instant};
 
 use bincard_ledger::Position;
 use bincard_store::segment::Reader;
+use futures_util::FutureExt as _;
 use tokio::sync::{Notify, mpsc, oneshot};
 
 use super::{BATCH_EVENTS_MAX, Control};
-use crate::build::{Buildable, Builder, Built, HANDOVER_EVENTS_MAX, Plan, open_best};
-use crate::catalogue::Catalogue;
+use crate::build::{Builder, Built, HANDOVER_EVENTS_MAX, Plan, open_best};
+use crate::each::{Listed, OfAny, PerView, each_view, of_any};
 use crate::error::Error;
-use crate::history::History;
 use crate::lane::{Feed, Lane};
 use crate::name::ViewName;
 use crate::pace::Pace;
-use crate::reservations::Reservations;
-use crate::serving::{Served, Shared};
-use crate::stock::Stock;
+use crate::serving::Shared;
 use crate::view::View;
 
 /// From so many waiting events on, the next batch is folded while the last one is written. With fewer, waiting for
@@ -57,17 +55,14 @@ impl Work {
         let wake = advanced.clone();
         reader.on_advance(move |_| wake.notify_one());
         let head = reader.head().position;
-        let stock = open_best::<Stock>(&shared, head).await;
-        let history = open_best::<History>(&shared, head).await;
-        let catalogue = open_best::<Catalogue>(&shared, head).await;
-        let reservations = open_best::<Reservations>(&shared, head).await;
-        let positions = [
-            position_of(&stock),
-            position_of(&history),
-            position_of(&catalogue),
-            position_of(&reservations),
-        ];
-        let position = positions.into_iter().flatten().max().unwrap_or(head);
+        let mut opened = Vec::new();
+        for open in each_view!(($V:ty, $view:ident) => { open_any::<$V>(&shared, head).boxed() }) {
+            opened.push(open.await);
+        }
+        let positions = opened
+            .iter()
+            .map(|opened| of_any!(opened, opened => opened.as_ref().ok().map(|(lane, _)| lane.position)));
+        let position = positions.flatten().max().unwrap_or(head);
         let feed = Feed::open(&reader, position)?;
         let mut work = Work {
             shared,
@@ -82,16 +77,15 @@ impl Work {
             awaited: Position(0),
             advanced,
         };
-        work.take_up(stock).await?;
-        work.take_up(history).await?;
-        work.take_up(catalogue).await?;
-        work.take_up(reservations).await?;
+        for opened in opened {
+            of_any!(opened, opened => work.take_up(opened).await?);
+        }
         work.publish()?;
         Ok(work)
     }
 
     /// Takes up a view that was opened; one that could not be, or is far behind the others, goes a way of its own.
-    async fn take_up<V: Buildable>(&mut self, opened: Result<(Lane<V>, V), Error>) -> Result<(), Error> {
+    async fn take_up<V: Listed>(&mut self, opened: Result<(Lane<V>, V), Error>) -> Result<(), Error> {
         match opened {
             Ok((lane, carry)) => {
                 let live = self.shared.folder.live(V::NAME)? == Some(lane.generation);
@@ -197,13 +191,13 @@ impl Work {
 
     /// Tells how far the views are, and serves those that have caught up for the first time.
     pub(super) fn publish(&mut self) -> Result<(), Error> {
-        fn one<V: Served>(
+        fn one<V: Listed>(
             shared: &Arc<Shared>,
             lane: Option<&Lane<V>>,
             serve_at: Position,
         ) -> Result<(), Error> {
             let Some(lane) = lane else { return Ok(()) };
-            let served = V::slot(&shared.slots)
+            let served = V::of(&shared.slots)
                 .current()
                 .ok()
                 .map(|serving| serving.generation);
@@ -220,11 +214,15 @@ impl Work {
                 Ok(())
             }
         }
-        let [stock, history, catalogue, reservations] = self.serve_at;
-        one(&self.shared, self.feed.lanes.stock.as_ref(), stock)?;
-        one(&self.shared, self.feed.lanes.history.as_ref(), history)?;
-        one(&self.shared, self.feed.lanes.catalogue.as_ref(), catalogue)?;
-        one(&self.shared, self.feed.lanes.reservations.as_ref(), reservations)
+        each_view!(($V:ty, $view:ident) => {
+            one::<$V>(
+                &self.shared,
+                self.feed.lanes.$view.as_ref(),
+                self.serve_at[<$V>::NAME.index()],
+            )
+        })
+        .into_iter()
+        .collect()
     }
 
     /// Writes what is folded, and folds nothing more.
@@ -251,6 +249,13 @@ impl Work {
     }
 }
 
-fn position_of<V: View>(opened: &Result<(Lane<V>, V), Error>) -> Option<Position> {
-    opened.as_ref().ok().map(|(lane, _)| lane.position)
+/// A view that was opened to go on with, with its carry; or why it could not be.
+struct Opened;
+
+impl PerView for Opened {
+    type Of<V: View> = Result<(Lane<V>, V), Error>;
+}
+
+async fn open_any<V: Listed>(shared: &Arc<Shared>, head: Position) -> OfAny<Opened> {
+    V::any(open_best::<V>(shared, head).await)
 }

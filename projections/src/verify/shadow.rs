@@ -6,9 +6,10 @@ use bincard_ledger::Position;
 use bincard_store::segment::Reader;
 
 use crate::build::{Built, feed_through};
+use crate::each::Listed;
 use crate::error::Error;
 use crate::generation::{Folder, remove_database};
-use crate::lane::{Fed, Lane};
+use crate::lane::Lane;
 
 /// A shadow on the disk, where it does not stay.
 pub(super) struct Shadow {
@@ -17,7 +18,7 @@ pub(super) struct Shadow {
 
 impl Shadow {
     /// Folds the log up to `through`.
-    pub(super) async fn fold<V: Fed>(
+    pub(super) async fn fold<V: Listed>(
         folder: &Folder,
         reader: &Reader,
         generation: u64,

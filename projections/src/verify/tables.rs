@@ -4,6 +4,7 @@ use bincard_ledger::{Event, Kind, Position, Recorded, StockEvent};
 
 use crate::fold::day_of;
 use crate::history::{BLOCK_POSITIONS, reason_column};
+use crate::name::ViewName;
 
 /// A table to compare.
 pub(super) struct Table {
@@ -44,7 +45,17 @@ pub(super) static CHECKPOINT: Table = Table {
     touches: None,
 };
 
-pub(super) static STOCK: &[Table] = &[
+/// The tables of a view.
+pub(super) fn of(view: ViewName) -> &'static [Table] {
+    match view {
+        ViewName::Stock => STOCK,
+        ViewName::History => HISTORY,
+        ViewName::Catalogue => CATALOGUE,
+        ViewName::Reservations => RESERVATIONS,
+    }
+}
+
+static STOCK: &[Table] = &[
     Table {
         name: "stock",
         key: &["warehouse", "variant"],
@@ -73,7 +84,7 @@ pub(super) static STOCK: &[Table] = &[
     },
 ];
 
-pub(super) static HISTORY: &[Table] = &[
+static HISTORY: &[Table] = &[
     Table {
         name: "events",
         key: &["position"],
@@ -163,7 +174,7 @@ pub(super) static HISTORY: &[Table] = &[
     },
 ];
 
-pub(super) static CATALOGUE: &[Table] = &[
+static CATALOGUE: &[Table] = &[
     Table {
         name: "warehouses",
         key: &["no"],
@@ -214,7 +225,7 @@ pub(super) static CATALOGUE: &[Table] = &[
     },
 ];
 
-pub(super) static RESERVATIONS: &[Table] = &[
+static RESERVATIONS: &[Table] = &[
     Table {
         name: "reservations",
         key: &["id"],
