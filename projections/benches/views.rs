@@ -106,6 +106,7 @@ fn stock_event(position: u64, warehouse: u64, variant: u64, kind: Kind, quantity
         expires_at: None,
         about: None,
         noted: Vec::new(),
+        counterpart: None,
         postings: smallvec![Posting {
             variant: VariantNo(variant as u32),
             from,

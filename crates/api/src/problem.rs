@@ -116,6 +116,11 @@ fn code_of(rejection: &Rejection) -> Code {
         Rejection::ReservationOver { .. } => Code::ReservationOver,
         Rejection::ReservationExpired { .. } => Code::ReservationExpired,
         Rejection::NothingHeld { .. } => Code::NothingHeld,
+        Rejection::SameWarehouse { .. } => Code::SameWarehouse,
+        Rejection::TransferTaken { .. } => Code::TransferTaken,
+        Rejection::TransferOver { .. } => Code::TransferOver,
+        Rejection::WrongWarehouse { .. } => Code::WrongWarehouse,
+        Rejection::OverReceipt { .. } => Code::OverReceipt,
         Rejection::NotReversible { .. } => Code::NotReversible,
         Rejection::VersionMismatch { .. } => Code::VersionMismatch,
         Rejection::AvailableMismatch { .. } => Code::AvailableMismatch,
@@ -140,6 +145,7 @@ fn detail_of(code: Code) -> &'static str {
         | Code::InstantOutOfRange
         | Code::OrderMissing
         | Code::TransferMissing
+        | Code::SameWarehouse
         | Code::InvalidReference
         | Code::FieldNotAllowed
         | Code::ExpiryPassed
@@ -154,6 +160,7 @@ fn detail_of(code: Code) -> &'static str {
         Code::ProductNotFound => "stock-product-not-found",
         Code::EventNotFound => "stock-event-not-found",
         Code::ReservationNotFound => "stock-reservation-not-found",
+        Code::TransferNotFound => "stock-transfer-not-found",
         Code::VariantExpired => "stock-variant-expired",
         Code::InsufficientStock => "stock-insufficient",
         Code::IdempotencyConflict => "stock-idempotency-conflict",
@@ -164,6 +171,10 @@ fn detail_of(code: Code) -> &'static str {
         | Code::ReservationOver
         | Code::ReservationExpired
         | Code::NothingHeld
+        | Code::TransferTaken
+        | Code::TransferOver
+        | Code::WrongWarehouse
+        | Code::OverReceipt
         | Code::NotReversible
         | Code::VersionMismatch
         | Code::AvailableMismatch
@@ -291,7 +302,7 @@ fn write_members(json: &mut Json, failure: &Failure) {
 
 fn write_rejection(json: &mut Json, rejection: &Rejection, ids: PublicIds) {
     match rejection {
-        Rejection::Insufficient { shortages } => {
+        Rejection::Insufficient { shortages } | Rejection::OverReceipt { shortages, .. } => {
             json.raw(r#","shortages":["#);
             for (index, shortage) in shortages.iter().enumerate() {
                 json.raw(if index == 0 {
@@ -304,6 +315,12 @@ fn write_rejection(json: &mut Json, rejection: &Rejection, ids: PublicIds) {
                 json.raw(r#","available":"#).whole(shortage.available).raw("}");
             }
             json.raw("]");
+        }
+        Rejection::WrongWarehouse { destination, .. } => {
+            json.raw(r#","toWarehouseId":"#).uuid(ids.warehouse(*destination));
+        }
+        Rejection::TransferTaken { by } => {
+            json.raw(r#","takenBy":"#).uuid(ids.transfer(*by));
         }
         Rejection::VersionMismatch { expected, present } => {
             json.raw(r#","expected":"#).whole(expected.0);
@@ -374,6 +391,9 @@ fn pointer_of(rejection: &Rejection) -> Option<Cow<'static, str>> {
         Rejection::UnknownWarehouse { .. } | Rejection::InactiveWarehouse { .. } => {
             Some("/warehouseId".into())
         }
+        Rejection::SameWarehouse { .. } => Some("/toWarehouseId".into()),
+        Rejection::TransferTaken { .. } => Some("/transferId".into()),
+        Rejection::WrongWarehouse { .. } => Some("/warehouseId".into()),
         Rejection::UnknownProduct { .. } => Some("/productId".into()),
         Rejection::CodeTaken { .. } => Some("/code".into()),
         Rejection::SkuTaken { .. } => Some("/sku".into()),
@@ -381,6 +401,8 @@ fn pointer_of(rejection: &Rejection) -> Option<Cow<'static, str>> {
         | Rejection::ReservationOver { .. }
         | Rejection::ReservationExpired { .. }
         | Rejection::NothingHeld { .. }
+        | Rejection::TransferOver { .. }
+        | Rejection::OverReceipt { .. }
         | Rejection::NotReversible { .. }
         | Rejection::VersionMismatch { .. }
         | Rejection::AvailableMismatch { .. }

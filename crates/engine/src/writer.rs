@@ -374,6 +374,8 @@ fn subject_of_command(command: &Command) -> u32 {
         | Command::Stock(_)
         | Command::Extend(_)
         | Command::Reverse(_)
+        | Command::Receive(_)
+        | Command::Close(_)
         | Command::ExpireDue { .. } => 0,
     }
 }

@@ -37,8 +37,11 @@ pub struct StockCommand {
     pub reason: Option<Reason>,
     /// For which order: 1 to 128 characters. RESERVATION, RELEASE, PICK, PACK and SHIP need it.
     pub order: Option<Box<str>>,
-    /// Under which transfer: 1 to 128 characters. TRANSFER_OUT and TRANSFER_IN need it.
+    /// Under which transfer: 1 to 128 characters, which no other open transfer has. TRANSFER_OUT and TRANSFER_IN need it,
+    /// but for a TRANSFER_OUT that has a `counterpart`.
     pub transfer: Option<Box<str>>,
+    /// To which other warehouse a TRANSFER_OUT goes: it opens a transfer, which is received by a [`ReceiveCommand`].
+    pub counterpart: Option<WarehouseNo>,
     /// When a RESERVATION runs out.
     pub expires_at: Option<Timestamp>,
     /// Which bucket a RELEASE empties: reserved (when `None`), picked or packed.
@@ -93,6 +96,45 @@ pub struct ReverseCommand {
     pub notes: Option<Box<str>>,
 }
 
+/// Asks that what a transfer has on the way be taken in at its destination, all of it or some.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct ReceiveCommand {
+    /// Which one: the position of its TRANSFER_OUT.
+    pub transfer: Position,
+    /// Where it arrived.
+    pub warehouse: WarehouseNo,
+    /// When it happened; `None` is "now", whenever that is decided.
+    pub occurred_at: Option<Timestamp>,
+    /// What was found: at most 1,000 lines, each variant once. None: everything on the way, and all of it sound.
+    pub lines: Vec<ReceivedLine>,
+    /// Free text, at most 500 characters.
+    pub notes: Option<Box<str>>,
+}
+
+/// What was found of one variant: none of it below 0, and 1 to 1,000,000,000 in all.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub struct ReceivedLine {
+    /// Of what.
+    pub variant: VariantNo,
+    /// Units that arrived sound.
+    pub received: i64,
+    /// Units that arrived damaged.
+    pub damaged: i64,
+    /// Units that are missing. They stay on the way until they are found or the transfer is closed.
+    pub short: i64,
+}
+
+/// Asks that a transfer be over: what has not arrived is written off.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct CloseCommand {
+    /// Which one: the position of its TRANSFER_OUT.
+    pub transfer: Position,
+    /// Why: anything but PURCHASE and SALE.
+    pub reason: Reason,
+    /// Free text, at most 500 characters.
+    pub notes: Option<Box<str>>,
+}
+
 impl StockCommand {
     /// A command of `kind` at `warehouse` over `lines`, happening now, with nothing else said.
     pub fn new(kind: Kind, warehouse: WarehouseNo, lines: impl IntoIterator<Item = Line>) -> StockCommand {
@@ -103,6 +145,7 @@ impl StockCommand {
             reason: None,
             order: None,
             transfer: None,
+            counterpart: None,
             expires_at: None,
             release_from: None,
             reservation: None,
@@ -186,6 +229,10 @@ pub enum Command {
     Extend(ExtendCommand),
     /// Undo an earlier event.
     Reverse(Box<ReverseCommand>),
+    /// Take in what a transfer has on the way.
+    Receive(ReceiveCommand),
+    /// Let a transfer be over.
+    Close(CloseCommand),
     /// Change the catalogue.
     Catalogue(CatalogueCommand),
     /// Record the expiry of reservations that have run out, at most so many. Housekeeping of the ledger's own:

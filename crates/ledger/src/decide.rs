@@ -5,6 +5,7 @@ mod conditions;
 mod held;
 mod reverse;
 mod shape;
+mod transfer;
 
 use smallvec::SmallVec;
 
@@ -18,7 +19,8 @@ use crate::state::State;
 use crate::time::Timestamp;
 
 /// The events that follow from a command, in the order of recording: all of them are appended, or none. The last one
-/// is the command's own; expiries that it needed stand before it. A change that changes nothing has no event.
+/// is the command's own; expiries that it needed stand before it, and before the TRANSFER_EXPECTED of a dispatch its
+/// TRANSFER_OUT. A change that changes nothing has no event.
 pub type Decision = SmallVec<[Event; 1]>;
 
 /// Decides what follows from `command` in `state` at the instant `now`, which is not before the last recorded one.
@@ -29,6 +31,8 @@ pub fn decide(state: &State, command: &Command, now: Timestamp) -> Result<Decisi
         Command::Stock(command) => decide_stock(state, command, now),
         Command::Extend(command) => held::extend(state, command, now),
         Command::Reverse(command) => reverse::decide(state, command, now),
+        Command::Receive(command) => transfer::receive(state, command, now),
+        Command::Close(command) => transfer::close(state, command, now),
         Command::Catalogue(command) => catalogue::decide(state, command),
         Command::ExpireDue { reservations_max } => Ok(expire_due(state, now, *reservations_max)),
     }
@@ -48,6 +52,9 @@ pub fn expire_due(state: &State, now: Timestamp, reservations_max: usize) -> Dec
 fn decide_stock(state: &State, command: &StockCommand, now: Timestamp) -> Result<Decision, Rejection> {
     let occurred_at = shape::check(command, now)?;
     check_catalogue(state, command, occurred_at)?;
+    if let Some(destination) = command.counterpart {
+        transfer::check_dispatch(state, command, destination)?;
+    }
     if let Some(wanted) = &command.conditions {
         conditions::check(state, command.warehouse, wanted, now)?;
     }
@@ -57,7 +64,7 @@ fn decide_stock(state: &State, command: &StockCommand, now: Timestamp) -> Result
         Kind::Release | Kind::Pick | Kind::Pack | Kind::Ship => held::post(state, command, now)?,
         _ => post_stock(state, command, &mut freed, &mut noted)?,
     };
-    let event = Event::Stock(StockEvent {
+    let event = StockEvent {
         kind: command.kind,
         warehouse: command.warehouse,
         occurred_at,
@@ -67,10 +74,14 @@ fn decide_stock(state: &State, command: &StockCommand, now: Timestamp) -> Result
         expires_at: command.expires_at,
         about: None,
         noted,
+        counterpart: command.counterpart,
         postings,
         notes: command.notes.clone(),
-    });
-    Ok(behind(freed, event))
+    };
+    if let Some(destination) = command.counterpart {
+        return Ok(transfer::dispatch(state, freed, event, destination));
+    }
+    Ok(behind(freed, Event::Stock(event)))
 }
 
 /// An event behind the expiries that it needs.
@@ -139,7 +150,10 @@ fn post_stock(
     let mut moves = Moves {
         state,
         warehouse: command.warehouse,
-        transfer: command.transfer.as_deref(),
+        transfer: command
+            .transfer
+            .as_deref()
+            .filter(|_| command.counterpart.is_none()),
         postings: Postings::new(),
         shortages: Vec::new(),
     };
@@ -175,6 +189,7 @@ fn post_stock(
 struct Moves<'s> {
     state: &'s State,
     warehouse: WarehouseNo,
+    /// The transfer that units come from or go to, where it is known by name only.
     transfer: Option<&'s str>,
     postings: Postings,
     shortages: Vec<Shortage>,

@@ -30,9 +30,9 @@ pub enum Kind {
     Pack = 7,
     /// An order's goods gone: packed → customer.
     Ship = 8,
-    /// Goods sent to another warehouse: available → transit.
+    /// Goods sent to another warehouse: available → transit. What opens a transfer, where it says to which one.
     TransferOut = 9,
-    /// Goods arrived from another warehouse: transit → available.
+    /// Goods arrived from another warehouse: transit → available; what is damaged, transit → held.
     TransferIn = 10,
     /// Goods set aside: available → held.
     Hold = 11,
@@ -44,11 +44,15 @@ pub enum Kind {
     Extend = 14,
     /// An earlier event undone: everything goes back where it came from.
     Reversal = 15,
+    /// Goods are on their way here from another warehouse. Moves nothing: it tells the destination's stream of a transfer.
+    TransferExpected = 16,
+    /// A transfer is over, and what had not arrived is written off: transit → adjustment.
+    TransferClosed = 17,
 }
 
 impl Kind {
     /// Every kind, in the order of their numbers.
-    pub const ALL: [Kind; 15] = [
+    pub const ALL: [Kind; 17] = [
         Kind::Inbound,
         Kind::Outbound,
         Kind::Adjust,
@@ -64,6 +68,8 @@ impl Kind {
         Kind::Expiry,
         Kind::Extend,
         Kind::Reversal,
+        Kind::TransferExpected,
+        Kind::TransferClosed,
     ];
 
     /// The number that stands for this kind in records.
@@ -93,7 +99,8 @@ impl Kind {
             Kind::TransferIn => (A(Account::Transit), B(Bucket::Available)),
             Kind::Hold => (B(Bucket::Available), B(Bucket::Held)),
             Kind::Unhold => (B(Bucket::Held), B(Bucket::Available)),
-            Kind::Extend | Kind::Reversal => return None,
+            Kind::TransferClosed => (A(Account::Transit), A(Account::Adjustment)),
+            Kind::Extend | Kind::Reversal | Kind::TransferExpected => return None,
         })
     }
 
@@ -114,7 +121,7 @@ impl Kind {
         )
     }
 
-    /// Whether this kind moves what a transfer has on the way (and so names one).
+    /// Whether a movement of this kind is one of a transfer's.
     pub const fn needs_transfer(self) -> bool {
         matches!(self, Kind::TransferOut | Kind::TransferIn)
     }
@@ -133,6 +140,7 @@ impl Kind {
                 | Kind::Expiry
                 | Kind::Extend
                 | Kind::Reversal
+                | Kind::TransferClosed
         )
     }
 }
@@ -170,6 +178,8 @@ impl fmt::Display for Kind {
             Kind::Expiry => "EXPIRY",
             Kind::Extend => "EXTEND",
             Kind::Reversal => "REVERSAL",
+            Kind::TransferExpected => "TRANSFER_EXPECTED",
+            Kind::TransferClosed => "TRANSFER_CLOSED",
         })
     }
 }
@@ -243,16 +253,21 @@ pub struct StockEvent {
     pub reason: Option<Reason>,
     /// For which order.
     pub order: Option<Box<str>>,
-    /// Under which transfer.
+    /// Under which transfer, by the caller's own name of it.
     pub transfer: Option<Box<str>>,
     /// When a RESERVATION runs out, or does after an EXTEND.
     pub expires_at: Option<Timestamp>,
-    /// The earlier event that it acts on: the one that made the reservation of an EXTEND, the one that a REVERSAL undoes.
+    /// The earlier event that it acts on: the one that made the reservation of an EXTEND, the one that a REVERSAL undoes,
+    /// the TRANSFER_OUT that opened the transfer of a TRANSFER_EXPECTED, TRANSFER_IN or TRANSFER_CLOSED.
     pub about: Option<Position>,
-    /// Units by variant that it notes and does not move: what a partial RESERVATION asked for beyond what there was, and
-    /// what the reservation of an EXTEND still has reserved.
+    /// Units by variant that it notes and does not move: what a partial RESERVATION asked for beyond what there was, what
+    /// the reservation of an EXTEND still has reserved, what a TRANSFER_EXPECTED expects, what a TRANSFER_IN found missing.
     pub noted: Vec<(VariantNo, i64)>,
-    /// What moved from where to where; at least one, but for an EXTEND.
+    /// The transfer's other warehouse: where a TRANSFER_OUT goes, where the others of a transfer come from. `None` in a
+    /// TRANSFER_OUT or TRANSFER_IN that knows its transfer by name only.
+    pub counterpart: Option<WarehouseNo>,
+    /// What moved from where to where; at least one, but for an EXTEND, a TRANSFER_EXPECTED, and a TRANSFER_IN that notes
+    /// what is missing and no more.
     pub postings: Postings,
     /// Free text, at most 500 characters.
     pub notes: Option<Box<str>>,

@@ -91,6 +91,7 @@ pub(crate) fn expiry_of(state: &State, reservation: &Reservation) -> Option<Even
         expires_at: None,
         about: None,
         noted: Vec::new(),
+        counterpart: None,
         postings: postings.collect(),
         notes: None,
     }))

@@ -108,6 +108,8 @@ pub enum IdKind {
     Warehouse = 3,
     /// A variant.
     Variant = 4,
+    /// A transfer between warehouses; the number is the position of the event that opened it.
+    Transfer = 8,
 }
 
 /// Turns numbers of one ledger into public UUIDs and back, without a table.
@@ -181,6 +183,16 @@ impl PublicIds {
         self.encode(IdKind::Variant, u64::from(no.0))
     }
 
+    /// The public id of the transfer that the event at `opened` opened.
+    pub fn transfer(self, opened: Position) -> Uuid {
+        self.encode(IdKind::Transfer, opened.0)
+    }
+
+    /// The position that a transfer's id carries; whether the event there opened one is for the log to say.
+    pub fn resolve_transfer(self, id: Uuid) -> Option<Position> {
+        self.decode(IdKind::Transfer, id).map(Position)
+    }
+
     /// The position that an event's id carries; `None` when the id is not one of this ledger's events. Whether the
     /// event exists is for the log to say.
     pub fn resolve_event(self, id: Uuid) -> Option<Position> {
@@ -229,6 +241,8 @@ mod tests {
             let id = ids.event(Position(number));
             prop_assert_eq!(ids.resolve_event(id), Some(Position(number)));
             prop_assert_eq!(ids.resolve_variant(id), None);
+            prop_assert_eq!(ids.resolve_transfer(id), None);
+            prop_assert_eq!(ids.resolve_transfer(ids.transfer(Position(number))), Some(Position(number)));
             prop_assert_eq!(id.get_version_num(), 8);
             prop_assert_eq!(ids.resolve_variant(ids.variant(VariantNo(no))), Some(VariantNo(no)));
             prop_assert_eq!(ids.resolve_warehouse(ids.warehouse(WarehouseNo(no))), Some(WarehouseNo(no)));

@@ -27,8 +27,8 @@ pub mod state;
 mod time;
 
 pub use command::{
-    CatalogueCommand, Command, Conditions, ExtendCommand, IdempotencyKey, Line, Request, ReverseCommand,
-    StockCommand,
+    CatalogueCommand, CloseCommand, Command, Conditions, ExtendCommand, IdempotencyKey, Line, ReceiveCommand,
+    ReceivedLine, Request, ReverseCommand, StockCommand,
 };
 pub use decide::{Decision, decide, expire_due};
 pub use event::{CatalogueEvent, Event, Kind, Reason, Record, Recorded, StockEvent};

@@ -56,6 +56,8 @@ pub enum Rejection {
     OrderMissing { kind: Kind },
     #[error("{kind} moves what a transfer has on the way: name the transfer")]
     TransferMissing { kind: Kind },
+    #[error("a transfer goes from one warehouse to another")]
+    SameWarehouse { warehouse: WarehouseNo },
     #[error("an order's or transfer's id is 1 to 128 characters, none of them a control character")]
     InvalidReference,
     #[error("{field} does not go with {kind}")]
@@ -95,6 +97,20 @@ pub enum Rejection {
         reservation: Position,
         expired_at: Timestamp,
     },
+    #[error("another transfer of this id is open")]
+    TransferTaken { by: Position },
+    #[error("the transfer has nothing on the way any more")]
+    TransferOver { transfer: Position },
+    #[error("the transfer goes to another warehouse")]
+    WrongWarehouse {
+        transfer: Position,
+        destination: WarehouseNo,
+    },
+    #[error("more was found than is on the way")]
+    OverReceipt {
+        transfer: Position,
+        shortages: Vec<Shortage>,
+    },
     #[error("{kind} cannot be undone by a reversal")]
     NotReversible { kind: Kind },
     #[error("the warehouse's stream has come to another version")]
@@ -130,6 +146,7 @@ impl Rejection {
             Rejection::InstantOutOfRange { .. } => "instant-out-of-range",
             Rejection::OrderMissing { .. } => "order-missing",
             Rejection::TransferMissing { .. } => "transfer-missing",
+            Rejection::SameWarehouse { .. } => "same-warehouse",
             Rejection::InvalidReference => "invalid-reference",
             Rejection::FieldNotAllowed { .. } => "field-not-allowed",
             Rejection::ExpiryPassed { .. } => "expiry-passed",
@@ -144,6 +161,10 @@ impl Rejection {
             Rejection::ReservationOver { .. } => "reservation-over",
             Rejection::NothingHeld { .. } => "nothing-held",
             Rejection::ReservationExpired { .. } => "reservation-expired",
+            Rejection::TransferTaken { .. } => "transfer-taken",
+            Rejection::TransferOver { .. } => "transfer-over",
+            Rejection::WrongWarehouse { .. } => "wrong-warehouse",
+            Rejection::OverReceipt { .. } => "over-receipt",
             Rejection::NotReversible { .. } => "not-reversible",
             Rejection::VersionMismatch { .. } => "version-mismatch",
             Rejection::AvailableMismatch { .. } => "available-mismatch",

@@ -3,6 +3,8 @@
 //! A state has one encoding only, with everything in order of its key, and what decodes is a state that could be:
 //! bytes that decode are the bytes that encoding the result gives.
 
+mod transfers;
+
 use smallvec::SmallVec;
 
 use crate::codec::{DecodeError, Reader, Writer};
@@ -13,8 +15,13 @@ use crate::state::{
 };
 use crate::time::Timestamp;
 
-/// The version of the snapshot format. A snapshot of another version is not read: the log is.
+/// The versions of the snapshot format. A snapshot of another version is not read: the log is. Behind what the first has,
+/// the second has sections: what states did not have from the first day, and only where there is any.
 const SNAPSHOT_VERSION: u8 = 1;
+const SNAPSHOT_VERSION_SECTIONS: u8 = 2;
+
+// Sections stand in the order of these numbers.
+const TRANSFERS: u8 = 1;
 
 /// Writes a state down. Equal states give equal bytes.
 pub fn encode(state: &State) -> Vec<u8> {
@@ -24,7 +31,12 @@ pub fn encode(state: &State) -> Vec<u8> {
             .saturating_mul(16)
             .saturating_add(stock.saturating_mul(12)),
     );
-    w.u8(SNAPSHOT_VERSION);
+    let has_sections = !state.transfers.is_empty();
+    w.u8(if has_sections {
+        SNAPSHOT_VERSION_SECTIONS
+    } else {
+        SNAPSHOT_VERSION
+    });
     w.varint(state.head.0);
     w.signed(state.recorded_at.micros());
     w.varint(state.catalogue_version.0);
@@ -32,6 +44,7 @@ pub fn encode(state: &State) -> Vec<u8> {
     write_stock(&mut w, state);
     write_orders(&mut w, state);
     write_transits(&mut w, state);
+    transfers::write(&mut w, state);
     w.into_bytes()
 }
 
@@ -127,9 +140,11 @@ pub fn decode_for(ledger: LedgerId, bytes: &[u8]) -> Result<State, DecodeError> 
 fn decode_into(mut state: State, bytes: &[u8]) -> Result<State, DecodeError> {
     let r = &mut Reader::new(bytes);
     let version = r.u8()?;
-    if version != SNAPSHOT_VERSION {
-        return Err(DecodeError::UnknownVersion { version });
-    }
+    let has_sections = match version {
+        SNAPSHOT_VERSION => false,
+        SNAPSHOT_VERSION_SECTIONS => true,
+        _ => return Err(DecodeError::UnknownVersion { version }),
+    };
     state.head = Position(r.varint()?);
     if state.head > Position::MAX {
         return Err(DecodeError::NumberTooLarge);
@@ -140,6 +155,9 @@ fn decode_into(mut state: State, bytes: &[u8]) -> Result<State, DecodeError> {
     read_stock(r, &mut state)?;
     read_orders(r, &mut state)?;
     read_transits(r, &mut state)?;
+    if has_sections {
+        read_sections(r, &mut state)?;
+    }
     r.finish()?;
     Ok(state)
 }
@@ -277,6 +295,16 @@ fn read_transits(r: &mut Reader<'_>, state: &mut State) -> Result<(), DecodeErro
         state.transits.insert(transfer.into(), lines);
     }
     Ok(())
+}
+
+fn read_sections(r: &mut Reader<'_>, state: &mut State) -> Result<(), DecodeError> {
+    match r.u8()? {
+        TRANSFERS => transfers::read(r, state),
+        code => Err(DecodeError::Unknown {
+            what: "section",
+            code: u64::from(code),
+        }),
+    }
 }
 
 /// Checks that keys come in ascending order, none of them twice.

@@ -8,6 +8,7 @@ mod catalogue;
 mod held;
 mod shelf;
 mod text_hash;
+mod transfer;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -19,6 +20,7 @@ pub use apply::Inconsistent;
 pub use held::{HeldLine, Reservation};
 pub(crate) use shelf::{Shelf, StockKey};
 use text_hash::TextHash;
+pub use transfer::{Transfer, TransitLine};
 
 use crate::command::Command;
 use crate::event::Event;
@@ -26,7 +28,7 @@ use crate::id::{LedgerId, Position, ProductNo, Stream, VariantNo, Version, Wareh
 use crate::place::{Bucket, Buckets};
 use crate::time::Timestamp;
 
-/// What a transfer has on the way, ordered by variant.
+/// What a transfer that is known by name only has on the way, ordered by variant.
 pub(crate) type TransitLines = SmallVec<[(VariantNo, i64); 1]>;
 
 /// A warehouse, as decisions need it.
@@ -78,7 +80,12 @@ pub struct State {
     pub(crate) expiries: BTreeMap<(Timestamp, Position), Box<str>>,
     /// The same ones by the stock keys at which they have something reserved.
     pub(crate) expiring: BTreeSet<(StockKey, Timestamp, Position)>,
+    /// Transfers that are known by name only.
     pub(crate) transits: HashMap<Box<str>, TransitLines, TextHash>,
+    /// Transfers that have something on the way, by the position of the event that opened them.
+    pub(crate) transfers: BTreeMap<Position, Transfer>,
+    /// The same ones by the names that their callers gave them, as far as they did.
+    pub(crate) transfer_names: HashMap<Box<str>, Position, TextHash>,
 }
 
 /// The index in a list of the thing with number `no`.
@@ -96,6 +103,7 @@ impl State {
             stock: HashMap::with_hasher(FixedState::with_seed(ledger.seed())),
             orders: HashMap::with_hasher(text_hash),
             transits: HashMap::with_hasher(text_hash),
+            transfer_names: HashMap::with_hasher(text_hash),
             ..State::default()
         }
     }
@@ -194,14 +202,14 @@ impl State {
         self.orders.get(order).map_or(&[], Vec::as_slice)
     }
 
-    /// How many units of a variant a transfer has on the way.
+    /// How many units of a variant a transfer that is known by name only has on the way.
     pub fn in_transit(&self, transfer: &str, variant: VariantNo) -> i64 {
         let lines = self.transits.get(transfer).map_or(&[][..], |lines| lines);
         let at = lines.binary_search_by_key(&variant, |(of, _)| *of).ok();
         at.and_then(|at| lines.get(at)).map_or(0, |(_, units)| *units)
     }
 
-    /// All that is on the way between warehouses: transfer, variant, units.
+    /// All that is on the way under transfers that are known by name only: transfer, variant, units.
     pub fn transits(&self) -> impl Iterator<Item = (&str, VariantNo, i64)> + '_ {
         self.transits
             .iter()

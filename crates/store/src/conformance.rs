@@ -68,6 +68,7 @@ fn stock(warehouse: u32, version: u64, key: Option<&IdempotencyKey>) -> Record {
         expires_at: None,
         about: None,
         noted: Vec::new(),
+        counterpart: None,
         postings: std::iter::once(posting).collect(),
         notes: Some("note".into()),
     };

@@ -24,6 +24,7 @@ use crate::asker::Asker;
 use crate::docs::schema::{FeedEvent, Problem};
 use crate::failure::Failure;
 use crate::ledgers::OpenLedger;
+use crate::stock_events::write_noted;
 use crate::wire::json::Json;
 use crate::wire::query::Query;
 use crate::wire::spelling;
@@ -210,27 +211,17 @@ fn write_stock(json: &mut Json, ids: PublicIds, position: Position, event: &Stoc
     if let Some(expires_at) = event.expires_at {
         json.raw(r#","expiresAt":"#).instant(expires_at);
     }
+    if let Some(counterpart) = event.counterpart {
+        json.raw(r#","counterpartWarehouseId":"#)
+            .uuid(ids.warehouse(counterpart));
+    }
     if let Some(about) = event.about {
         json.raw(r#","aboutId":"#).uuid(ids.event(about));
     }
     if let Some(notes) = &event.notes {
         json.raw(r#","notes":"#).text(notes);
     }
-    if !event.noted.is_empty() {
-        json.raw(r#","noted":["#);
-        for (index, (variant, units)) in event.noted.iter().enumerate() {
-            json.raw(if index == 0 {
-                r#"{"variantId":"#
-            } else {
-                r#",{"variantId":"#
-            });
-            json.uuid(ids.variant(*variant))
-                .raw(r#","quantity":"#)
-                .whole(*units)
-                .raw("}");
-        }
-        json.raw("]");
-    }
+    write_noted(json, ids, event);
     json.raw(r#","postings":["#);
     for (index, posting) in event.postings.iter().enumerate() {
         json.raw(if index == 0 { "" } else { "," });

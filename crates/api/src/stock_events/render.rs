@@ -86,7 +86,7 @@ pub(crate) fn write_recorded(
     };
     let (ids, names) = (ledger.ids(), ledger.names());
     write_head(json, ids, names, &head, author);
-    write_references(json, ids, event);
+    write_references(json, ids, recorded.position, event);
     write_lines(json, ids, names, recorded.position, signed(&event.postings));
     json.raw("}");
     Some(())
@@ -121,7 +121,7 @@ fn write_head(json: &mut Json, ids: PublicIds, names: &Names, head: &Head<'_>, a
 }
 
 /// What kinds beyond the documented three have besides.
-fn write_references(json: &mut Json, ids: PublicIds, event: &StockEvent) {
+fn write_references(json: &mut Json, ids: PublicIds, position: Position, event: &StockEvent) {
     if let Some(order) = &event.order {
         json.raw(r#","orderId":"#).text(order);
     }
@@ -131,6 +131,15 @@ fn write_references(json: &mut Json, ids: PublicIds, event: &StockEvent) {
     if let Some(expires_at) = event.expires_at {
         json.raw(r#","expiresAt":"#).instant(expires_at);
     }
+    if let Some(counterpart) = event.counterpart {
+        json.raw(r#","counterpartWarehouseId":"#)
+            .uuid(ids.warehouse(counterpart));
+    }
+    if let Some(opened) = transfer_opened(position, event) {
+        json.raw(r#","transferUuid":"#).uuid(ids.transfer(opened));
+        write_noted(json, ids, event);
+        return;
+    }
     match (event.kind, event.about) {
         (Kind::Reversal, Some(undone)) => drop(json.raw(r#","reversesId":"#).uuid(ids.event(undone))),
         (_, Some(reservation)) => drop(json.raw(r#","reservationId":"#).uuid(ids.event(reservation))),
@@ -139,6 +148,27 @@ fn write_references(json: &mut Json, ids: PublicIds, event: &StockEvent) {
                 json.raw(r#","reservationId":"#).uuid(ids.event(reservation));
             }
         }
+    }
+}
+
+/// The position of the event that opened the transfer that an event is a step of.
+fn transfer_opened(position: Position, event: &StockEvent) -> Option<Position> {
+    event.counterpart?;
+    match event.kind {
+        Kind::TransferOut => Some(position),
+        _ => event.about,
+    }
+}
+
+/// What an event tells of and does not move, where there is any.
+pub(crate) fn write_noted(json: &mut Json, ids: PublicIds, event: &StockEvent) {
+    for (index, (variant, units)) in event.noted.iter().enumerate() {
+        json.raw(if index == 0 { r#","noted":[{"# } else { ",{" });
+        json.raw(r#""variantId":"#).uuid(ids.variant(*variant));
+        json.raw(r#","quantity":"#).whole(*units).raw("}");
+    }
+    if !event.noted.is_empty() {
+        json.raw("]");
     }
 }
 

@@ -20,6 +20,8 @@ pub(crate) const fn of_kind(kind: Kind) -> &'static str {
         Kind::Expiry => "EXPIRY",
         Kind::Extend => "EXTEND",
         Kind::Reversal => "REVERSAL",
+        Kind::TransferExpected => "TRANSFER_EXPECTED",
+        Kind::TransferClosed => "TRANSFER_CLOSED",
     }
 }
 

@@ -11,7 +11,7 @@ use super::bytes::{DecodeError, Reader, Writer};
 use super::catalogue;
 use crate::command::{IdempotencyKey, KeySpace};
 use crate::event::{Event, Kind, Postings, Reason, Record, RecordedKey, StockEvent};
-use crate::id::{Position, Stream, VariantNo, Version};
+use crate::id::{Position, Stream, VariantNo, Version, WarehouseNo};
 use crate::place::{Place, Posting};
 use crate::time::Timestamp;
 
@@ -24,8 +24,9 @@ const HAS_TRANSFER: u64 = 1 << 5;
 const HAS_EXPIRES_AT: u64 = 1 << 6;
 const HAS_ABOUT: u64 = 1 << 7;
 const HAS_NOTED: u64 = 1 << 8;
+const HAS_COUNTERPART: u64 = 1 << 9;
 /// The flags that stock events may have; the catalogue's have those of the author and the key only.
-const STOCK_FLAGS: u64 = (1 << 9) - 1;
+const STOCK_FLAGS: u64 = (1 << 10) - 1;
 const CATALOGUE_FLAGS: u64 = HAS_KEY | HAS_ON_BEHALF_OF;
 
 /// A posting's code: bits 0..4 from, 4..8 to. This bit of the code announces a reservation.
@@ -182,6 +183,7 @@ fn read_stock(
     let expires_at = read_if(flags, HAS_EXPIRES_AT, || r.signed().map(Timestamp::from_micros))?;
     let about = read_if(flags, HAS_ABOUT, || r.varint().map(Position))?;
     let noted = read_if(flags, HAS_NOTED, || read_noted(r))?.unwrap_or_default();
+    let counterpart = read_if(flags, HAS_COUNTERPART, || r.varint_u32().map(WarehouseNo))?;
     let postings = read_postings(r)?;
     let notes = read_if(flags, HAS_NOTES, || r.text().map(Box::from))?;
     let occurred_at = Timestamp::from_micros(occurred_at);
@@ -195,6 +197,7 @@ fn read_stock(
         expires_at,
         about,
         noted,
+        counterpart,
         postings,
         notes,
     })
@@ -288,6 +291,7 @@ fn stock_flags(event: &StockEvent) -> u64 {
         | flag(HAS_TRANSFER, &event.transfer)
         | flag(HAS_EXPIRES_AT, &event.expires_at)
         | flag(HAS_ABOUT, &event.about)
+        | flag(HAS_COUNTERPART, &event.counterpart)
         | if event.noted.is_empty() { 0 } else { HAS_NOTED }
 }
 
@@ -314,6 +318,9 @@ fn write_stock(w: &mut Writer, event: &StockEvent, recorded_at: Timestamp) {
             w.varint(u64::from(variant.0));
             w.varint(units.unsigned_abs());
         }
+    }
+    if let Some(WarehouseNo(counterpart)) = event.counterpart {
+        w.varint(u64::from(counterpart));
     }
     w.varint(event.postings.len() as u64);
     for posting in &event.postings {

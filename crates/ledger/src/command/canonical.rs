@@ -4,7 +4,10 @@
 //! Two requests that differ have bytes that differ. Behind the command stands in whose name it is asked for, which begins
 //! with 0 or 1: so what may or may not stand at a command's end begins with another byte.
 
-use super::{CatalogueCommand, Command, Conditions, ExtendCommand, ReverseCommand, StockCommand};
+use super::{
+    CatalogueCommand, CloseCommand, Command, Conditions, ExtendCommand, ReceiveCommand, ReverseCommand,
+    StockCommand,
+};
 use crate::codec::Writer;
 use crate::id::{Position, ProductNo};
 use crate::time::Timestamp;
@@ -20,11 +23,14 @@ const CREATE_VARIANT: u8 = 69;
 const CHANGE_VARIANT: u8 = 70;
 const EXTEND: u8 = 71;
 const REVERSE: u8 = 72;
+const RECEIVE: u8 = 77;
+const CLOSE: u8 = 78;
 
 // What a stock command says beyond what all of them can.
 const RESERVATION: u8 = 2;
 const PARTIAL: u8 = 3;
 const CONDITIONS: u8 = 4;
+const COUNTERPART: u8 = 5;
 
 impl Command {
     pub(super) fn write_canonical(&self, w: &mut Writer) {
@@ -32,6 +38,8 @@ impl Command {
             Command::Stock(command) => command.write_canonical(w),
             Command::Extend(command) => command.write_canonical(w),
             Command::Reverse(command) => command.write_canonical(w),
+            Command::Receive(command) => command.write_canonical(w),
+            Command::Close(command) => command.write_canonical(w),
             Command::Catalogue(command) => command.write_canonical(w),
             Command::ExpireDue { reservations_max } => {
                 w.u8(EXPIRE_DUE);
@@ -78,6 +86,10 @@ impl StockCommand {
                 w.signed(*units);
             }
         }
+        if let Some(warehouse) = self.counterpart {
+            w.u8(COUNTERPART);
+            w.varint(u64::from(warehouse.0));
+        }
     }
 }
 
@@ -98,6 +110,32 @@ impl ReverseCommand {
         w.u8(REVERSE);
         w.varint(self.position.0);
         w.text(&self.asked_as);
+        w.optional(self.notes.as_ref(), |w, notes| w.text(notes));
+    }
+}
+
+impl ReceiveCommand {
+    fn write_canonical(&self, w: &mut Writer) {
+        w.u8(RECEIVE);
+        w.varint(self.transfer.0);
+        w.varint(u64::from(self.warehouse.0));
+        w.optional(self.occurred_at.as_ref(), |w, at| w.signed(at.micros()));
+        w.optional(self.notes.as_ref(), |w, notes| w.text(notes));
+        w.varint(self.lines.len() as u64);
+        for line in &self.lines {
+            w.varint(u64::from(line.variant.0));
+            for units in [line.received, line.damaged, line.short] {
+                w.signed(units);
+            }
+        }
+    }
+}
+
+impl CloseCommand {
+    fn write_canonical(&self, w: &mut Writer) {
+        w.u8(CLOSE);
+        w.varint(self.transfer.0);
+        w.u8(self.reason.code());
         w.optional(self.notes.as_ref(), |w, notes| w.text(notes));
     }
 }

@@ -181,6 +181,7 @@ pub(super) fn extend(state: &State, command: &ExtendCommand, now: Timestamp) -> 
         expires_at: *expires_at,
         about: Some(*id),
         noted,
+        counterpart: None,
         postings: Postings::new(),
         notes: notes.clone(),
     })])

@@ -46,6 +46,7 @@ pub(super) fn decide(state: &State, command: &ReverseCommand, now: Timestamp) ->
         expires_at: None,
         about: Some(command.position),
         noted: Vec::new(),
+        counterpart: None,
         postings: moves.finish()?,
         notes: command.notes.clone(),
     });

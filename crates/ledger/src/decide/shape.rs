@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 
-use crate::command::{Line, StockCommand};
+use crate::command::{ReceivedLine, StockCommand};
 use crate::event::{Kind, Reason};
 use crate::id::VariantNo;
 use crate::place::Bucket;
@@ -27,7 +27,7 @@ const INSTANT_MAX: Timestamp = Timestamp::from_micros(253_402_300_799_999_999);
 
 /// Checks everything about `command` that needs no state, and answers when it happened.
 pub(super) fn check(command: &StockCommand, now: Timestamp) -> Result<Timestamp, Rejection> {
-    if command.kind.flow().is_none() || command.kind == Kind::Expiry {
+    if command.kind.flow().is_none() || matches!(command.kind, Kind::Expiry | Kind::TransferClosed) {
         return Err(Rejection::NotCommandable { kind: command.kind });
     }
     check_reservation(command)?;
@@ -44,7 +44,12 @@ pub(super) fn check(command: &StockCommand, now: Timestamp) -> Result<Timestamp,
         }
         check_expiry(expires_at, now)?;
     }
-    let occurred_at = command.occurred_at.unwrap_or(now);
+    check_occurred(command.occurred_at, now)
+}
+
+/// When something happened that is to have happened then.
+pub(super) fn check_occurred(occurred_at: Option<Timestamp>, now: Timestamp) -> Result<Timestamp, Rejection> {
+    let occurred_at = occurred_at.unwrap_or(now);
     if occurred_at > now.saturating_add_micros(AHEAD_MAX_MICROS) {
         return Err(Rejection::OccursInFuture { occurred_at, now });
     }
@@ -93,20 +98,41 @@ fn check_lines(command: &StockCommand) -> Result<(), Rejection> {
             });
         }
     }
-    match repeated_line(lines) {
+    check_distinct(lines, |line| line.variant)
+}
+
+/// Checks what a receipt says that was found.
+pub(super) fn check_received(lines: &[ReceivedLine]) -> Result<(), Rejection> {
+    if lines.len() > LINES_MAX {
+        return Err(Rejection::TooManyLines { count: lines.len() });
+    }
+    for (line, one) in lines.iter().enumerate() {
+        let parts = [one.received, one.damaged, one.short];
+        let sum = parts.into_iter().fold(0, i64::saturating_add);
+        let wrong = parts
+            .into_iter()
+            .find(|units| !(0..=QUANTITY_MAX).contains(units));
+        let wrong = wrong.or((!(1..=QUANTITY_MAX).contains(&sum)).then_some(sum));
+        if let Some(quantity) = wrong {
+            return Err(Rejection::InvalidQuantity { line, quantity });
+        }
+    }
+    check_distinct(lines, |line| line.variant)
+}
+
+/// Checks that no line's variant stands in an earlier one.
+fn check_distinct<L>(lines: &[L], variant: impl Fn(&L) -> VariantNo) -> Result<(), Rejection> {
+    let mut numbered = lines.iter().map(&variant).enumerate();
+    let repeated = if lines.len() <= PAIRWISE_LINES_MAX {
+        numbered.find(|(line, one)| lines.iter().take(*line).any(|earlier| variant(earlier) == *one))
+    } else {
+        let mut seen = HashSet::with_capacity(lines.len());
+        numbered.find(|(_, one)| !seen.insert(*one))
+    };
+    match repeated {
         None => Ok(()),
         Some((line, variant)) => Err(Rejection::DuplicateVariant { line, variant }),
     }
-}
-
-/// The first line whose variant stands in an earlier one.
-fn repeated_line(lines: &[Line]) -> Option<(usize, VariantNo)> {
-    let mut numbered = lines.iter().map(|line| line.variant).enumerate();
-    if lines.len() <= PAIRWISE_LINES_MAX {
-        return numbered.find(|(line, variant)| lines.iter().take(*line).any(|one| one.variant == *variant));
-    }
-    let mut seen = HashSet::with_capacity(lines.len());
-    numbered.find(|(_, variant)| !seen.insert(*variant))
 }
 
 fn check_reason(command: &StockCommand) -> Result<(), Rejection> {
@@ -119,10 +145,15 @@ fn check_reason(command: &StockCommand) -> Result<(), Rejection> {
         Kind::Adjust => command.lines.iter().all(|line| line.quantity < 0),
         _ => false,
     };
+    check_fit(kind, reason, takes_away)
+}
+
+/// Whether a reason goes with a kind, which takes stock away or does not.
+pub(super) fn check_fit(kind: Kind, reason: Reason, takes_away: bool) -> Result<(), Rejection> {
     let fits = match reason {
         Reason::Purchase => kind == Kind::Inbound,
         Reason::Sale => kind == Kind::Outbound,
-        Reason::CountCorrection => kind == Kind::Adjust,
+        Reason::CountCorrection => matches!(kind, Kind::Adjust | Kind::TransferClosed),
         Reason::Damage | Reason::DiscardExpired => takes_away,
         Reason::Other => true,
     };
@@ -138,7 +169,13 @@ fn check_references(command: &StockCommand) -> Result<(), Rejection> {
     if kind.needs_order() && command.order.is_none() {
         return Err(Rejection::OrderMissing { kind });
     }
-    if kind.needs_transfer() && command.transfer.is_none() {
+    if command.counterpart.is_some() && kind != Kind::TransferOut {
+        return Err(Rejection::FieldNotAllowed {
+            field: "toWarehouseId",
+            kind,
+        });
+    }
+    if kind.needs_transfer() && command.transfer.is_none() && command.counterpart.is_none() {
         return Err(Rejection::TransferMissing { kind });
     }
     if !kind.needs_transfer() && command.transfer.is_some() {

@@ -48,8 +48,12 @@ impl State {
         let warehouse = index_of(event.warehouse.0).and_then(|index| self.warehouses.get_mut(index));
         let warehouse = warehouse.ok_or("there is no such warehouse")?;
         warehouse.version = warehouse.version.next();
-        if event.kind == Kind::Extend {
-            return self.extend(event);
+        match event.kind {
+            Kind::Extend => return self.extend(event),
+            Kind::TransferExpected => return self.expect_transfer(event),
+            Kind::TransferIn if event.about.is_some() => return self.receive_transfer(event),
+            Kind::TransferClosed => return self.close_transfer(event),
+            _ => {}
         }
         if event.postings.is_empty() {
             return Err("it moves nothing");
@@ -57,20 +61,28 @@ impl State {
         if event.kind == Kind::Reservation {
             self.open_reservation(position, event)?;
         }
+        let opens_transfer = event.counterpart.is_some();
+        if opens_transfer {
+            self.open_transfer(position, event)?;
+        }
         for posting in &event.postings {
             self.move_stock(event.warehouse, posting)?;
             if is_held(posting.from) || is_held(posting.to) {
                 self.move_held(position, event, posting)?;
             }
             let transit = Place::Account(Account::Transit);
-            if posting.from == transit || posting.to == transit {
+            if (posting.from == transit || posting.to == transit) && !opens_transfer {
                 self.move_transit(event, posting)?;
             }
         }
         Ok(())
     }
 
-    fn move_stock(&mut self, warehouse: WarehouseNo, posting: &Posting) -> Result<(), &'static str> {
+    pub(super) fn move_stock(
+        &mut self,
+        warehouse: WarehouseNo,
+        posting: &Posting,
+    ) -> Result<(), &'static str> {
         if posting.quantity < 1 {
             return Err("a posting moves less than one unit");
         }
@@ -200,7 +212,7 @@ impl State {
         }
     }
 
-    /// Moves what a transfer has on the way, and forgets lines and transfers that have nothing any more.
+    /// Moves what a transfer that is known by name only has on the way, and forgets lines and transfers that have nothing any more.
     fn move_transit(&mut self, event: &StockEvent, posting: &Posting) -> Result<(), &'static str> {
         let transfer = event.transfer.as_deref();
         let transfer = transfer.ok_or("it moves a transfer's stock and names no transfer")?;

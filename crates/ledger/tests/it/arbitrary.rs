@@ -72,10 +72,22 @@ fn stock() -> impl Strategy<Value = StockEvent> {
         references,
         instants,
         vec(posting, 0..5),
-        (about, vec(noted, 0..3)),
+        (
+            about,
+            vec(noted, 0..3),
+            option::of(any::<u32>().prop_map(WarehouseNo)),
+        ),
     )
         .prop_map(
-            |(kind, warehouse, reason, references, (occurred_at, expires_at), postings, (about, noted))| {
+            |(
+                kind,
+                warehouse,
+                reason,
+                references,
+                (occurred_at, expires_at),
+                postings,
+                (about, noted, counterpart),
+            )| {
                 let (order, transfer, notes) = references;
                 StockEvent {
                     kind,
@@ -87,6 +99,7 @@ fn stock() -> impl Strategy<Value = StockEvent> {
                     expires_at,
                     about,
                     noted,
+                    counterpart,
                     postings: postings.into(),
                     notes,
                 }

@@ -5,8 +5,9 @@
 
 use bincard_ledger::command::CatalogueCommand as C;
 use bincard_ledger::{
-    Bucket, Command, Conditions, Event, ExtendCommand, Kind, Line, Position, ProductNo, Reason,
-    ReverseCommand, StockCommand, StockEvent, Timestamp, VariantNo, Version, WarehouseNo,
+    Bucket, CloseCommand, Command, Conditions, Event, ExtendCommand, Kind, Line, Position, ProductNo, Reason,
+    ReceiveCommand, ReceivedLine, ReverseCommand, StockCommand, StockEvent, Timestamp, VariantNo, Version,
+    WarehouseNo,
 };
 use proptest::collection::vec;
 use proptest::option::{self, weighted};
@@ -38,6 +39,28 @@ pub(crate) enum Asked {
     },
     /// Of any event so far, those that nothing undoes included.
     Reverse { event: Index, notes: Option<Box<str>> },
+    /// Of a transfer, mostly where it goes.
+    Receive {
+        which: WhichTransfer,
+        warehouse: Option<WarehouseNo>,
+        occurred_at: Option<Timestamp>,
+        lines: Vec<ReceivedLine>,
+        notes: Option<Box<str>>,
+    },
+    /// Of a transfer.
+    Close {
+        which: WhichTransfer,
+        reason: Reason,
+        notes: Option<Box<str>>,
+    },
+}
+
+/// One of the transfers so far.
+#[derive(Clone, Debug)]
+pub(crate) struct WhichTransfer {
+    index: Index,
+    /// Whether it is one that has something on the way, where there is one.
+    is_open: bool,
 }
 
 /// One of the reservations so far.
@@ -68,6 +91,9 @@ pub(crate) fn step() -> impl Strategy<Value = Step> {
         3 => (which(), lasts(), notes())
             .prop_map(|(which, lasts_micros, notes)| Asked::Extend { which, lasts_micros, notes }),
         3 => (any::<Index>(), notes()).prop_map(|(event, notes)| Asked::Reverse { event, notes }),
+        5 => receive(),
+        1 => (which_transfer(), select(&Reason::ALL[..]), notes())
+            .prop_map(|(which, reason, notes)| Asked::Close { which, reason, notes }),
     ];
     let seconds = prop_oneof![3 => Just(0), 2 => 1..4i64, 1 => 4..30i64];
     (seconds, asked).prop_map(|(seconds, asked)| Step { seconds, asked })
@@ -117,6 +143,27 @@ impl Asked {
                     notes: notes.clone(),
                 }))
             }
+            Asked::Receive {
+                which,
+                warehouse,
+                occurred_at,
+                lines,
+                notes,
+            } => {
+                let (transfer, destination) = which.look_up(journal);
+                Command::Receive(ReceiveCommand {
+                    transfer,
+                    warehouse: warehouse.unwrap_or(destination),
+                    occurred_at: *occurred_at,
+                    lines: lines.clone(),
+                    notes: notes.clone(),
+                })
+            }
+            Asked::Close { which, reason, notes } => Command::Close(CloseCommand {
+                transfer: which.look_up(journal).0,
+                reason: *reason,
+                notes: notes.clone(),
+            }),
         }
     }
 }
@@ -140,6 +187,24 @@ impl Which {
         let (id, order, warehouse) = found.unwrap_or((Position(3), "A".into(), WarehouseNo(1)));
         let order = self.order.clone().unwrap_or(order);
         (id, order, self.warehouse.unwrap_or(warehouse))
+    }
+}
+
+impl WhichTransfer {
+    fn look_up(&self, journal: &Journal) -> (Position, WarehouseNo) {
+        let opened = stock_events(journal).filter(|(_, event)| event.kind == Kind::TransferOut);
+        let opened: Vec<_> = opened
+            .filter_map(|(id, event)| Some((id, event.counterpart?)))
+            .collect();
+        let is_open = |(id, _): &&(Position, WarehouseNo)| journal.state.transfer(*id).is_some();
+        let open: Vec<_> = opened.iter().filter(is_open).copied().collect();
+        let from = if self.is_open && !open.is_empty() {
+            open
+        } else {
+            opened
+        };
+        let found = (!from.is_empty()).then(|| from[self.index.index(from.len())]);
+        found.unwrap_or((Position(3), WarehouseNo(1)))
     }
 }
 
@@ -200,6 +265,55 @@ fn which() -> impl Strategy<Value = Which> {
         })
 }
 
+fn which_transfer() -> impl Strategy<Value = WhichTransfer> {
+    (any::<Index>(), prop::bool::weighted(0.9)).prop_map(|(index, is_open)| WhichTransfer { index, is_open })
+}
+
+fn receive() -> impl Strategy<Value = Asked> {
+    let extremes = [-1, i64::MIN, i64::MAX, 1_000_000_000, 1_000_000_001, 999_999_999];
+    let units = prop_oneof![20 => 0..3i64, 10 => Just(0), 1 => select(extremes.to_vec())];
+    let variant = prop_oneof![25 => 1..=3u32, 1 => 0..=5u32].prop_map(VariantNo);
+    let line =
+        (variant, units.clone(), units.clone(), units).prop_map(|(variant, received, damaged, short)| {
+            ReceivedLine {
+                variant,
+                received,
+                damaged,
+                short,
+            }
+        });
+    let distinct = vec(line.clone(), 1..4).prop_map(|mut lines| {
+        lines.sort_by_key(|line| line.variant);
+        lines.dedup_by_key(|line| line.variant);
+        lines
+    });
+    let many = select(&[17u32, 1_001][..]).prop_map(|count| {
+        let line = |no| ReceivedLine {
+            variant: VariantNo(no),
+            received: 1,
+            damaged: 0,
+            short: 0,
+        };
+        (1..=count).map(line).collect()
+    });
+    let lines = prop_oneof![20 => Just(Vec::new()), 60 => distinct, 5 => vec(line, 0..5), 1 => many];
+    let occurred_at = prop_oneof![
+        8 => START - 30 * SECOND..START + 30 * SECOND,
+        1 => select(&[START + 400 * SECOND, i64::MIN, i64::MAX][..]),
+    ];
+    let occurred_at = weighted(0.2, occurred_at.prop_map(Timestamp::from_micros));
+    let warehouse = weighted(0.08, (0..=4u32).prop_map(WarehouseNo));
+    (which_transfer(), warehouse, occurred_at, lines, notes()).prop_map(
+        |(which, warehouse, occurred_at, lines, notes)| Asked::Receive {
+            which,
+            warehouse,
+            occurred_at,
+            lines,
+            notes,
+        },
+    )
+}
+
 fn lasts() -> impl Strategy<Value = Option<i64>> {
     let lasts = prop_oneof![
         6 => (1..30i64).prop_map(|seconds| seconds * SECOND),
@@ -233,7 +347,8 @@ fn stock_command() -> impl Strategy<Value = StockCommand> {
     let kind = prop_oneof![
         20 => select(&Kind::ALL[..12]),
         12 => select(&[Kind::Reservation, Kind::Reservation, Kind::Outbound, Kind::Pick, Kind::Pack, Kind::Ship][..]),
-        1 => select(&[Kind::Expiry, Kind::Extend, Kind::Reversal][..]),
+        4 => Just(Kind::TransferOut),
+        1 => select(&[Kind::Expiry, Kind::Extend, Kind::Reversal, Kind::TransferExpected, Kind::TransferClosed][..]),
     ];
     let warehouse = prop_oneof![12 => 1..=2u32, 1 => 0..=4u32];
     let instant = prop_oneof![
@@ -256,7 +371,7 @@ fn stock_command() -> impl Strategy<Value = StockCommand> {
     };
     let refers = (
         weighted(0.97, text(["A", "B", "C"])),
-        weighted(0.95, text(["T", "U", "T"])),
+        weighted(0.8, text(["T", "U", "T"])),
         weighted(0.02, text(["T", "U", "V"])),
         weighted(
             0.3,
@@ -276,17 +391,23 @@ fn stock_command() -> impl Strategy<Value = StockCommand> {
         weighted(0.01, (0..30u64).prop_map(Position)),
         prop::bool::weighted(0.3),
         prop::bool::weighted(0.02),
+        weighted(
+            0.8,
+            prop_oneof![12 => 1..=2u32, 1 => 0..=4u32].prop_map(WarehouseNo),
+        ),
+        prop::bool::weighted(0.02),
     );
     (kind, warehouse, lines(), refers, rest, more).prop_map(|(kind, warehouse, lines, refers, rest, more)| {
         let (order, transfer, stray_transfer, release_from, stray_release) = refers;
         let (reason, occurred_at, lasts, stray_expiry, notes, when) = rest;
-        let (reservation, is_partial, stray_partial) = more;
+        let (reservation, is_partial, stray_partial, counterpart, stray_counterpart) = more;
         // An expiry counts from the start, so that some have passed and some are near.
         let expires_at = lasts.map(|lasts| Timestamp::from_micros(START + i64::from(when) * SECOND + lasts));
         StockCommand {
             occurred_at,
             reason,
             order,
+            counterpart: counterpart.filter(|_| kind == Kind::TransferOut || stray_counterpart),
             transfer: if kind.needs_transfer() {
                 transfer
             } else {

@@ -2,8 +2,8 @@
 
 use bincard_ledger::codec::{Body, BodyRef, DecodeError, Writer};
 use bincard_ledger::{
-    Command, ExtendCommand, Kind, Line, Position, Record, State, StockCommand, Timestamp, VariantNo,
-    WarehouseNo, decide, snapshot,
+    CloseCommand, Command, ExtendCommand, Kind, Line, Position, Reason, ReceiveCommand, Record, State,
+    StockCommand, Timestamp, VariantNo, WarehouseNo, decide, snapshot,
 };
 use proptest::collection::vec;
 use proptest::prelude::*;
@@ -297,7 +297,7 @@ fn check_body(bytes: &[u8]) -> Result<(), TestCaseError> {
 }
 
 /// What can be read is written again as it was, and can be decided on.
-fn check_snapshot(bytes: &[u8]) -> Result<(), TestCaseError> {
+pub(crate) fn check_snapshot(bytes: &[u8]) -> Result<(), TestCaseError> {
     let Ok(state) = snapshot::decode(bytes) else {
         return Ok(());
     };
@@ -323,7 +323,9 @@ fn decide_anything(state: &State) {
             all_of_one.lines.clear();
             let mut partial = command.clone();
             partial.is_partial = true;
-            for command in [command, of_one, all_of_one, partial] {
+            let mut dispatch = command.clone();
+            dispatch.counterpart = Some(WarehouseNo(2));
+            for command in [command, of_one, all_of_one, partial, dispatch] {
                 let _ = decide(state, &Command::Stock(command), now);
             }
         }
@@ -336,6 +338,22 @@ fn decide_anything(state: &State) {
         notes: None,
     };
     let _ = decide(state, &Command::Extend(extend), Timestamp::MIN);
+    for (transfer, open) in state.transfers() {
+        let receive = ReceiveCommand {
+            transfer,
+            warehouse: open.destination,
+            occurred_at: None,
+            lines: Vec::new(),
+            notes: None,
+        };
+        let _ = decide(state, &Command::Receive(receive), now);
+        let close = CloseCommand {
+            transfer,
+            reason: Reason::Other,
+            notes: None,
+        };
+        let _ = decide(state, &Command::Close(close), now);
+    }
     let _ = decide(
         state,
         &Command::ExpireDue { reservations_max: 10 },
@@ -344,7 +362,7 @@ fn decide_anything(state: &State) {
 }
 
 #[derive(Clone, Debug)]
-enum Damage {
+pub(crate) enum Damage {
     Flip(Index, u8),
     Remove(Index),
     Insert(Index, u8),
@@ -352,7 +370,7 @@ enum Damage {
 }
 
 impl Damage {
-    fn on(&self, bytes: &mut Vec<u8>) {
+    pub(crate) fn on(&self, bytes: &mut Vec<u8>) {
         if bytes.is_empty() {
             return;
         }
@@ -368,7 +386,7 @@ impl Damage {
     }
 }
 
-fn damage() -> impl Strategy<Value = Damage> {
+pub(crate) fn damage() -> impl Strategy<Value = Damage> {
     prop_oneof![
         6 => (any::<Index>(), 0..8u8).prop_map(|(at, bit)| Damage::Flip(at, bit)),
         2 => any::<Index>().prop_map(Damage::Remove),

@@ -160,6 +160,23 @@ const REFUSALS: &str = "
     > refused invalid-text: code is 1 to 64 characters, without control characters and without blanks at its ends
     6 variant C name=x*201
     > refused invalid-text: name is 1 to 200 characters, without control characters and without blanks at its ends
+    7 warehouse S
+    > WarehouseCreated { no: WarehouseNo(2), code: \"S\", name: \"Name\" }
+    7 INBOUND N A:1 to=S
+    > refused field-not-allowed: toWarehouseId does not go with INBOUND
+    7 TRANSFER_OUT N A:1 to=N
+    > refused same-warehouse: a transfer goes from one warehouse to another
+    7 TRANSFER_OUT N A:2 to=S transfer=T
+    > TRANSFER_OUT N at 7, to S, 2 A available -> transit
+    > TRANSFER_EXPECTED S at 7, about #9, from N, noted 2 A
+    7 TRANSFER_OUT N A:1 to=S transfer=T
+    > refused transfer-taken: another transfer of this id is open, #9
+    7 receive N #9 A:1
+    > refused wrong-warehouse: the transfer goes to another warehouse, #9 goes to S
+    7 receive S #9 A:1:1:1
+    > refused over-receipt: more was found than is on the way, #9, 2 of 3 A
+    7 close #8 reason=Other
+    > refused transfer-over: the transfer has nothing on the way any more, #8
     7 change-variant A active=no
     > VariantDeactivated(VariantNo(1))
     7 INBOUND N B:1 A:1
@@ -175,7 +192,7 @@ fn every_way_to_be_refused_has_its_story() {
     let told: BTreeSet<_> = check(REFUSALS).iter().map(number_of).collect();
     // To have given out every number takes four billion variants.
     let untold = BTreeSet::from([number_of(&Rejection::NumbersExhausted)]);
-    let all: BTreeSet<_> = (0..32).collect();
+    let all: BTreeSet<_> = (0..37).collect();
     assert_eq!(&all - &told, untold);
 }
 
@@ -214,5 +231,10 @@ fn number_of(rejection: &Rejection) -> usize {
         Rejection::NotReversible { .. } => 29,
         Rejection::VersionMismatch { .. } => 30,
         Rejection::AvailableMismatch { .. } => 31,
+        Rejection::SameWarehouse { .. } => 32,
+        Rejection::TransferTaken { .. } => 33,
+        Rejection::TransferOver { .. } => 34,
+        Rejection::WrongWarehouse { .. } => 35,
+        Rejection::OverReceipt { .. } => 36,
     }
 }

@@ -148,6 +148,7 @@ fn later_events() -> Vec<(&'static str, StockEvent)> {
         expires_at,
         about: Some(Position(21)),
         noted: vec![(VariantNo(1), 8)],
+        counterpart: None,
         postings: smallvec![],
         ..stock(Kind::Reservation, 1, 1, None)
     };
@@ -410,7 +411,7 @@ fn closing_events() -> Vec<(&'static str, Event)> {
     ]
 }
 
-fn stock(kind: Kind, warehouse: u32, quantity: i64, reservation: Option<u64>) -> StockEvent {
+pub(crate) fn stock(kind: Kind, warehouse: u32, quantity: i64, reservation: Option<u64>) -> StockEvent {
     let (from, to): (Place, Place) = kind.flow().unwrap();
     let (variant, reservation) = (VariantNo(1), reservation.map(Position));
     StockEvent {
@@ -423,6 +424,7 @@ fn stock(kind: Kind, warehouse: u32, quantity: i64, reservation: Option<u64>) ->
         expires_at: None,
         about: None,
         noted: Vec::new(),
+        counterpart: None,
         postings: smallvec![Posting {
             variant,
             from,
@@ -435,7 +437,7 @@ fn stock(kind: Kind, warehouse: u32, quantity: i64, reservation: Option<u64>) ->
 }
 
 /// A body of version 1 that holds one record.
-fn body_around(record: &[u8]) -> Vec<u8> {
+pub(crate) fn body_around(record: &[u8]) -> Vec<u8> {
     let mut body = vec![1];
     body.extend(RECORDED_AT.micros().to_le_bytes());
     body.extend(1u32.to_le_bytes());
@@ -445,11 +447,11 @@ fn body_around(record: &[u8]) -> Vec<u8> {
     body
 }
 
-fn hex_of(bytes: &[u8]) -> String {
+pub(crate) fn hex_of(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
-fn bytes_of(hex: &str) -> Vec<u8> {
+pub(crate) fn bytes_of(hex: &str) -> Vec<u8> {
     let hex = hex.trim();
     let byte = |at| u8::from_str_radix(&hex[at..at + 2], 16).unwrap();
     (0..hex.len()).step_by(2).map(byte).collect()

@@ -14,4 +14,6 @@ mod reservation_scenarios;
 mod reversal_scenarios;
 mod scenario;
 mod scenarios;
+mod transfer_bytes;
+mod transfer_scenarios;
 mod wrong_logs;

@@ -7,6 +7,7 @@
 mod catalogue;
 mod held;
 mod shape;
+mod transfers;
 
 use std::collections::BTreeMap;
 
@@ -18,6 +19,7 @@ use bincard_ledger::{
 pub(crate) use held::Promise;
 use held::{is_from_reserved, is_meant};
 use shape::{check_notes, check_shape};
+pub(crate) use transfers::Journey;
 
 #[derive(Clone, Default)]
 pub(crate) struct Model {
@@ -28,7 +30,10 @@ pub(crate) struct Model {
     pub(crate) places: BTreeMap<(u32, u32, &'static str), i128>,
     /// Promises in the order of promising: none is ever taken off the list.
     pub(crate) promises: Vec<Promise>,
+    /// What is on the way under transfers that are known by name only, by (name, variant).
     pub(crate) transits: BTreeMap<(String, u32), i64>,
+    /// Transfers in the order of dispatching: none is ever taken off the list.
+    pub(crate) journeys: Vec<Journey>,
     /// How many events each warehouse has.
     versions: BTreeMap<u32, u64>,
     /// How many records were heard of.
@@ -93,6 +98,10 @@ impl Model {
                 let nameless = self.promises.iter_mut().find(|promise| promise.id.is_none());
                 nameless.expect("it was just made").id = Some(recorded.position);
             }
+            if event.kind == Kind::TransferOut && event.counterpart.is_some() {
+                let nameless = self.journeys.iter_mut().find(|journey| journey.id.is_none());
+                nameless.expect("it was just begun").id = Some(recorded.position);
+            }
             for posting in event.postings.iter().filter(|_| event.kind == Kind::Expiry) {
                 let of = |promise: &&mut Promise| promise.id == posting.reservation;
                 let promise = self.promises.iter_mut().find(of).expect("it was made");
@@ -109,6 +118,8 @@ impl Model {
             Command::Stock(command) => self.take_stock(command, now),
             Command::Extend(command) => self.take_extend(command, now),
             Command::Reverse(command) => self.take_reverse(command),
+            Command::Receive(command) => self.take_receive(command, now),
+            Command::Close(command) => self.take_close(command),
             Command::Catalogue(command) => self.take_catalogue(command),
             Command::ExpireDue { .. } => Ok(()),
         }
@@ -117,6 +128,7 @@ impl Model {
     fn take_stock(&mut self, c: &StockCommand, now: Timestamp) -> Result<(), Rejection> {
         check_shape(c, now)?;
         self.check_catalogue(c, c.occurred_at.unwrap_or(now))?;
+        self.check_destination(c)?;
         self.check_conditions(c)?;
         if let Some(id) = c.reservation {
             let promise = self.promise(c.order.as_deref(), c.warehouse, id)?;
@@ -139,6 +151,7 @@ impl Model {
                 run_out: BTreeMap::new(),
             });
         }
+        self.begin_journey(c);
         if c.is_partial {
             return self.take_part(c).inspect_err(|_| *self = before);
         }
@@ -261,7 +274,10 @@ impl Model {
             (Kind::TransferIn, _) => ("transit", "available"),
             (Kind::Hold, _) => ("available", "held"),
             (Kind::Unhold, _) => ("held", "available"),
-            (Kind::Expiry | Kind::Extend | Kind::Reversal, _) => {
+            (
+                Kind::Expiry | Kind::Extend | Kind::Reversal | Kind::TransferExpected | Kind::TransferClosed,
+                _,
+            ) => {
                 unreachable!("nobody may ask for it like this")
             }
         };
@@ -283,6 +299,10 @@ impl Model {
         self.shift(warehouse, variant, from, to, units);
         match (from, to) {
             ("transit", _) => *self.transits.entry(transit).or_default() -= units,
+            (_, "transit") if c.counterpart.is_some() => {
+                let journey = self.journeys.last_mut().expect("it was just begun");
+                journey.left.insert(variant, units);
+            }
             (_, "transit") => *self.transits.entry(transit).or_default() += units,
             _ if is_held => self.take_held(c, variant, from, to, units),
             (_, "reserved") => {

@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use bincard_ledger::command::CatalogueCommand as C;
 use bincard_ledger::{
-    Account, Bucket, Command, Decision, Event, Kind, Line, Place, Posting, State, StockCommand, StockEvent,
-    Timestamp, VariantNo, WarehouseNo, decide, snapshot,
+    Account, Bucket, Command, Decision, Event, Kind, Line, Place, Position, Posting, ReceiveCommand,
+    ReceivedLine, State, StockCommand, StockEvent, Timestamp, VariantNo, WarehouseNo, decide, snapshot,
 };
 use proptest::collection::vec;
 use proptest::prelude::*;
@@ -101,17 +101,19 @@ fn check_decision(
             .map(|line| (line.variant, line.quantity.abs()))
             .collect(),
         Command::Reverse(asked) => quantities(&asked.event.postings),
-        Command::Extend(_) => Vec::new(),
+        Command::Extend(_) | Command::Receive(_) | Command::Close(_) => Vec::new(),
         Command::Catalogue(_) | Command::ExpireDue { .. } => return Ok(()),
     };
-    let warehouse = match decision.last() {
+    let expected = check_expected(state, command, decision)?;
+    let own = decision.len().checked_sub(1 + expected);
+    let warehouse = match own.and_then(|own| decision.get(own)) {
         Some(Event::Stock(own)) => {
             check_own(command, own, now)?;
             own.warehouse
         }
         _ => return Err(TestCaseError::fail("the command's own event is missing")),
     };
-    prop_assert_eq!(expiries.len(), decision.len() - 1);
+    prop_assert_eq!(expiries.len(), decision.len() - 1 - expected);
     for expiry in &expiries {
         let of_use = |(variant, _): &(VariantNo, i64)| {
             expiry.postings.iter().any(|posting| posting.variant == *variant)
@@ -137,6 +139,34 @@ fn check_decision(
     Ok(())
 }
 
+/// Behind the event of a dispatch stands one at the destination, which says what is on its way. Answers how many there are.
+fn check_expected(state: &State, command: &Command, decision: &Decision) -> Result<usize, TestCaseError> {
+    let Command::Stock(StockCommand {
+        counterpart: Some(destination),
+        ..
+    }) = command
+    else {
+        return Ok(0);
+    };
+    let [.., Event::Stock(own), Event::Stock(expected)] = &decision[..] else {
+        return Err(TestCaseError::fail("the destination hears nothing of it"));
+    };
+    let told = StockEvent {
+        kind: Kind::TransferExpected,
+        warehouse: *destination,
+        reason: None,
+        order: None,
+        about: Some(Position(state.head().0 + decision.len() as u64 - 1)),
+        noted: quantities(&own.postings),
+        counterpart: Some(own.warehouse),
+        postings: [].into_iter().collect(),
+        notes: None,
+        ..own.clone()
+    };
+    prop_assert_eq!(expected, &told);
+    Ok(1)
+}
+
 /// The command's own event says what was asked for, and nothing else.
 fn check_own(command: &Command, own: &StockEvent, now: Timestamp) -> Result<(), TestCaseError> {
     match command {
@@ -152,6 +182,7 @@ fn check_own(command: &Command, own: &StockEvent, now: Timestamp) -> Result<(), 
                 expires_at: asked.expires_at,
                 about: Some(asked.reservation),
                 noted: own.noted.clone(),
+                counterpart: None,
                 postings: [].into_iter().collect(),
                 notes: asked.notes.clone(),
             };
@@ -176,8 +207,61 @@ fn check_own(command: &Command, own: &StockEvent, now: Timestamp) -> Result<(), 
             prop_assert_eq!(own, &expected);
             Ok(())
         }
+        Command::Receive(asked) => {
+            prop_assert_eq!((own.kind, own.warehouse), (Kind::TransferIn, asked.warehouse));
+            prop_assert_eq!(own.about, Some(asked.transfer));
+            prop_assert_eq!(own.occurred_at, asked.occurred_at.unwrap_or(now));
+            prop_assert_eq!(&own.notes, &asked.notes);
+            check_received(asked, own)
+        }
+        Command::Close(asked) => {
+            prop_assert_eq!((own.kind, own.reason), (Kind::TransferClosed, Some(asked.reason)));
+            prop_assert_eq!(own.about, Some(asked.transfer));
+            let flow = (
+                Place::Account(Account::Transit),
+                Place::Account(Account::Adjustment),
+            );
+            prop_assert!(
+                own.postings
+                    .iter()
+                    .all(|posting| (posting.from, posting.to) == flow)
+            );
+            prop_assert_eq!(
+                (own.occurred_at, &own.notes, &own.noted),
+                (now, &asked.notes, &Vec::new())
+            );
+            Ok(())
+        }
         Command::Catalogue(_) | Command::ExpireDue { .. } => Ok(()),
     }
+}
+
+/// What was found sound is available, what was found damaged is held, what is missing is noted.
+fn check_received(asked: &ReceiveCommand, own: &StockEvent) -> Result<(), TestCaseError> {
+    let units = |bucket| -> Vec<_> {
+        let there = own
+            .postings
+            .iter()
+            .filter(|posting| posting.to == Place::Bucket(bucket));
+        let came = there.inspect(|posting| assert_eq!(posting.from, Place::Account(Account::Transit)));
+        came.map(|posting| (posting.variant, posting.quantity)).collect()
+    };
+    let told = [units(Bucket::Available), units(Bucket::Held), own.noted.clone()];
+    if asked.lines.is_empty() {
+        prop_assert!(told[1].is_empty() && told[2].is_empty(), "{:?}", own);
+        return Ok(());
+    }
+    let part = |units: fn(&ReceivedLine) -> i64| -> Vec<_> {
+        let lines = asked.lines.iter().map(|line| (line.variant, units(line)));
+        lines.filter(|(_, units)| *units > 0).collect()
+    };
+    let asked = [
+        part(|line| line.received),
+        part(|line| line.damaged),
+        part(|line| line.short),
+    ];
+    prop_assert_eq!(told, asked);
+    Ok(())
 }
 
 fn check_own_movement(asked: &StockCommand, own: &StockEvent, now: Timestamp) -> Result<(), TestCaseError> {
@@ -266,6 +350,38 @@ fn check_same(state: &State, model: &Model, now: Timestamp) -> Result<(), TestCa
         prop_assert_eq!(state.in_transit(id, VariantNo(*variant)), *units);
     }
     prop_assert_eq!(on_the_way, expected);
+    let transfers = state.transfers().map(|(id, transfer)| {
+        let left: Vec<_> = transfer
+            .lines
+            .iter()
+            .map(|line| (line.variant.0, line.units))
+            .collect();
+        let name = transfer.name.as_deref().map(String::from);
+        (Some(id), name, transfer.source.0, transfer.destination.0, left)
+    });
+    let open = model.journeys.iter().filter(|journey| !journey.is_over());
+    let expected = open.map(|journey| {
+        let left = journey.left.iter().filter(|(_, units)| **units != 0);
+        let left: Vec<_> = left.map(|(variant, units)| (*variant, *units)).collect();
+        (
+            journey.id,
+            journey.name.clone(),
+            journey.source,
+            journey.destination,
+            left,
+        )
+    });
+    let transfers: Vec<_> = transfers.collect();
+    for (id, name, ..) in &transfers {
+        let found = name.as_deref().map(|name| state.transfer_by_name(name));
+        prop_assert!(
+            found.is_none_or(|found| found == *id),
+            "{:?} finds {:?}",
+            name,
+            found
+        );
+    }
+    prop_assert_eq!(transfers, expected.collect::<Vec<_>>());
     Ok(())
 }
 
@@ -355,7 +471,16 @@ fn check_sums(journal: &Journal) -> Result<(), TestCaseError> {
     for (_, variant, buckets) in journal.state.stock() {
         *outside.entry(variant).or_default() += i128::from(buckets.on_hand());
     }
-    for (_, variant, units) in journal.state.transits() {
+    let journal_transfers = journal
+        .state
+        .transfers()
+        .flat_map(|(_, transfer)| &transfer.lines);
+    let open = journal_transfers.map(|line| (line.variant, line.units));
+    let named = journal
+        .state
+        .transits()
+        .map(|(_, variant, units)| (variant, units));
+    for (variant, units) in named.chain(open) {
         *outside.entry(variant).or_default() += i128::from(units);
         *transit.entry(variant).or_default() -= i128::from(units);
     }

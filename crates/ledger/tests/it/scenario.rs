@@ -10,9 +10,9 @@ use std::collections::BTreeMap;
 
 use bincard_ledger::command::CatalogueCommand as C;
 use bincard_ledger::{
-    Bucket, Command, Conditions, Event, ExtendCommand, Kind, Line, Mismatch, Place, Position, ProductNo,
-    Reason, Rejection, ReverseCommand, Shortage, State, StockCommand, StockEvent, Timestamp, VariantNo,
-    Version, WarehouseNo,
+    Bucket, CloseCommand, Command, Conditions, Event, ExtendCommand, Kind, Line, Mismatch, Place, Position,
+    ProductNo, Reason, ReceiveCommand, ReceivedLine, Rejection, ReverseCommand, Shortage, State,
+    StockCommand, StockEvent, Timestamp, VariantNo, Version, WarehouseNo,
 };
 
 use crate::journal::Journal;
@@ -125,6 +125,12 @@ impl<'t> Asked<'t> {
                 notes: self.text("notes"),
             }),
             None if self.what == "reverse" => Command::Reverse(Box::new(self.reverse(journal))),
+            None if self.what == "receive" => Command::Receive(self.receive(state)),
+            None if self.what == "close" => Command::Close(CloseCommand {
+                transfer: position(self.words[0]),
+                reason: self.reason().expect("a reason"),
+                notes: self.text("notes"),
+            }),
             None if self.what == "expire" => Command::ExpireDue {
                 reservations_max: self.words[0].parse().unwrap(),
             },
@@ -146,8 +152,36 @@ impl<'t> Asked<'t> {
         }
     }
 
+    /// `receive S #7 A:5:1:2`: of A 5 sound, 1 damaged, 2 missing.
+    fn receive(&self, state: &State) -> ReceiveCommand {
+        let line = |word: &&str| {
+            let parts: Vec<_> = word.split(':').collect();
+            let units = |at: usize| parts.get(at).map_or(0, |text: &&str| text.parse().unwrap());
+            ReceivedLine {
+                variant: variant(state, parts[0]),
+                received: units(1),
+                damaged: units(2),
+                short: units(3),
+            }
+        };
+        ReceiveCommand {
+            transfer: position(self.words[1]),
+            warehouse: warehouse(state, self.words[0]),
+            occurred_at: self.instant("at"),
+            lines: self.words[2..].iter().map(line).collect(),
+            notes: self.text("notes"),
+        }
+    }
+
+    fn reason(&self) -> Option<Reason> {
+        self.fields.get("reason").map(|text| {
+            let named = |reason: &Reason| format!("{reason:?}") == *text;
+            Reason::ALL.into_iter().find(named).expect("a reason")
+        })
+    }
+
     fn stock(&self, state: &State, kind: Kind) -> StockCommand {
-        let warehouse = warehouse(state, self.words[0]);
+        let at = warehouse(state, self.words[0]);
         let lines = self.words[1..].iter().flat_map(|word| {
             let (sku, quantity) = word.split_once(':').expect("a line is SKU:quantity");
             let quantity = quantity.parse().unwrap();
@@ -163,12 +197,10 @@ impl<'t> Asked<'t> {
         });
         StockCommand {
             occurred_at: self.instant("at"),
-            reason: self.fields.get("reason").map(|text| {
-                let named = |reason: &Reason| format!("{reason:?}") == *text;
-                Reason::ALL.into_iter().find(named).expect("a reason")
-            }),
+            reason: self.reason(),
             order: self.text("order"),
             transfer: self.text("transfer"),
+            counterpart: self.fields.get("to").map(|code| warehouse(state, code)),
             expires_at: self.instant("expires"),
             release_from: self.fields.get("from").map(|text| {
                 let named = |bucket: &Bucket| format!("{bucket:?}").to_lowercase() == *text;
@@ -178,7 +210,7 @@ impl<'t> Asked<'t> {
             is_partial: self.fields.get("partial").is_some_and(|text| *text == "yes"),
             conditions: self.conditions(state).map(Box::new),
             notes: self.text("notes"),
-            ..StockCommand::new(kind, warehouse, lines)
+            ..StockCommand::new(kind, at, lines)
         }
     }
 
@@ -300,6 +332,8 @@ fn name(kind: Kind) -> &'static str {
         Kind::Expiry => "EXPIRY",
         Kind::Extend => "EXTEND",
         Kind::Reversal => "REVERSAL",
+        Kind::TransferExpected => "TRANSFER_EXPECTED",
+        Kind::TransferClosed => "TRANSFER_CLOSED",
     }
 }
 
@@ -322,6 +356,15 @@ fn tell_event(state: &State, event: &StockEvent) -> String {
     let mut told = format!("{} {code} at {}", name(event.kind), second(event.occurred_at));
     if let Some(position) = event.about {
         told += &format!(", about #{position}");
+    }
+    if let Some(other) = event.counterpart {
+        let code = state.warehouse(other).map_or("?", |warehouse| &*warehouse.code);
+        let way = if event.kind == Kind::TransferOut {
+            "to"
+        } else {
+            "from"
+        };
+        told += &format!(", {way} {code}");
     }
     if event.kind == Kind::Extend {
         let until = event.expires_at.map(|at| format!("until {}", second(at)));
@@ -357,6 +400,22 @@ fn details(state: &State, rejection: &Rejection) -> String {
     };
     match rejection {
         Rejection::Insufficient { shortages } => shortages.iter().map(short).collect(),
+        Rejection::OverReceipt { transfer, shortages } => {
+            let all: String = shortages.iter().map(short).collect();
+            format!(", #{transfer}{all}")
+        }
+        Rejection::TransferTaken { by: transfer } | Rejection::TransferOver { transfer } => {
+            format!(", #{transfer}")
+        }
+        Rejection::WrongWarehouse {
+            transfer,
+            destination,
+        } => {
+            let code = state
+                .warehouse(*destination)
+                .map_or("?", |warehouse| &*warehouse.code);
+            format!(", #{transfer} goes to {code}")
+        }
         Rejection::AvailableMismatch { lines } => lines.iter().map(other).collect(),
         Rejection::VersionMismatch { expected, present } => format!(", {present} and not {expected}"),
         Rejection::ReservationOver { reservation } | Rejection::NothingHeld { reservation, .. } => {
@@ -399,5 +458,9 @@ fn tell_stock(state: &State, now: Timestamp) -> Vec<String> {
             .iter()
             .map(|(id, variant, units)| format!("> under {id} {}: {units}", sku(state, *variant))),
     );
+    told.extend(state.transfers().flat_map(|(id, transfer)| {
+        let on_the_way = transfer.lines.iter();
+        on_the_way.map(move |line| format!("> under #{id} {}: {}", sku(state, line.variant), line.units))
+    }));
     told
 }

@@ -169,6 +169,7 @@ fn extension(expires_at: Option<Timestamp>) -> StockEvent {
         expires_at,
         about: Some(Position(21)),
         noted: vec![(VariantNo(1), 8)],
+        counterpart: None,
         postings: [].into_iter().collect(),
         notes: None,
     }
@@ -194,6 +195,7 @@ fn next(state: &State) -> Recorded {
         expires_at: None,
         about: None,
         noted: Vec::new(),
+        counterpart: None,
         postings: [posting].into_iter().collect(),
         notes: None,
     };

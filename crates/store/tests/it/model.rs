@@ -41,6 +41,7 @@ pub(crate) fn stock_record(warehouse: u32, version: u64, key: Option<&str>, note
         expires_at: None,
         about: None,
         noted: Vec::new(),
+        counterpart: None,
         postings: smallvec![Posting {
             variant: bincard_ledger::VariantNo(1),
             from: Place::Account(Account::Supplier),

@@ -18,8 +18,10 @@ pub(crate) struct Problem {
     pub(crate) detail: String,
     /// What is wrong with the request, where.
     pub(crate) errors: Option<Vec<ProblemError>>,
-    /// The lines that ask for more than there is.
+    /// The lines that ask for more than there is, or tell of more than is on the way.
     pub(crate) shortages: Option<Vec<Shortage>>,
+    /// The warehouse that the transfer goes to.
+    pub(crate) to_warehouse_id: Option<Uuid>,
     /// The version that the warehouse was to have come to.
     pub(crate) expected: Option<u64>,
     /// The version that it has come to.
@@ -30,7 +32,7 @@ pub(crate) struct Problem {
     pub(crate) reason: Option<String>,
     /// What was recorded under the idempotency key.
     pub(crate) event_id: Option<Uuid>,
-    /// Who has the code or SKU.
+    /// Who has the code, the SKU or the transfer's id.
     pub(crate) taken_by: Option<Uuid>,
     /// The type of body that is taken.
     pub(crate) wanted: Option<String>,

@@ -35,10 +35,13 @@ pub(crate) enum EventType {
     Expiry,
     Extend,
     Reversal,
+    TransferExpected,
+    TransferClosed,
 }
 
 /// Why stock moved. PURCHASE goes with INBOUND, SALE with OUTBOUND, COUNT_CORRECTION with ADJUST; DAMAGE and
-/// DISCARD_EXPIRED with OUTBOUND and with an ADJUST that takes away; OTHER with all.
+/// DISCARD_EXPIRED with OUTBOUND and with an ADJUST that takes away; OTHER with all. A transfer is closed for any of them but
+/// the first two.
 #[derive(ToSchema, Deserialize, Debug, PartialEq, Eq)]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
 pub(crate) enum ReasonCode {
@@ -124,7 +127,14 @@ pub(crate) struct Event {
     #[schema(format = DateTime)]
     pub(crate) created_at: String,
     pub(crate) order_id: Option<String>,
+    /// The caller's own id of the transfer.
     pub(crate) transfer_id: Option<String>,
+    /// The transfer that it is a step of.
+    pub(crate) transfer_uuid: Option<Uuid>,
+    /// The transfer's other warehouse.
+    pub(crate) counterpart_warehouse_id: Option<Uuid>,
+    /// Of a TRANSFER_EXPECTED what is on its way, of a TRANSFER_IN what is missing.
+    pub(crate) noted: Option<Vec<Noted>>,
     #[schema(format = DateTime)]
     pub(crate) expires_at: Option<String>,
     /// The reservation that it takes from, or extends.
@@ -132,6 +142,14 @@ pub(crate) struct Event {
     /// The event that it undoes.
     pub(crate) reverses_id: Option<Uuid>,
     pub(crate) lines: Vec<EventLine>,
+}
+
+/// Units that an event tells of and does not move.
+#[derive(ToSchema, Deserialize, Debug)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+pub(crate) struct Noted {
+    pub(crate) variant_id: Uuid,
+    pub(crate) quantity: i64,
 }
 
 /// A line of a stock event.

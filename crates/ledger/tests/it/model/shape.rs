@@ -31,7 +31,14 @@ pub(super) fn check_notes(notes: &Option<Box<str>>) -> Result<(), Rejection> {
 pub(super) fn check_shape(c: &StockCommand, now: Timestamp) -> Result<(), Rejection> {
     use Kind::{Pack, Pick, Release, Reservation, Ship, TransferIn, TransferOut};
     let kind = c.kind;
-    if [Kind::Expiry, Kind::Extend, Kind::Reversal].contains(&kind) {
+    let own = [
+        Kind::Expiry,
+        Kind::Extend,
+        Kind::Reversal,
+        Kind::TransferExpected,
+        Kind::TransferClosed,
+    ];
+    if own.contains(&kind) {
         return Err(Rejection::NotCommandable { kind });
     }
     if c.reservation.is_some() && ![Release, Pick, Pack, Ship].contains(&kind) {
@@ -84,8 +91,14 @@ pub(super) fn check_shape(c: &StockCommand, now: Timestamp) -> Result<(), Reject
     if [Reservation, Release, Pick, Pack, Ship].contains(&kind) && c.order.is_none() {
         return Err(Rejection::OrderMissing { kind });
     }
+    if c.counterpart.is_some() && kind != TransferOut {
+        return Err(Rejection::FieldNotAllowed {
+            field: "toWarehouseId",
+            kind,
+        });
+    }
     let transfers = [TransferOut, TransferIn].contains(&kind);
-    if transfers && c.transfer.is_none() {
+    if transfers && c.transfer.is_none() && c.counterpart.is_none() {
         return Err(Rejection::TransferMissing { kind });
     }
     if !transfers && c.transfer.is_some() {
