@@ -1,13 +1,26 @@
-//! The view of the catalogue: warehouses, products and variants.
+//! The view of the catalogue: warehouses, products, variants, and slots, which are the places of variants at warehouses.
+//!
+//! There is a row for a slot from the first event on that moved its variant there or changed the slot itself.
 
 mod fold;
+mod memory;
 mod queries;
+mod slots;
 
+use bincard_ledger::event::SlotChange;
 use bincard_ledger::{Position, ProductNo, Timestamp, VariantNo, WarehouseNo};
 
+use crate::stock::StockKey;
+
 pub(crate) use fold::Catalogue;
+pub(crate) use memory::InOrder;
 pub use queries::{CatalogueFilter, Search};
-pub(crate) use queries::{list, read_product, read_variant, read_warehouse, select, total};
+pub(crate) use queries::{
+    found_variants, list, names_of_variants, names_of_warehouses, read_product, read_variant, read_warehouse,
+    select, total,
+};
+pub use slots::SlotFilter;
+pub(crate) use slots::{one as slot, page as slot_page, total as slot_total};
 
 /// A warehouse.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -72,6 +85,62 @@ pub struct VariantRow {
     pub changed: Position,
     /// When that was recorded.
     pub changed_at: Timestamp,
+}
+
+/// A slot: the place of a variant at a warehouse.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct SlotRow {
+    /// Where and what.
+    pub key: StockKey,
+    /// Where in the warehouse it lies.
+    pub bin: Option<String>,
+    /// At so many units available or fewer it is to be ordered again.
+    pub reorder_point: Option<i64>,
+    /// So many units are to lie there at most.
+    pub max_level: Option<i64>,
+    /// Its place in the order of picking, where somebody gave it one.
+    pub pick_order: Option<i64>,
+    /// Why it has that place.
+    pub pick_reason: Option<String>,
+    /// When it was changed last; `None` when it never was.
+    pub changed_at: Option<Timestamp>,
+}
+
+impl SlotRow {
+    /// The slot of which nothing was ever said.
+    pub fn empty(key: StockKey) -> SlotRow {
+        SlotRow {
+            key,
+            bin: None,
+            reorder_point: None,
+            max_level: None,
+            pick_order: None,
+            pick_reason: None,
+            changed_at: None,
+        }
+    }
+}
+
+/// What memory keeps of a slot.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub(crate) struct SlotSettings {
+    pub(crate) bin: Option<Box<str>>,
+    pub(crate) reorder_point: Option<i64>,
+    pub(crate) max_level: Option<i64>,
+    pub(crate) pick_order: Option<i64>,
+}
+
+impl SlotSettings {
+    fn change(&mut self, change: &SlotChange) {
+        if let Some(bin) = &change.bin {
+            self.bin.clone_from(bin);
+        }
+        self.reorder_point = change.reorder_point.unwrap_or(self.reorder_point);
+        self.max_level = change.max_level.unwrap_or(self.max_level);
+        if let Some(order) = &change.pick_order {
+            self.pick_order = order.as_ref().map(|order| order.number);
+        }
+    }
 }
 
 /// `text` as it is compared in searches: without case.

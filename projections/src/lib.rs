@@ -4,7 +4,7 @@
 //!
 //! - [`stock`]: what is where now;
 //! - [`history`]: what moved, and what was where at any time;
-//! - [`catalogue`]: warehouses, products and variants;
+//! - [`catalogue`]: warehouses, products, variants and slots;
 //! - [`reservations`]: what orders hold, and what became of it.
 //!
 //! A batch's rows and the position that they lead to are written in one transaction, so every event is in a view
@@ -22,6 +22,7 @@ mod filter;
 mod fold;
 mod generation;
 pub mod history;
+mod inventory;
 mod lane;
 mod name;
 mod pace;
@@ -37,6 +38,7 @@ mod views;
 mod wal;
 
 pub use error::Error;
+pub use inventory::{InventoryFilter, InventoryRow};
 pub use name::ViewName;
 pub use projector::Projector;
 pub use serving::{Replaced, ViewStatus};

@@ -6,13 +6,16 @@ use std::time::Duration;
 use bincard_ledger::{Position, Timestamp};
 use tokio::sync::{mpsc, oneshot, watch};
 
-use crate::catalogue::{self, Catalogue, CatalogueFilter, ProductRow, VariantRow, WarehouseRow, select};
+use crate::catalogue::{
+    self, Catalogue, CatalogueFilter, ProductRow, SlotFilter, SlotRow, VariantRow, WarehouseRow, select,
+};
 use crate::each::Listed;
 use crate::error::Error;
 use crate::history::{
     self, AsOf, EventFilter, EventPage, EventSort, EventStart, History, MovementCursor, MovementFilter,
     MovementPage, StockAsOf,
 };
+use crate::inventory::{self, InventoryFilter, InventoryRow};
 use crate::name::ViewName;
 use crate::projector::Control;
 use crate::reservations::{self, ReservationFilter, ReservationRow, Reservations};
@@ -417,6 +420,88 @@ impl Views {
             position: reading.position,
             value: slice.page(rows, total),
         })
+    }
+
+    /// A page of the slots that pass `filter`, by warehouse and variant.
+    ///
+    /// # Errors
+    /// When the view cannot be read.
+    pub async fn slots(
+        &self,
+        filter: &SlotFilter,
+        slice: Slice<StockKey>,
+    ) -> Result<Answer<Page<SlotRow>>, Error> {
+        let database = self.failing(ViewName::Catalogue);
+        let mut reading = self.begin::<Catalogue>().await?;
+        let span = (slice.after, slice.skip(), slice.wanted());
+        let rows = catalogue::slot_page(&mut reading.tx, filter, span)
+            .await
+            .map_err(&database)?;
+        let total = match slice.with_total {
+            true => Some(
+                catalogue::slot_total(&mut reading.tx, filter)
+                    .await
+                    .map_err(&database)?,
+            ),
+            false => None,
+        };
+        Ok(Answer {
+            position: reading.position,
+            value: slice.page(rows, total),
+        })
+    }
+
+    /// The slot with a key; `None` when nothing ever lay there and nothing was said of it.
+    ///
+    /// # Errors
+    /// When the view cannot be read.
+    pub async fn slot(&self, key: StockKey) -> Result<Answer<Option<SlotRow>>, Error> {
+        let mut reading = self.begin::<Catalogue>().await?;
+        let found = catalogue::slot(&mut reading.tx, key).await;
+        Ok(Answer {
+            position: reading.position,
+            value: found.map_err(self.failing(ViewName::Catalogue))?,
+        })
+    }
+
+    /// The place of a slot in the order of picking at its warehouse, from memory.
+    ///
+    /// # Errors
+    /// [`Error::Building`] while there is nothing to serve.
+    pub fn pick_order(&self, key: StockKey) -> Result<Answer<Option<i64>>, Error> {
+        let serving = self.shared.slots.catalogue.current()?;
+        let (position, orders) = serving.memory.in_order(Some(&[key.warehouse]));
+        let mut slots = orders.iter().flat_map(|(_, order)| order.iter());
+        let value = slots
+            .find(|slot| slot.variant == key.variant)
+            .map(|slot| slot.number);
+        Ok(Answer { position, value })
+    }
+
+    /// A page of what lies where: every slot that passes `filter`, by warehouse and in the order of picking, with its
+    /// stock at the instant `now`. Always with its total.
+    ///
+    /// # Errors
+    /// When a view cannot be read.
+    pub async fn inventory(
+        &self,
+        filter: &InventoryFilter,
+        skip: u64,
+        limit: usize,
+        now: Timestamp,
+    ) -> Result<Answer<Page<InventoryRow>>, Error> {
+        let mut reading = self.begin::<Catalogue>().await?;
+        let catalogue = self.shared.slots.catalogue.current()?;
+        let stock = self.shared.slots.stock.current()?;
+        inventory::page(
+            &mut reading.tx,
+            (&catalogue.memory, &stock.memory),
+            filter,
+            (skip, limit),
+            now,
+        )
+        .await
+        .map_err(self.failing(ViewName::Catalogue))
     }
 
     catalogue_queries!(

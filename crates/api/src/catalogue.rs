@@ -1,8 +1,10 @@
-//! The catalogue: products, warehouses and variants, each with its list, its bulk, its creation and its changes.
+//! The catalogue: products, warehouses and variants, each with its list, its bulk, its creation and its changes; and slots,
+//! which need not be created.
 //!
-//! Here stands what the three have in common; what tells them apart stands in a module each.
+//! Here stands what they have in common; what tells them apart stands in a module each.
 
 mod products;
+mod slots;
 mod variants;
 mod warehouses;
 
@@ -32,6 +34,7 @@ pub(crate) fn routes() -> OpenApiRouter<Arc<App>> {
     products::routes()
         .merge(warehouses::routes())
         .merge(variants::routes())
+        .merge(slots::routes())
 }
 
 /// What a row takes, about.

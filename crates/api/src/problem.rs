@@ -128,6 +128,7 @@ fn code_of(rejection: &Rejection) -> Code {
         Rejection::CodeTaken { .. } => Code::CodeTaken,
         Rejection::SkuTaken { .. } => Code::SkuTaken,
         Rejection::InvalidText { .. } => Code::InvalidText,
+        Rejection::NumberOutOfRange { .. } => Code::NumberOutOfRange,
         Rejection::NumbersExhausted => Code::NumbersExhausted,
     }
 }
@@ -154,6 +155,7 @@ fn detail_of(code: Code) -> &'static str {
         | Code::VariantInactive
         | Code::QuantityOverflow
         | Code::InvalidText
+        | Code::NumberOutOfRange
         | Code::InvalidPayload => "invalid payload",
         Code::WarehouseNotFound => "stock-warehouse-not-found",
         Code::VariantNotFound => "stock-variant-not-found",
@@ -382,7 +384,8 @@ fn pointer_of(rejection: &Rejection) -> Option<Cow<'static, str>> {
         Rejection::OccursInFuture { .. } => Some("/occurredAt".into()),
         Rejection::InstantOutOfRange { field }
         | Rejection::FieldNotAllowed { field, .. }
-        | Rejection::InvalidText { field, .. } => Some(format!("/{field}").into()),
+        | Rejection::InvalidText { field, .. }
+        | Rejection::NumberOutOfRange { field, .. } => Some(format!("/{field}").into()),
         Rejection::OrderMissing { .. } => Some("/orderId".into()),
         Rejection::TransferMissing { .. } => Some("/transferId".into()),
         Rejection::InvalidReference => Some("".into()),

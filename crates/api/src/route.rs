@@ -49,6 +49,8 @@ routes! {
     Variants = "/api/v1/variants",
     VariantsBulk = "/api/v1/variants/bulk",
     Variant = "/api/v1/variants/{id}",
+    Slots = "/api/v1/slots",
+    Slot = "/api/v1/slots/{warehouseId}/{variantId}",
     Ledger = "/api/v1/ledger",
     LedgerEvents = "/api/v1/ledger/events",
     ViewRebuild = "/api/v1/views/{view}/rebuild",

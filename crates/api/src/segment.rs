@@ -1,4 +1,4 @@
-//! The variable part of a path.
+//! The variable parts of a path.
 
 use axum::extract::path::ErrorKind;
 use axum::extract::rejection::PathRejection;
@@ -11,6 +11,9 @@ use crate::failure::Failure;
 /// says, in its order and in its own words, that there is no such thing.
 pub(crate) struct Segment(pub(crate) String);
 
+/// What stands in the braces of a template that has two.
+pub(crate) struct Segments(pub(crate) [String; 2]);
+
 /// A text that nothing is called by.
 const NAMELESS: &str = "\u{FFFD}";
 
@@ -18,14 +21,28 @@ impl<S: Send + Sync> FromRequestParts<S> for Segment {
     type Rejection = Failure;
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Segment, Failure> {
-        match Path::<String>::from_request_parts(parts, state).await {
-            Ok(Path(text)) => Ok(Segment(text)),
-            Err(PathRejection::FailedToDeserializePathParams(error))
-                if matches!(error.kind(), ErrorKind::InvalidUtf8InPathParam { .. }) =>
-            {
-                Ok(Segment(NAMELESS.to_owned()))
-            }
-            Err(error) => Err(Failure::internal(error)),
+        let path = Path::<String>::from_request_parts(parts, state).await;
+        named(path, NAMELESS.to_owned()).map(Segment)
+    }
+}
+
+impl<S: Send + Sync> FromRequestParts<S> for Segments {
+    type Rejection = Failure;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Segments, Failure> {
+        let path = Path::<[String; 2]>::from_request_parts(parts, state).await;
+        named(path, [NAMELESS.to_owned(), NAMELESS.to_owned()]).map(Segments)
+    }
+}
+
+fn named<T>(path: Result<Path<T>, PathRejection>, nameless: T) -> Result<T, Failure> {
+    match path {
+        Ok(Path(text)) => Ok(text),
+        Err(PathRejection::FailedToDeserializePathParams(error))
+            if matches!(error.kind(), ErrorKind::InvalidUtf8InPathParam { .. }) =>
+        {
+            Ok(nameless)
         }
+        Err(error) => Err(Failure::internal(error)),
     }
 }

@@ -146,7 +146,8 @@ impl Tables {
             | CatalogueEvent::ProductCreated { .. }
             | CatalogueEvent::ProductChanged { .. }
             | CatalogueEvent::ProductActivated(_)
-            | CatalogueEvent::ProductDeactivated(_) => {}
+            | CatalogueEvent::ProductDeactivated(_)
+            | CatalogueEvent::SlotChanged { .. } => {}
         }
     }
 

@@ -7,7 +7,7 @@ use uuid::Uuid;
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
 use crate::codec::Writer;
-use crate::event::{Kind, Reason, StockEvent};
+use crate::event::{Kind, Reason, SlotChange, StockEvent};
 use crate::id::{LedgerId, Position, ProductNo, VariantNo, Version, WarehouseNo};
 use crate::place::Bucket;
 use crate::time::Timestamp;
@@ -217,6 +217,15 @@ pub enum CatalogueCommand {
         expires_at: Option<Option<Timestamp>>,
         /// Whether it takes stock events.
         active: Option<bool>,
+    },
+    /// Change a variant's place at a warehouse.
+    ChangeSlot {
+        /// Where.
+        warehouse: WarehouseNo,
+        /// What.
+        variant: VariantNo,
+        /// What to change.
+        change: SlotChange,
     },
 }
 

@@ -200,17 +200,23 @@ pub enum Reason {
     DiscardExpired = 5,
     /// Anything else; with every kind.
     Other = 6,
+    /// Stolen goods; with negative ADJUST.
+    Theft = 7,
+    /// Goods that came back, or were sent back; with ADJUST.
+    Return = 8,
 }
 
 impl Reason {
     /// Every reason, in the order of their numbers.
-    pub const ALL: [Reason; 6] = [
+    pub const ALL: [Reason; 8] = [
         Reason::Purchase,
         Reason::Sale,
         Reason::CountCorrection,
         Reason::Damage,
         Reason::DiscardExpired,
         Reason::Other,
+        Reason::Theft,
+        Reason::Return,
     ];
 
     /// The number that stands for this reason in records.
@@ -233,6 +239,8 @@ impl fmt::Display for Reason {
             Reason::Damage => "DAMAGE",
             Reason::DiscardExpired => "DISCARD_EXPIRED",
             Reason::Other => "OTHER",
+            Reason::Theft => "THEFT",
+            Reason::Return => "RETURN",
         })
     }
 }
@@ -271,6 +279,35 @@ pub struct StockEvent {
     pub postings: Postings,
     /// Free text, at most 500 characters.
     pub notes: Option<Box<str>>,
+}
+
+/// What changes of a slot, the place of a variant at a warehouse. What is `None` stays; `Some(None)` takes it away.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct SlotChange {
+    /// Where in the warehouse it lies: 1 to 64 characters.
+    pub bin: Option<Option<Box<str>>>,
+    /// At so many units available or fewer it is to be ordered again.
+    pub reorder_point: Option<Option<i64>>,
+    /// So many units are to lie there at most.
+    pub max_level: Option<Option<i64>>,
+    /// When it is picked, where that does not follow from its bin.
+    pub pick_order: Option<Option<PickOrder>>,
+}
+
+impl SlotChange {
+    /// Whether everything stays.
+    pub fn is_empty(&self) -> bool {
+        *self == SlotChange::default()
+    }
+}
+
+/// A place in the order of picking that somebody gave to a slot.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct PickOrder {
+    /// Lower ones are picked first.
+    pub number: i64,
+    /// Why: 1 to 500 characters.
+    pub reason: Option<Box<str>>,
 }
 
 /// Something changed in the catalogue. Fields of a change are `None` where they stay as they are.
@@ -346,6 +383,15 @@ pub enum CatalogueEvent {
     VariantActivated(VariantNo),
     /// A variant takes no more stock events.
     VariantDeactivated(VariantNo),
+    /// A variant's place at a warehouse got other settings.
+    SlotChanged {
+        /// Where.
+        warehouse: WarehouseNo,
+        /// What.
+        variant: VariantNo,
+        /// What changed.
+        change: SlotChange,
+    },
 }
 
 /// Something that happened.

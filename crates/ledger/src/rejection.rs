@@ -128,6 +128,8 @@ pub enum Rejection {
         "{field} is 1 to {length_max} characters, without control characters and without blanks at its ends"
     )]
     InvalidText { field: &'static str, length_max: usize },
+    #[error("{field} is a whole number of {min} to {max}")]
+    NumberOutOfRange { field: &'static str, min: i64, max: i64 },
     #[error("the ledger is full: it has given out every number of this kind")]
     NumbersExhausted,
 }
@@ -172,6 +174,7 @@ impl Rejection {
             Rejection::CodeTaken { .. } => "code-taken",
             Rejection::SkuTaken { .. } => "sku-taken",
             Rejection::InvalidText { .. } => "invalid-text",
+            Rejection::NumberOutOfRange { .. } => "number-out-of-range",
             Rejection::NumbersExhausted => "numbers-exhausted",
         }
     }

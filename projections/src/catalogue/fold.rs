@@ -1,48 +1,115 @@
 //! How events become the catalogue.
 
+use std::sync::Arc;
+
 use bincard_ledger::{CatalogueEvent, Event, Inconsistent, Position, Recorded, Timestamp};
+use foldhash::fast::FixedState;
+use hashbrown::HashMap;
 use sqlx::sqlite::SqliteConnection;
 
-use super::queries;
+use super::memory::Memory;
+use super::{SlotSettings, queries, slots};
 use crate::name::ViewName;
+use crate::stock::StockKey;
 use crate::view::View;
 
-/// The view. It carries nothing: an event of the catalogue says all that it changes.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Catalogue;
+/// Slots by key, each with its settings where it ever had any.
+pub(crate) type Slots = HashMap<StockKey, Option<Arc<SlotSettings>>, FixedState>;
 
-/// An event with its place.
+/// The view. Of warehouses, products and variants it carries nothing: their events say all that they change.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Catalogue {
+    pub(crate) slots: Slots,
+}
+
+/// A change with its place.
 #[derive(Clone, Debug)]
 pub(crate) struct Change {
     pub(crate) position: Position,
     pub(crate) recorded_at: Timestamp,
-    pub(crate) event: CatalogueEvent,
+    pub(crate) what: What,
+}
+
+/// What changes.
+#[derive(Clone, Debug)]
+pub(crate) enum What {
+    /// What an event of the catalogue says.
+    Event(CatalogueEvent),
+    /// There is a slot now.
+    Slot(StockKey),
+}
+
+impl Catalogue {
+    /// Makes a slot, unless there is one.
+    fn open_slot(&mut self, key: StockKey, recorded: &Recorded, rows: &mut Vec<Change>) {
+        if !self.slots.contains_key(&key) {
+            self.slots.insert(key, None);
+            rows.push(Change::of(recorded, What::Slot(key)));
+        }
+    }
+}
+
+impl Change {
+    fn of(recorded: &Recorded, what: What) -> Change {
+        Change {
+            position: recorded.position,
+            recorded_at: recorded.recorded_at,
+            what,
+        }
+    }
+}
+
+/// Changes the settings of a slot; they are shared with what queries read, and so never changed in place.
+pub(crate) fn change_slot(slots: &mut Slots, key: StockKey, change: &bincard_ledger::event::SlotChange) {
+    let slot = slots.entry(key).or_default();
+    let mut settings = slot.as_deref().cloned().unwrap_or_default();
+    settings.change(change);
+    *slot = Some(Arc::new(settings));
 }
 
 impl View for Catalogue {
     type Rows = Vec<Change>;
-    type Memory = ();
+    type Memory = Memory;
 
     const NAME: ViewName = ViewName::Catalogue;
-    const SCHEMA_VERSION: i64 = 1;
+    const SCHEMA_VERSION: i64 = 2;
     const SCHEMA: &'static [&'static str] = queries::SCHEMA;
 
     fn empty() -> Catalogue {
-        Catalogue
+        Catalogue::default()
     }
 
-    async fn load(_: &mut SqliteConnection) -> Result<Catalogue, sqlx::Error> {
-        Ok(Catalogue)
+    async fn load(connection: &mut SqliteConnection) -> Result<Catalogue, sqlx::Error> {
+        let mut catalogue = Catalogue::default();
+        slots::load(connection, |key, settings| {
+            catalogue.slots.insert(key, settings);
+        })
+        .await?;
+        Ok(catalogue)
     }
 
     fn fold(&mut self, recorded: &Recorded, rows: &mut Vec<Change>) -> Result<(), Inconsistent> {
-        if let Event::Catalogue(event) = &recorded.record.event {
-            let (position, recorded_at) = (recorded.position, recorded.recorded_at);
-            rows.push(Change {
-                position,
-                recorded_at,
-                event: event.clone(),
-            });
+        match &recorded.record.event {
+            Event::Stock(event) => {
+                for posting in &event.postings {
+                    let (warehouse, variant) = (event.warehouse, posting.variant);
+                    self.open_slot(StockKey { warehouse, variant }, recorded, rows);
+                }
+            }
+            Event::Catalogue(event) => {
+                if let CatalogueEvent::SlotChanged {
+                    warehouse,
+                    variant,
+                    change,
+                } = event
+                {
+                    let (warehouse, variant) = (*warehouse, *variant);
+                    let key = StockKey { warehouse, variant };
+                    self.open_slot(key, recorded, rows);
+                    change_slot(&mut self.slots, key, change);
+                }
+                rows.push(Change::of(recorded, What::Event(event.clone())));
+            }
         }
         Ok(())
     }
@@ -53,7 +120,11 @@ impl View for Catalogue {
         queries::write(connection, rows).await
     }
 
-    fn memory(&self, _: Position) {}
+    fn memory(&self, position: Position) -> Memory {
+        Memory::new(&self.slots, position)
+    }
 
-    fn publish((): &(), _: &Vec<Change>, _: Position) {}
+    fn publish(memory: &Memory, rows: &Vec<Change>, position: Position) {
+        memory.publish(rows, position);
+    }
 }

@@ -1,5 +1,6 @@
 //! The catalogue view's SQL.
 
+use std::collections::{HashMap, HashSet};
 use std::sync::LazyLock;
 
 use bincard_ledger::{CatalogueEvent, Position, ProductNo, Timestamp, VariantNo, WarehouseNo};
@@ -8,10 +9,11 @@ use sqlx::error::BoxDynError;
 use sqlx::sqlite::{SqliteArgumentsBuffer, SqliteConnection, SqliteRow, SqliteTypeInfo};
 use sqlx::{AssertSqlSafe, Encode, Row, Sqlite, Type};
 
-use super::fold::Change;
-use super::{ProductRow, VariantRow, WarehouseRow, folded};
+use super::fold::{Change, What};
+use super::{ProductRow, VariantRow, WarehouseRow, folded, slots};
 use crate::filter::Conditions;
 use crate::sqlite::Insert;
+use crate::stock::StockKey;
 
 pub(super) const SCHEMA: &[&str] = &[
     "create table warehouses (
@@ -53,11 +55,14 @@ pub(super) const SCHEMA: &[&str] = &[
     )",
     "create index variants_by_sku on variants (sku)",
     "create index variants_by_product on variants (product)",
+    slots::SCHEMA,
+    slots::INDEX,
 ];
 
 static INSERT_WAREHOUSES: LazyLock<Insert> = LazyLock::new(|| Insert::new("warehouses", 10, ""));
 static INSERT_PRODUCTS: LazyLock<Insert> = LazyLock::new(|| Insert::new("products", 8, ""));
 static INSERT_VARIANTS: LazyLock<Insert> = LazyLock::new(|| Insert::new("variants", 12, ""));
+static INSERT_SLOTS: LazyLock<Insert> = LazyLock::new(|| Insert::new("slots", slots::COLUMNS, ""));
 
 /// A value of a catalogue row.
 #[derive(Clone, Debug)]
@@ -108,6 +113,7 @@ struct Created {
     warehouses: Vec<Value>,
     products: Vec<Value>,
     variants: Vec<Value>,
+    slots: Vec<Value>,
 }
 
 impl Created {
@@ -115,6 +121,7 @@ impl Created {
         INSERT_WAREHOUSES.run(connection, &self.warehouses).await?;
         INSERT_PRODUCTS.run(connection, &self.products).await?;
         INSERT_VARIANTS.run(connection, &self.variants).await?;
+        INSERT_SLOTS.run(connection, &self.slots).await?;
         *self = Created::default();
         Ok(())
     }
@@ -123,7 +130,24 @@ impl Created {
     fn take(&mut self, change: &Change) -> bool {
         let (position, at) = (change.position.0.cast_signed(), change.recorded_at.micros());
         let stamps = [1, position, at, position, at].map(Value::Integer);
-        match &change.event {
+        let event = match &change.what {
+            What::Event(event) => event,
+            What::Slot(key) => {
+                const NOTHING_SAID: [Value; 7] = [
+                    Value::Null,
+                    Value::Null,
+                    Value::Null,
+                    Value::Null,
+                    Value::Null,
+                    Value::Integer(0),
+                    Value::Null,
+                ];
+                self.slots.extend(key.columns().map(Value::Integer));
+                self.slots.extend(NOTHING_SAID);
+                return true;
+            }
+        };
+        match event {
             CatalogueEvent::WarehouseCreated { no, code, name } => {
                 let texts = [&**code, &**name, &folded(code), &folded(name)].map(Value::from);
                 self.warehouses.push(i64::from(no.0).into());
@@ -190,7 +214,10 @@ impl Sets {
 
 async fn update(connection: &mut SqliteConnection, change: &Change) -> Result<(), sqlx::Error> {
     let mut sets = Sets::default();
-    let (table, no) = match &change.event {
+    let What::Event(event) = &change.what else {
+        return Ok(());
+    };
+    let (table, no) = match event {
         CatalogueEvent::WarehouseChanged { no, code, name } => {
             sets.text("code", "code_folded", code.as_deref());
             sets.text("name", "name_folded", name.as_deref());
@@ -222,6 +249,14 @@ async fn update(connection: &mut SqliteConnection, change: &Change) -> Result<()
         CatalogueEvent::ProductDeactivated(no) => sets.active("products", no.0, false),
         CatalogueEvent::VariantActivated(no) => sets.active("variants", no.0, true),
         CatalogueEvent::VariantDeactivated(no) => sets.active("variants", no.0, false),
+        CatalogueEvent::SlotChanged {
+            warehouse,
+            variant,
+            change: slot,
+        } => {
+            let (warehouse, variant) = (*warehouse, *variant);
+            return slots::change(connection, StockKey { warehouse, variant }, slot, change).await;
+        }
         CatalogueEvent::WarehouseCreated { .. }
         | CatalogueEvent::ProductCreated { .. }
         | CatalogueEvent::VariantCreated { .. } => return Ok(()),
@@ -389,6 +424,56 @@ pub(crate) async fn total(
         .fetch_one(connection)
         .await?
         .try_get(0)
+}
+
+/// The variants in whose SKU or name, or in whose product's name, `text` stands, in any case.
+pub(crate) async fn found_variants(
+    connection: &mut SqliteConnection,
+    text: &str,
+) -> Result<HashSet<VariantNo>, sqlx::Error> {
+    let columns = ["v.sku_folded", "v.name_folded", "p.name_folded"];
+    let mut conditions = Conditions::default();
+    conditions.any_like(&columns, format!("%{}%", pattern(text)));
+    let sql = format!(
+        "select v.no from variants v left join products p on p.no = v.product{}",
+        conditions.clause()
+    );
+    let query = conditions.bind(sqlx::query(AssertSqlSafe(sql)));
+    let rows = query.fetch_all(connection).await?;
+    let no = |row: &SqliteRow| Ok(VariantNo(row.try_get::<i64, _>(0)? as u32));
+    rows.iter().map(no).collect()
+}
+
+/// The SKU of each of `variants`, and the name of its product, or its own where it has none.
+pub(crate) async fn names_of_variants(
+    connection: &mut SqliteConnection,
+    variants: impl Iterator<Item = VariantNo>,
+) -> Result<HashMap<VariantNo, (String, String)>, sqlx::Error> {
+    let mut conditions = Conditions::default();
+    conditions.one_of("v.no", variants.map(|no| i64::from(no.0)));
+    let sql = format!(
+        "select v.no, v.sku, coalesce(p.name, v.name)
+         from variants v left join products p on p.no = v.product{}",
+        conditions.clause()
+    );
+    let query = conditions.bind(sqlx::query(AssertSqlSafe(sql)));
+    let rows = query.fetch_all(connection).await?;
+    let named = |row: &SqliteRow| {
+        let no = VariantNo(row.try_get::<i64, _>(0)? as u32);
+        Ok((no, (row.try_get(1)?, row.try_get(2)?)))
+    };
+    rows.iter().map(named).collect()
+}
+
+/// The name of every warehouse.
+pub(crate) async fn names_of_warehouses(
+    connection: &mut SqliteConnection,
+) -> Result<HashMap<WarehouseNo, String>, sqlx::Error> {
+    let rows = sqlx::query("select no, name from warehouses")
+        .fetch_all(connection)
+        .await?;
+    let named = |row: &SqliteRow| Ok((WarehouseNo(row.try_get::<i64, _>(0)? as u32), row.try_get(1)?));
+    rows.iter().map(named).collect()
 }
 
 /// Number, whether active, and the four stamps, which every row begins with.

@@ -17,7 +17,7 @@ pub(crate) struct Memory {
 }
 
 #[derive(Debug)]
-struct Content {
+pub(crate) struct Content {
     position: Position,
     stock: HashMap<StockKey, Held, FixedState>,
     expiring: HashMap<StockKey, ExpiringList, FixedState>,
@@ -56,23 +56,35 @@ impl Memory {
         }
     }
 
+    /// Lets `look` read several keys at one position.
+    pub(crate) fn read<T>(&self, look: impl FnOnce(&Content) -> T) -> T {
+        look(&self.content.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
     /// What `key` holds at the instant `now`, and the position that this is known up to. `None` for a key that never
     /// had any stock.
     pub(crate) fn row(&self, key: StockKey, now: Timestamp) -> (Position, Option<StockRow>) {
-        let content = self.content.read().unwrap_or_else(PoisonError::into_inner);
-        let row = content.stock.get(&key).map(|held| {
-            let run_out = content.expiring.get(&key).map_or(0, |list| {
-                list.iter()
-                    .filter(|one| one.expires_at <= now)
-                    .map(|one| one.quantity)
-                    .sum()
-            });
-            StockRow {
-                key,
-                buckets: with_run_out(held.buckets, run_out),
-                changed: held.changed,
-            }
+        self.read(|content| (content.position, content.row(key, now)))
+    }
+}
+
+impl Content {
+    pub(crate) fn position(&self) -> Position {
+        self.position
+    }
+
+    pub(crate) fn row(&self, key: StockKey, now: Timestamp) -> Option<StockRow> {
+        let held = self.stock.get(&key)?;
+        let run_out = self.expiring.get(&key).map_or(0, |list| {
+            list.iter()
+                .filter(|one| one.expires_at <= now)
+                .map(|one| one.quantity)
+                .sum()
         });
-        (content.position, row)
+        Some(StockRow {
+            key,
+            buckets: with_run_out(held.buckets, run_out),
+            changed: held.changed,
+        })
     }
 }

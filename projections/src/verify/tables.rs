@@ -1,6 +1,6 @@
 //! The tables of every view, as verification compares them: key, values, and which events concern a row.
 
-use bincard_ledger::{Event, Kind, Position, Recorded, StockEvent};
+use bincard_ledger::{CatalogueEvent, Event, Kind, Position, Recorded, StockEvent};
 
 use crate::fold::day_of;
 use crate::history::{BLOCK_POSITIONS, reason_column};
@@ -223,6 +223,23 @@ static CATALOGUE: &[Table] = &[
         ],
         touches: Some(|key, event| catalogue_no(event).2 == Some(key[0])),
     },
+    Table {
+        name: "slots",
+        key: &["warehouse", "variant"],
+        values: &[
+            "bin",
+            "reorder_point",
+            "max_level",
+            "pick_order",
+            "pick_reason",
+            "changed",
+            "changed_at",
+        ],
+        touches: Some(|key, event| {
+            is_stock(event, |stock| is_at(stock, key[0]) && moves(stock, key[1]))
+                || slot_of(event) == Some([key[0], key[1]])
+        }),
+    },
 ];
 
 static RESERVATIONS: &[Table] = &[
@@ -310,5 +327,16 @@ fn catalogue_no(event: &Recorded) -> (Option<i64>, Option<i64>, Option<i64>) {
         | E::VariantChanged { no, .. }
         | E::VariantActivated(no)
         | E::VariantDeactivated(no) => (None, None, Some(i64::from(no.0))),
+        E::SlotChanged { .. } => (None, None, None),
+    }
+}
+
+/// The warehouse and variant of the slot that an event changes.
+fn slot_of(event: &Recorded) -> Option<[i64; 2]> {
+    match &event.record.event {
+        Event::Catalogue(CatalogueEvent::SlotChanged {
+            warehouse, variant, ..
+        }) => Some([i64::from(warehouse.0), i64::from(variant.0)]),
+        _ => None,
     }
 }

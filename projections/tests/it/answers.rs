@@ -16,7 +16,7 @@ use proptest::prelude::*;
 use crate::ledger::{HOUR, Ledger, MINUTE, Random, VARIANTS, WAREHOUSES, runtime};
 use crate::naive;
 
-fn all<K>() -> Slice<K> {
+pub(crate) fn all<K>() -> Slice<K> {
     Slice {
         after: None,
         skip: 0,
@@ -364,7 +364,7 @@ async fn check_movements(ledger: &Ledger, views: &Views) {
 }
 
 /// The variants, folded naively.
-fn variants(events: &[Recorded]) -> Vec<VariantRow> {
+pub(crate) fn variants(events: &[Recorded]) -> Vec<VariantRow> {
     let mut rows: Vec<VariantRow> = Vec::new();
     for recorded in events {
         let Event::Catalogue(event) = &recorded.record.event else {

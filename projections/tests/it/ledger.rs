@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bincard_ledger::codec::Body;
+use bincard_ledger::event::{PickOrder, SlotChange};
 use bincard_ledger::{
     Bucket, CatalogueCommand, Command, Event, ExtendCommand, Kind, LedgerId, Line, Position, ProductNo,
     Reason, Record, Recorded, ReverseCommand, State, StockCommand, Timestamp, VariantNo, WarehouseNo, decide,
@@ -313,7 +314,7 @@ impl Ledger {
     fn random_change(&self, random: &mut Random) -> Command {
         let variant = VariantNo(random.below(u64::from(VARIANTS)) as u32 + 1);
         let n = random.below(1_000_000);
-        Command::Catalogue(match random.below(6) {
+        Command::Catalogue(match random.below(8) {
             0 => CatalogueCommand::CreateVariant {
                 sku: format!("NEW_{n}").into(),
                 name: format!("100% neu {n}").into(),
@@ -342,6 +343,11 @@ impl Ledger {
             4 => CatalogueCommand::CreateProduct {
                 name: format!("Produkt {n}").into(),
             },
+            5 | 6 => CatalogueCommand::ChangeSlot {
+                warehouse: WarehouseNo(random.below(u64::from(WAREHOUSES)) as u32 + 1),
+                variant,
+                change: random_slot(random),
+            },
             _ => CatalogueCommand::ChangeVariant {
                 no: VariantNo(VARIANTS),
                 sku: None,
@@ -364,6 +370,22 @@ impl Ledger {
             self.commit();
             self.pass(random.below(40) as i64 * MINUTE);
         }
+    }
+}
+
+fn random_slot(random: &mut Random) -> SlotChange {
+    let n = random.below(30);
+    let mut some = |odds: u64| random.below(odds) == 0;
+    SlotChange {
+        bin: some(2).then(|| (!some(4)).then(|| format!("A-{n}").into())),
+        reorder_point: some(2).then(|| (!some(4)).then_some(n as i64)),
+        max_level: some(3).then(|| (!some(4)).then_some(100)),
+        pick_order: some(3).then(|| {
+            (!some(3)).then(|| PickOrder {
+                number: n as i64 + 1,
+                reason: some(2).then(|| "näher".into()),
+            })
+        }),
     }
 }
 

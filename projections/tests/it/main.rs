@@ -15,4 +15,5 @@ mod naive;
 mod pages;
 mod rebuild;
 mod reservations;
+mod slots;
 mod verify;

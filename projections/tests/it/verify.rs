@@ -1,6 +1,6 @@
 //! A verification finds whatever was changed behind the projector's back, and names it.
 
-use bincard_ledger::{Event, Position};
+use bincard_ledger::{CatalogueEvent, Event, Position};
 use bincard_projections::{DIFFERENCES_MAX, Difference, Verified, ViewName, verify};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection};
 use sqlx::{AssertSqlSafe, ConnectOptions, Connection};
@@ -466,4 +466,53 @@ fn what_is_fed_meanwhile_is_not_looked_at() {
         "{verified:?}"
     );
     projector.close();
+}
+
+#[test]
+fn a_changed_and_a_missing_slot_are_named_with_their_events() {
+    let ledger = closed(200);
+    let said = ledger
+        .events
+        .iter()
+        .find_map(|recorded| match &recorded.record.event {
+            Event::Catalogue(CatalogueEvent::SlotChanged {
+                warehouse, variant, ..
+            }) => Some((warehouse.0, variant.0)),
+            _ => None,
+        });
+    let (warehouse, variant) = said.unwrap();
+    let concerns = |recorded: &&bincard_ledger::Recorded| match &recorded.record.event {
+        Event::Stock(event) => {
+            event.warehouse.0 == warehouse
+                && event.postings.iter().any(|posting| posting.variant.0 == variant)
+        }
+        Event::Catalogue(CatalogueEvent::SlotChanged {
+            warehouse: at,
+            variant: of,
+            ..
+        }) => (at.0, of.0) == (warehouse, variant),
+        Event::Catalogue(_) => false,
+    };
+    let first = ledger.events.iter().find(concerns).unwrap().position;
+    let tamper = format!("delete from slots where warehouse = {warehouse} and variant = {variant}");
+    let gone = differences(&ledger, ViewName::Catalogue, tamper.leak());
+    let [difference] = gone.as_slice() else {
+        panic!("{gone:?}")
+    };
+    assert_eq!((difference.table, difference.first), ("slots", Some(first)));
+    assert_eq!(
+        difference.key,
+        format!("warehouse {warehouse}, variant {variant}")
+    );
+    assert!(difference.expected.is_some() && difference.found.is_none());
+
+    let ledger = closed(200);
+    let tamper =
+        format!("update slots set bin = 'elsewhere' where warehouse = {warehouse} and variant = {variant}");
+    let changed = differences(&ledger, ViewName::Catalogue, tamper.leak());
+    let [difference] = changed.as_slice() else {
+        panic!("{changed:?}")
+    };
+    assert_eq!(difference.table, "slots");
+    assert!(difference.found.as_ref().unwrap().contains("elsewhere"));
 }

@@ -11,6 +11,7 @@ use axum::body::Body;
 use axum::extract::{RawQuery, State};
 use axum::http::header::CONTENT_TYPE;
 use axum::http::{HeaderValue, Response};
+use bincard_ledger::event::SlotChange;
 use bincard_ledger::{
     Account, Bucket, CatalogueEvent, Event, Place, Position, Posting, PublicIds, Recorded, StockEvent, Stream,
 };
@@ -339,11 +340,41 @@ fn write_catalogue(json: &mut Json, ids: PublicIds, event: &CatalogueEvent) {
                 .raw(r#","variantId":"#)
                 .uuid(ids.variant(*no));
         }
+        E::SlotChanged {
+            warehouse,
+            variant,
+            change,
+        } => {
+            json.text("SLOT_CHANGED")
+                .raw(r#","warehouseId":"#)
+                .uuid(ids.warehouse(*warehouse));
+            json.raw(r#","variantId":"#).uuid(ids.variant(*variant));
+            write_slot_change(json, change);
+        }
         E::VariantDeactivated(no) => {
             json.text("VARIANT_DEACTIVATED")
                 .raw(r#","variantId":"#)
                 .uuid(ids.variant(*no));
         }
+    }
+}
+
+fn write_slot_change(json: &mut Json, change: &SlotChange) {
+    if let Some(bin) = &change.bin {
+        json.raw(r#","bin":"#).text_or_null(bin.as_deref());
+    }
+    if let Some(units) = change.reorder_point {
+        json.raw(r#","reorderPoint":"#).whole_or_null(units);
+    }
+    if let Some(units) = change.max_level {
+        json.raw(r#","maxLevel":"#).whole_or_null(units);
+    }
+    if let Some(order) = &change.pick_order {
+        let order = order.as_ref();
+        json.raw(r#","pickOrder":"#)
+            .whole_or_null(order.map(|order| order.number));
+        json.raw(r#","pickOrderReason":"#)
+            .text_or_null(order.and_then(|order| order.reason.as_deref()));
     }
 }
 

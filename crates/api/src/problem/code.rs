@@ -97,6 +97,7 @@ codes! {
     CodeTaken = 409 "code-taken" "Another warehouse has this code",
     SkuTaken = 409 "sku-taken" "Another variant has this SKU",
     InvalidText = 400 "invalid-text" "A text is empty, too long, or has characters that it must not have",
+    NumberOutOfRange = 400 "number-out-of-range" "A number is out of range",
     NumbersExhausted = 409 "numbers-exhausted" "The catalogue is full",
     IdempotencyConflict = 409 "idempotency-conflict" "The idempotency key belongs to another request",
     Busy = 503 "busy" "The ledger has more requests than it can take",

@@ -116,7 +116,7 @@ fn read_kind(tree: &Tree<'_>) -> Reading<Kind> {
 
 fn read_reason(tree: &Tree<'_>) -> Reading<Reason> {
     spelling::reason(tree::text(tree).unwrap_or_default().as_bytes())
-        .ok_or("must be PURCHASE, SALE, COUNT_CORRECTION, DAMAGE, DISCARD_EXPIRED or OTHER")
+        .ok_or("must be PURCHASE, SALE, COUNT_CORRECTION, DAMAGE, DISCARD_EXPIRED, OTHER, THEFT or RETURN")
 }
 
 fn read_lines(lines: &[Tree<'_>], faults: &mut Faults) -> SmallVec<[(Uuid, i64); 1]> {

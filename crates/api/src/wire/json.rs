@@ -98,6 +98,14 @@ impl Json {
         self
     }
 
+    /// A whole number or `null`.
+    pub(crate) fn whole_or_null(&mut self, number: Option<impl itoa::Integer>) -> &mut Json {
+        match number {
+            Some(number) => self.whole(number),
+            None => self.raw("null"),
+        }
+    }
+
     /// An instant, quoted.
     pub(crate) fn instant(&mut self, at: Timestamp) -> &mut Json {
         self.bytes.push(b'"');

@@ -41,6 +41,8 @@ pub(crate) const fn of_reason(reason: Reason) -> &'static str {
         Reason::Damage => "DAMAGE",
         Reason::DiscardExpired => "DISCARD_EXPIRED",
         Reason::Other => "OTHER",
+        Reason::Theft => "THEFT",
+        Reason::Return => "RETURN",
     }
 }
 

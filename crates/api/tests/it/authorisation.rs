@@ -101,6 +101,10 @@ POST   /api/v1/variants                            201   201     403    403     
 POST   /api/v1/variants/bulk                       200   200     403    403       403    401    200 <- {"sku":"N","name":"N"}
 GET    /api/v1/variants/{id}                       200   200     200    200       200    401    404
 PATCH  /api/v1/variants/{id}                       200   200     403    403       403    401    404 <- {"name":"N"}
+GET    /api/v1/slots?warehouseId=W                 200   200     200    403       200    401    404
+GET    /api/v1/slots                               200   200     403    403       200    401    200
+GET    /api/v1/slots/{warehouseId}/{variantId}     200   200     200    403       200    401    404
+PATCH  /api/v1/slots/{warehouseId}/{variantId}     200   200     403    403       403    401    404 <- {"bin":"N"}
 GET    /api/v1/ledger                              200   200     200    200       200    401    200
 GET    /api/v1/ledger/events                       200   200     403    403       200    401    200
 POST   /api/v1/views/{view}/rebuild                202   403     403    403       403    401    202
@@ -258,7 +262,11 @@ async fn call(server: &Server, row: &Row, things: &Things, who: &str, token: &st
     } else {
         &things.own_event
     };
-    let mut path = row.route.replace("{view}", "catalogue");
+    let mut path = row
+        .route
+        .replace("{view}", "catalogue")
+        .replace("{warehouseId}", warehouse)
+        .replace("{variantId}", &things.variant);
     if path.contains("{id}") {
         let id = match row.route.split('/').nth(3).unwrap() {
             "stock-events" => event.clone(),

@@ -12,6 +12,7 @@ mod ledger;
 mod listener;
 mod reservations;
 mod signing_in;
+mod slots;
 mod stock_events;
 mod support;
 mod tidy;

@@ -366,10 +366,12 @@ fn check_reason(kind: Option<Kind>, text: &str) -> Result<Reason, String> {
         "COUNT_CORRECTION" => (Reason::CountCorrection, &[Kind::Adjust]),
         "DAMAGE" => (Reason::Damage, &[Kind::Outbound, Kind::Adjust]),
         "DISCARD_EXPIRED" => (Reason::DiscardExpired, &[Kind::Outbound, Kind::Adjust]),
+        "THEFT" => (Reason::Theft, &[Kind::Adjust]),
+        "RETURN" => (Reason::Return, &[Kind::Adjust]),
         "OTHER" => (Reason::Other, &[Kind::Inbound, Kind::Outbound, Kind::Adjust]),
         _ => {
             return Err(format!(
-                "reason: {text:?} is not PURCHASE, SALE, COUNT_CORRECTION, DAMAGE, DISCARD_EXPIRED or OTHER"
+                "reason: {text:?} is not PURCHASE, SALE, COUNT_CORRECTION, DAMAGE, DISCARD_EXPIRED, OTHER, THEFT or RETURN"
             ));
         }
     };

@@ -2,7 +2,7 @@
 
 use super::bytes::{DecodeError, Reader, Writer};
 use super::record::CATALOGUE_TAG_MIN;
-use crate::event::CatalogueEvent as E;
+use crate::event::{CatalogueEvent as E, PickOrder, SlotChange};
 use crate::id::{ProductNo, VariantNo, WarehouseNo};
 use crate::time::Timestamp;
 
@@ -18,6 +18,7 @@ const VARIANT_CREATED: u8 = CATALOGUE_TAG_MIN + 8;
 const VARIANT_CHANGED: u8 = CATALOGUE_TAG_MIN + 9;
 const VARIANT_ACTIVATED: u8 = CATALOGUE_TAG_MIN + 10;
 const VARIANT_DEACTIVATED: u8 = CATALOGUE_TAG_MIN + 11;
+const SLOT_CHANGED: u8 = CATALOGUE_TAG_MIN + 20;
 
 pub(super) fn tag(event: &E) -> u8 {
     match event {
@@ -33,6 +34,7 @@ pub(super) fn tag(event: &E) -> u8 {
         E::VariantChanged { .. } => VARIANT_CHANGED,
         E::VariantActivated(_) => VARIANT_ACTIVATED,
         E::VariantDeactivated(_) => VARIANT_DEACTIVATED,
+        E::SlotChanged { .. } => SLOT_CHANGED,
     }
 }
 
@@ -85,7 +87,33 @@ pub(super) fn write(w: &mut Writer, event: &E) {
             });
         }
         E::VariantActivated(no) | E::VariantDeactivated(no) => w.varint(u64::from(no.0)),
+        E::SlotChanged {
+            warehouse,
+            variant,
+            change,
+        } => {
+            w.varint(u64::from(warehouse.0));
+            w.varint(u64::from(variant.0));
+            write_slot_change(w, change);
+        }
     }
+}
+
+fn write_slot_change(w: &mut Writer, change: &SlotChange) {
+    w.optional(change.bin.as_ref(), |w, bin| {
+        w.optional(bin.as_ref(), |w, bin| w.text(bin))
+    });
+    for level in [change.reorder_point, change.max_level] {
+        w.optional(level.as_ref(), |w, level| {
+            w.optional(level.as_ref(), |w, units| w.varint(units.unsigned_abs()))
+        });
+    }
+    w.optional(change.pick_order.as_ref(), |w, order| {
+        w.optional(order.as_ref(), |w, PickOrder { number, reason }| {
+            w.varint(number.unsigned_abs());
+            w.optional(reason.as_ref(), |w, reason| w.text(reason));
+        })
+    });
 }
 
 fn write_product(w: &mut Writer, no: &ProductNo) {
@@ -138,6 +166,11 @@ pub(super) fn read(r: &mut Reader<'_>, tag: u8) -> Result<E, DecodeError> {
         },
         VARIANT_ACTIVATED => E::VariantActivated(variant),
         VARIANT_DEACTIVATED => E::VariantDeactivated(variant),
+        SLOT_CHANGED => E::SlotChanged {
+            warehouse,
+            variant: VariantNo(r.varint_u32()?),
+            change: read_slot_change(r)?,
+        },
         _ => {
             return Err(DecodeError::Unknown {
                 what: "event",
@@ -145,6 +178,26 @@ pub(super) fn read(r: &mut Reader<'_>, tag: u8) -> Result<E, DecodeError> {
             });
         }
     })
+}
+
+fn read_slot_change(r: &mut Reader<'_>) -> Result<SlotChange, DecodeError> {
+    Ok(SlotChange {
+        bin: r.optional(|r| r.optional(text))?,
+        reorder_point: r.optional(|r| r.optional(number))?,
+        max_level: r.optional(|r| r.optional(number))?,
+        pick_order: r.optional(|r| r.optional(pick_order))?,
+    })
+}
+
+fn pick_order(r: &mut Reader<'_>) -> Result<PickOrder, DecodeError> {
+    Ok(PickOrder {
+        number: number(r)?,
+        reason: r.optional(text)?,
+    })
+}
+
+fn number(r: &mut Reader<'_>) -> Result<i64, DecodeError> {
+    i64::try_from(r.varint()?).map_err(|_| DecodeError::NumberTooLarge)
 }
 
 fn text(r: &mut Reader<'_>) -> Result<Box<str>, DecodeError> {

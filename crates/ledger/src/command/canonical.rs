@@ -9,6 +9,7 @@ use super::{
     StockCommand,
 };
 use crate::codec::Writer;
+use crate::event::SlotChange;
 use crate::id::{Position, ProductNo};
 use crate::time::Timestamp;
 
@@ -25,6 +26,7 @@ const EXTEND: u8 = 71;
 const REVERSE: u8 = 72;
 const RECEIVE: u8 = 77;
 const CLOSE: u8 = 78;
+const CHANGE_SLOT: u8 = 80;
 
 // What a stock command says beyond what all of them can.
 const RESERVATION: u8 = 2;
@@ -210,6 +212,39 @@ impl CatalogueCommand {
                 w.optional(expires_at.as_ref(), |w, at| instant(w, *at));
                 flag(w, *active);
             }
+            CatalogueCommand::ChangeSlot {
+                warehouse,
+                variant,
+                change,
+            } => {
+                w.u8(CHANGE_SLOT);
+                w.varint(u64::from(warehouse.0));
+                w.varint(u64::from(variant.0));
+                write_slot_change(w, change);
+            }
         }
     }
+}
+
+fn write_slot_change(w: &mut Writer, change: &SlotChange) {
+    let SlotChange {
+        bin,
+        reorder_point,
+        max_level,
+        pick_order,
+    } = change;
+    w.optional(bin.as_ref(), |w, bin| {
+        w.optional(bin.as_ref(), |w, bin| w.text(bin))
+    });
+    for level in [reorder_point, max_level] {
+        w.optional(level.as_ref(), |w, level| {
+            w.optional(level.as_ref(), |w, units| w.signed(*units));
+        });
+    }
+    w.optional(pick_order.as_ref(), |w, order| {
+        w.optional(order.as_ref(), |w, order| {
+            w.signed(order.number);
+            w.optional(order.reason.as_ref(), |w, reason| w.text(reason));
+        });
+    });
 }

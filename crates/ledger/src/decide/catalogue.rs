@@ -1,10 +1,10 @@
-//! Decisions about warehouses, products and variants.
+//! Decisions about warehouses, products, variants and slots.
 
 use smallvec::smallvec;
 
 use super::{Decision, shape};
 use crate::command::CatalogueCommand as C;
-use crate::event::{CatalogueEvent as E, Event};
+use crate::event::{CatalogueEvent as E, Event, PickOrder, SlotChange};
 use crate::id::{ProductNo, VariantNo, WarehouseNo};
 use crate::rejection::Rejection;
 use crate::state::State;
@@ -13,6 +13,10 @@ use crate::time::Timestamp;
 const CODE_LENGTH_MAX: usize = 64;
 const SKU_LENGTH_MAX: usize = 128;
 const NAME_LENGTH_MAX: usize = 200;
+const BIN_LENGTH_MAX: usize = 64;
+const PICK_REASON_LENGTH_MAX: usize = 500;
+/// The highest reorder point, level and place in the order of picking.
+const SLOT_NUMBER_MAX: i64 = shape::QUANTITY_MAX;
 
 pub(super) fn decide(state: &State, command: &C) -> Result<Decision, Rejection> {
     match command {
@@ -54,6 +58,11 @@ pub(super) fn decide(state: &State, command: &C) -> Result<Decision, Rejection> 
             }))
         }
         C::ChangeVariant { .. } => change_variant(state, command),
+        C::ChangeSlot {
+            warehouse,
+            variant,
+            change,
+        } => change_slot(state, *warehouse, *variant, change),
     }
 }
 
@@ -177,6 +186,48 @@ fn change_variant(state: &State, command: &C) -> Result<Decision, Rejection> {
         _ => {}
     }
     Ok(decision)
+}
+
+/// Nothing that is decided depends on a slot, so the state does not know how it was before: what is to change is recorded.
+fn change_slot(
+    state: &State,
+    warehouse: WarehouseNo,
+    variant: VariantNo,
+    change: &SlotChange,
+) -> Result<Decision, Rejection> {
+    if state.warehouse(warehouse).is_none() {
+        return Err(Rejection::UnknownWarehouse { warehouse });
+    }
+    if state.variant(variant).is_none() {
+        return Err(Rejection::UnknownVariant { line: 0, variant });
+    }
+    if let Some(Some(bin)) = &change.bin {
+        check_text("bin", bin, BIN_LENGTH_MAX)?;
+    }
+    check_number("reorderPoint", change.reorder_point.flatten(), 0)?;
+    check_number("maxLevel", change.max_level.flatten(), 0)?;
+    if let Some(Some(PickOrder { number, reason })) = &change.pick_order {
+        check_number("pickOrder", Some(*number), 1)?;
+        if let Some(reason) = reason {
+            check_text("reason", reason, PICK_REASON_LENGTH_MAX)?;
+        }
+    }
+    if change.is_empty() {
+        return Ok(Decision::new());
+    }
+    Ok(one(E::SlotChanged {
+        warehouse,
+        variant,
+        change: change.clone(),
+    }))
+}
+
+fn check_number(field: &'static str, number: Option<i64>, min: i64) -> Result<(), Rejection> {
+    let max = SLOT_NUMBER_MAX;
+    match number.filter(|number| !(min..=max).contains(number)) {
+        None => Ok(()),
+        Some(_) => Err(Rejection::NumberOutOfRange { field, min, max }),
+    }
 }
 
 fn check_text(field: &'static str, text: &str, length_max: usize) -> Result<(), Rejection> {

@@ -62,6 +62,12 @@ impl State {
             }
             E::VariantActivated(no) => self.variant_mut(*no).map(|one| one.active = true),
             E::VariantDeactivated(no) => self.variant_mut(*no).map(|one| one.active = false),
+            E::SlotChanged {
+                warehouse, variant, ..
+            } => {
+                self.warehouse_mut(*warehouse)?;
+                self.variant_mut(*variant).map(|_| ())
+            }
         }
     }
 

@@ -1,7 +1,7 @@
 //! Records of any content, sensible or not, as far as the types allow it.
 
 use bincard_ledger::command::KeySpace;
-use bincard_ledger::event::{CatalogueEvent as E, RecordedKey};
+use bincard_ledger::event::{CatalogueEvent as E, PickOrder, RecordedKey, SlotChange};
 use bincard_ledger::{
     Event, IdempotencyKey, Kind, Place, Position, Posting, ProductNo, Reason, Record, StockEvent, Timestamp,
     VariantNo, Version, WarehouseNo,
@@ -151,5 +151,24 @@ fn catalogue() -> impl Strategy<Value = E> {
             }),
         variant().prop_map(E::VariantActivated),
         variant().prop_map(E::VariantDeactivated),
+        (warehouse(), variant(), slot_change()).prop_map(|(warehouse, variant, change)| E::SlotChanged {
+            warehouse,
+            variant,
+            change
+        }),
     ]
+}
+
+fn slot_change() -> impl Strategy<Value = SlotChange> {
+    let number = || option::of(option::of(0..=i64::MAX));
+    let order = (number(), option::of(text()))
+        .prop_map(|(number, reason)| number.map(|number| number.map(|number| PickOrder { number, reason })));
+    (option::of(option::of(text())), number(), number(), order).prop_map(
+        |(bin, reorder_point, max_level, pick_order)| SlotChange {
+            bin,
+            reorder_point,
+            max_level,
+            pick_order,
+        },
+    )
 }

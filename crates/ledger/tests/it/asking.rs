@@ -4,6 +4,7 @@
 //! when its turn comes.
 
 use bincard_ledger::command::CatalogueCommand as C;
+use bincard_ledger::event::{PickOrder, SlotChange};
 use bincard_ledger::{
     Bucket, CloseCommand, Command, Conditions, Event, ExtendCommand, Kind, Line, Position, ProductNo, Reason,
     ReceiveCommand, ReceivedLine, ReverseCommand, StockCommand, StockEvent, Timestamp, VariantNo, Version,
@@ -484,6 +485,7 @@ fn catalogue_command() -> impl Strategy<Value = C> {
     let expires_at = prop_oneof![8 => START..START + 60 * SECOND, 1 => any::<i64>()]
         .prop_map(Timestamp::from_micros)
         .boxed();
+    let text_of_slot = text.clone();
     prop_oneof![
         1 => (text.clone(), text.clone()).prop_map(|(code, name)| C::CreateWarehouse { code, name }),
         4 => (warehouse, maybe.clone(), maybe.clone(), active.clone())
@@ -497,5 +499,30 @@ fn catalogue_command() -> impl Strategy<Value = C> {
             .prop_map(|(no, sku, name, product, expires_at, active)| {
                 C::ChangeVariant { no, sku, name, product, expires_at, active }
             }),
+        3 => slot_change(text_of_slot),
     ]
+}
+
+fn slot_change(text: BoxedStrategy<Box<str>>) -> impl Strategy<Value = C> {
+    let number = || {
+        let number =
+            prop_oneof![9 => -1..5i64, 1 => select(&[1_000_000_000, 1_000_000_001, i64::MIN, i64::MAX][..])];
+        option::of(option::of(number))
+    };
+    let reason = weighted(0.5, text.clone());
+    let order = (number(), reason)
+        .prop_map(|(number, reason)| number.map(|number| number.map(|number| PickOrder { number, reason })));
+    let change = (option::of(option::of(text)), number(), number(), order).prop_map(
+        |(bin, reorder_point, max_level, pick_order)| SlotChange {
+            bin,
+            reorder_point,
+            max_level,
+            pick_order,
+        },
+    );
+    (0..=4u32, 0..=5u32, change).prop_map(|(warehouse, variant, change)| C::ChangeSlot {
+        warehouse: WarehouseNo(warehouse),
+        variant: VariantNo(variant),
+        change,
+    })
 }

@@ -57,6 +57,66 @@ fn a_change_that_changes_nothing_has_no_event() {
     );
 }
 
+#[test]
+fn a_slot_has_a_bin_levels_and_a_place_in_the_order_of_picking() {
+    check(
+        "
+        0 warehouse N
+        0 variant A
+        ---
+        1 change-slot N A bin=A-12-3 reorder=20 max=0
+        > SlotChanged { warehouse: WarehouseNo(1), variant: VariantNo(1), change: SlotChange { bin: Some(Some(\"A-12-3\")), reorder_point: Some(Some(20)), max_level: Some(Some(0)), pick_order: None } }
+        1 change-slot N A bin=none max=none order=none
+        > SlotChanged { warehouse: WarehouseNo(1), variant: VariantNo(1), change: SlotChange { bin: Some(None), reorder_point: None, max_level: Some(None), pick_order: Some(None) } }
+        1 change-slot N A order=5 why=moved
+        > SlotChanged { warehouse: WarehouseNo(1), variant: VariantNo(1), change: SlotChange { bin: None, reorder_point: None, max_level: None, pick_order: Some(Some(PickOrder { number: 5, reason: Some(\"moved\") })) } }
+        1 change-slot N A
+        1 change-slot N A order=0
+        > refused number-out-of-range: pickOrder is a whole number of 1 to 1000000000
+        1 change-slot N A max=1000000001
+        > refused number-out-of-range: maxLevel is a whole number of 0 to 1000000000
+        1 change-slot N A bin=x*65
+        > refused invalid-text: bin is 1 to 64 characters, without control characters and without blanks at its ends
+        1 change-slot N A order=1 why=x*501
+        > refused invalid-text: reason is 1 to 500 characters, without control characters and without blanks at its ends
+        1 change-slot nowhere A
+        > refused warehouse-not-found: there is no such warehouse
+        1 change-slot N nothing
+        > refused variant-not-found: line 0: there is no such variant
+        1 change-warehouse N active=no
+        > WarehouseDeactivated(WarehouseNo(1))
+        1 change-variant A active=no
+        > VariantDeactivated(VariantNo(1))
+        1 change-slot N A bin=B
+        > SlotChanged { warehouse: WarehouseNo(1), variant: VariantNo(1), change: SlotChange { bin: Some(Some(\"B\")), reorder_point: None, max_level: None, pick_order: None } }
+        ",
+    );
+}
+
+#[test]
+fn theft_takes_away_and_a_return_goes_either_way() {
+    check(
+        "
+        0 warehouse N
+        0 variant A
+        0 INBOUND N A:5
+        ---
+        1 ADJUST N A:-2 reason=Theft
+        > ADJUST N at 1, 2 A available -> adjustment
+        1 ADJUST N A:2 reason=Theft
+        > refused reason-mismatch: reason THEFT does not go with ADJUST
+        1 OUTBOUND N A:2 reason=Theft
+        > refused reason-mismatch: reason THEFT does not go with OUTBOUND
+        1 ADJUST N A:1 reason=Return
+        > ADJUST N at 1, 1 A adjustment -> available
+        1 ADJUST N A:-1 reason=Return
+        > ADJUST N at 1, 1 A available -> adjustment
+        1 INBOUND N A:1 reason=Return
+        > refused reason-mismatch: reason RETURN does not go with INBOUND
+        ",
+    );
+}
+
 const REFUSALS: &str = "
     0 warehouse N
     0 variant A
@@ -152,6 +212,8 @@ const REFUSALS: &str = "
     > refused product-not-found: there is no such product
     6 OUTBOUND N A:6
     > refused insufficient-stock: not enough stock, 5 of 6 A
+    6 change-slot N A reorder=-1
+    > refused number-out-of-range: reorderPoint is a whole number of 0 to 1000000000
     6 warehouse N
     > refused code-taken: another warehouse has this code
     6 variant A
@@ -192,7 +254,7 @@ fn every_way_to_be_refused_has_its_story() {
     let told: BTreeSet<_> = check(REFUSALS).iter().map(number_of).collect();
     // To have given out every number takes four billion variants.
     let untold = BTreeSet::from([number_of(&Rejection::NumbersExhausted)]);
-    let all: BTreeSet<_> = (0..37).collect();
+    let all: BTreeSet<_> = (0..38).collect();
     assert_eq!(&all - &told, untold);
 }
 
@@ -236,5 +298,6 @@ fn number_of(rejection: &Rejection) -> usize {
         Rejection::TransferOver { .. } => 34,
         Rejection::WrongWarehouse { .. } => 35,
         Rejection::OverReceipt { .. } => 36,
+        Rejection::NumberOutOfRange { .. } => 37,
     }
 }

@@ -14,6 +14,7 @@ mod reservation_scenarios;
 mod reversal_scenarios;
 mod scenario;
 mod scenarios;
+mod slots;
 mod transfer_bytes;
 mod transfer_scenarios;
 mod wrong_logs;

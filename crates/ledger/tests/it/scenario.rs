@@ -2,13 +2,14 @@
 //!
 //! A line is `SECOND WHAT …`; what came of it stands below, behind `>`. Stock: `5 OUTBOUND N A:3 order=O-1`, where N is
 //! a warehouse's code and A a SKU; of one reservation, `5 PICK N order=O-1 reservation=#4`, by its event's position.
-//! Catalogue: `0 warehouse N`, `0 variant A expires=9`, `1 change-variant A active=no`. Besides:
+//! Catalogue: `0 warehouse N`, `0 variant A expires=9`, `1 change-variant A active=no`, `1 change-slot N A bin=none`. Besides:
 //! `5 extend N #4 order=O-1 expires=20` and `5 reverse #7`, by positions too, `5 expire 9` and `5 stock`.
 //! `0 flood N A` puts there as many units as can be. Lines above a `---` only prepare: they must be accepted, and what comes of them is not told.
 
 use std::collections::BTreeMap;
 
 use bincard_ledger::command::CatalogueCommand as C;
+use bincard_ledger::event::{PickOrder, SlotChange};
 use bincard_ledger::{
     Bucket, CloseCommand, Command, Conditions, Event, ExtendCommand, Kind, Line, Mismatch, Place, Position,
     ProductNo, Reason, ReceiveCommand, ReceivedLine, Rejection, ReverseCommand, Shortage, State,
@@ -271,8 +272,34 @@ impl<'t> Asked<'t> {
                 expires_at: self.fields.get("expires").map(|_| self.instant("expires")),
                 active,
             },
+            "change-slot" => C::ChangeSlot {
+                warehouse: warehouse(state, word),
+                variant: variant(state, self.words[1]),
+                change: SlotChange {
+                    bin: self
+                        .taken("bin")
+                        .map(|bin| bin.then(|| self.text("bin")).flatten()),
+                    reorder_point: self.taken("reorder").map(|is| is.then(|| self.number("reorder"))),
+                    max_level: self.taken("max").map(|is| is.then(|| self.number("max"))),
+                    pick_order: self.taken("order").map(|is| {
+                        is.then(|| PickOrder {
+                            number: self.number("order"),
+                            reason: self.text("why"),
+                        })
+                    }),
+                },
+            },
             what => panic!("nobody can ask for {what}"),
         }
+    }
+
+    /// Whether a field has a value and not `none`, where it stands at all.
+    fn taken(&self, field: &str) -> Option<bool> {
+        self.fields.get(field).map(|text| *text != "none")
+    }
+
+    fn number(&self, field: &str) -> i64 {
+        self.fields[field].parse().expect("a number")
     }
 
     /// `x*129` stands for 129 letters, `^` for a line break.

@@ -178,7 +178,44 @@ pub(crate) struct VariantChange {
     pub(crate) active: Option<bool>,
 }
 
+/// The place of a variant at a warehouse.
+#[derive(ToSchema, Deserialize, Debug)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+pub(crate) struct Slot {
+    pub(crate) warehouse_id: Uuid,
+    pub(crate) warehouse_code: Option<String>,
+    pub(crate) variant_id: Uuid,
+    pub(crate) variant_sku: Option<String>,
+    /// Where in the warehouse it lies.
+    pub(crate) bin: Option<String>,
+    /// At so many units available or fewer it is to be ordered again.
+    pub(crate) reorder_point: Option<i64>,
+    /// So many units are to lie there at most.
+    pub(crate) max_level: Option<i64>,
+    /// Its place in the order of picking, where somebody gave it one; else that follows from the bin.
+    pub(crate) pick_order: Option<i64>,
+    pub(crate) pick_order_reason: Option<String>,
+    /// Null where nothing was said of it yet.
+    #[schema(format = DateTime)]
+    pub(crate) updated_at: Option<String>,
+}
+
+/// What to change of a slot; what is left out stays, and `null` takes it away.
+#[derive(ToSchema, Deserialize, Debug)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+#[schema(example = json!({"bin": "A-12-3", "reorderPoint": 20, "maxLevel": 100}))]
+pub(crate) struct SlotChange {
+    #[schema(min_length = 1, max_length = 64)]
+    pub(crate) bin: Option<String>,
+    #[schema(minimum = 0, maximum = 1_000_000_000_i64)]
+    pub(crate) reorder_point: Option<i64>,
+    #[schema(minimum = 0, maximum = 1_000_000_000_i64)]
+    pub(crate) max_level: Option<i64>,
+}
+
 pages! {
+    /// A page of slots.
+    SlotPage of Slot,
     /// A page of warehouses.
     WarehousePage of Warehouse,
     /// A page of products.

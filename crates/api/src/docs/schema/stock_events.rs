@@ -40,8 +40,8 @@ pub(crate) enum EventType {
 }
 
 /// Why stock moved. PURCHASE goes with INBOUND, SALE with OUTBOUND, COUNT_CORRECTION with ADJUST; DAMAGE and
-/// DISCARD_EXPIRED with OUTBOUND and with an ADJUST that takes away; OTHER with all. A transfer is closed for any of them but
-/// the first two.
+/// DISCARD_EXPIRED with OUTBOUND and with an ADJUST that takes away; THEFT with the latter; RETURN with ADJUST; OTHER with
+/// all. A transfer is closed for any of them but the first two.
 #[derive(ToSchema, Deserialize, Debug, PartialEq, Eq)]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
 pub(crate) enum ReasonCode {
@@ -51,6 +51,8 @@ pub(crate) enum ReasonCode {
     Damage,
     DiscardExpired,
     Other,
+    Theft,
+    Return,
 }
 
 /// A stock event to record.

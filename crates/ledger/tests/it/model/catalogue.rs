@@ -1,6 +1,7 @@
 //! Warehouses, products and variants.
 
 use bincard_ledger::command::CatalogueCommand as C;
+use bincard_ledger::event::SlotChange;
 use bincard_ledger::{
     Kind, Line, ProductNo, Reason, Rejection, StockCommand, Timestamp, VariantNo, WarehouseNo,
 };
@@ -122,8 +123,45 @@ impl Model {
                 variant.1 = active.unwrap_or(variant.1);
                 variant.2 = expires_at.unwrap_or(variant.2);
             }
+            C::ChangeSlot {
+                warehouse,
+                variant,
+                change,
+            } => self.check_slot(*warehouse, *variant, change)?,
         }
         Ok(())
+    }
+
+    fn check_slot(
+        &self,
+        warehouse: WarehouseNo,
+        variant: VariantNo,
+        change: &SlotChange,
+    ) -> Result<(), Rejection> {
+        if number(warehouse.0).is_none_or(|at| at >= self.warehouses.len()) {
+            return Err(Rejection::UnknownWarehouse { warehouse });
+        }
+        if number(variant.0).is_none_or(|at| at >= self.variants.len()) {
+            return Err(Rejection::UnknownVariant { line: 0, variant });
+        }
+        if let Some(Some(bin)) = &change.bin {
+            check_text("bin", bin, 64)?;
+        }
+        let order = change.pick_order.clone().flatten();
+        for (field, value, min) in [
+            ("reorderPoint", change.reorder_point.flatten(), 0),
+            ("maxLevel", change.max_level.flatten(), 0),
+            ("pickOrder", order.as_ref().map(|order| order.number), 1),
+        ] {
+            let max = 1_000_000_000;
+            if value.is_some_and(|value| value < min || value > max) {
+                return Err(Rejection::NumberOutOfRange { field, min, max });
+            }
+        }
+        match order.and_then(|order| order.reason) {
+            Some(reason) => check_text("reason", &reason, 500),
+            None => Ok(()),
+        }
     }
 
     fn check_code(&self, code: &str, except: Option<u32>) -> Result<(), Rejection> {

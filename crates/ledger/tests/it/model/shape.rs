@@ -82,6 +82,8 @@ pub(super) fn check_shape(c: &StockCommand, now: Timestamp) -> Result<(), Reject
             Reason::Damage | Reason::DiscardExpired => {
                 kind == Kind::Outbound || kind == Kind::Adjust && all_negative
             }
+            Reason::Theft => kind == Kind::Adjust && all_negative,
+            Reason::Return => kind == Kind::Adjust,
             Reason::Other => true,
         };
         if !fits {

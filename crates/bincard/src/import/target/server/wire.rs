@@ -145,5 +145,7 @@ pub(super) fn reason_name(reason: Reason) -> &'static str {
         Reason::Damage => "DAMAGE",
         Reason::DiscardExpired => "DISCARD_EXPIRED",
         Reason::Other => "OTHER",
+        Reason::Theft => "THEFT",
+        Reason::Return => "RETURN",
     }
 }
