@@ -18,6 +18,7 @@ mod events;
 mod fold;
 mod movements;
 mod queries;
+mod transactions;
 
 use bincard_ledger::{Bucket, Buckets, Kind, Place, Position, Reason, Timestamp, WarehouseNo};
 
@@ -28,6 +29,8 @@ pub use events::{EventCursor, EventFilter, EventOrder, EventPage, EventSort, Eve
 pub(crate) use fold::History;
 pub(crate) use movements::movements;
 pub use movements::{MovementCursor, MovementFilter, MovementPage};
+pub use transactions::{TransactionFilter, TransactionRow, TransactionSums};
+pub(crate) use transactions::{sums, transactions};
 
 use crate::stock::StockKey;
 

@@ -74,7 +74,12 @@ impl<V: View> Lane<V> {
         ))
     }
 
-    async fn write(&mut self, rows: &V::Rows, position: Position) -> Result<(), Error> {
+    /// The connection that writes, to read what it wrote.
+    pub(crate) fn connection(&mut self) -> &mut SqliteConnection {
+        &mut self.connection
+    }
+
+    pub(crate) async fn write(&mut self, rows: &V::Rows, position: Position) -> Result<(), Error> {
         view::write_batch::<V>(&mut self.connection, rows, position).await?;
         V::publish(&self.memory, rows, position);
         self.position = position;
@@ -279,6 +284,12 @@ impl Feed {
         let fold = self.fold.as_mut()?;
         *V::of_mut(&mut fold.carries) = Some(carry);
         V::of_mut(&mut self.lanes).replace(lane)
+    }
+
+    /// A view and its carry, while nothing is pending: both stand at the feed's position.
+    pub(crate) fn standing<V: Listed>(&mut self) -> Option<(&mut Lane<V>, &mut V)> {
+        let carry = V::of_mut(&mut self.fold.as_mut()?.carries).as_mut()?;
+        Some((V::of_mut(&mut self.lanes).as_mut()?, carry))
     }
 
     /// Takes a view out of the feed.

@@ -5,6 +5,7 @@
 //! leaves the feed and is brought back by a thread of its own; the others go on.
 
 mod builds;
+mod refold;
 mod work;
 
 use std::path::Path;
@@ -18,6 +19,7 @@ use crate::build::Outcome;
 use crate::error::Error;
 use crate::generation::Folder;
 use crate::name::ViewName;
+use crate::refold::{Refold, Refolded};
 use crate::serving::Shared;
 use crate::views::Views;
 use work::Work;
@@ -38,6 +40,11 @@ pub(crate) enum Control {
     Built(Outcome),
     /// A query met damage in a generation.
     Damaged { view: ViewName, generation: u64 },
+    /// Compare a stock key that was folded again with the view of stock, and put the view right.
+    Refold {
+        refold: Box<Refold>,
+        done: oneshot::Sender<Result<Refolded, Error>>,
+    },
     /// End.
     Stop,
 }

@@ -11,9 +11,9 @@ mod queries;
 
 use bincard_ledger::{Bucket, Buckets, Position, VariantNo, WarehouseNo};
 
-pub(crate) use fold::Stock;
+pub(crate) use fold::{Standing, Stock};
 pub use queries::StockFilter;
-pub(crate) use queries::{page, total};
+pub(crate) use queries::{page, standing, total};
 
 /// Where stock of one variant lies. Pages are ordered by it: by warehouse, then by variant.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]

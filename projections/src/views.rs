@@ -3,7 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use bincard_ledger::{Position, Timestamp};
+use bincard_ledger::{Position, Timestamp, VariantNo};
+use bincard_store::segment::Reader;
 use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::catalogue::{
@@ -13,11 +14,12 @@ use crate::each::Listed;
 use crate::error::Error;
 use crate::history::{
     self, AsOf, EventFilter, EventPage, EventSort, EventStart, History, MovementCursor, MovementFilter,
-    MovementPage, StockAsOf,
+    MovementPage, StockAsOf, TransactionFilter, TransactionRow, TransactionSums,
 };
 use crate::inventory::{self, InventoryFilter, InventoryRow};
 use crate::name::ViewName;
 use crate::projector::Control;
+use crate::refold::{Refold, Refolded};
 use crate::reservations::{self, ReservationFilter, ReservationRow, Reservations};
 use crate::serving::{Reading, Shared, ViewStatus};
 use crate::stock::{self, Stock, StockFilter, StockKey, StockRow};
@@ -372,6 +374,73 @@ impl Views {
             position: reading.position,
             value: value.map_err(self.failing(ViewName::History))?,
         })
+    }
+
+    /// The last `limit` events that moved a variant, in the order of occurrence, with the sums over all of them.
+    ///
+    /// # Errors
+    /// When the view cannot be read.
+    pub async fn transactions(
+        &self,
+        filter: &TransactionFilter,
+        limit: usize,
+    ) -> Result<Answer<(Vec<TransactionRow>, TransactionSums)>, Error> {
+        let database = self.failing(ViewName::History);
+        let mut reading = self.begin::<History>().await?;
+        let rows = history::transactions(&mut reading.tx, filter, limit)
+            .await
+            .map_err(&database)?;
+        let sums = history::sums(&mut reading.tx, filter).await.map_err(&database)?;
+        Ok(Answer {
+            position: reading.position,
+            value: (rows, sums),
+        })
+    }
+
+    /// What one event did to a variant; `None` where the view has not come to it or it does not move the variant.
+    ///
+    /// # Errors
+    /// When the view cannot be read.
+    pub async fn transaction(
+        &self,
+        variant: VariantNo,
+        occurred_at: Timestamp,
+        position: Position,
+    ) -> Result<Answer<Option<TransactionRow>>, Error> {
+        let filter = TransactionFilter {
+            variant,
+            warehouses: None,
+            kind: None,
+            occurred_from: Some(occurred_at),
+            occurred_to: Some(occurred_at),
+            position: Some(position),
+        };
+        let mut reading = self.begin::<History>().await?;
+        let rows = history::transactions(&mut reading.tx, &filter, 1).await;
+        Ok(Answer {
+            position: reading.position,
+            value: rows.map_err(self.failing(ViewName::History))?.pop(),
+        })
+    }
+
+    /// Folds all events of one stock key again and compares the outcome with the view of stock; where they differ, the
+    /// projector puts the view right.
+    ///
+    /// # Errors
+    /// When the log cannot be read, or the view is not served.
+    pub async fn refold_stock(&self, log: &Reader, key: StockKey) -> Result<Refolded, Error> {
+        let through = self.shared.status.borrow()[ViewName::Stock.index()].position;
+        let log = log.clone();
+        let folding = move || {
+            let mut refold = Refold::new(key);
+            refold.advance(&log, through).map(|()| refold)
+        };
+        let folded = tokio::task::spawn_blocking(folding).await;
+        let refold = Box::new(folded.map_err(|_| Error::Stopped)??);
+        let (done, answer) = oneshot::channel();
+        let asked = Control::Refold { refold, done };
+        self.control.send(asked).await.map_err(|_| Error::Stopped)?;
+        answer.await.map_err(|_| Error::Stopped)?
     }
 
     /// The reservation with this id, as it stands at `now`.

@@ -50,6 +50,9 @@ pub struct StockCommand {
     pub reservation: Option<Position>,
     /// Whether a RESERVATION takes what there is where there is less than it asks for.
     pub is_partial: bool,
+    /// Whether the server chose the warehouse because the caller named none: the same request may be led to another one
+    /// when it is sent again, and is the same all the same.
+    pub is_warehouse_chosen: bool,
     /// What must be so for it to happen.
     pub conditions: Option<Box<Conditions>>,
     /// Free text, at most 500 characters.
@@ -150,6 +153,7 @@ impl StockCommand {
             release_from: None,
             reservation: None,
             is_partial: false,
+            is_warehouse_chosen: false,
             conditions: None,
             notes: None,
             lines: lines.into_iter().collect(),

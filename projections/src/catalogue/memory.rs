@@ -40,6 +40,9 @@ pub(crate) struct InOrder {
     pub(crate) settings: Option<Arc<SlotSettings>>,
 }
 
+/// The slots of warehouses, each warehouse's in the order of picking.
+pub(crate) type Orders = Vec<(WarehouseNo, Arc<[InOrder]>)>;
+
 impl Memory {
     pub(super) fn new(slots: &Slots, position: Position) -> Memory {
         let mut warehouses: BTreeMap<WarehouseNo, Warehouse> = BTreeMap::new();
@@ -87,10 +90,7 @@ impl Memory {
 
     /// The slots of `warehouses`, or of all, by warehouse and in the order of picking; and the position that this is
     /// known up to.
-    pub(crate) fn in_order(
-        &self,
-        warehouses: Option<&[WarehouseNo]>,
-    ) -> (Position, Vec<(WarehouseNo, Arc<[InOrder]>)>) {
+    pub(crate) fn in_order(&self, warehouses: Option<&[WarehouseNo]>) -> (Position, Orders) {
         let content = self.content.read().unwrap_or_else(PoisonError::into_inner);
         let wanted = content
             .warehouses

@@ -24,6 +24,11 @@ impl Work {
             }
             Control::Built(Outcome::Built(built)) => of_any!(built, built => self.built(*built).await?),
             Control::Built(Outcome::Failed(view, error)) => self.build_failed(view, error)?,
+            Control::Refold { refold, done } => {
+                // What goes wrong is for whoever asked to hear: the view itself is fed on as before, and fails there if
+                // it must.
+                let _gone = done.send(self.refold(*refold).await);
+            }
             Control::Damaged { view, generation } => {
                 with_view!(view, V => self.damaged::<V>(generation).await?);
             }

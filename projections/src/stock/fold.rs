@@ -45,16 +45,65 @@ pub(crate) struct Stock {
     touched_expiring: Vec<(StockKey, Position, Timestamp)>,
 }
 
-/// Rows of a batch: what the touched keys hold after it.
+/// Everything that the view knows of one key.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub(crate) struct Standing {
+    /// `None` for a key that never had any stock.
+    pub(crate) held: Option<Held>,
+    /// By reservation and instant.
+    pub(crate) expiring: ExpiringList,
+}
+
+impl Standing {
+    pub(crate) fn new(held: Option<Held>, mut expiring: ExpiringList) -> Standing {
+        expiring.sort_unstable_by_key(|one| (one.reservation, one.expires_at));
+        Standing { held, expiring }
+    }
+}
+
+/// Rows of a batch: what the touched keys hold after it. A key that nothing ever changed has none.
+
 #[derive(Debug, Default)]
 pub(crate) struct Rows {
-    /// By key.
+    /// By key; what was changed by no event is no row.
     pub(crate) stock: Vec<(StockKey, Held)>,
     /// By key, reservation and instant; with a quantity of 0 the reservation has nothing that runs out at that instant.
     pub(crate) expiring: Vec<(StockKey, Expiring)>,
 }
 
 impl Stock {
+    /// What is known of `key`.
+    pub(crate) fn standing(&self, key: StockKey) -> Standing {
+        let expiring = self.expiring.get(&key).cloned().unwrap_or_default();
+        Standing::new(self.stock.get(&key).copied(), expiring)
+    }
+
+    /// Lets `key` stand otherwise. The rows lead there from `before`.
+    pub(crate) fn put_right(&mut self, key: StockKey, before: &Standing, after: &Standing) -> Rows {
+        match after.held {
+            Some(held) => drop(self.stock.insert(key, held)),
+            None => drop(self.stock.remove(&key)),
+        }
+        if after.expiring.is_empty() {
+            self.expiring.remove(&key);
+        } else {
+            self.expiring.insert(key, after.expiring.clone());
+        }
+        let gone = before.expiring.iter().filter(|one| {
+            let is_same =
+                |other: &Expiring| (other.reservation, other.expires_at) == (one.reservation, one.expires_at);
+            !after.expiring.iter().any(is_same)
+        });
+        let gone = gone.map(|one| Expiring { quantity: 0, ..*one });
+        Rows {
+            stock: vec![(key, after.held.unwrap_or_default())],
+            expiring: gone
+                .chain(after.expiring.iter().copied())
+                .map(|one| (key, one))
+                .collect(),
+        }
+    }
+
     fn fold_event(&mut self, position: Position, event: &StockEvent) -> Result<(), &'static str> {
         if event.kind == Kind::Extend {
             self.extend(event);

@@ -40,7 +40,11 @@ impl Memory {
         let mut content = self.content.write().unwrap_or_else(PoisonError::into_inner);
         content.position = position;
         for &(key, held) in &rows.stock {
-            content.stock.insert(key, held);
+            if held.changed == Position(0) {
+                content.stock.remove(&key);
+            } else {
+                content.stock.insert(key, held);
+            }
         }
         for &(key, one) in &rows.expiring {
             let list = content.expiring.entry(key).or_default();

@@ -6,7 +6,7 @@ use sqlx::sqlite::{SqliteConnection, SqliteRow};
 use sqlx::{AssertSqlSafe, Row};
 use std::sync::LazyLock;
 
-use super::fold::{Expiring, Held, Rows};
+use super::fold::{Expiring, ExpiringList, Held, Rows, Standing};
 use super::{StockKey, StockRow, with_run_out};
 use crate::filter::Conditions;
 use crate::sqlite::Insert;
@@ -76,6 +76,15 @@ impl StockFilter {
 pub(super) async fn write(connection: &mut SqliteConnection, rows: &Rows) -> Result<(), sqlx::Error> {
     let mut values = Vec::with_capacity(rows.stock.len() * 8);
     for (key, held) in &rows.stock {
+        if held.changed == Position(0) {
+            let [warehouse, variant] = key.columns();
+            sqlx::query("delete from stock where warehouse = $1 and variant = $2")
+                .bind(warehouse)
+                .bind(variant)
+                .execute(&mut *connection)
+                .await?;
+            continue;
+        }
         values.extend(key.columns());
         values.extend(held.buckets.0);
         values.push(held.changed.0.cast_signed());
@@ -109,6 +118,33 @@ pub(super) async fn write(connection: &mut SqliteConnection, rows: &Rows) -> Res
     INSERT_EXPIRING.run(connection, &values).await
 }
 
+/// What the tables say of one key.
+pub(crate) async fn standing(
+    connection: &mut SqliteConnection,
+    key: StockKey,
+) -> Result<Standing, sqlx::Error> {
+    let [warehouse, variant] = key.columns();
+    let row = sqlx::query(
+        "select warehouse, variant, available, reserved, picked, packed, held, changed from stock
+         where warehouse = $1 and variant = $2",
+    )
+    .bind(warehouse)
+    .bind(variant)
+    .fetch_optional(&mut *connection)
+    .await?;
+    let held = row.map(|row| read_held(&row)).transpose()?.map(|(_, held)| held);
+    let rows = sqlx::query(
+        "select warehouse, variant, expires_at, reservation, quantity from expiring
+         where warehouse = $1 and variant = $2",
+    )
+    .bind(warehouse)
+    .bind(variant)
+    .fetch_all(connection)
+    .await?;
+    let expiring: Result<ExpiringList, sqlx::Error> = rows.iter().map(read_expiring).collect();
+    Ok(Standing::new(held, expiring?))
+}
+
 pub(super) async fn load_stock(
     connection: &mut SqliteConnection,
     mut each: impl FnMut(StockKey, Held),
@@ -131,14 +167,18 @@ pub(super) async fn load_expiring(
     let mut rows = sqlx::query("select warehouse, variant, expires_at, reservation, quantity from expiring")
         .fetch(connection);
     while let Some(row) = rows.try_next().await? {
-        let one = Expiring {
-            expires_at: Timestamp::from_micros(row.try_get(2)?),
-            reservation: Position(row.try_get::<i64, _>(3)?.cast_unsigned()),
-            quantity: row.try_get(4)?,
-        };
-        each(StockKey::from_columns(row.try_get(0)?, row.try_get(1)?), one);
+        let key = StockKey::from_columns(row.try_get(0)?, row.try_get(1)?);
+        each(key, read_expiring(&row)?);
     }
     Ok(())
+}
+
+fn read_expiring(row: &SqliteRow) -> Result<Expiring, sqlx::Error> {
+    Ok(Expiring {
+        expires_at: Timestamp::from_micros(row.try_get(2)?),
+        reservation: Position(row.try_get::<i64, _>(3)?.cast_unsigned()),
+        quantity: row.try_get(4)?,
+    })
 }
 
 /// The rows that pass `filter`, from after the key `after`, at most `limit` after leaving `skip` out; what ran out by

@@ -14,6 +14,7 @@ mod long;
 mod naive;
 mod pages;
 mod rebuild;
+mod refold;
 mod reservations;
 mod slots;
 mod verify;

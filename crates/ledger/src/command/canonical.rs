@@ -33,6 +33,7 @@ const RESERVATION: u8 = 2;
 const PARTIAL: u8 = 3;
 const CONDITIONS: u8 = 4;
 const COUNTERPART: u8 = 5;
+const WAREHOUSE_CHOSEN: u8 = 16;
 
 impl Command {
     pub(super) fn write_canonical(&self, w: &mut Writer) {
@@ -54,7 +55,13 @@ impl Command {
 impl StockCommand {
     fn write_canonical(&self, w: &mut Writer) {
         w.u8(self.kind.code());
-        w.varint(u64::from(self.warehouse.0));
+        // Which one the server chose is not what was asked for; and no warehouse has the number 0.
+        let warehouse = if self.is_warehouse_chosen {
+            0
+        } else {
+            self.warehouse.0
+        };
+        w.varint(u64::from(warehouse));
         w.optional(self.occurred_at.as_ref(), |w, at| w.signed(at.micros()));
         w.optional(self.reason.as_ref(), |w, reason| w.u8(reason.code()));
         w.optional(self.order.as_ref(), |w, order| w.text(order));
@@ -78,6 +85,9 @@ impl StockCommand {
         }
         if self.is_partial {
             w.u8(PARTIAL);
+        }
+        if self.is_warehouse_chosen {
+            w.u8(WAREHOUSE_CHOSEN);
         }
         if let Some(Conditions { version, available }) = self.conditions.as_deref() {
             w.u8(CONDITIONS);

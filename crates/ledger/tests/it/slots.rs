@@ -185,5 +185,31 @@ fn commands() -> Vec<(String, Command)> {
             Command::Stock(command),
         ));
     }
+    let line = Line {
+        variant: VariantNo(1),
+        quantity: -3,
+    };
+    let mut command = StockCommand::new(Kind::Adjust, WarehouseNo(1), [line]);
+    command.is_warehouse_chosen = true;
+    all.push(("adjust-chosen".into(), Command::Stock(command)));
     all
+}
+
+#[test]
+fn which_warehouse_was_chosen_is_not_what_was_asked_for() {
+    let (_, command) = commands().pop().unwrap();
+    let request = |command| Request {
+        command,
+        author: Uuid::nil(),
+        on_behalf_of: None,
+        key: None,
+    };
+    let asked = request(command.clone()).fingerprint();
+    let Command::Stock(mut elsewhere) = command else {
+        panic!("it moves stock")
+    };
+    elsewhere.warehouse = WarehouseNo(2);
+    assert_eq!(request(Command::Stock(elsewhere.clone())).fingerprint(), asked);
+    elsewhere.is_warehouse_chosen = false;
+    assert_ne!(request(Command::Stock(elsewhere)).fingerprint(), asked);
 }

@@ -1,0 +1,113 @@
+//! One stock key folded again from the log, and compared with the view of stock.
+//!
+//! Whoever asks folds the long way up to where the view stands. The projector folds what came since, which is little,
+//! compares, and puts right what differs: nobody else writes a view.
+
+use bincard_ledger::{Buckets, Event, Position, Recorded, StockEvent, Stream};
+use bincard_store::segment::Reader;
+
+use crate::error::Error;
+use crate::stock::{Standing, Stock, StockKey};
+use crate::view::View;
+
+/// What came of folding a stock key again.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Refolded {
+    /// Where the view stood when it was compared.
+    pub position: Position,
+    /// What the view said.
+    pub found: Buckets,
+    /// What the log says, and the view from now on.
+    pub folded: Buckets,
+    /// Whether the view was put right.
+    pub was_repaired: bool,
+    /// How many events moved or concerned the key.
+    pub events: u64,
+}
+
+/// A stock key being folded.
+pub(crate) struct Refold {
+    key: StockKey,
+    stock: Stock,
+    position: Position,
+    events: u64,
+}
+
+impl Refold {
+    pub(crate) fn new(key: StockKey) -> Refold {
+        Refold {
+            key,
+            stock: Stock::default(),
+            position: Position(0),
+            events: 0,
+        }
+    }
+
+    pub(crate) fn key(&self) -> StockKey {
+        self.key
+    }
+
+    /// Folds on up to a position that a commit ends at. Of other streams no more is read than that they are others.
+    pub(crate) fn advance(&mut self, log: &Reader, through: Position) -> Result<(), Error> {
+        if self.position >= through {
+            return Ok(());
+        }
+        let stream = Stream::Warehouse(self.key.warehouse);
+        let mut commits = log.commits(self.position)?;
+        while self.position < through {
+            let Some(commit) = commits.next()? else { break };
+            let recorded_at = commit.recorded_at;
+            let decoding = |position| move |source| Error::Decode { position, source };
+            let mut position = commit.first;
+            for record in commit.records().map_err(decoding(commit.first))?.records() {
+                let record = record.map_err(decoding(position))?;
+                let head = record.head().map_err(decoding(position))?;
+                if position > self.position && head.stream == stream {
+                    let record = record.decode().map_err(decoding(position))?;
+                    self.take(Recorded {
+                        position,
+                        recorded_at,
+                        record,
+                    })?;
+                }
+                position = position.next();
+            }
+            self.position = commit.last();
+        }
+        Ok(())
+    }
+
+    fn take(&mut self, mut recorded: Recorded) -> Result<(), Error> {
+        let Event::Stock(event) = &mut recorded.record.event else {
+            return Ok(());
+        };
+        let variant = self.key.variant;
+        let StockEvent { postings, noted, .. } = event;
+        postings.retain(|posting| posting.variant == variant);
+        noted.retain(|(of, _)| *of == variant);
+        if postings.is_empty() && noted.is_empty() {
+            return Ok(());
+        }
+        self.events += 1;
+        let mut rows = Default::default();
+        self.stock.fold(&recorded, &mut rows)?;
+        Ok(())
+    }
+
+    /// What the log says of the key.
+    pub(crate) fn standing(&self) -> Standing {
+        self.stock.standing(self.key)
+    }
+
+    /// What is to be told, when the view said `found`.
+    pub(crate) fn told(&self, found: &Standing, was_repaired: bool) -> Refolded {
+        let buckets = |standing: &Standing| standing.held.map_or_else(Buckets::default, |held| held.buckets);
+        Refolded {
+            position: self.position,
+            found: buckets(found),
+            folded: buckets(&self.standing()),
+            was_repaired,
+            events: self.events,
+        }
+    }
+}
