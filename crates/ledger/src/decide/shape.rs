@@ -155,8 +155,8 @@ pub(super) fn check_fit(kind: Kind, reason: Reason, takes_away: bool) -> Result<
         Reason::Sale => kind == Kind::Outbound,
         Reason::CountCorrection => matches!(kind, Kind::Adjust | Kind::TransferClosed),
         Reason::Damage | Reason::DiscardExpired => takes_away,
-        Reason::Theft => kind == Kind::Adjust && takes_away,
-        Reason::Return => kind == Kind::Adjust,
+        Reason::Theft => matches!(kind, Kind::Adjust | Kind::TransferClosed) && takes_away,
+        Reason::Return => matches!(kind, Kind::Adjust | Kind::TransferClosed),
         Reason::Other => true,
     };
     if fits {

@@ -129,6 +129,7 @@ fn records() -> Vec<(String, Record)> {
             reason: Some(reason),
             order: None,
             transfer: None,
+            counterpart: None,
             expires_at: None,
             about: None,
             noted: Vec::new(),
