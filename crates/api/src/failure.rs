@@ -21,6 +21,10 @@ pub(crate) enum Failure {
     KeyReused {
         event: Uuid,
     },
+    /// The event is undone already, by another request.
+    AlreadyReversed {
+        reversal: Uuid,
+    },
     Busy,
     DiskFull,
     Stopped,

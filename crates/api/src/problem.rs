@@ -37,6 +37,7 @@ impl Failure {
         match self {
             Failure::Rejected(rejection, _) => code_of(rejection),
             Failure::KeyReused { .. } => Code::IdempotencyConflict,
+            Failure::AlreadyReversed { .. } => Code::AlreadyReversed,
             Failure::Busy => Code::Busy,
             Failure::DiskFull => Code::DiskFull,
             Failure::Stopped => Code::Stopped,
@@ -178,6 +179,7 @@ fn detail_of(code: Code) -> &'static str {
         | Code::WrongWarehouse
         | Code::OverReceipt
         | Code::NotReversible
+        | Code::AlreadyReversed
         | Code::VersionMismatch
         | Code::AvailableMismatch
         | Code::Busy
@@ -258,6 +260,9 @@ fn write_members(json: &mut Json, failure: &Failure) {
         Failure::Rejected(rejection, ids) => write_rejection(json, rejection, *ids),
         Failure::KeyReused { event } => {
             json.raw(r#","eventId":"#).uuid(*event);
+        }
+        Failure::AlreadyReversed { reversal } => {
+            json.raw(r#","reversedById":"#).uuid(*reversal);
         }
         Failure::Invalid(faults) => write_faults(json, faults),
         Failure::NotFound(Missing::Variant { line: Some(line) }) => {

@@ -32,6 +32,7 @@ routes! {
     StockEvents = "/api/v1/stock-events",
     StockEventsBulk = "/api/v1/stock-events/bulk",
     StockEvent = "/api/v1/stock-events/{id}",
+    StockEventReverse = "/api/v1/stock-events/{id}/reverse",
     Stock = "/api/v1/stock",
     Reservations = "/api/v1/reservations",
     Reservation = "/api/v1/reservations/{id}",

@@ -7,6 +7,7 @@ mod fast;
 mod fetch;
 mod list;
 mod render;
+mod reverse;
 
 pub(crate) use bulk::key_of_line;
 pub(crate) use create::{answer_event, check_warehouse, create, key_of};
@@ -32,6 +33,7 @@ pub(crate) fn routes() -> OpenApiRouter<Arc<App>> {
         .routes(routes!(create_routed, list::list))
         .routes(routes!(bulk::bulk))
         .routes(routes!(fetch::fetch))
+        .routes(routes!(reverse::reverse))
 }
 
 /// Record a stock event.

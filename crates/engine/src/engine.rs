@@ -2,7 +2,7 @@
 
 use std::path::Path;
 use std::sync::mpsc::sync_channel;
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock};
 use std::thread::{self, JoinHandle};
 use std::{fmt, io};
 
@@ -141,6 +141,7 @@ impl Engine {
             names: Names::of(&state),
             figures: Figures::new(),
             stopped: OnceLock::new(),
+            keys: Mutex::new(keys),
             reader,
         });
         let (to_committer, batches) = sync_channel(1);
@@ -154,7 +155,6 @@ impl Engine {
         let writer = Writer {
             shared: shared.clone(),
             state,
-            keys,
             clock: options.clock,
             batch_requests_max: options.batch_requests_max,
             to_committer,

@@ -52,6 +52,7 @@ fn receipt_of(recorded: &Recorded) -> Receipt {
     let subject = subject_of(&recorded.record.event);
     Receipt {
         position: recorded.position,
+        version: recorded.record.version,
         recorded_at: recorded.recorded_at,
         subject,
         replayed: true,

@@ -1,8 +1,10 @@
 //! The handle that callers hold, and what they are answered.
 
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
-use bincard_ledger::{LedgerId, Position, PublicIds, Rejection, Request, Timestamp};
+use bincard_ledger::{IdempotencyKey, LedgerId, Position, PublicIds, Rejection, Request, Timestamp, Version};
+use bincard_store::ReadError;
+use bincard_store::keys::KeyIndex;
 use bincard_store::segment::{Head, Reader};
 use tokio::sync::oneshot;
 
@@ -17,6 +19,8 @@ pub struct Receipt {
     /// The position of the command's own event. Where nothing was to be recorded (a change that changes nothing), the
     /// head on which that was decided.
     pub position: Position,
+    /// The version to which that event brought its stream; 0 where nothing was to be recorded.
+    pub version: Version,
     /// When it was recorded.
     pub recorded_at: Timestamp,
     /// The number of the warehouse, product or variant that a catalogue command is about; 0 for stock.
@@ -97,6 +101,7 @@ impl Answers {
         self.others.push((self.receipts.len(), answer));
         let nothing = Receipt {
             position: Position(0),
+            version: Version(0),
             recorded_at: Timestamp::MIN,
             subject: 0,
             replayed: false,
@@ -144,10 +149,19 @@ pub(crate) struct Shared {
     pub(crate) id: LedgerId,
     pub(crate) queue: Queue,
     pub(crate) reader: Reader,
+    /// The writer puts keys in, a chunk of requests at a time; whoever looks one up holds it no longer than memory takes.
+    pub(crate) keys: Mutex<KeyIndex>,
     pub(crate) names: Names,
     pub(crate) figures: Figures,
     /// Set once, when a commit failed or the engine was closed.
     pub(crate) stopped: OnceLock<Refusal>,
+}
+
+impl Shared {
+    // A panic while the lock is held leaves an index that knows too little at worst, and the writer's panic stops the ledger.
+    pub(crate) fn keys(&self) -> MutexGuard<'_, KeyIndex> {
+        self.keys.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 /// A ledger that takes requests. Cheap to clone.
@@ -189,6 +203,21 @@ impl Ledger {
             queue_depth: self.shared.queue.depth(),
             stopped: self.shared.stopped.get().cloned(),
         }
+    }
+
+    /// Where an idempotency key stands, if what was recorded under it is durable. Reads the log, and at times the disk.
+    ///
+    /// # Errors
+    /// When the log, or in its place its index, cannot be read.
+    pub fn find_key(&self, key: &IdempotencyKey) -> Result<Option<Position>, ReadError> {
+        let probe = self.shared.keys().probe(key.hash(self.shared.id));
+        for position in probe.candidates()? {
+            let recorded = self.reader().event(position)?;
+            if recorded.is_some_and(|recorded| recorded.record.key.is_some_and(|known| known.key == *key)) {
+                return Ok(Some(position));
+            }
+        }
+        Ok(None)
     }
 
     /// Decides one request and answers when what was decided is durable.

@@ -1,6 +1,6 @@
 //! The one thread that decides.
 //!
-//! It owns the state and the index of keys. Each round takes what waits and decides it into the batch at hand; the
+//! It owns the state, and alone puts keys into their index. Each round takes what waits and decides it into the batch at hand; the
 //! batch goes to the committer as soon as that is free, so that batches grow by themselves while a commit is under way.
 
 use std::sync::Arc;
@@ -10,9 +10,9 @@ use std::time::Duration;
 use bincard_ledger::codec::Body;
 use bincard_ledger::event::RecordedKey;
 use bincard_ledger::{
-    CatalogueEvent, Command, Decision, Event, Record, Recorded, Request, State, Timestamp, decide, expire_due,
+    CatalogueEvent, Command, Decision, Event, Position, Record, Recorded, Request, State, Timestamp, Version,
+    decide, expire_due,
 };
-use bincard_store::keys::KeyIndex;
 use tokio::sync::oneshot;
 use uuid::Uuid;
 
@@ -63,7 +63,6 @@ impl Batch {
 pub(crate) struct Writer {
     pub(crate) shared: Arc<Shared>,
     pub(crate) state: State,
-    pub(crate) keys: KeyIndex,
     pub(crate) clock: Clock,
     pub(crate) batch_requests_max: usize,
     /// Batches to the committer, and their bodies back to be filled again.
@@ -80,6 +79,8 @@ pub(crate) struct Chunk {
     /// Hashes that occur twice in the chunk.
     repeated: Vec<u64>,
     hashes: Vec<u64>,
+    /// Keys recorded by now that the index does not have yet: it is locked once for all of them.
+    recorded: Vec<(u64, Position)>,
 }
 
 impl Writer {
@@ -131,7 +132,8 @@ impl Writer {
     fn hand_over(&mut self, batch: &mut Batch) {
         self.shared.queue.await_committer();
         self.shared.queue.set_committer_free(false);
-        if let Err(backlog) = self.keys.maintain(self.shared.reader.head().position) {
+        self.index_keys();
+        if let Err(backlog) = self.shared.keys().maintain(self.shared.reader.head().position) {
             // The log has every key: what cannot be moved to disk now stays in memory and is tried again.
             tracing::warn!(error = &backlog as &dyn std::error::Error, "keys stay in memory");
         }
@@ -204,6 +206,7 @@ impl Writer {
                 self.hand_over(batch);
             }
         }
+        self.index_keys();
     }
 
     /// Answers once all is decided: what is answered last waits for what is recorded first, as commits are durable in
@@ -223,6 +226,7 @@ impl Writer {
                 }
                 self.decide_asked(asked, index, batch, &mut answers);
             }
+            self.index_keys();
         }
         batch.replies.push(Reply::Many(sender, (all, answers)));
         if self.is_full(batch) {
@@ -236,6 +240,7 @@ impl Writer {
             maybe_known,
             repeated,
             hashes,
+            recorded: _,
         } = &mut self.chunk;
         hashes.clear();
         for asked in chunk {
@@ -244,7 +249,7 @@ impl Writer {
             self.state.warm(&asked.request.command);
         }
         maybe_known.clear();
-        self.keys.screen(hashes, maybe_known);
+        self.shared.keys().screen(hashes, maybe_known);
         hashes.sort_unstable();
         repeated.clear();
         repeated.extend(
@@ -253,6 +258,17 @@ impl Writer {
                 .filter(|pair| pair[0] == pair[1])
                 .map(|pair| pair[0]),
         );
+    }
+
+    /// Puts the keys of what was recorded into the index.
+    fn index_keys(&mut self) {
+        if self.chunk.recorded.is_empty() {
+            return;
+        }
+        let mut keys = self.shared.keys();
+        for (hash, position) in self.chunk.recorded.drain(..) {
+            keys.insert(hash, position);
+        }
     }
 
     fn decide_asked(&mut self, asked: &mut Asked, index: usize, batch: &mut Batch, answers: &mut Answers) {
@@ -267,10 +283,11 @@ impl Writer {
         match decide(&self.state, &asked.request.command, now) {
             Ok(decision) => {
                 batch.figures.accepted += 1;
-                let subject = self.record_decision(decision, asked, now, batch);
+                let (subject, version) = self.record_decision(decision, asked, now, batch);
                 let position = self.state.head();
                 answers.recorded(Receipt {
                     position,
+                    version,
                     recorded_at: now,
                     subject,
                     replayed: false,
@@ -286,7 +303,8 @@ impl Writer {
     /// The answer for a key whose hash is known at positions that the caller has not looked at yet.
     #[cold]
     fn look_up(&self, hash: u64, asked: &Asked, batch: &mut Batch) -> Option<Answer> {
-        let mut known = match self.keys.candidates(hash) {
+        let probe = self.shared.keys().probe(hash);
+        let mut known = match probe.candidates() {
             Ok(known) => known,
             // Without the index nobody can say whether this happened already.
             Err(error) => {
@@ -295,6 +313,12 @@ impl Writer {
                 }));
             }
         };
+        let recorded = self.chunk.recorded.iter();
+        known.extend(
+            recorded
+                .filter(|(other, _)| *other == hash)
+                .map(|(_, position)| *position),
+        );
         known.retain(|position| !asked.other_keys.contains(position));
         if known.is_empty() {
             return None;
@@ -303,14 +327,15 @@ impl Writer {
         Some(Answer::Known(known.into_iter().collect()))
     }
 
-    /// Records all events of a decision, and answers the number of what it is about.
+    /// Records all events of a decision; answers the number of what it is about, and the last one's version.
     fn record_decision(
         &mut self,
         decision: Decision,
         asked: &mut Asked,
         now: Timestamp,
         batch: &mut Batch,
-    ) -> u32 {
+    ) -> (u32, Version) {
+        let mut version = Version(0);
         let mut subject = subject_of_command(&asked.request.command);
         let mut left = decision.len();
         for event in decision {
@@ -322,16 +347,17 @@ impl Writer {
                 key,
                 fingerprint: asked.fingerprint,
             });
-            let key = self.record(event, &asked.request, key, now, batch);
+            let (at, key) = self.record(event, &asked.request, key, now, batch);
+            version = at;
             if let (Some(key), Some(hash)) = (key, asked.key_hash) {
-                self.keys.insert(hash, self.state.head());
+                self.chunk.recorded.push((hash, self.state.head()));
                 asked.request.key = Some(key.key);
             }
         }
-        subject
+        (subject, version)
     }
 
-    /// Records an event, and gives its key back.
+    /// Records an event; answers its version, and gives its key back.
     fn record(
         &mut self,
         event: Event,
@@ -339,7 +365,7 @@ impl Writer {
         key: Option<RecordedKey>,
         now: Timestamp,
         batch: &mut Batch,
-    ) -> Option<RecordedKey> {
+    ) -> (Version, Option<RecordedKey>) {
         let recorded = Recorded {
             position: self.state.head().next(),
             recorded_at: now,
@@ -359,7 +385,7 @@ impl Writer {
         if let Event::Catalogue(event) = recorded.record.event {
             batch.catalogue.push(event);
         }
-        recorded.record.key
+        (recorded.record.version, recorded.record.key)
     }
 }
 

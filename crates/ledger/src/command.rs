@@ -296,6 +296,14 @@ impl IdempotencyKey {
         })
     }
 
+    /// The key under which the event at `position` is undone: an event has one, so it is undone once.
+    pub fn of_reversal(position: Position) -> IdempotencyKey {
+        IdempotencyKey {
+            space: KeySpace::Server,
+            text: format!("reverse:{position}").into(),
+        }
+    }
+
     /// The key's hash in one ledger: XXH3-64 of its text, seeded by the ledger and the key's space. Stored in
     /// indexes, so it never changes.
     pub fn hash(&self, ledger: LedgerId) -> u64 {

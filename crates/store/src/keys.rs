@@ -63,7 +63,7 @@ pub struct Backlog {
     pub why: String,
 }
 
-/// Finds where an idempotency key was used. Owned by the one thread that decides.
+/// Finds where an idempotency key was used. Keys are put in by the one thread that decides.
 #[derive(Debug)]
 pub struct KeyIndex {
     young: HashTable<Entry>,
@@ -141,19 +141,13 @@ impl KeyIndex {
     /// # Errors
     /// When neither a run nor, in its place, the log can be read.
     pub fn candidates(&self, hash: u64) -> Result<Candidates, ReadError> {
+        self.probe(hash).candidates()
+    }
+
+    /// Begins to look for a hash: what memory says, and which files are to be asked. Whoever shares the index need not
+    /// hold it while those are read.
+    pub fn probe(&self, hash: u64) -> Probe {
         let mut found = Candidates::new();
-        for run in self.runs.iter().filter(|run| run.may_contain(hash)) {
-            let before = found.len();
-            let dir = &self.works.dir;
-            if run
-                .find(hash, &mut found)
-                .map_err(ReadError::io("read a run of keys in", dir))?
-                .is_err()
-            {
-                found.truncate(before);
-                self.candidates_from_log(run, hash, &mut found)?;
-            }
-        }
         let tables = self
             .waiting
             .iter()
@@ -167,22 +161,13 @@ impl KeyIndex {
                     .map(|entry| Position(entry.1)),
             );
         }
-        found.sort_unstable();
-        Ok(found)
-    }
-
-    /// Slow and right, until the damaged run has been made again.
-    fn candidates_from_log(&self, run: &Run, hash: u64, found: &mut Candidates) -> Result<(), ReadError> {
-        self.works.wake();
-        log_keys(
-            &self.works.reader,
-            run.stretch.from,
-            run.stretch.to,
-            |other, position| {
-                found.extend((other == hash).then_some(position));
-                Ok(())
-            },
-        )
+        let runs = self.runs.iter().filter(|run| run.may_contain(hash));
+        Probe {
+            hash,
+            found,
+            runs: runs.cloned().collect(),
+            works: self.works.clone(),
+        }
     }
 
     /// Whether each of many hashes may be known: appends an answer a hash to `out`. "No" is certain. Cheaper than one
@@ -344,6 +329,48 @@ impl Drop for KeyIndex {
     fn drop(&mut self) {
         self.stop_worker();
     }
+}
+
+/// A look-up of a hash that has begun.
+#[derive(Debug)]
+pub struct Probe {
+    hash: u64,
+    found: Candidates,
+    runs: SmallVec<[Arc<Run>; 2]>,
+    works: Arc<Works>,
+}
+
+impl Probe {
+    /// What [`KeyIndex::candidates`] answers for the hash, as of when the look-up began.
+    ///
+    /// # Errors
+    /// When neither a run nor, in its place, the log can be read.
+    pub fn candidates(mut self) -> Result<Candidates, ReadError> {
+        for run in &self.runs {
+            let before = self.found.len();
+            let dir = &self.works.dir;
+            if run
+                .find(self.hash, &mut self.found)
+                .map_err(ReadError::io("read a run of keys in", dir))?
+                .is_err()
+            {
+                self.found.truncate(before);
+                from_log(&self.works, run, self.hash, &mut self.found)?;
+            }
+        }
+        self.found.sort_unstable();
+        Ok(self.found)
+    }
+}
+
+/// Slow and right, until the damaged run has been made again.
+fn from_log(works: &Works, run: &Run, hash: u64, found: &mut Candidates) -> Result<(), ReadError> {
+    works.wake();
+    let Stretch { from, to } = run.stretch;
+    log_keys(&works.reader, from, to, |other, position| {
+        found.extend((other == hash).then_some(position));
+        Ok(())
+    })
 }
 
 fn has(table: &HashTable<Entry>, hash: u64) -> bool {

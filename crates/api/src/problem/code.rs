@@ -91,6 +91,7 @@ codes! {
     WrongWarehouse = 409 "wrong-warehouse" "The transfer goes to another warehouse",
     OverReceipt = 409 "over-receipt" "More was found than is on the way",
     NotReversible = 409 "not-reversible" "The event cannot be undone by a reversal",
+    AlreadyReversed = 409 "already-reversed" "The event is undone already",
     VersionMismatch = 412 "version-mismatch" "The warehouse has come to another version",
     AvailableMismatch = 412 "available-mismatch" "Another quantity is available than was expected",
     QuantityOverflow = 400 "quantity-overflow" "The stock would be larger than can be counted",

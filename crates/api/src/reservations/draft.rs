@@ -65,12 +65,7 @@ pub(super) fn read_new(json: &[u8]) -> Result<NewReservation, Failure> {
 
 /// A step that may name lines; of a release (`is_release`) also a bucket. No body at all asks for everything.
 pub(super) fn read_step(json: &[u8], is_release: bool) -> Result<Step, Failure> {
-    let json = if json.iter().all(u8::is_ascii_whitespace) {
-        b"{}"
-    } else {
-        json
-    };
-    parse(json, |fields, faults| {
+    let step = tree::object_or_nothing(json, |fields, faults| {
         let from = if is_release {
             fields.optional("from", faults, read_bucket)
         } else {
@@ -79,7 +74,8 @@ pub(super) fn read_step(json: &[u8], is_release: bool) -> Result<Step, Failure> 
         let lines = fields.optional("lines", faults, read_some_lines);
         let more = read_more(fields, lines, faults);
         Some(Step { from, more })
-    })
+    });
+    Ok(step?)
 }
 
 pub(super) fn read_extension(json: &[u8]) -> Result<Extension, Failure> {

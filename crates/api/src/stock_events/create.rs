@@ -154,6 +154,7 @@ async fn write_replayed(
         name: name.as_deref(),
         sent_by,
     };
-    render::write_recorded(json, ledger, &recorded, &author)
+    // As it was when it was recorded: that it has been undone since is no part of the first answer.
+    render::write_recorded(json, ledger, &recorded, None, &author)
         .ok_or_else(|| Failure::internal("the key of a stock event leads to something else"))
 }

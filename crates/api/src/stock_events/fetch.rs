@@ -7,10 +7,11 @@ use axum::body::Body;
 use axum::extract::State;
 use axum::http::Response;
 use bincard_engine::Ledger;
-use bincard_ledger::{Event, Position, Recorded};
+use bincard_ledger::{Event, Position, Recorded, StockEvent};
 use uuid::Uuid;
 
 use super::render::{self, Author, EVENT_BYTES};
+use super::reverse::reversals;
 use crate::answer;
 use crate::app::App;
 use crate::asker::{Asker, MinPosition};
@@ -39,25 +40,11 @@ pub(super) async fn fetch(
     MinPosition(min): MinPosition,
     Segment(id): Segment,
 ) -> Result<Response<Body>, Failure> {
-    const NONE: Failure = Failure::NotFound(Missing::Event);
     let ledger = &asker.open.ledger;
     asker.open.wait_for_head(min).await?;
-    let position = parse_uuid(&id)
-        .and_then(|id| ledger.ids().resolve_event(id))
-        .ok_or(NONE)?;
-    let recorded = read_events(ledger, vec![position])
-        .await?
-        .remove(&position)
-        .ok_or(NONE)?;
-    let Event::Stock(event) = &recorded.record.event else {
-        return Err(NONE);
-    };
-    if !asker
-        .caller
-        .may_see_warehouse(ledger.ids().warehouse(event.warehouse))
-    {
-        return Err(NONE);
-    }
+    let recorded = seen(&asker, &id).await?;
+    let undoable = reversible([&recorded]);
+    let reversed_by = reversals(ledger, undoable).await?.remove(&recorded.position);
     let mut json = Json::with_capacity(EVENT_BYTES);
     let (author, sent_by) = author_of(&recorded);
     let name = app.accounts.username(author).await?;
@@ -66,8 +53,46 @@ pub(super) async fn fetch(
         name: name.as_deref(),
         sent_by,
     };
-    render::write_recorded(&mut json, ledger, &recorded, &author).ok_or(NONE)?;
+    render::write_recorded(&mut json, ledger, &recorded, reversed_by, &author).ok_or(NONE)?;
     Ok(answer::read(ledger.reader().head().position, json))
+}
+
+pub(super) const NONE: Failure = Failure::NotFound(Missing::Event);
+
+/// The stock event with an id in a path, if the caller may see it: a SELLER those at its own warehouses.
+pub(super) async fn seen(asker: &Asker, id: &str) -> Result<Recorded, Failure> {
+    let ledger = &asker.open.ledger;
+    let position = parse_uuid(id)
+        .and_then(|id| ledger.ids().resolve_event(id))
+        .ok_or(NONE)?;
+    let recorded = read_events(ledger, vec![position])
+        .await?
+        .remove(&position)
+        .ok_or(NONE)?;
+    let event = stock_event_of(&recorded).ok_or(NONE)?;
+    let warehouse = ledger.ids().warehouse(event.warehouse);
+    if asker.caller.may_see_warehouse(warehouse) {
+        Ok(recorded)
+    } else {
+        Err(NONE)
+    }
+}
+
+pub(super) fn stock_event_of(recorded: &Recorded) -> Option<&StockEvent> {
+    match &recorded.record.event {
+        Event::Stock(event) => Some(event),
+        Event::Catalogue(_) => None,
+    }
+}
+
+/// The positions of those events that may have been undone.
+pub(super) fn reversible<'a>(events: impl IntoIterator<Item = &'a Recorded>) -> Vec<Position> {
+    let may_be = |recorded: &&Recorded| stock_event_of(recorded).is_some_and(|e| e.kind.is_reversible());
+    events
+        .into_iter()
+        .filter(may_be)
+        .map(|recorded| recorded.position)
+        .collect()
 }
 
 /// In whose name an event was recorded, and who sent it where that was somebody else.

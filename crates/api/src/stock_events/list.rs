@@ -10,8 +10,9 @@ use bincard_projections::ViewName;
 use bincard_projections::history::{EventCursor, EventFilter, EventOrder, EventSort, EventStart};
 use uuid::Uuid;
 
-use super::fetch::{author_of, read_events};
+use super::fetch::{author_of, read_events, reversible};
 use super::render::{self, Author, EVENT_BYTES};
+use super::reverse::reversals;
 use crate::answer;
 use crate::app::App;
 use crate::asker::{Asker, MinPosition};
@@ -202,6 +203,7 @@ fn start_of(words: &[i64]) -> Result<(EventStart, u64, Option<u64>), Failure> {
 async fn write_events(app: &App, asker: &Asker, positions: &[Position]) -> Result<Json, Failure> {
     let ledger = &asker.open.ledger;
     let events = read_events(ledger, positions.to_vec()).await?;
+    let reversed_by = reversals(ledger, reversible(events.values())).await?;
     let mut authors: Vec<Uuid> = events.values().map(|recorded| author_of(recorded).0).collect();
     authors.sort_unstable();
     authors.dedup();
@@ -219,7 +221,9 @@ async fn write_events(app: &App, asker: &Asker, positions: &[Position]) -> Resul
         if index > 0 {
             json.raw(",");
         }
-        render::write_recorded(&mut json, ledger, recorded, &author).ok_or_else(|| missing(*position))?;
+        let reversed_by = reversed_by.get(position).copied();
+        render::write_recorded(&mut json, ledger, recorded, reversed_by, &author)
+            .ok_or_else(|| missing(*position))?;
     }
     Ok(json)
 }

@@ -65,11 +65,12 @@ pub(super) fn write_fresh(
     json.raw("}");
 }
 
-/// An event from the log. `None` when it is not a stock event.
+/// An event from the log, with the one that undid it, if it is undone. `None` when it is not a stock event.
 pub(crate) fn write_recorded(
     json: &mut Json,
     ledger: &Ledger,
     recorded: &Recorded,
+    reversed_by: Option<Position>,
     author: &Author<'_>,
 ) -> Option<()> {
     let Event::Stock(event) = &recorded.record.event else {
@@ -87,6 +88,9 @@ pub(crate) fn write_recorded(
     let (ids, names) = (ledger.ids(), ledger.names());
     write_head(json, ids, names, &head, author);
     write_references(json, ids, recorded.position, event);
+    if let Some(reversal) = reversed_by {
+        json.raw(r#","reversedById":"#).uuid(ids.event(reversal));
+    }
     write_lines(json, ids, names, recorded.position, signed(&event.postings));
     json.raw("}");
     Some(())

@@ -136,6 +136,15 @@ impl<'a> Tree<'a> {
     }
 }
 
+/// [`object`] of a body that may be left out: no body at all says nothing.
+pub(crate) fn object_or_nothing<T>(
+    bytes: &[u8],
+    read: impl FnOnce(&mut Fields<'_, '_>, &mut Faults) -> Option<T>,
+) -> Result<T, Faults> {
+    let is_blank = bytes.iter().all(u8::is_ascii_whitespace);
+    object(if is_blank { b"{}" } else { bytes }, read)
+}
+
 /// Reads a document that is one object by `read`, which answers nothing where it found faults.
 pub(crate) fn object<T>(
     bytes: &[u8],

@@ -6,7 +6,7 @@ use bincard_access::Role;
 use serde_json::Value;
 
 use crate::described;
-use crate::support::{Server, uuid};
+use crate::support::{Server, event, uuid};
 
 /// The status that each caller gets.
 struct Row {
@@ -72,6 +72,7 @@ GET    /api/v1/stock-events?warehouseId=W          200   200     200    403     
 GET    /api/v1/stock-events                        200   200     403    403       200    401    200
 GET    /api/v1/stock-events?variantId=V            200   200     403    403       200    401    404
 GET    /api/v1/stock-events/{id}                   200   200     200    404       200    401    404
+POST   /api/v1/stock-events/{id}/reverse           201   201     201    404       403    401    404
 POST   /api/v1/stock-events/bulk                   200   200     200    200       403    401    200 <- {"type":"INBOUND","warehouseId":"W","lines":[{"variantId":"V","quantity":1}]}
 GET    /api/v1/stock?warehouseId=W                 200   200     200    403       200    401    404
 GET    /api/v1/stock?warehouseId=W&variantId=V     200   200     200    403       200    401    404
@@ -269,6 +270,9 @@ async fn call(server: &Server, row: &Row, things: &Things, who: &str, token: &st
         .replace("{variantId}", &things.variant);
     if path.contains("{id}") {
         let id = match row.route.split('/').nth(3).unwrap() {
+            "stock-events" if row.route.ends_with("/reverse") => {
+                undoable(server, warehouse, &things.variant).await
+            }
             "stock-events" => event.clone(),
             "reservations" => reservation(server, warehouse, &things.variant, number).await,
             "products" => things.product.clone(),
@@ -326,6 +330,16 @@ async fn reservation(server: &Server, warehouse: &str, variant: &str, number: us
         )
         .await;
     let made = server.post("/api/v1/reservations", &server.admin, &body).await;
+    match made.status.as_u16() {
+        201 => made.json()["id"].as_str().unwrap().to_owned(),
+        _ => warehouse.to_owned(),
+    }
+}
+
+/// The id of an event recorded for this; any id where there is no such warehouse.
+async fn undoable(server: &Server, warehouse: &str, variant: &str) -> String {
+    let body = event("INBOUND", warehouse, variant, 1);
+    let made = server.post("/api/v1/stock-events", &server.admin, &body).await;
     match made.status.as_u16() {
         201 => made.json()["id"].as_str().unwrap().to_owned(),
         _ => warehouse.to_owned(),

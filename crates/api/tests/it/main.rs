@@ -11,6 +11,7 @@ mod full_disk;
 mod ledger;
 mod listener;
 mod reservations;
+mod reversals;
 mod signing_in;
 mod slots;
 mod stock_events;

@@ -1,7 +1,8 @@
 //! A key makes a command happen at most once, for ever.
 
 use bincard_engine::Refusal;
-use bincard_ledger::{CatalogueCommand, Kind, Position, Rejection};
+use bincard_ledger::command::KeySpace;
+use bincard_ledger::{CatalogueCommand, IdempotencyKey, Kind, Position, Rejection, Version};
 
 use crate::support::{furnish, keyed, moves, on_hand, open, request, submit};
 
@@ -112,4 +113,35 @@ fn a_change_that_changes_nothing_records_nothing_and_names_its_subject() {
     let receipt = submit(&ledger, request(change)).unwrap();
     assert_eq!((receipt.position, receipt.subject), (Position(2), 1));
     assert_eq!(ledger.status().head.position, Position(2));
+}
+
+#[test]
+fn a_key_is_found_where_it_was_recorded_and_nowhere_before() {
+    let folder = tempfile::tempdir().unwrap();
+    let key_of = |text: &str| keyed(moves(Kind::Inbound, 5), text).key.unwrap();
+    let engine = open(folder.path());
+    let ledger = engine.ledger();
+    furnish(&ledger, 1);
+    let first = submit(&ledger, keyed(moves(Kind::Inbound, 5), "a")).unwrap();
+    let second = submit(&ledger, keyed(moves(Kind::Inbound, 5), "b")).unwrap();
+    assert_eq!((first.version, second.version), (Version(1), Version(2)));
+    assert_eq!(ledger.find_key(&key_of("a")).unwrap(), Some(first.position));
+    assert_eq!(ledger.find_key(&key_of("c")).unwrap(), None);
+    let of_server = IdempotencyKey::parse(KeySpace::Server, "a").unwrap();
+    assert_eq!(
+        ledger.find_key(&of_server).unwrap(),
+        None,
+        "the spaces never meet"
+    );
+    drop(ledger);
+    engine.close();
+
+    let engine = open(folder.path());
+    let ledger = engine.ledger();
+    engine.close();
+    assert_eq!(
+        ledger.find_key(&key_of("b")).unwrap(),
+        Some(second.position),
+        "a ledger that takes no requests is read all the same"
+    );
 }

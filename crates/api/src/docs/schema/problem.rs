@@ -32,6 +32,8 @@ pub(crate) struct Problem {
     pub(crate) reason: Option<String>,
     /// What was recorded under the idempotency key.
     pub(crate) event_id: Option<Uuid>,
+    /// The event that undid it already.
+    pub(crate) reversed_by_id: Option<Uuid>,
     /// Who has the code, the SKU or the transfer's id.
     pub(crate) taken_by: Option<Uuid>,
     /// The type of body that is taken.

@@ -108,6 +108,17 @@ pub(crate) struct NewLine {
     pub(crate) quantity: i64,
 }
 
+/// What is said of an event that undoes another.
+#[derive(ToSchema, Deserialize, Debug)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+#[schema(example = json!({"notes": "Counted twice"}))]
+pub(crate) struct NewReversal {
+    #[schema(max_length = 500)]
+    pub(crate) notes: Option<String>,
+    /// In whose name; only an ADMIN names somebody else.
+    pub(crate) user_id: Option<Uuid>,
+}
+
 /// A stock event as it was recorded.
 #[derive(ToSchema, Deserialize, Debug)]
 #[serde(deny_unknown_fields, rename_all = "camelCase")]
@@ -143,6 +154,8 @@ pub(crate) struct Event {
     pub(crate) reservation_id: Option<Uuid>,
     /// The event that it undoes.
     pub(crate) reverses_id: Option<Uuid>,
+    /// The event that undid it, where one did.
+    pub(crate) reversed_by_id: Option<Uuid>,
     pub(crate) lines: Vec<EventLine>,
 }
 
