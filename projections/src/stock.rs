@@ -3,6 +3,9 @@
 //! "Now" is the view's checkpoint. Reservations with an expiry are kept beside the buckets, so that a query can count
 //! what has run out by its own `now` but is not recorded as such yet: it is available, and no longer reserved.
 //!
+//! Beside it stands the version that each warehouse's stream has come to, for who wants to write only if nothing came in
+//! between.
+//!
 //! Single keys are answered from memory, pages from the database.
 
 mod fold;

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use bincard_ledger::{Position, Timestamp, VariantNo};
+use bincard_ledger::{Position, Timestamp, VariantNo, Version, WarehouseNo};
 use bincard_store::segment::Reader;
 use tokio::sync::{mpsc, oneshot, watch};
 
@@ -238,6 +238,17 @@ impl Views {
     /// [`Error::Building`] while there is nothing to serve.
     pub fn stock_row(&self, key: StockKey, now: Timestamp) -> Result<Answer<Option<StockRow>>, Error> {
         let (position, value) = self.shared.slots.stock.current()?.memory.row(key, now);
+        Ok(Answer { position, value })
+    }
+
+    /// The version that a warehouse's stream has come to, from memory; 0 before its first event.
+    ///
+    /// Who asks for stock as well asks for this first: then no event that it counts is missing from the stock.
+    ///
+    /// # Errors
+    /// [`Error::Building`] while there is nothing to serve.
+    pub fn stock_version(&self, warehouse: WarehouseNo) -> Result<Answer<Version>, Error> {
+        let (position, value) = self.shared.slots.stock.current()?.memory.version(warehouse);
         Ok(Answer { position, value })
     }
 

@@ -69,6 +69,11 @@ pub(crate) fn answer<R: LineReader>(
         let detail = "a bulk request has a key a line, in its field idempotencyKey";
         return Err(Failure::at_header("Idempotency-Key", detail));
     }
+    if headers.contains_key("if-match") {
+        let detail =
+            "does not go with a bulk request, whose lines are decided one by one: use expectedAvailable";
+        return Err(Failure::at_header("If-Match", detail));
+    }
     let results = results(sender, body, reader);
     let mut response = Response::new(Body::from_stream(results.map(Ok::<_, std::convert::Infallible>)));
     response

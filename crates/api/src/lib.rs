@@ -17,6 +17,7 @@ mod failure;
 mod figures;
 mod front;
 mod health;
+mod if_match;
 mod ledger;
 mod ledgers;
 mod problem;

@@ -14,6 +14,7 @@ use bincard_ledger::{PublicIds, Rejection, Timestamp};
 pub(crate) use code::Code;
 
 use crate::failure::{Failure, Forbidden, Missing, Unproven};
+use crate::if_match;
 use crate::wire::json::Json;
 use crate::wire::tree::{At, Faults};
 
@@ -230,6 +231,9 @@ pub(crate) fn respond(
     headers.insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
     if let Some(seconds) = failure.retry_after_s() {
         headers.insert(RETRY_AFTER, HeaderValue::from(seconds));
+    }
+    if let Failure::Rejected(Rejection::VersionMismatch { present, .. }, _) = failure {
+        if_match::tag(headers, *present);
     }
     if let Failure::ContentEncoding = failure {
         headers.insert(ACCEPT_ENCODING, HeaderValue::from_static("identity"));

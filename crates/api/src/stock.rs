@@ -18,6 +18,7 @@ use crate::app::App;
 use crate::asker::{Asker, MinPosition};
 use crate::docs::schema::{Problem, StockPage};
 use crate::failure::{Failure, Missing};
+use crate::if_match;
 use crate::stock_events::variant_of;
 use crate::wire::json::Json;
 use crate::wire::page::{self, Extent, Paging};
@@ -69,7 +70,9 @@ struct Part {
         ("Ledger-Min-Position" = Option<u64>, Header, description = "Wait until the view has come so far"),
     ),
     responses(
-        (status = 200, body = StockPage),
+        (status = 200, body = StockPage, headers(
+            ("ETag" = Option<String>, description = "Of the present stock of one warehouse: the version that it has come to, for `If-Match`"),
+        )),
         (status = 400, body = Problem, content_type = "application/problem+json"),
         (status = 403, body = Problem, content_type = "application/problem+json"),
         (status = 404, body = Problem, content_type = "application/problem+json"),
@@ -92,6 +95,12 @@ async fn list(
         ViewName::Stock
     };
     asker.open.wait_for_view(view, min).await?;
+    // Before the rows: a version that is older than they are is refused where it would have done, a newer one would be taken
+    // where it must not.
+    let version = match warehouse.filter(|_| !is_past) {
+        Some(warehouse) => Some(asker.open.views.stock_version(warehouse)?.value),
+        None => None,
+    };
     let (after, number, known_total) = match asked.paging.cursor.as_deref() {
         None => (None, asked.paging.number, None),
         Some(words) => {
@@ -134,7 +143,11 @@ async fn list(
         write_row(&mut json, &asker, *key, buckets);
     }
     page::finish(&mut json, Extent { number, size, total }, next);
-    Ok(answer::read(part.position, json))
+    let mut response = answer::read(part.position, json);
+    if let Some(version) = version {
+        if_match::tag(response.headers_mut(), version);
+    }
+    Ok(response)
 }
 
 fn read_query(query: Option<&str>) -> Result<Asked, Failure> {

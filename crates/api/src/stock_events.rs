@@ -45,18 +45,23 @@ pub(crate) fn routes() -> OpenApiRouter<Arc<App>> {
     post,
     path = "/api/v1/stock-events",
     tag = "Stock events",
-    params(("Idempotency-Key" = Option<String>, Header, description = "1 to 255 visible ASCII characters")),
+    params(
+        ("Idempotency-Key" = Option<String>, Header, description = "1 to 255 visible ASCII characters"),
+        ("If-Match" = Option<String>, Header, description = "The version that the warehouse is to have come to, such as `\"42\"`: the ETag of its stock or of the last write. At another version nothing happens"),
+    ),
     request_body = NewEvent,
     responses(
         (status = 201, description = "Recorded", body = Event, headers(
             ("Location" = String, description = "Where it is found"),
             ("Ledger-Position" = u64, description = "Its place in the log"),
+            ("ETag" = String, description = "The version to which it brought the warehouse"),
             ("Idempotency-Replayed" = Option<bool>, description = "It had been recorded before under this key"),
         )),
         (status = 400, description = "Invalid payload", body = Problem, content_type = "application/problem+json"),
         (status = 403, description = "Not at this warehouse", body = Problem, content_type = "application/problem+json"),
         (status = 404, description = "No such warehouse or variant", body = Problem, content_type = "application/problem+json"),
         (status = 409, description = "Not enough stock, or the key belongs to another request", body = Problem, content_type = "application/problem+json"),
+        (status = 412, description = "The warehouse has come to another version, or another quantity is available, than was expected", body = Problem, content_type = "application/problem+json"),
         (status = 503, description = "Try again", body = Problem, content_type = "application/problem+json"),
     )
 )]

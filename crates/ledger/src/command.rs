@@ -82,6 +82,8 @@ pub struct ExtendCommand {
     pub reservation: Position,
     /// When it is to run out; `None` for never.
     pub expires_at: Option<Timestamp>,
+    /// The version that the warehouse's stream is to have come to, where that matters.
+    pub version: Option<Version>,
     /// Free text, at most 500 characters.
     pub notes: Option<Box<str>>,
 }
@@ -95,6 +97,8 @@ pub struct ReverseCommand {
     pub event: StockEvent,
     /// Under which name this was asked for: the same one is the same request again.
     pub asked_as: Box<str>,
+    /// The version that the warehouse's stream is to have come to, where that matters.
+    pub version: Option<Version>,
     /// Free text, at most 500 characters.
     pub notes: Option<Box<str>>,
 }

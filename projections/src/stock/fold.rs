@@ -3,7 +3,7 @@
 use bincard_ledger::{
     Bucket, Buckets, Event, Inconsistent, Kind, Place, Position, Recorded, StockEvent, Timestamp,
 };
-use bincard_ledger::{VariantNo, WarehouseNo};
+use bincard_ledger::{VariantNo, Version, WarehouseNo};
 use foldhash::fast::FixedState;
 use hashbrown::HashMap;
 use smallvec::SmallVec;
@@ -39,10 +39,13 @@ pub(crate) type ExpiringList = SmallVec<[Expiring; 1]>;
 pub(crate) struct Stock {
     pub(crate) stock: HashMap<StockKey, Held, FixedState>,
     pub(crate) expiring: HashMap<StockKey, ExpiringList, FixedState>,
+    pub(crate) versions: HashMap<WarehouseNo, Version, FixedState>,
     /// Keys that the batch at hand changed, with repetitions.
     touched: Vec<StockKey>,
     /// Reservations that the batch at hand changed, with repetitions.
     touched_expiring: Vec<(StockKey, Position, Timestamp)>,
+    /// Warehouses that the batch at hand had events of, with repetitions.
+    touched_warehouses: Vec<WarehouseNo>,
 }
 
 /// Everything that the view knows of one key.
@@ -62,13 +65,14 @@ impl Standing {
 }
 
 /// Rows of a batch: what the touched keys hold after it. A key that nothing ever changed has none.
-
 #[derive(Debug, Default)]
 pub(crate) struct Rows {
     /// By key; what was changed by no event is no row.
     pub(crate) stock: Vec<(StockKey, Held)>,
     /// By key, reservation and instant; with a quantity of 0 the reservation has nothing that runs out at that instant.
     pub(crate) expiring: Vec<(StockKey, Expiring)>,
+    /// By warehouse.
+    pub(crate) versions: Vec<(WarehouseNo, Version)>,
 }
 
 impl Stock {
@@ -101,6 +105,8 @@ impl Stock {
                 .chain(after.expiring.iter().copied())
                 .map(|one| (key, one))
                 .collect(),
+            // A version is no key's.
+            versions: Vec::new(),
         }
     }
 
@@ -191,7 +197,7 @@ impl View for Stock {
     type Memory = Memory;
 
     const NAME: ViewName = ViewName::Stock;
-    const SCHEMA_VERSION: i64 = 1;
+    const SCHEMA_VERSION: i64 = 2;
     const SCHEMA: &'static [&'static str] = queries::SCHEMA;
 
     fn empty() -> Stock {
@@ -208,15 +214,21 @@ impl View for Stock {
             stock.expiring.entry(key).or_default().push(one)
         })
         .await?;
+        stock.versions.extend(queries::load_versions(connection).await?);
         Ok(stock)
     }
 
     fn fold(&mut self, recorded: &Recorded, _: &mut Rows) -> Result<(), Inconsistent> {
         let position = recorded.position;
         match &recorded.record.event {
-            Event::Stock(event) => self
-                .fold_event(position, event)
-                .map_err(|what| Inconsistent { position, what }),
+            Event::Stock(event) => {
+                self.versions.insert(event.warehouse, recorded.record.version);
+                if self.touched_warehouses.last() != Some(&event.warehouse) {
+                    self.touched_warehouses.push(event.warehouse);
+                }
+                self.fold_event(position, event)
+                    .map_err(|what| Inconsistent { position, what })
+            }
             Event::Catalogue(_) => Ok(()),
         }
     }
@@ -228,6 +240,12 @@ impl View for Stock {
         for key in self.touched.drain(..) {
             let held = self.stock.get(&key).copied().unwrap_or_default();
             rows.stock.push((key, held));
+        }
+        self.touched_warehouses.sort_unstable();
+        self.touched_warehouses.dedup();
+        for warehouse in self.touched_warehouses.drain(..) {
+            let version = self.versions.get(&warehouse).copied();
+            rows.versions.push((warehouse, version.unwrap_or_default()));
         }
         let mut touched = std::mem::take(&mut self.touched_expiring);
         touched.sort_unstable();

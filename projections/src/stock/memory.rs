@@ -2,7 +2,7 @@
 
 use std::sync::{PoisonError, RwLock};
 
-use bincard_ledger::{Position, Timestamp};
+use bincard_ledger::{Position, Timestamp, Version, WarehouseNo};
 use foldhash::fast::FixedState;
 use hashbrown::HashMap;
 
@@ -21,6 +21,7 @@ pub(crate) struct Content {
     position: Position,
     stock: HashMap<StockKey, Held, FixedState>,
     expiring: HashMap<StockKey, ExpiringList, FixedState>,
+    versions: HashMap<WarehouseNo, Version, FixedState>,
 }
 
 impl Memory {
@@ -29,6 +30,7 @@ impl Memory {
             position,
             stock: stock.stock.clone(),
             expiring: stock.expiring.clone(),
+            versions: stock.versions.clone(),
         };
         Memory {
             content: RwLock::new(content),
@@ -46,6 +48,7 @@ impl Memory {
                 content.stock.insert(key, held);
             }
         }
+        content.versions.extend(rows.versions.iter().copied());
         for &(key, one) in &rows.expiring {
             let list = content.expiring.entry(key).or_default();
             let is_other =
@@ -63,6 +66,13 @@ impl Memory {
     /// Lets `look` read several keys at one position.
     pub(crate) fn read<T>(&self, look: impl FnOnce(&Content) -> T) -> T {
         look(&self.content.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// The version that a warehouse's stream has come to, and the position that this is known up to.
+    pub(crate) fn version(&self, warehouse: WarehouseNo) -> (Position, Version) {
+        let content = self.content.read().unwrap_or_else(PoisonError::into_inner);
+        let version = content.versions.get(&warehouse).copied();
+        (content.position, version.unwrap_or_default())
     }
 
     /// What `key` holds at the instant `now`, and the position that this is known up to. `None` for a key that never

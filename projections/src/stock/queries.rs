@@ -1,6 +1,6 @@
 //! The stock view's SQL.
 
-use bincard_ledger::{Bucket, Buckets, Position, Timestamp, VariantNo, WarehouseNo};
+use bincard_ledger::{Bucket, Buckets, Position, Timestamp, VariantNo, Version, WarehouseNo};
 use futures_util::TryStreamExt;
 use sqlx::sqlite::{SqliteConnection, SqliteRow};
 use sqlx::{AssertSqlSafe, Row};
@@ -32,6 +32,10 @@ pub(super) const SCHEMA: &[&str] = &[
         quantity integer not null,
         primary key (warehouse, variant, expires_at, reservation)
     ) without rowid",
+    "create table versions (
+        warehouse integer not null primary key,
+        version integer not null
+    ) without rowid",
 ];
 
 static INSERT_STOCK: LazyLock<Insert> = LazyLock::new(|| {
@@ -48,6 +52,14 @@ static INSERT_EXPIRING: LazyLock<Insert> = LazyLock::new(|| {
         "expiring",
         5,
         "on conflict (warehouse, variant, expires_at, reservation) do update set quantity = excluded.quantity",
+    )
+});
+
+static INSERT_VERSIONS: LazyLock<Insert> = LazyLock::new(|| {
+    Insert::new(
+        "versions",
+        2,
+        "on conflict (warehouse) do update set version = excluded.version",
     )
 });
 
@@ -115,7 +127,12 @@ pub(super) async fn write(connection: &mut SqliteConnection, rows: &Rows) -> Res
             .await?;
         }
     }
-    INSERT_EXPIRING.run(connection, &values).await
+    INSERT_EXPIRING.run(connection, &values).await?;
+    let versions = rows.versions.iter();
+    let versions: Vec<i64> = versions
+        .flat_map(|(warehouse, version)| [i64::from(warehouse.0), version.0.cast_signed()])
+        .collect();
+    INSERT_VERSIONS.run(connection, &versions).await
 }
 
 /// What the tables say of one key.
@@ -179,6 +196,18 @@ fn read_expiring(row: &SqliteRow) -> Result<Expiring, sqlx::Error> {
         reservation: Position(row.try_get::<i64, _>(3)?.cast_unsigned()),
         quantity: row.try_get(4)?,
     })
+}
+
+pub(super) async fn load_versions(
+    connection: &mut SqliteConnection,
+) -> Result<Vec<(WarehouseNo, Version)>, sqlx::Error> {
+    let rows: Vec<(i64, i64)> = sqlx::query_as("select warehouse, version from versions")
+        .fetch_all(connection)
+        .await?;
+    Ok(rows
+        .into_iter()
+        .map(|(warehouse, version)| (WarehouseNo(warehouse as u32), Version(version.cast_unsigned())))
+        .collect())
 }
 
 /// The rows that pass `filter`, from after the key `after`, at most `limit` after leaving `skip` out; what ran out by

@@ -82,6 +82,12 @@ static STOCK: &[Table] = &[
             })
         }),
     },
+    Table {
+        name: "versions",
+        key: &["warehouse"],
+        values: &["version"],
+        touches: Some(|key, event| is_stock(event, |stock| is_at(stock, key[0]))),
+    },
 ];
 
 static HISTORY: &[Table] = &[

@@ -41,6 +41,7 @@ fn of_order(kind: Kind, lines: impl IntoIterator<Item = Line>) -> StockCommand {
 fn extend(ledger: &mut Ledger, reservation: Position, minutes: Option<i64>) {
     let expires_at = minutes.map(|minutes| ledger.now.saturating_add_micros(minutes * MINUTE));
     assert!(ledger.run(&Command::Extend(ExtendCommand {
+        version: None,
         warehouse: WAREHOUSE,
         order: "O".into(),
         reservation,

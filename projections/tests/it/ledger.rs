@@ -276,6 +276,7 @@ impl Ledger {
                 let lasts = (random.below(200) as i64 + 1) * MINUTE;
                 let expires_at = (random.below(4) > 0).then(|| self.now.saturating_add_micros(lasts));
                 return Some(Command::Extend(ExtendCommand {
+                    version: None,
                     warehouse,
                     order,
                     reservation,
@@ -304,6 +305,7 @@ impl Ledger {
         }
         let (position, event) = moved[random.below(moved.len() as u64) as usize];
         Command::Reverse(Box::new(ReverseCommand {
+            version: None,
             position,
             event: event.clone(),
             asked_as: "".into(),

@@ -15,6 +15,7 @@ use crate::asker::{Asker, on_behalf_of};
 use crate::body;
 use crate::docs::schema::{Event, NewExtension, NewRelease, NewStep, Problem};
 use crate::failure::Failure;
+use crate::if_match;
 use crate::segment::Segment;
 use crate::stock_events::{answer_event, key_of};
 
@@ -28,6 +29,7 @@ macro_rules! steps {
             params(
                 ("id" = Uuid, Path, description = "The reservation"),
                 ("Idempotency-Key" = Option<String>, Header, description = "1 to 255 visible ASCII characters"),
+                ("If-Match" = Option<String>, Header, description = "The version that the warehouse is to have come to, such as `\"42\"`: the ETag of its stock or of the last write. At another version nothing happens"),
             ),
             request_body(content = Option<$body>, content_type = "application/json"),
             responses(
@@ -36,7 +38,7 @@ macro_rules! steps {
                 (status = 403, body = Problem, content_type = "application/problem+json"),
                 (status = 404, body = Problem, content_type = "application/problem+json"),
                 (status = 409, description = "It does not hold what is asked for, or the key belongs to another request", body = Problem, content_type = "application/problem+json"),
-                (status = 412, description = "Another quantity is available than was expected", body = Problem, content_type = "application/problem+json"),
+                (status = 412, description = "The warehouse has come to another version, or another quantity is available, than was expected", body = Problem, content_type = "application/problem+json"),
                 (status = 503, description = "Try again", body = Problem, content_type = "application/problem+json"),
             )
         )]
@@ -93,7 +95,8 @@ async fn step(
     command.order.clone_from(&event.order);
     command.reservation = Some(position);
     command.release_from = asked.from;
-    asked.more.fill(&mut command, asker.open.ledger.ids())?;
+    let version = if_match::version_of(headers)?;
+    asked.more.fill(&mut command, asker.open.ledger.ids(), version)?;
     send(app, asker, headers, user, Command::Stock(command)).await
 }
 
@@ -105,6 +108,7 @@ async fn step(
     params(
         ("id" = Uuid, Path, description = "The reservation"),
         ("Idempotency-Key" = Option<String>, Header, description = "1 to 255 visible ASCII characters"),
+                ("If-Match" = Option<String>, Header, description = "The version that the warehouse is to have come to, such as `\"42\"`: the ETag of its stock or of the last write. At another version nothing happens"),
     ),
     request_body = NewExtension,
     responses(
@@ -113,6 +117,7 @@ async fn step(
         (status = 403, body = Problem, content_type = "application/problem+json"),
         (status = 404, body = Problem, content_type = "application/problem+json"),
         (status = 409, description = "It has nothing reserved any more, or has run out", body = Problem, content_type = "application/problem+json"),
+        (status = 412, description = "The warehouse has come to another version, or another quantity is available, than was expected", body = Problem, content_type = "application/problem+json"),
         (status = 503, description = "Try again", body = Problem, content_type = "application/problem+json"),
     )
 )]
@@ -129,6 +134,7 @@ pub(super) async fn extend(
     let event = reservation_of(&recorded).ok_or(NONE)?;
     let asked = read_extension(&body::read(body).await?)?;
     let command = Command::Extend(ExtendCommand {
+        version: if_match::version_of(&headers)?,
         warehouse: event.warehouse,
         order: event.order.clone().unwrap_or_default(),
         reservation: position,

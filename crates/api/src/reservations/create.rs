@@ -15,6 +15,7 @@ use crate::asker::{Asker, on_behalf_of};
 use crate::body;
 use crate::docs::schema::{NewReservation, Problem, Reservation};
 use crate::failure::{Failure, Missing};
+use crate::if_match;
 use crate::stock_events::{check_warehouse, key_of};
 use crate::wire::json::Json;
 
@@ -27,19 +28,23 @@ use crate::wire::json::Json;
     post,
     path = "/api/v1/reservations",
     tag = "Reservations",
-    params(("Idempotency-Key" = Option<String>, Header, description = "1 to 255 visible ASCII characters")),
+    params(
+        ("Idempotency-Key" = Option<String>, Header, description = "1 to 255 visible ASCII characters"),
+        ("If-Match" = Option<String>, Header, description = "The version that the warehouse is to have come to, such as `\"42\"`: the ETag of its stock or of the last write. At another version nothing happens"),
+    ),
     request_body = NewReservation,
     responses(
         (status = 201, description = "Reserved", body = Reservation, headers(
             ("Location" = String, description = "Where it is found"),
             ("Ledger-Position" = u64, description = "Its place in the log"),
+            ("ETag" = String, description = "The version to which it brought the warehouse"),
             ("Idempotency-Replayed" = Option<bool>, description = "It had been recorded before under this key"),
         )),
         (status = 400, body = Problem, content_type = "application/problem+json"),
         (status = 403, body = Problem, content_type = "application/problem+json"),
         (status = 404, body = Problem, content_type = "application/problem+json"),
         (status = 409, description = "Not enough stock, or the key belongs to another request", body = Problem, content_type = "application/problem+json"),
-        (status = 412, description = "Another quantity is available than was expected", body = Problem, content_type = "application/problem+json"),
+        (status = 412, description = "The warehouse has come to another version, or another quantity is available, than was expected", body = Problem, content_type = "application/problem+json"),
         (status = 503, description = "Try again", body = Problem, content_type = "application/problem+json"),
     )
 )]
@@ -52,6 +57,7 @@ pub(super) async fn create(
     asker.must(asker.caller.may_write_stock())?;
     body::require_json(&headers)?;
     let key = key_of(&headers)?;
+    let version = if_match::version_of(&headers)?;
     let asked = read_new(&body::read(body).await?)?;
     let ledger = &asker.open.ledger;
     check_warehouse(&asker.caller, ledger, asked.warehouse)?;
@@ -64,7 +70,7 @@ pub(super) async fn create(
     command.order = Some(asked.order);
     command.expires_at = asked.expires_at;
     command.is_partial = asked.is_partial;
-    asked.more.fill(&mut command, ids)?;
+    asked.more.fill(&mut command, ids, version)?;
     let request = Request {
         command: Command::Stock(command),
         author: asker.caller.id,
@@ -84,6 +90,7 @@ pub(super) async fn create(
     let made = render::Made::of(&app, &recorded, event).await?;
     render::write_as_made(&mut json, ledger, &made);
     let mut response = answer::written(StatusCode::CREATED, receipt.position, receipt.replayed, json);
+    if_match::tag(response.headers_mut(), receipt.version);
     let id = ids.event(receipt.position);
     answer::locate(&mut response, format!("/api/v1/reservations/{id}"));
     Ok(response)

@@ -1,6 +1,6 @@
 //! What a request about reservations says, before the ledger's numbers take the place of ids.
 
-use bincard_ledger::{Bucket, Conditions, Line, PublicIds, StockCommand, Timestamp};
+use bincard_ledger::{Bucket, Conditions, Line, PublicIds, StockCommand, Timestamp, Version};
 use uuid::Uuid;
 
 use crate::failure::{Failure, Missing};
@@ -156,8 +156,13 @@ fn read_bucket(tree: &Tree<'_>) -> Reading<Bucket> {
 }
 
 impl More {
-    /// Puts what is said here into a command.
-    pub(super) fn fill(self, command: &mut StockCommand, ids: PublicIds) -> Result<(), Failure> {
+    /// Puts what is said here into a command, and the version that the warehouse is to have come to.
+    pub(super) fn fill(
+        self,
+        command: &mut StockCommand,
+        ids: PublicIds,
+        version: Option<Version>,
+    ) -> Result<(), Failure> {
         let mut expected = Vec::new();
         command.lines.reserve_exact(self.lines.len());
         for (line, draft) in self.lines.into_iter().enumerate() {
@@ -170,9 +175,9 @@ impl More {
             });
             expected.extend(draft.expected.map(|units| (variant, units)));
         }
-        if !expected.is_empty() {
+        if version.is_some() || !expected.is_empty() {
             command.conditions = Some(Box::new(Conditions {
-                version: None,
+                version,
                 available: expected,
             }));
         }

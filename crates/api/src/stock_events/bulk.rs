@@ -77,7 +77,7 @@ impl LineReader for EventLines {
             }
         }
         let key = draft.key.take().map(|key| key_of_line(&key)).transpose()?;
-        let command = Command::Stock(draft.into_command(self.ledger.ids())?);
+        let command = Command::Stock(draft.into_command(self.ledger.ids(), None)?);
         Ok(LineRead::Asks(Request {
             command,
             author: self.caller.id,

@@ -18,6 +18,7 @@ use crate::app::App;
 use crate::asker::{identify, must, on_behalf_of};
 use crate::body;
 use crate::failure::{Failure, Forbidden};
+use crate::if_match;
 use crate::trace::Trace;
 use crate::wire::json::Json;
 
@@ -37,6 +38,7 @@ where
     must(caller.may_write_stock())?;
     body::require_json(&head.headers)?;
     let key = key_of(&head.headers)?;
+    let version = if_match::version_of(&head.headers)?;
     let open = app.ledgers.open(&caller.tenant).await?;
     let ledger = &open.ledger;
     let bytes = body::read(body).await?;
@@ -46,7 +48,7 @@ where
         None => None,
         user => on_behalf_of(app, &caller, user).await?,
     };
-    let command = draft.into_command(ledger.ids())?;
+    let command = draft.into_command(ledger.ids(), version)?;
     // Kept to write the answer from: a line and its texts, where there are any.
     let asked = command.clone();
     let request = bincard_ledger::Request {
@@ -76,6 +78,7 @@ where
         render::write_fresh(&mut json, ledger, &receipt, &asked, &author);
     }
     let mut response = answer::written(StatusCode::CREATED, receipt.position, receipt.replayed, json);
+    if_match::tag(response.headers_mut(), receipt.version);
     answer::locate(&mut response, location(ledger.ids().event(receipt.position)));
     Ok(response)
 }
@@ -128,6 +131,7 @@ pub(crate) async fn answer_event(
     let mut json = Json::with_capacity(EVENT_BYTES);
     write_replayed(app, ledger, receipt, &mut json).await?;
     let mut response = answer::written(StatusCode::CREATED, receipt.position, receipt.replayed, json);
+    if_match::tag(response.headers_mut(), receipt.version);
     answer::locate(&mut response, location(ledger.ids().event(receipt.position)));
     Ok(response)
 }

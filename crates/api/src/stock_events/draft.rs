@@ -5,7 +5,7 @@
 
 use std::borrow::Cow;
 
-use bincard_ledger::{Kind, Line, PublicIds, Reason, StockCommand, Timestamp};
+use bincard_ledger::{Conditions, Kind, Line, PublicIds, Reason, StockCommand, Timestamp, Version};
 use smallvec::SmallVec;
 use uuid::Uuid;
 
@@ -30,6 +30,8 @@ pub(super) struct Draft<'a> {
     pub(super) notes: Option<Cow<'a, str>>,
     /// Variants and quantities.
     pub(super) lines: SmallVec<[(Uuid, i64); 1]>,
+    /// How many units are to be available before it, by the number of the line.
+    pub(super) expected: Vec<(usize, i64)>,
     /// In whose name.
     pub(super) user: Option<Uuid>,
     /// The line's own idempotency key.
@@ -46,8 +48,12 @@ impl<'a> Draft<'a> {
     }
 
     /// The command that this asks for. Which warehouse and variants exist is for the ledger to say; here their ids
-    /// must be this ledger's.
-    pub(super) fn into_command(self, ids: PublicIds) -> Result<StockCommand, Failure> {
+    /// must be this ledger's. `version` is the one that the warehouse is to have come to.
+    pub(super) fn into_command(
+        self,
+        ids: PublicIds,
+        version: Option<Version>,
+    ) -> Result<StockCommand, Failure> {
         let warehouse = ids
             .resolve_warehouse(self.warehouse)
             .ok_or(Failure::NotFound(Missing::Warehouse))?;
@@ -58,6 +64,15 @@ impl<'a> Draft<'a> {
                 .resolve_variant(variant)
                 .ok_or(Failure::NotFound(Missing::Variant { line: Some(line) }))?;
             command.lines.push(Line { variant, quantity });
+        }
+        if version.is_some() || !self.expected.is_empty() {
+            let variant = |line: usize| command.lines.get(line).map(|line| line.variant);
+            let expected = self.expected.into_iter();
+            let available = expected.filter_map(|(line, units)| Some((variant(line)?, units)));
+            command.conditions = Some(Box::new(Conditions {
+                version,
+                available: available.collect(),
+            }));
         }
         command.occurred_at = self.occurred_at;
         command.reason = self.reason;
@@ -97,7 +112,8 @@ fn read(tree: &Tree<'_>, form: Form, faults: &mut Faults) -> Option<Draft<'stati
         Form::Line => fields.optional("idempotencyKey", faults, tree::text),
     };
     fields.finish(faults);
-    let lines = lines.map(|lines| read_lines(lines, faults));
+    let mut expected = Vec::new();
+    let lines = lines.map(|lines| read_lines(lines, &mut expected, faults));
     Some(Draft {
         kind: kind?,
         warehouse: warehouse?,
@@ -105,6 +121,7 @@ fn read(tree: &Tree<'_>, form: Form, faults: &mut Faults) -> Option<Draft<'stati
         reason,
         notes: notes.map(|notes| Cow::Owned(notes.to_owned())),
         lines: lines?,
+        expected,
         user,
         key: key.map(|key| Cow::Owned(key.to_owned())),
     })
@@ -119,7 +136,11 @@ fn read_reason(tree: &Tree<'_>) -> Reading<Reason> {
         .ok_or("must be PURCHASE, SALE, COUNT_CORRECTION, DAMAGE, DISCARD_EXPIRED, OTHER, THEFT or RETURN")
 }
 
-fn read_lines(lines: &[Tree<'_>], faults: &mut Faults) -> SmallVec<[(Uuid, i64); 1]> {
+fn read_lines(
+    lines: &[Tree<'_>],
+    expected: &mut Vec<(usize, i64)>,
+    faults: &mut Faults,
+) -> SmallVec<[(Uuid, i64); 1]> {
     let mut read = SmallVec::with_capacity(lines.len());
     for (index, line) in lines.iter().enumerate() {
         let Some(mut fields) = line.fields(&format!("/lines/{index}"), faults) else {
@@ -127,6 +148,8 @@ fn read_lines(lines: &[Tree<'_>], faults: &mut Faults) -> SmallVec<[(Uuid, i64);
         };
         let variant = fields.required("variantId", faults, tree::uuid);
         let quantity = fields.required("quantity", faults, tree::whole);
+        let available = fields.optional("expectedAvailable", faults, tree::whole);
+        expected.extend(available.map(|units| (index, units)));
         fields.finish(faults);
         read.extend(variant.zip(quantity));
     }

@@ -28,6 +28,7 @@ pub(super) fn parse(json: &[u8], form: Form) -> Option<Draft<'_>> {
         reason: parts.reason,
         notes: parts.notes.map(Cow::Borrowed),
         lines: parts.lines?,
+        expected: parts.expected,
         user: parts.user,
         key: parts.key.map(Cow::Borrowed),
     })
@@ -42,6 +43,7 @@ struct Parts<'a> {
     reason: Option<Reason>,
     notes: Option<&'a str>,
     lines: Option<SmallVec<[(Uuid, i64); 1]>>,
+    expected: Vec<(usize, i64)>,
     user: Option<Uuid>,
     key: Option<&'a str>,
 }
@@ -54,7 +56,10 @@ impl<'a> Parts<'a> {
             b"occurredAt" => put(&mut self.occurred_at, time::parse(scan.string()?)?),
             b"reasonCode" => put(&mut self.reason, spelling::reason(scan.string()?)?),
             b"notes" => put(&mut self.notes, std::str::from_utf8(scan.string()?).ok()?),
-            b"lines" => put(&mut self.lines, scan.lines()?),
+            b"lines" => {
+                let lines = scan.lines(&mut self.expected)?;
+                put(&mut self.lines, lines)
+            }
             b"userId" => put(&mut self.user, scan.uuid()?),
             b"idempotencyKey" if form == Form::Line => {
                 put(&mut self.key, std::str::from_utf8(scan.string()?).ok()?)
@@ -150,19 +155,24 @@ impl<'a> Scan<'a> {
         if digits == 0 || has_leading_zero || matches!(self.peek(), Some(b'.' | b'e' | b'E')) {
             return None;
         }
-        Some(if is_negative { -number } else { number })
+        // What -0 is, is for the strict reader to say.
+        let is_odd = is_negative && number == 0;
+        (!is_odd).then_some(if is_negative { -number } else { number })
     }
 
-    fn lines(&mut self) -> Option<SmallVec<[(Uuid, i64); 1]>> {
+    /// Lines, and what is to be available before, by the number of the line.
+    fn lines(&mut self, expected: &mut Vec<(usize, i64)>) -> Option<SmallVec<[(Uuid, i64); 1]>> {
         self.expect(b'[')?;
         let mut lines = SmallVec::new();
         loop {
-            let (mut variant, mut quantity) = (None, None);
+            let (mut variant, mut quantity, mut available) = (None, None, None);
             self.object(|scan, name| match name {
                 b"variantId" => put(&mut variant, scan.uuid()?),
                 b"quantity" => put(&mut quantity, scan.whole()?),
+                b"expectedAvailable" => put(&mut available, scan.whole()?),
                 _ => None,
             })?;
+            expected.extend(available.map(|units| (lines.len(), units)));
             lines.push((variant?, quantity?));
             self.blanks();
             if !self.take(b',') {
@@ -181,12 +191,13 @@ mod tests {
     const USUAL: &str = r#"{"type":"INBOUND","warehouseId":"b3e2f7a8-2d1d-4c1b-b948-6a1b53ecb847",
         "occurredAt":"2025-02-10T08:00:00Z","reasonCode":"PURCHASE","notes":"Supplier réstock",
         "lines":[{"variantId":"9f1bcd13-7cc4-4e96-8b5e-9e7c6da0e2cc","quantity":25},
-                 {"quantity":-1,"variantId":"9f1bcd13-7cc4-4e96-8b5e-9e7c6da0e2cd"}],"idempotencyKey":"k-1"}"#;
+                 {"quantity":-1,"expectedAvailable":0,"variantId":"9f1bcd13-7cc4-4e96-8b5e-9e7c6da0e2cd"}],"idempotencyKey":"k-1"}"#;
 
     #[test]
     fn the_usual_spelling_is_read() {
         let draft = parse(USUAL.as_bytes(), Form::Line).expect("it is the usual spelling");
         assert_eq!(draft.lines.len(), 2);
+        assert_eq!(draft.expected, [(1, 0)]);
         assert_eq!(draft.notes.as_deref(), Some("Supplier réstock"));
         assert_eq!(draft.key.as_deref(), Some("k-1"));
         assert_eq!(Ok(draft), parse_strictly(USUAL.as_bytes(), Form::Line));
@@ -203,6 +214,7 @@ mod tests {
             ("\"notes\":\"Supplier", "\"notes\":\"\\u0041Supplier"),
             ("\"reasonCode\":\"PURCHASE\"", "\"reasonCode\":null"),
             ("\"quantity\":25", "\"quantity\":9223372036854775807"),
+            ("\"quantity\":25", "\"quantity\":25,\"expectedAvailable\":null"),
         ] {
             let text = USUAL.replace(from, to);
             assert_ne!(text, USUAL);
@@ -213,6 +225,9 @@ mod tests {
             ("\"quantity\":25", "\"quantity\":025"),
             ("\"quantity\":25", "\"quantity\":2.5"),
             ("\"quantity\":25", "\"quantity\":-"),
+            ("\"quantity\":25", "\"quantity\":-0"),
+            ("\"expectedAvailable\":0", "\"expectedAvailable\":1.5"),
+            ("\"expectedAvailable\":0", "\"expectedAvailable\":\"1\""),
             ("}]", "},]"),
             ("\"quantity\":25", "\"quantity\":25,\"quantity\":25"),
             ("k-1\"}", "k-1\"} x"),

@@ -20,6 +20,7 @@ use crate::asker::{Asker, on_behalf_of};
 use crate::body;
 use crate::docs::schema::{Event as EventSchema, NewReversal, Problem};
 use crate::failure::Failure;
+use crate::if_match;
 use crate::segment::Segment;
 use crate::wire::tree;
 
@@ -36,18 +37,21 @@ use crate::wire::tree;
     params(
         ("id" = Uuid, Path, description = "The event to undo"),
         ("Idempotency-Key" = Option<String>, Header, description = "1 to 255 visible ASCII characters"),
+        ("If-Match" = Option<String>, Header, description = "The version that the warehouse is to have come to, such as `\"42\"`: the ETag of its stock or of the last write. At another version nothing happens"),
     ),
     request_body(content = Option<NewReversal>, content_type = "application/json"),
     responses(
         (status = 201, description = "The event that undoes it", body = EventSchema, headers(
             ("Location" = String, description = "Where it is found"),
             ("Ledger-Position" = u64, description = "Its place in the log"),
+            ("ETag" = String, description = "The version to which it brought the warehouse"),
             ("Idempotency-Replayed" = Option<bool>, description = "It had been recorded before under this key"),
         )),
         (status = 400, body = Problem, content_type = "application/problem+json"),
         (status = 403, body = Problem, content_type = "application/problem+json"),
         (status = 404, body = Problem, content_type = "application/problem+json"),
         (status = 409, description = "It is undone already, cannot be undone, or what it brought is not there any more", body = Problem, content_type = "application/problem+json"),
+        (status = 412, description = "The warehouse has come to another version, or another quantity is available, than was expected", body = Problem, content_type = "application/problem+json"),
         (status = 503, description = "Try again", body = Problem, content_type = "application/problem+json"),
     )
 )]
@@ -61,6 +65,7 @@ pub(super) async fn reverse(
     asker.must(asker.caller.may_write_stock())?;
     body::require_json(&headers)?;
     let key = key_of(&headers)?;
+    let version = if_match::version_of(&headers)?;
     let recorded = seen(&asker, &id).await?;
     let undone = stock_event_of(&recorded).ok_or(NONE)?;
     let asked = read_reversal(&body::read(body).await?)?;
@@ -78,6 +83,7 @@ pub(super) async fn reverse(
             position: recorded.position,
             event: undone.clone(),
             asked_as: asked_as(key),
+            version,
             notes: asked.notes,
         })),
         author: asker.caller.id,

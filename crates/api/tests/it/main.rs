@@ -5,6 +5,7 @@
 mod authorisation;
 mod bulk;
 mod catalogue;
+mod conditional;
 mod described;
 mod edges;
 mod full_disk;

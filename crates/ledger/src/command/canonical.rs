@@ -10,7 +10,7 @@ use super::{
 };
 use crate::codec::Writer;
 use crate::event::SlotChange;
-use crate::id::{Position, ProductNo};
+use crate::id::{Position, ProductNo, Version};
 use crate::time::Timestamp;
 
 // The first byte says what is asked for: 0 housekeeping, below 64 a movement of the kind with this code, and from there
@@ -113,6 +113,7 @@ impl ExtendCommand {
         w.varint(self.reservation.0);
         w.optional(self.expires_at.as_ref(), |w, at| w.signed(at.micros()));
         w.optional(self.notes.as_ref(), |w, notes| w.text(notes));
+        write_version(w, self.version);
     }
 }
 
@@ -123,6 +124,15 @@ impl ReverseCommand {
         w.varint(self.position.0);
         w.text(&self.asked_as);
         w.optional(self.notes.as_ref(), |w, notes| w.text(notes));
+        write_version(w, self.version);
+    }
+}
+
+/// The one condition of a command that moves no line of its own; behind the rest, as all conditions.
+fn write_version(w: &mut Writer, version: Option<Version>) {
+    if let Some(Version(version)) = version {
+        w.u8(CONDITIONS);
+        w.varint(version);
     }
 }
 

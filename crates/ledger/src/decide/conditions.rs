@@ -1,7 +1,7 @@
 //! Whether what a caller said must be so is so.
 
 use crate::command::Conditions;
-use crate::id::WarehouseNo;
+use crate::id::{Version, WarehouseNo};
 use crate::rejection::{Mismatch, Rejection};
 use crate::state::State;
 use crate::time::Timestamp;
@@ -13,12 +13,7 @@ pub(super) fn check(
     wanted: &Conditions,
     now: Timestamp,
 ) -> Result<(), Rejection> {
-    let present = state.warehouse(warehouse).map(|found| found.version);
-    if let (Some(expected), Some(present)) = (wanted.version, present)
-        && expected != present
-    {
-        return Err(Rejection::VersionMismatch { expected, present });
-    }
+    check_version(state, warehouse, wanted.version)?;
     let mismatch = |&(variant, expected)| {
         let available = state.available_at(warehouse, variant, now);
         (available != expected).then_some(Mismatch {
@@ -32,5 +27,20 @@ pub(super) fn check(
         Ok(())
     } else {
         Err(Rejection::AvailableMismatch { lines })
+    }
+}
+
+/// Checks the version that the stream of a warehouse that exists is to have come to.
+pub(super) fn check_version(
+    state: &State,
+    warehouse: WarehouseNo,
+    expected: Option<Version>,
+) -> Result<(), Rejection> {
+    let present = state.warehouse(warehouse).map(|found| found.version);
+    match (expected, present) {
+        (Some(expected), Some(present)) if expected != present => {
+            Err(Rejection::VersionMismatch { expected, present })
+        }
+        _ => Ok(()),
     }
 }

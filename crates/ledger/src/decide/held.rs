@@ -2,7 +2,7 @@
 
 use smallvec::smallvec;
 
-use super::{Decision, shape};
+use super::{Decision, conditions, shape};
 use crate::command::{ExtendCommand, Line, StockCommand};
 use crate::event::{Event, Kind, Postings, StockEvent};
 use crate::place::{Bucket, Place, Posting};
@@ -144,6 +144,7 @@ pub(super) fn extend(state: &State, command: &ExtendCommand, now: Timestamp) -> 
         order,
         reservation: id,
         expires_at,
+        version,
         notes,
     } = command;
     shape::check_notes(notes.as_deref())?;
@@ -155,6 +156,7 @@ pub(super) fn extend(state: &State, command: &ExtendCommand, now: Timestamp) -> 
             warehouse: *warehouse,
         });
     }
+    conditions::check_version(state, *warehouse, *version)?;
     let mut all = state.reservations(order).iter();
     let reservation = all
         .find(|one| one.id == *id && one.warehouse == *warehouse)

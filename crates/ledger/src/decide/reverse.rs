@@ -2,7 +2,7 @@
 //!
 //! That an event is undone once and not again is for its idempotency key to hold, which is of its position.
 
-use super::{Decision, Moves, behind, shape};
+use super::{Decision, Moves, behind, conditions, shape};
 use crate::command::ReverseCommand;
 use crate::event::{Event, Kind, Postings, StockEvent};
 use crate::expiry::Freed;
@@ -20,6 +20,7 @@ pub(super) fn decide(state: &State, command: &ReverseCommand, now: Timestamp) ->
     if state.warehouse(warehouse).is_none() {
         return Err(Rejection::UnknownWarehouse { warehouse });
     }
+    conditions::check_version(state, warehouse, command.version)?;
     let mut freed = Freed::new(state, now);
     let mut moves = Moves {
         state,

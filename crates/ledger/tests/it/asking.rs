@@ -127,6 +127,7 @@ impl Asked {
                 let expires_at = lasts_micros.map(|micros| now.saturating_add_micros(micros));
                 let notes = notes.clone();
                 Command::Extend(ExtendCommand {
+                    version: None,
                     warehouse,
                     order,
                     reservation,
@@ -138,6 +139,7 @@ impl Asked {
                 let all: Vec<_> = stock_events(journal).collect();
                 let (position, event) = all[event.index(all.len())];
                 Command::Reverse(Box::new(ReverseCommand {
+                    version: None,
                     position,
                     event: event.clone(),
                     asked_as: "this".into(),

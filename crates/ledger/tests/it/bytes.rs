@@ -331,6 +331,7 @@ fn decide_anything(state: &State) {
         }
     }
     let extend = ExtendCommand {
+        version: None,
         warehouse: WarehouseNo(1),
         order: "O-1".into(),
         reservation: Position(21),

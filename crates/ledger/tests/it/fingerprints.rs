@@ -13,10 +13,15 @@ use crate::golden;
 
 const GOLDEN: &str = include_str!("../golden/v1/fingerprints.txt");
 const GOLDEN_2: &str = include_str!("../golden/v1/fingerprints-2.txt");
+const GOLDEN_VERSIONED: &str = include_str!("../golden/v1/fingerprints-versioned.txt");
 
 #[test]
 fn fingerprints_are_what_they_always_were() {
-    for (commands, golden) in [(commands(), GOLDEN), (later_commands(), GOLDEN_2)] {
+    for (commands, golden) in [
+        (commands(), GOLDEN),
+        (later_commands(), GOLDEN_2),
+        (versioned_commands(), GOLDEN_VERSIONED),
+    ] {
         let now: String = commands
             .into_iter()
             .map(|(name, command)| format!("{name} {:016x}\n", request(command).fingerprint()))
@@ -28,7 +33,11 @@ fn fingerprints_are_what_they_always_were() {
 #[test]
 fn no_two_of_them_are_alike() {
     let mut names = BTreeMap::new();
-    for (name, command) in commands().into_iter().chain(later_commands()) {
+    for (name, command) in commands()
+        .into_iter()
+        .chain(later_commands())
+        .chain(versioned_commands())
+    {
         let twin = names.insert(request(command).fingerprint(), name);
         assert_eq!(twin, None, "{name} has the same fingerprint");
     }
@@ -122,6 +131,7 @@ fn later_commands() -> Vec<(&'static str, Command)> {
     };
     let extend = |change: fn(&mut ExtendCommand)| {
         let mut command = ExtendCommand {
+            version: None,
             warehouse: WarehouseNo(1),
             order: "a".into(),
             reservation: Position(5),
@@ -139,6 +149,7 @@ fn later_commands() -> Vec<(&'static str, Command)> {
                 Event::Catalogue(_) => None,
             });
         let mut command = ReverseCommand {
+            version: None,
             position: Position(18),
             event: event.unwrap(),
             asked_as: "a".into(),
@@ -197,6 +208,28 @@ fn later_commands() -> Vec<(&'static str, Command)> {
         ("reverse-asked-as", reverse(|c| c.asked_as = "b".into())),
         ("reverse-notes", reverse(|c| c.notes = Some("x".into()))),
     ]
+}
+
+/// Those of [`later_commands`] that could not name a version at first, now that they do.
+fn versioned_commands() -> Vec<(&'static str, Command)> {
+    let named = [
+        ("extend", 0, "extend-version"),
+        ("extend", 1, "extend-version-another"),
+        ("reverse", 0, "reverse-version"),
+        ("reverse", 1, "reverse-version-another"),
+    ];
+    let mut commands = Vec::new();
+    for (of, version, name) in named {
+        let plain = later_commands().into_iter().find(|(name, _)| *name == of);
+        let mut command = plain.expect("it is there").1;
+        match &mut command {
+            Command::Extend(command) => command.version = Some(Version(version)),
+            Command::Reverse(command) => command.version = Some(Version(version)),
+            _ => panic!("{of} has no version of its own"),
+        }
+        commands.push((name, command));
+    }
+    commands
 }
 
 /// Each differs from the first of its sort in one thing.

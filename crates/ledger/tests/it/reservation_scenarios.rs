@@ -336,3 +336,20 @@ fn a_command_happens_only_if_as_much_is_available_as_it_expects() {
         ",
     );
 }
+
+#[test]
+fn a_reservation_is_extended_only_at_the_version_that_is_named() {
+    check(
+        "
+        0 warehouse N
+        0 variant A
+        0 INBOUND N A:5
+        0 RESERVATION N A:2 order=O-1 expires=10
+        ---
+        1 extend N #4 order=O-1 if-version=1
+        > refused version-mismatch: the warehouse's stream has come to another version, 2 and not 1
+        2 extend N #4 order=O-1 if-version=2
+        > EXTEND N at 2, about #4, for good, noted 2 A
+        ",
+    );
+}

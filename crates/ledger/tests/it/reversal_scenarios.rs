@@ -142,3 +142,20 @@ fn what_an_order_or_a_transfer_went_through_is_not_undone_by_a_reversal() {
         ",
     );
 }
+
+#[test]
+fn an_event_is_undone_only_at_the_version_that_is_named() {
+    check(
+        "
+        0 warehouse N
+        0 variant A
+        0 INBOUND N A:5
+        0 INBOUND N A:1
+        ---
+        1 reverse #3 if-version=1
+        > refused version-mismatch: the warehouse's stream has come to another version, 2 and not 1
+        2 reverse #3 if-version=2
+        > REVERSAL N at 2, about #3, 5 A available -> supplier
+        ",
+    );
+}

@@ -119,6 +119,7 @@ impl<'t> Asked<'t> {
         match Kind::ALL.into_iter().find(|kind| name(*kind) == self.what) {
             Some(kind) => Command::Stock(self.stock(state, kind)),
             None if self.what == "extend" => Command::Extend(ExtendCommand {
+                version: self.version(),
                 warehouse: warehouse(state, self.words[0]),
                 order: self.text("order").unwrap(),
                 reservation: position(self.words[1]),
@@ -139,6 +140,11 @@ impl<'t> Asked<'t> {
         }
     }
 
+    fn version(&self) -> Option<Version> {
+        let version = self.fields.get("if-version");
+        version.map(|text| Version(text.parse().unwrap()))
+    }
+
     fn reverse(&self, journal: &Journal) -> ReverseCommand {
         let position = position(self.words[0]);
         let recorded = journal.records.iter().find(|one| one.position == position);
@@ -146,6 +152,7 @@ impl<'t> Asked<'t> {
             panic!("the event at #{position} moves no stock");
         };
         ReverseCommand {
+            version: self.version(),
             position,
             event: event.clone(),
             asked_as: "a story".into(),
@@ -217,7 +224,7 @@ impl<'t> Asked<'t> {
 
     /// `if-version=7` and `if-available=A:3,B:0`.
     fn conditions(&self, state: &State) -> Option<Conditions> {
-        let version = self.fields.get("if-version");
+        let version = self.version();
         let available = self.fields.get("if-available");
         if version.is_none() && available.is_none() {
             return None;
@@ -227,7 +234,7 @@ impl<'t> Asked<'t> {
             (variant(state, sku), units.parse().unwrap())
         };
         Some(Conditions {
-            version: version.map(|text| Version(text.parse().unwrap())),
+            version,
             available: available.map_or(Vec::new(), |text| text.split(',').map(one).collect()),
         })
     }

@@ -106,6 +106,8 @@ pub(crate) struct NewLine {
     /// 1 to 1,000,000,000; of an ADJUST also negative.
     #[schema(minimum = -1_000_000_000_i64, maximum = 1_000_000_000_i64)]
     pub(crate) quantity: i64,
+    /// How many units are to be available before it; when there are others, nothing happens.
+    pub(crate) expected_available: Option<i64>,
 }
 
 /// What is said of an event that undoes another.
