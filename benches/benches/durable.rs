@@ -113,6 +113,7 @@ impl Bench {
         let warehouse = CatalogueCommand::CreateWarehouse {
             code: "WH-1".into(),
             name: "One".into(),
+            negative_stock: None,
         };
         let variant = |no| CatalogueCommand::CreateVariant {
             sku: format!("SKU-{no}").into(),

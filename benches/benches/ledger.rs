@@ -195,7 +195,11 @@ fn stocked(stock_keys: u32) -> Result<State> {
         let (code, name) = (format!("WH-{no}").into(), "Warehouse".into());
         take(
             &mut state,
-            &Command::Catalogue(CatalogueCommand::CreateWarehouse { code, name }),
+            &Command::Catalogue(CatalogueCommand::CreateWarehouse {
+                code,
+                name,
+                negative_stock: None,
+            }),
         )?;
     }
     for no in 1..=variants {

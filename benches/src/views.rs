@@ -115,6 +115,7 @@ fn write_log(folder: &Path, plan: Plan) -> anyhow::Result<i64> {
     let warehouse = CatalogueCommand::CreateWarehouse {
         code: "WH-1".into(),
         name: "Bench".into(),
+        negative_stock: None,
     };
     let variant = |no| CatalogueCommand::CreateVariant {
         sku: format!("SKU-{no:05}").into(),

@@ -8,7 +8,7 @@ mod queries;
 mod slots;
 
 use bincard_ledger::event::SlotChange;
-use bincard_ledger::{Position, ProductNo, Timestamp, VariantNo, WarehouseNo};
+use bincard_ledger::{NegativeStock, Position, ProductNo, Timestamp, VariantNo, WarehouseNo};
 
 use crate::stock::StockKey;
 
@@ -33,6 +33,8 @@ pub struct WarehouseRow {
     pub name: String,
     /// Whether it takes stock events.
     pub active: bool,
+    /// What happens when a physical fact takes more than is available.
+    pub negative_stock: NegativeStock,
     /// The event that created it.
     pub created: Position,
     /// When that was recorded.

@@ -3,6 +3,7 @@
 //! All that must know which views there are is here and in [`crate::ViewName`]: a new view is one more line of each list.
 
 use crate::catalogue::Catalogue;
+use crate::exceptions::Exceptions;
 use crate::history::History;
 use crate::reservations::Reservations;
 use crate::stock::Stock;
@@ -64,6 +65,7 @@ views! {
     history: History,
     catalogue: Catalogue,
     reservations: Reservations,
+    exceptions: Exceptions,
 }
 
 /// Writes an expression once for every view, as an array in the order of their names: `each_view!(($V:ty, $field:ident)
@@ -76,6 +78,7 @@ macro_rules! each_view {
             one!($crate::history::History, history),
             one!($crate::catalogue::Catalogue, catalogue),
             one!($crate::reservations::Reservations, reservations),
+            one!($crate::exceptions::Exceptions, exceptions),
         ]
     }};
 }
@@ -100,6 +103,10 @@ macro_rules! with_view {
                 type $V = $crate::reservations::Reservations;
                 $do
             }
+            $crate::ViewName::Exceptions => {
+                type $V = $crate::exceptions::Exceptions;
+                $do
+            }
         }
     };
 }
@@ -112,6 +119,7 @@ macro_rules! of_any {
             $crate::each::OfAny::History($own) => $do,
             $crate::each::OfAny::Catalogue($own) => $do,
             $crate::each::OfAny::Reservations($own) => $do,
+            $crate::each::OfAny::Exceptions($own) => $do,
         }
     };
 }

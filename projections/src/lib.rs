@@ -1,11 +1,12 @@
 //! The read side: views of a ledger, built from its log by a projector, and rebuildable from it at any time.
 //!
-//! A [`Projector`] follows the log and folds it into four views, each a SQLite file of its own:
+//! A [`Projector`] follows the log and folds it into five views, each a SQLite file of its own:
 //!
 //! - [`stock`]: what is where now;
 //! - [`history`]: what moved, and what was where at any time;
 //! - [`catalogue`]: warehouses, products, variants and slots;
-//! - [`reservations`]: what orders hold, and what became of it.
+//! - [`reservations`]: what orders hold, and what became of it;
+//! - [`exceptions`]: what somebody is to see to.
 //!
 //! A batch's rows and the position that they lead to are written in one transaction, so every event is in a view
 //! exactly once, whatever is killed when. Every answer of [`Views`] carries the position that its view stood at.
@@ -18,6 +19,7 @@ mod build;
 pub mod catalogue;
 mod each;
 mod error;
+pub mod exceptions;
 mod filter;
 mod fold;
 mod generation;

@@ -13,6 +13,8 @@ pub enum ViewName {
     Catalogue,
     /// What orders hold, and what became of it.
     Reservations,
+    /// What somebody is to see to.
+    Exceptions,
 }
 
 impl ViewName {
@@ -22,9 +24,10 @@ impl ViewName {
         ViewName::History,
         ViewName::Catalogue,
         ViewName::Reservations,
+        ViewName::Exceptions,
     ];
     /// How many views there are.
-    pub const COUNT: usize = 4;
+    pub const COUNT: usize = 5;
 
     /// The name in files, routes and commands.
     pub const fn as_str(self) -> &'static str {
@@ -33,6 +36,7 @@ impl ViewName {
             ViewName::History => "history",
             ViewName::Catalogue => "catalogue",
             ViewName::Reservations => "reservations",
+            ViewName::Exceptions => "exceptions",
         }
     }
 

@@ -12,6 +12,7 @@ use crate::catalogue::{
 };
 use crate::each::Listed;
 use crate::error::Error;
+use crate::exceptions::{self, ExceptionFilter, ExceptionRow, Exceptions};
 use crate::history::{
     self, AsOf, EventFilter, EventPage, EventSort, EventStart, History, MovementCursor, MovementFilter,
     MovementPage, StockAsOf, TransactionFilter, TransactionRow, TransactionSums,
@@ -582,6 +583,49 @@ impl Views {
         )
         .await
         .map_err(self.failing(ViewName::Catalogue))
+    }
+
+    /// The exception with this id.
+    ///
+    /// # Errors
+    /// When the view cannot be read.
+    pub async fn exception(&self, id: Position) -> Result<Answer<Option<ExceptionRow>>, Error> {
+        let mut reading = self.begin::<Exceptions>().await?;
+        let found = exceptions::one(&mut reading.tx, id).await;
+        Ok(Answer {
+            position: reading.position,
+            value: found.map_err(self.failing(ViewName::Exceptions))?,
+        })
+    }
+
+    /// A page of the exceptions that pass `filter`, by when they were made.
+    ///
+    /// # Errors
+    /// When the view cannot be read.
+    pub async fn exceptions(
+        &self,
+        filter: &ExceptionFilter,
+        descending: bool,
+        slice: Slice<Position>,
+    ) -> Result<Answer<Page<ExceptionRow>>, Error> {
+        let database = self.failing(ViewName::Exceptions);
+        let mut reading = self.begin::<Exceptions>().await?;
+        let span = (slice.after, slice.skip(), slice.wanted());
+        let rows = exceptions::page(&mut reading.tx, filter, descending, span)
+            .await
+            .map_err(&database)?;
+        let total = match slice.with_total {
+            true => Some(
+                exceptions::total(&mut reading.tx, filter)
+                    .await
+                    .map_err(&database)?,
+            ),
+            false => None,
+        };
+        Ok(Answer {
+            position: reading.position,
+            value: slice.page(rows, total),
+        })
     }
 
     catalogue_queries!(

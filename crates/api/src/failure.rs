@@ -72,6 +72,7 @@ pub(crate) enum Missing {
     },
     Event,
     Reservation,
+    Exception,
     User,
     Key,
     View,

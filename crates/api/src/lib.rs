@@ -13,6 +13,7 @@ mod body;
 mod bulk;
 mod catalogue;
 mod docs;
+mod exceptions;
 mod failure;
 mod figures;
 mod front;

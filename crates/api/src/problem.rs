@@ -51,6 +51,7 @@ impl Failure {
             Failure::NotFound(Missing::Variant { .. }) => Code::VariantNotFound,
             Failure::NotFound(Missing::Event) => Code::EventNotFound,
             Failure::NotFound(Missing::Reservation) => Code::ReservationNotFound,
+            Failure::NotFound(Missing::Exception) => Code::ExceptionNotFound,
             Failure::NotFound(Missing::User) => Code::UserNotFound,
             Failure::NotFound(Missing::Key) => Code::KeyNotFound,
             Failure::NotFound(Missing::View) => Code::ViewNotFound,
@@ -124,6 +125,7 @@ fn code_of(rejection: &Rejection) -> Code {
         Rejection::WrongWarehouse { .. } => Code::WrongWarehouse,
         Rejection::OverReceipt { .. } => Code::OverReceipt,
         Rejection::NotReversible { .. } => Code::NotReversible,
+        Rejection::ExceptionCleared { .. } => Code::ExceptionCleared,
         Rejection::VersionMismatch { .. } => Code::VersionMismatch,
         Rejection::AvailableMismatch { .. } => Code::AvailableMismatch,
         Rejection::Overflow { .. } => Code::QuantityOverflow,
@@ -165,6 +167,7 @@ fn detail_of(code: Code) -> &'static str {
         Code::EventNotFound => "stock-event-not-found",
         Code::ReservationNotFound => "stock-reservation-not-found",
         Code::TransferNotFound => "stock-transfer-not-found",
+        Code::ExceptionNotFound => "stock-exception-not-found",
         Code::VariantExpired => "stock-variant-expired",
         Code::InsufficientStock => "stock-insufficient",
         Code::IdempotencyConflict => "stock-idempotency-conflict",
@@ -181,6 +184,7 @@ fn detail_of(code: Code) -> &'static str {
         | Code::OverReceipt
         | Code::NotReversible
         | Code::AlreadyReversed
+        | Code::ExceptionCleared
         | Code::VersionMismatch
         | Code::AvailableMismatch
         | Code::Busy
@@ -416,6 +420,7 @@ fn pointer_of(rejection: &Rejection) -> Option<Cow<'static, str>> {
         | Rejection::TransferOver { .. }
         | Rejection::OverReceipt { .. }
         | Rejection::NotReversible { .. }
+        | Rejection::ExceptionCleared { .. }
         | Rejection::VersionMismatch { .. }
         | Rejection::AvailableMismatch { .. }
         | Rejection::NumbersExhausted => None,

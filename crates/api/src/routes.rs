@@ -8,7 +8,9 @@ use utoipa_axum::router::OpenApiRouter;
 
 use crate::app::App;
 use crate::failure::{Failure, Missing};
-use crate::{administration, auth, catalogue, docs, health, ledger, reservations, stock, stock_events};
+use crate::{
+    administration, auth, catalogue, docs, exceptions, health, ledger, reservations, stock, stock_events,
+};
 
 /// The routes, without what stands before them.
 pub(crate) fn router(app: Arc<App>) -> Router {
@@ -30,6 +32,7 @@ fn described() -> (Router<Arc<App>>, OpenApi) {
         .merge(stock_events::routes())
         .merge(stock::routes())
         .merge(reservations::routes())
+        .merge(exceptions::routes())
         .merge(catalogue::routes())
         .merge(ledger::routes())
         .merge(auth::routes())

@@ -56,7 +56,13 @@ fn receipt_of(recorded: &Recorded) -> Receipt {
         recorded_at: recorded.recorded_at,
         subject,
         replayed: true,
+        says_more: says_more(&recorded.record.event),
     }
+}
+
+/// Whether an event says more than what was asked for.
+pub(crate) fn says_more(event: &Event) -> bool {
+    matches!(event, Event::Stock(event) if !event.noted.is_empty())
 }
 
 /// The number of what a catalogue event is about.
@@ -64,6 +70,7 @@ pub(crate) fn subject_of(event: &Event) -> u32 {
     let Event::Catalogue(event) = event else { return 0 };
     match event {
         CatalogueEvent::WarehouseCreated { no, .. } | CatalogueEvent::WarehouseChanged { no, .. } => no.0,
+        CatalogueEvent::WarehousePolicyChanged { no, .. } => no.0,
         CatalogueEvent::WarehouseActivated(no) | CatalogueEvent::WarehouseDeactivated(no) => no.0,
         CatalogueEvent::ProductCreated { no, .. } | CatalogueEvent::ProductChanged { no, .. } => no.0,
         CatalogueEvent::ProductActivated(no) | CatalogueEvent::ProductDeactivated(no) => no.0,

@@ -27,6 +27,8 @@ pub struct Receipt {
     pub subject: u32,
     /// Whether the same request was answered before under the same key: nothing was recorded now.
     pub replayed: bool,
+    /// Whether the event says more than what was asked for, such as how far below zero it went.
+    pub says_more: bool,
 }
 
 /// Why a request was not recorded.
@@ -105,6 +107,7 @@ impl Answers {
             recorded_at: Timestamp::MIN,
             subject: 0,
             replayed: false,
+            says_more: false,
         };
         self.receipts.push(nothing);
     }

@@ -143,6 +143,7 @@ impl Tables {
             CatalogueEvent::VariantDeactivated(no) => self.activate_variant(*no, false),
             CatalogueEvent::WarehouseChanged { code: None, .. }
             | CatalogueEvent::VariantChanged { sku: None, .. }
+            | CatalogueEvent::WarehousePolicyChanged { .. }
             | CatalogueEvent::ProductCreated { .. }
             | CatalogueEvent::ProductChanged { .. }
             | CatalogueEvent::ProductActivated(_)

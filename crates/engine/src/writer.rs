@@ -18,7 +18,7 @@ use uuid::Uuid;
 
 use crate::engine::Clock;
 use crate::figures::BatchFigures;
-use crate::keys::subject_of;
+use crate::keys::{says_more, subject_of};
 use crate::ledger::{Answer, Answers, Receipt, Refusal, Shared};
 use crate::queue::{Answered, AnsweredBatch, Asked, Submission};
 
@@ -283,6 +283,7 @@ impl Writer {
         match decide(&self.state, &asked.request.command, now) {
             Ok(decision) => {
                 batch.figures.accepted += 1;
+                let says_more = decision.last().is_some_and(says_more);
                 let (subject, version) = self.record_decision(decision, asked, now, batch);
                 let position = self.state.head();
                 answers.recorded(Receipt {
@@ -291,6 +292,7 @@ impl Writer {
                     recorded_at: now,
                     subject,
                     replayed: false,
+                    says_more,
                 });
             }
             Err(rejection) => {
@@ -403,6 +405,7 @@ fn subject_of_command(command: &Command) -> u32 {
         | Command::Reverse(_)
         | Command::Receive(_)
         | Command::Close(_)
+        | Command::Clear(_)
         | Command::ExpireDue { .. } => 0,
     }
 }

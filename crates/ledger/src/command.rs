@@ -10,6 +10,7 @@ use crate::codec::Writer;
 use crate::event::{Kind, Reason, SlotChange, StockEvent};
 use crate::id::{LedgerId, Position, ProductNo, VariantNo, Version, WarehouseNo};
 use crate::place::Bucket;
+use crate::policy::NegativeStock;
 use crate::time::Timestamp;
 
 /// One line of a stock command.
@@ -142,6 +143,17 @@ pub struct CloseCommand {
     pub notes: Option<Box<str>>,
 }
 
+/// Asks that an exception be taken off the list of those to be seen to.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct ClearCommand {
+    /// Where it is.
+    pub warehouse: WarehouseNo,
+    /// The event that made it.
+    pub exception: Position,
+    /// Free text, at most 500 characters.
+    pub notes: Option<Box<str>>,
+}
+
 impl StockCommand {
     /// A command of `kind` at `warehouse` over `lines`, happening now, with nothing else said.
     pub fn new(kind: Kind, warehouse: WarehouseNo, lines: impl IntoIterator<Item = Line>) -> StockCommand {
@@ -174,6 +186,8 @@ pub enum CatalogueCommand {
         code: Box<str>,
         /// Its display name: 1 to 200 characters.
         name: Box<str>,
+        /// What happens when a physical fact takes more than is available; it is refused when `None`.
+        negative_stock: Option<NegativeStock>,
     },
     /// Change a warehouse.
     ChangeWarehouse {
@@ -185,6 +199,8 @@ pub enum CatalogueCommand {
         name: Option<Box<str>>,
         /// Whether it takes stock events.
         active: Option<bool>,
+        /// What happens when a physical fact takes more than is available.
+        negative_stock: Option<NegativeStock>,
     },
     /// Create a product.
     CreateProduct {
@@ -250,6 +266,8 @@ pub enum Command {
     Receive(ReceiveCommand),
     /// Let a transfer be over.
     Close(CloseCommand),
+    /// Say that an exception was seen to.
+    Clear(ClearCommand),
     /// Change the catalogue.
     Catalogue(CatalogueCommand),
     /// Record the expiry of reservations that have run out, at most so many. Housekeeping of the ledger's own:

@@ -1,6 +1,7 @@
 //! The one place where it is decided whether something may happen.
 
 mod catalogue;
+mod clear;
 mod conditions;
 mod held;
 mod reverse;
@@ -14,6 +15,7 @@ use crate::event::{Event, Kind, Postings, Reason, StockEvent};
 use crate::expiry::{Freed, expiry_of};
 use crate::id::{VariantNo, WarehouseNo};
 use crate::place::{Account, Bucket, Place, Posting};
+use crate::policy::NegativeStock;
 use crate::rejection::{Rejection, Shortage};
 use crate::state::State;
 use crate::time::Timestamp;
@@ -33,6 +35,7 @@ pub fn decide(state: &State, command: &Command, now: Timestamp) -> Result<Decisi
         Command::Reverse(command) => reverse::decide(state, command, now),
         Command::Receive(command) => transfer::receive(state, command, now),
         Command::Close(command) => transfer::close(state, command, now),
+        Command::Clear(command) => clear::decide(state, command, now),
         Command::Catalogue(command) => catalogue::decide(state, command),
         Command::ExpireDue { reservations_max } => Ok(expire_due(state, now, *reservations_max)),
     }
@@ -147,23 +150,16 @@ fn post_stock(
 ) -> Result<Postings, Rejection> {
     let flow = command.kind.flow();
     let flow = flow.ok_or(Rejection::NotCommandable { kind: command.kind })?;
-    let mut moves = Moves {
-        state,
-        warehouse: command.warehouse,
-        transfer: command
-            .transfer
-            .as_deref()
-            .filter(|_| command.counterpart.is_none()),
-        postings: Postings::new(),
-        shortages: Vec::new(),
-    };
+    let transfer = command.transfer.as_deref();
+    let transfer = transfer.filter(|_| command.counterpart.is_none());
+    let mut moves = Moves::new(state, command.warehouse, transfer, noted);
     for (line, &Line { variant, quantity }) in command.lines.iter().enumerate() {
         let (from, to) = if quantity < 0 { (flow.1, flow.0) } else { flow };
         let mut requested = quantity.saturating_abs();
         if command.is_partial {
-            let there = freed.available(command.warehouse, variant, requested);
+            let there = freed.available(command.warehouse, variant, requested).max(0);
             if there < requested {
-                noted.push((variant, requested.saturating_sub(there)));
+                moves.noted.push((variant, requested.saturating_sub(there)));
                 requested = there;
             }
             if there == 0 {
@@ -173,7 +169,8 @@ fn post_stock(
         moves.add(line, variant, (from, to), requested, freed)?;
     }
     if command.is_partial && moves.postings.is_empty() {
-        moves.shortages = noted
+        moves.shortages = moves
+            .noted
             .drain(..)
             .map(|(variant, requested)| Shortage {
                 variant,
@@ -189,13 +186,35 @@ fn post_stock(
 struct Moves<'s> {
     state: &'s State,
     warehouse: WarehouseNo,
+    /// What happens when a physical fact takes more than is available.
+    policy: NegativeStock,
     /// The transfer that units come from or go to, where it is known by name only.
     transfer: Option<&'s str>,
     postings: Postings,
     shortages: Vec<Shortage>,
+    /// What the event is to note: what a partial command is short of, how far below zero available falls.
+    noted: &'s mut Vec<(VariantNo, i64)>,
 }
 
-impl Moves<'_> {
+impl<'s> Moves<'s> {
+    fn new(
+        state: &'s State,
+        warehouse: WarehouseNo,
+        transfer: Option<&'s str>,
+        noted: &'s mut Vec<(VariantNo, i64)>,
+    ) -> Moves<'s> {
+        let policy = state.warehouse(warehouse).map(|found| found.negative_stock);
+        Moves {
+            state,
+            warehouse,
+            policy: policy.unwrap_or_default(),
+            transfer,
+            postings: Postings::new(),
+            shortages: Vec::new(),
+            noted,
+        }
+    }
+
     /// Moves `requested` units, or notes that there are too few.
     fn add(
         &mut self,
@@ -208,21 +227,40 @@ impl Moves<'_> {
         if !self.has_room(variant, from, to, requested) {
             return Err(Rejection::Overflow { line, variant });
         }
-        match self.to_take(variant, from, requested, freed) {
-            Some(available) if available < requested => self.shortages.push(Shortage {
-                variant,
-                requested,
-                available,
-            }),
-            _ => self.postings.push(Posting {
-                variant,
-                from,
-                to,
-                quantity: requested,
-                reservation: None,
-            }),
+        if let Some(available) = self.to_take(variant, from, requested, freed)
+            && available < requested
+        {
+            if !self.may_overdraw(from, to) {
+                self.shortages.push(Shortage {
+                    variant,
+                    requested,
+                    available,
+                });
+                return Ok(());
+            }
+            let below = requested.checked_sub(available);
+            let below = below.ok_or(Rejection::Overflow { line, variant })?;
+            self.noted.push((variant, below));
         }
+        self.postings.push(Posting {
+            variant,
+            from,
+            to,
+            quantity: requested,
+            reservation: None,
+        });
         Ok(())
+    }
+
+    /// Whether this is taken although there is less available: a physical fact, where the warehouse records those. What
+    /// promises stock, sets it aside or sends it to another warehouse moves what must be there.
+    fn may_overdraw(&self, from: Place, to: Place) -> bool {
+        self.policy == NegativeStock::Record
+            && from == Place::Bucket(Bucket::Available)
+            && matches!(
+                to,
+                Place::Account(Account::Customer | Account::Supplier | Account::Adjustment)
+            )
     }
 
     fn finish(self) -> Result<Postings, Rejection> {

@@ -8,6 +8,7 @@ use uuid::Uuid;
 use crate::command::IdempotencyKey;
 use crate::id::{Position, ProductNo, Stream, VariantNo, Version, WarehouseNo};
 use crate::place::{Account, Bucket, Place, Posting};
+use crate::policy::NegativeStock;
 use crate::time::Timestamp;
 
 /// The kinds of stock event. The number is the one in records: stable for ever.
@@ -48,11 +49,13 @@ pub enum Kind {
     TransferExpected = 16,
     /// A transfer is over, and what had not arrived is written off: transit → adjustment.
     TransferClosed = 17,
+    /// Somebody has seen to an exception. Moves nothing.
+    ExceptionCleared = 18,
 }
 
 impl Kind {
     /// Every kind, in the order of their numbers.
-    pub const ALL: [Kind; 17] = [
+    pub const ALL: [Kind; 18] = [
         Kind::Inbound,
         Kind::Outbound,
         Kind::Adjust,
@@ -70,6 +73,7 @@ impl Kind {
         Kind::Reversal,
         Kind::TransferExpected,
         Kind::TransferClosed,
+        Kind::ExceptionCleared,
     ];
 
     /// The number that stands for this kind in records.
@@ -100,7 +104,7 @@ impl Kind {
             Kind::Hold => (B(Bucket::Available), B(Bucket::Held)),
             Kind::Unhold => (B(Bucket::Held), B(Bucket::Available)),
             Kind::TransferClosed => (A(Account::Transit), A(Account::Adjustment)),
-            Kind::Extend | Kind::Reversal | Kind::TransferExpected => return None,
+            Kind::Extend | Kind::Reversal | Kind::TransferExpected | Kind::ExceptionCleared => return None,
         })
     }
 
@@ -141,6 +145,7 @@ impl Kind {
                 | Kind::Extend
                 | Kind::Reversal
                 | Kind::TransferClosed
+                | Kind::ExceptionCleared
         )
     }
 }
@@ -180,6 +185,7 @@ impl fmt::Display for Kind {
             Kind::Reversal => "REVERSAL",
             Kind::TransferExpected => "TRANSFER_EXPECTED",
             Kind::TransferClosed => "TRANSFER_CLOSED",
+            Kind::ExceptionCleared => "EXCEPTION_CLEARED",
         })
     }
 }
@@ -266,16 +272,18 @@ pub struct StockEvent {
     /// When a RESERVATION runs out, or does after an EXTEND.
     pub expires_at: Option<Timestamp>,
     /// The earlier event that it acts on: the one that made the reservation of an EXTEND, the one that a REVERSAL undoes,
-    /// the TRANSFER_OUT that opened the transfer of a TRANSFER_EXPECTED, TRANSFER_IN or TRANSFER_CLOSED.
+    /// the TRANSFER_OUT that opened the transfer of a TRANSFER_EXPECTED, TRANSFER_IN or TRANSFER_CLOSED, the one whose
+    /// exception an EXCEPTION_CLEARED clears.
     pub about: Option<Position>,
     /// Units by variant that it notes and does not move: what a partial RESERVATION asked for beyond what there was, what
-    /// the reservation of an EXTEND still has reserved, what a TRANSFER_EXPECTED expects, what a TRANSFER_IN found missing.
+    /// the reservation of an EXTEND still has reserved, what a TRANSFER_EXPECTED expects, what a TRANSFER_IN found missing;
+    /// of an OUTBOUND, ADJUST or REVERSAL that took more than was available, how far below zero available stands after it.
     pub noted: Vec<(VariantNo, i64)>,
     /// The transfer's other warehouse: where a TRANSFER_OUT goes, where the others of a transfer come from. `None` in a
     /// TRANSFER_OUT or TRANSFER_IN that knows its transfer by name only.
     pub counterpart: Option<WarehouseNo>,
-    /// What moved from where to where; at least one, but for an EXTEND, a TRANSFER_EXPECTED, and a TRANSFER_IN that notes
-    /// what is missing and no more.
+    /// What moved from where to where; at least one, but for an EXTEND, a TRANSFER_EXPECTED, an EXCEPTION_CLEARED, and a
+    /// TRANSFER_IN that notes what is missing and no more.
     pub postings: Postings,
     /// Free text, at most 500 characters.
     pub notes: Option<Box<str>>,
@@ -310,6 +318,45 @@ pub struct PickOrder {
     pub reason: Option<Box<str>>,
 }
 
+/// What somebody is to see to.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub enum ExceptionType {
+    /// An event took more than was available: available stands below zero.
+    NegativeStock,
+}
+
+impl ExceptionType {
+    /// Every type.
+    pub const ALL: [ExceptionType; 1] = [ExceptionType::NegativeStock];
+}
+
+/// What an exception is of.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct ExceptionLine {
+    /// Of what.
+    pub variant: VariantNo,
+    /// How many units: of negative stock, how far below zero available stood after the event.
+    pub units: i64,
+}
+
+impl StockEvent {
+    /// The exception that this event puts on the list, if it is one to be seen to. The event's position is the
+    /// exception's id.
+    pub fn exception(&self) -> Option<ExceptionType> {
+        let overdraws = matches!(self.kind, Kind::Outbound | Kind::Adjust | Kind::Reversal);
+        (overdraws && !self.noted.is_empty()).then_some(ExceptionType::NegativeStock)
+    }
+
+    /// What the exception that this event puts on the list is of.
+    pub fn exception_lines(&self) -> Vec<ExceptionLine> {
+        let noted = |&(variant, units): &(VariantNo, i64)| ExceptionLine { variant, units };
+        match self.exception() {
+            None => Vec::new(),
+            Some(ExceptionType::NegativeStock) => self.noted.iter().map(noted).collect(),
+        }
+    }
+}
+
 /// Something changed in the catalogue. Fields of a change are `None` where they stay as they are.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum CatalogueEvent {
@@ -330,6 +377,13 @@ pub enum CatalogueEvent {
         code: Option<Box<str>>,
         /// The new name.
         name: Option<Box<str>>,
+    },
+    /// A warehouse got another policy.
+    WarehousePolicyChanged {
+        /// Which.
+        no: WarehouseNo,
+        /// What happens from now on when a physical fact takes more than is available.
+        negative_stock: NegativeStock,
     },
     /// A warehouse takes stock events again.
     WarehouseActivated(WarehouseNo),

@@ -21,19 +21,21 @@ pub mod event;
 mod expiry;
 pub mod id;
 pub mod place;
+mod policy;
 pub mod rejection;
 pub mod snapshot;
 pub mod state;
 mod time;
 
 pub use command::{
-    CatalogueCommand, CloseCommand, Command, Conditions, ExtendCommand, IdempotencyKey, Line, ReceiveCommand,
-    ReceivedLine, Request, ReverseCommand, StockCommand,
+    CatalogueCommand, ClearCommand, CloseCommand, Command, Conditions, ExtendCommand, IdempotencyKey, Line,
+    ReceiveCommand, ReceivedLine, Request, ReverseCommand, StockCommand,
 };
 pub use decide::{Decision, decide, expire_due};
-pub use event::{CatalogueEvent, Event, Kind, Reason, Record, Recorded, StockEvent};
+pub use event::{CatalogueEvent, Event, ExceptionType, Kind, Reason, Record, Recorded, StockEvent};
 pub use id::{IdKind, LedgerId, Position, ProductNo, PublicIds, Stream, VariantNo, Version, WarehouseNo};
 pub use place::{Account, Bucket, Buckets, Place, Posting};
+pub use policy::NegativeStock;
 pub use rejection::{Mismatch, Rejection, Shortage};
 pub use state::{Inconsistent, State};
 pub use time::Timestamp;

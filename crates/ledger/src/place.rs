@@ -130,7 +130,7 @@ impl Posting {
     }
 }
 
-/// What lies in each bucket, in whole units, in the order of [`Bucket::ALL`].
+/// What lies in each bucket, in whole units, in the order of [`Bucket::ALL`]. Available alone may be below zero.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default)]
 pub struct Buckets(pub [i64; 5]);
 
@@ -176,18 +176,20 @@ impl Buckets {
         self.0 == [0; 5]
     }
 
-    /// These buckets after `posting`; `None` when one would fall below zero or on hand would overflow.
+    /// These buckets after `posting`, which leaves `floor` or more where it takes from what is available; `None` when it
+    /// would leave less, another bucket would fall below zero or on hand would overflow.
     #[must_use]
-    pub fn after(mut self, posting: &Posting) -> Option<Buckets> {
+    pub fn after(mut self, posting: &Posting, floor: i64) -> Option<Buckets> {
         if let Place::Bucket(bucket) = posting.from {
+            let floor = if bucket == Bucket::Available { floor } else { 0 };
             let left = self.of(bucket).checked_sub(posting.quantity)?;
-            self = self.with(bucket, left);
+            self = self.with(bucket, Some(left).filter(|left| *left >= floor)?);
         }
         if let Place::Bucket(bucket) = posting.to {
             let more = self.of(bucket).checked_add(posting.quantity)?;
             self = self.with(bucket, more);
         }
         let on_hand = self.0.iter().try_fold(0i64, |sum, units| sum.checked_add(*units));
-        (on_hand.is_some() && self.0.iter().all(|units| *units >= 0)).then_some(self)
+        on_hand.map(|_| self)
     }
 }

@@ -113,6 +113,8 @@ pub enum Rejection {
     },
     #[error("{kind} cannot be undone by a reversal")]
     NotReversible { kind: Kind },
+    #[error("there is no such exception to clear")]
+    ExceptionCleared { exception: Position },
     #[error("the warehouse's stream has come to another version")]
     VersionMismatch { expected: Version, present: Version },
     #[error("another quantity is available than was expected")]
@@ -168,6 +170,7 @@ impl Rejection {
             Rejection::WrongWarehouse { .. } => "wrong-warehouse",
             Rejection::OverReceipt { .. } => "over-receipt",
             Rejection::NotReversible { .. } => "not-reversible",
+            Rejection::ExceptionCleared { .. } => "exception-cleared",
             Rejection::VersionMismatch { .. } => "version-mismatch",
             Rejection::AvailableMismatch { .. } => "available-mismatch",
             Rejection::Overflow { .. } => "quantity-overflow",

@@ -10,6 +10,7 @@ use smallvec::SmallVec;
 use crate::codec::{DecodeError, Reader, Writer};
 use crate::id::{LedgerId, Position, VariantNo, Version, WarehouseNo};
 use crate::place::{Bucket, Buckets};
+use crate::policy::NegativeStock;
 use crate::state::{
     HeldLine, Product, Reservation, Shelf, State, StockKey, TransitLines, Variant, Warehouse,
 };
@@ -22,6 +23,11 @@ const SNAPSHOT_VERSION_SECTIONS: u8 = 2;
 
 // Sections stand in the order of these numbers.
 const TRANSFERS: u8 = 1;
+const EXCEPTIONS: u8 = 2;
+
+// What is so of a warehouse.
+const ACTIVE: u8 = 1;
+const RECORDS_NEGATIVE: u8 = 2;
 
 /// Writes a state down. Equal states give equal bytes.
 pub fn encode(state: &State) -> Vec<u8> {
@@ -31,7 +37,7 @@ pub fn encode(state: &State) -> Vec<u8> {
             .saturating_mul(16)
             .saturating_add(stock.saturating_mul(12)),
     );
-    let has_sections = !state.transfers.is_empty();
+    let has_sections = !state.transfers.is_empty() || !state.exceptions.is_empty();
     w.u8(if has_sections {
         SNAPSHOT_VERSION_SECTIONS
     } else {
@@ -45,6 +51,7 @@ pub fn encode(state: &State) -> Vec<u8> {
     write_orders(&mut w, state);
     write_transits(&mut w, state);
     transfers::write(&mut w, state);
+    write_exceptions(&mut w, state);
     w.into_bytes()
 }
 
@@ -53,11 +60,13 @@ fn write_catalogue(w: &mut Writer, state: &State) {
     for Warehouse {
         code,
         active,
+        negative_stock,
         version,
     } in &state.warehouses
     {
         w.text(code);
-        w.u8(u8::from(*active));
+        let records = *negative_stock == NegativeStock::Record;
+        w.u8(if *active { ACTIVE } else { 0 } | if records { RECORDS_NEGATIVE } else { 0 });
         w.varint(version.0);
     }
     w.varint(state.products.len() as u64);
@@ -85,8 +94,9 @@ fn write_stock(w: &mut Writer, state: &State) {
     for (key, buckets) in stock {
         w.varint(u64::from(key.warehouse().0));
         w.varint(u64::from(key.variant().0));
+        // Available alone may be below zero, and is then written as it lies in 64 bits.
         for units in buckets.0 {
-            w.varint(units.unsigned_abs());
+            w.varint(units.cast_unsigned());
         }
     }
 }
@@ -127,6 +137,18 @@ fn write_transits(w: &mut Writer, state: &State) {
     }
 }
 
+fn write_exceptions(w: &mut Writer, state: &State) {
+    if state.exceptions.is_empty() {
+        return;
+    }
+    w.u8(EXCEPTIONS);
+    w.varint(state.exceptions.len() as u64);
+    for (id, warehouse) in &state.exceptions {
+        w.varint(id.0);
+        w.varint(u64::from(warehouse.0));
+    }
+}
+
 /// Reads what [`encode`] wrote, into a state like `State::default()`.
 pub fn decode(bytes: &[u8]) -> Result<State, DecodeError> {
     decode_into(State::default(), bytes)
@@ -162,13 +184,45 @@ fn decode_into(mut state: State, bytes: &[u8]) -> Result<State, DecodeError> {
     Ok(state)
 }
 
+fn read_exceptions(r: &mut Reader<'_>, state: &mut State) -> Result<(), DecodeError> {
+    let mut order = Ascending::default();
+    for _ in 0..r.varint()? {
+        let (id, warehouse) = (Position(r.varint()?), WarehouseNo(r.varint_u32()?));
+        order.check(id)?;
+        if state.warehouse(warehouse).is_none() || id > state.head {
+            return Err(DecodeError::Impossible {
+                what: "an exception of what is not there",
+            });
+        }
+        state.exceptions.insert(id, warehouse);
+    }
+    if state.exceptions.is_empty() {
+        return Err(DecodeError::Impossible {
+            what: "a section of no exceptions",
+        });
+    }
+    Ok(())
+}
+
 fn read_catalogue(r: &mut Reader<'_>, state: &mut State) -> Result<(), DecodeError> {
     let impossible = |what| DecodeError::Impossible { what };
     for _ in 0..r.varint()? {
-        let (code, active, version) = (r.text()?.into(), flag(r)?, Version(r.varint()?));
+        let (code, flags, version) = (r.text()?.into(), r.u8()?, Version(r.varint()?));
+        if flags & !(ACTIVE | RECORDS_NEGATIVE) != 0 {
+            return Err(DecodeError::Unknown {
+                what: "flag",
+                code: u64::from(flags),
+            });
+        }
+        let negative_stock = if flags & RECORDS_NEGATIVE == 0 {
+            NegativeStock::Forbid
+        } else {
+            NegativeStock::Record
+        };
         let warehouse = Warehouse {
             code,
-            active,
+            active: flags & ACTIVE != 0,
+            negative_stock,
             version,
         };
         state.add_warehouse(warehouse).map_err(impossible)?;
@@ -193,15 +247,15 @@ fn read_stock(r: &mut Reader<'_>, state: &mut State) -> Result<(), DecodeError> 
     for _ in 0..r.varint()? {
         let key = StockKey::new(WarehouseNo(r.varint_u32()?), VariantNo(r.varint_u32()?));
         order.check(key)?;
-        let mut buckets = Buckets::default();
-        for units in &mut buckets.0 {
-            *units = quantity(r)?;
-        }
+        let available = r.varint()?.cast_signed();
+        let others = [quantity(r)?, quantity(r)?, quantity(r)?, quantity(r)?];
+        let [reserved, picked, packed, held] = others;
+        let buckets = Buckets([available, reserved, picked, packed, held]);
         let on_hand = buckets
             .0
             .iter()
             .try_fold(0i64, |sum, units| sum.checked_add(*units));
-        if on_hand.is_none_or(|units| units == 0) {
+        if buckets.is_empty() || on_hand.is_none() {
             return Err(DecodeError::Impossible {
                 what: "stock of no units, or of more than can be",
             });
@@ -298,12 +352,23 @@ fn read_transits(r: &mut Reader<'_>, state: &mut State) -> Result<(), DecodeErro
 }
 
 fn read_sections(r: &mut Reader<'_>, state: &mut State) -> Result<(), DecodeError> {
-    match r.u8()? {
-        TRANSFERS => transfers::read(r, state),
-        code => Err(DecodeError::Unknown {
-            what: "section",
-            code: u64::from(code),
-        }),
+    let mut order = Ascending::default();
+    loop {
+        let section = r.u8()?;
+        order.check(section)?;
+        match section {
+            TRANSFERS => transfers::read(r, state)?,
+            EXCEPTIONS => read_exceptions(r, state)?,
+            code => {
+                return Err(DecodeError::Unknown {
+                    what: "section",
+                    code: u64::from(code),
+                });
+            }
+        }
+        if r.is_empty() {
+            return Ok(());
+        }
     }
 }
 

@@ -26,6 +26,7 @@ use crate::command::Command;
 use crate::event::Event;
 use crate::id::{LedgerId, Position, ProductNo, Stream, VariantNo, Version, WarehouseNo};
 use crate::place::{Bucket, Buckets};
+use crate::policy::NegativeStock;
 use crate::time::Timestamp;
 
 /// What a transfer that is known by name only has on the way, ordered by variant.
@@ -38,6 +39,8 @@ pub struct Warehouse {
     pub code: Box<str>,
     /// Whether it takes stock events.
     pub active: bool,
+    /// What happens when a physical fact takes more than is available.
+    pub negative_stock: NegativeStock,
     /// The version of its stream's last event.
     pub version: Version,
 }
@@ -86,6 +89,8 @@ pub struct State {
     pub(crate) transfers: BTreeMap<Position, Transfer>,
     /// The same ones by the names that their callers gave them, as far as they did.
     pub(crate) transfer_names: HashMap<Box<str>, Position, TextHash>,
+    /// Exceptions that nobody has seen to: the events that made them, and where.
+    pub(crate) exceptions: BTreeMap<Position, WarehouseNo>,
 }
 
 /// The index in a list of the thing with number `no`.
@@ -214,6 +219,11 @@ impl State {
         self.transits
             .iter()
             .flat_map(|(id, lines)| lines.iter().map(|&(variant, units)| (&**id, variant, units)))
+    }
+
+    /// Exceptions that nobody has cleared, by the events that made them, and where.
+    pub fn open_exceptions(&self) -> impl Iterator<Item = (Position, WarehouseNo)> + '_ {
+        self.exceptions.iter().map(|(&id, &warehouse)| (id, warehouse))
     }
 
     /// When the next reservation runs out that has not been recorded as run out.

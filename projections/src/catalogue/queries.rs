@@ -3,7 +3,7 @@
 use std::collections::{HashMap, HashSet};
 use std::sync::LazyLock;
 
-use bincard_ledger::{CatalogueEvent, Position, ProductNo, Timestamp, VariantNo, WarehouseNo};
+use bincard_ledger::{CatalogueEvent, NegativeStock, Position, ProductNo, Timestamp, VariantNo, WarehouseNo};
 use sqlx::encode::IsNull;
 use sqlx::error::BoxDynError;
 use sqlx::sqlite::{SqliteArgumentsBuffer, SqliteConnection, SqliteRow, SqliteTypeInfo};
@@ -23,6 +23,7 @@ pub(super) const SCHEMA: &[&str] = &[
         code_folded text not null,
         name_folded text not null,
         active integer not null,
+        negative_stock integer not null,
         created integer not null,
         created_at integer not null,
         changed integer not null,
@@ -59,7 +60,7 @@ pub(super) const SCHEMA: &[&str] = &[
     slots::INDEX,
 ];
 
-static INSERT_WAREHOUSES: LazyLock<Insert> = LazyLock::new(|| Insert::new("warehouses", 10, ""));
+static INSERT_WAREHOUSES: LazyLock<Insert> = LazyLock::new(|| Insert::new("warehouses", 11, ""));
 static INSERT_PRODUCTS: LazyLock<Insert> = LazyLock::new(|| Insert::new("products", 8, ""));
 static INSERT_VARIANTS: LazyLock<Insert> = LazyLock::new(|| Insert::new("variants", 12, ""));
 static INSERT_SLOTS: LazyLock<Insert> = LazyLock::new(|| Insert::new("slots", slots::COLUMNS, ""));
@@ -151,7 +152,11 @@ impl Created {
             CatalogueEvent::WarehouseCreated { no, code, name } => {
                 let texts = [&**code, &**name, &folded(code), &folded(name)].map(Value::from);
                 self.warehouses.push(i64::from(no.0).into());
-                self.warehouses.extend(texts.into_iter().chain(stamps));
+                self.warehouses.extend(texts);
+                let [active, stamps @ ..] = stamps;
+                let policy = i64::from(NegativeStock::default().code());
+                self.warehouses.extend([active, policy.into()]);
+                self.warehouses.extend(stamps);
             }
             CatalogueEvent::ProductCreated { no, name } => {
                 self.products.push(i64::from(no.0).into());
@@ -243,6 +248,11 @@ async fn update(connection: &mut SqliteConnection, change: &Change) -> Result<()
             sets.integer("expires_at", expires_at.map(|at| at.map(Timestamp::micros)));
             ("variants", no.0)
         }
+        CatalogueEvent::WarehousePolicyChanged { no, negative_stock } => {
+            let policy = i64::from(negative_stock.code());
+            sets.integer("negative_stock", Some(Some(policy)));
+            ("warehouses", no.0)
+        }
         CatalogueEvent::WarehouseActivated(no) => sets.active("warehouses", no.0, true),
         CatalogueEvent::WarehouseDeactivated(no) => sets.active("warehouses", no.0, false),
         CatalogueEvent::ProductActivated(no) => sets.active("products", no.0, true),
@@ -333,7 +343,7 @@ pub(crate) mod select {
 
     pub(crate) const WAREHOUSES: Table = Table {
         name: "warehouses",
-        columns: "no, active, created, created_at, changed, changed_at, name, code",
+        columns: "no, active, created, created_at, changed, changed_at, name, code, negative_stock",
         code: Some("code"),
         searched: &["code_folded", "name_folded"],
         has_product: false,
@@ -494,11 +504,14 @@ fn read_opening(row: &SqliteRow) -> Result<Opening, sqlx::Error> {
 pub(crate) fn read_warehouse(row: &SqliteRow) -> Result<WarehouseRow, sqlx::Error> {
     let (no, active, created, created_at, changed, changed_at) = read_opening(row)?;
     let (no, name, code) = (WarehouseNo(no), row.try_get(6)?, row.try_get(7)?);
+    let policy = u8::try_from(row.try_get::<i64, _>(8)?).ok();
+    let unknown = || sqlx::Error::Decode("there is no such policy".into());
     Ok(WarehouseRow {
         no,
         code,
         name,
         active,
+        negative_stock: policy.and_then(NegativeStock::from_code).ok_or_else(unknown)?,
         created,
         created_at,
         changed,

@@ -52,6 +52,7 @@ pub(super) fn of(view: ViewName) -> &'static [Table] {
         ViewName::History => HISTORY,
         ViewName::Catalogue => CATALOGUE,
         ViewName::Reservations => RESERVATIONS,
+        ViewName::Exceptions => EXCEPTIONS,
     }
 }
 
@@ -190,6 +191,7 @@ static CATALOGUE: &[Table] = &[
             "code_folded",
             "name_folded",
             "active",
+            "negative_stock",
             "created",
             "created_at",
             "changed",
@@ -275,6 +277,27 @@ static RESERVATIONS: &[Table] = &[
     },
 ];
 
+pub(super) static EXCEPTIONS: &[Table] = &[
+    Table {
+        name: "exceptions",
+        key: &["id"],
+        values: &["type", "warehouse", "cleared"],
+        touches: Some(|key, event| is_stock(event, |stock| is_of_exception(event, stock, key[0]))),
+    },
+    Table {
+        name: "exception_lines",
+        key: &["exception", "line"],
+        values: &["variant", "units"],
+        touches: Some(|key, event| event.position.0.cast_signed() == key[0]),
+    },
+];
+
+/// Whether an event made an exception or clears it.
+fn is_of_exception(event: &Recorded, stock: &StockEvent, id: i64) -> bool {
+    let is_it = |position: Position| position.0.cast_signed() == id;
+    is_it(event.position) || stock.kind == Kind::ExceptionCleared && stock.about.is_some_and(is_it)
+}
+
 /// Whether an event made a reservation, or takes from what it holds, or extends it.
 fn is_of_reservation(event: &Recorded, stock: &StockEvent, id: i64) -> bool {
     let is_it = |position: Position| position.0.cast_signed() == id;
@@ -323,6 +346,7 @@ fn catalogue_no(event: &Recorded) -> (Option<i64>, Option<i64>, Option<i64>) {
     match event {
         E::WarehouseCreated { no, .. }
         | E::WarehouseChanged { no, .. }
+        | E::WarehousePolicyChanged { no, .. }
         | E::WarehouseActivated(no)
         | E::WarehouseDeactivated(no) => (Some(i64::from(no.0)), None, None),
         E::ProductCreated { no, .. }

@@ -4,10 +4,10 @@ use std::fs;
 use std::io::{Seek, SeekFrom, Write};
 use std::time::Duration;
 
-use bincard_projections::Slice;
 use bincard_projections::ViewName;
 use bincard_projections::history::{EventFilter, EventSort, EventStart};
 use bincard_projections::stock::StockFilter;
+use bincard_projections::{Slice, Views};
 use sqlx::sqlite::SqliteConnectOptions;
 use sqlx::{ConnectOptions, Connection};
 
@@ -20,6 +20,14 @@ fn grown(seed: u64) -> Ledger {
     ledger
 }
 
+/// The generations of the first `count` views; all others have their first one.
+fn generations(views: &Views, count: usize) -> Vec<Option<u64>> {
+    let mut all = views.status().map(|status| status.generation).to_vec();
+    let others = all.split_off(count);
+    assert!(others.iter().all(|one| *one == Some(1)), "{others:?}");
+    all
+}
+
 #[test]
 fn a_file_that_is_no_database_is_built_anew_at_open() {
     let ledger = grown(31);
@@ -30,13 +38,10 @@ fn a_file_that_is_no_database_is_built_anew_at_open() {
     fs::write(ledger.views_path().join("history.1.db"), vec![7; 40_000]).unwrap();
     let projector = ledger.project();
     let views = runtime.block_on(ledger.settled(&projector));
-    assert_eq!(
-        views.status().map(|status| status.generation),
-        [Some(1), Some(2), Some(1), Some(1)]
-    );
+    assert_eq!(generations(&views, 2), [Some(1), Some(2)]);
     // What was there is gone: that there was something is told.
     let replaced = views.status().map(|status| status.replaced);
-    let [None, Some(history), None, None] = &replaced else {
+    let (Some(history), 1) = (&replaced[1], replaced.iter().flatten().count()) else {
         panic!("{replaced:?}")
     };
     assert_eq!((history.generation, history.outdated), (1, false));
@@ -68,16 +73,14 @@ fn a_view_of_another_schema_or_of_a_longer_log_is_built_anew_at_open() {
     });
     let projector = ledger.project();
     let views = runtime.block_on(ledger.settled(&projector));
-    assert_eq!(
-        views.status().map(|status| status.generation),
-        [Some(2), Some(2), Some(1), Some(1)]
-    );
+    assert_eq!(generations(&views, 2), [Some(2), Some(2)]);
     // An older version is what an upgrade leaves behind; a longer log is not.
     let replaced = views.status().map(|status| status.replaced);
     let outdated = replaced
         .each_ref()
         .map(|old| old.as_ref().map(|old| old.outdated));
-    assert_eq!(outdated, [Some(true), Some(false), None, None], "{replaced:?}");
+    assert_eq!(outdated[..2], [Some(true), Some(false)], "{replaced:?}");
+    assert!(outdated[2..].iter().all(Option::is_none), "{replaced:?}");
     runtime.block_on(assert_verified(&ledger));
     projector.close();
 }
@@ -186,12 +189,12 @@ fn a_file_that_says_it_is_not_to_be_written_is_built_anew_when_there_is_somethin
     ledger.grow(&mut Random::new(36), 50);
     let projector = ledger.project();
     let views = runtime.block_on(ledger.settled(&projector));
-    assert_eq!(
-        views.status().map(|status| status.generation),
-        [Some(1), Some(2), Some(1), Some(1)]
-    );
+    assert_eq!(generations(&views, 2), [Some(1), Some(2)]);
     let replaced = views.status().map(|status| status.replaced.is_some());
-    assert_eq!(replaced, [false, true, false, false]);
+    assert_eq!(
+        (replaced[1], replaced.into_iter().filter(|it| *it).count()),
+        (true, 1)
+    );
     runtime.block_on(assert_verified(&ledger));
     projector.close();
 }

@@ -7,8 +7,9 @@ use std::time::Duration;
 use bincard_ledger::codec::Body;
 use bincard_ledger::event::{PickOrder, SlotChange};
 use bincard_ledger::{
-    Bucket, CatalogueCommand, Command, Event, ExtendCommand, Kind, LedgerId, Line, Position, ProductNo,
-    Reason, Record, Recorded, ReverseCommand, State, StockCommand, Timestamp, VariantNo, WarehouseNo, decide,
+    Bucket, CatalogueCommand, Command, Event, ExtendCommand, Kind, LedgerId, Line, NegativeStock, Position,
+    ProductNo, Reason, Record, Recorded, ReverseCommand, State, StockCommand, Timestamp, VariantNo,
+    WarehouseNo, decide,
 };
 use bincard_projections::{Projector, ViewName, Views};
 use bincard_store::disk::RealDisk;
@@ -49,7 +50,7 @@ pub(crate) struct Ledger {
     pub(crate) reader: Reader,
     pub(crate) events: Vec<Recorded>,
     pub(crate) now: Timestamp,
-    state: State,
+    pub(crate) state: State,
     appender: Appender,
     body: Body,
 }
@@ -83,7 +84,8 @@ impl Ledger {
             let (code, name) = (format!("WH-{no}").into(), format!("Lager {no}").into());
             assert!(ledger.run(&Command::Catalogue(CatalogueCommand::CreateWarehouse {
                 code,
-                name
+                name,
+                negative_stock: (no == WAREHOUSES).then_some(NegativeStock::Record),
             })));
         }
         assert!(ledger.run(&Command::Catalogue(CatalogueCommand::CreateProduct {
@@ -336,6 +338,7 @@ impl Ledger {
                 code: Some(format!("CODE{n}").into()),
                 name: Some(format!("Halle {n}").into()),
                 active: None,
+                negative_stock: None,
             },
             3 => CatalogueCommand::ChangeProduct {
                 no: ProductNo(1),

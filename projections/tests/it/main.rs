@@ -7,6 +7,7 @@
 
 mod answers;
 mod damage;
+mod exceptions;
 mod extensions;
 mod kill;
 mod ledger;

@@ -9,8 +9,9 @@ use bincard_projections::{Error, Slice, ViewName, verify};
 
 use crate::ledger::{Ledger, Random, runtime};
 
-const FIRST_GENERATION: [&str; 4] = [
+const FIRST_GENERATION: [&str; ViewName::COUNT] = [
     "catalogue.1.db",
+    "exceptions.1.db",
     "history.1.db",
     "reservations.1.db",
     "stock.1.db",
@@ -103,7 +104,7 @@ fn a_view_is_rebuilt_while_events_and_queries_keep_coming() {
     projector.close();
     let projector = ledger.project();
     runtime.block_on(ledger.settled(&projector));
-    assert_eq!(files(&ledger).len(), 4, "{:?}", files(&ledger));
+    assert_eq!(files(&ledger).len(), ViewName::COUNT, "{:?}", files(&ledger));
     runtime.block_on(assert_verified(&ledger));
     projector.close();
 }

@@ -365,13 +365,14 @@ fn an_index_that_lost_a_row_is_damage_of_its_view_alone() {
         let verified = verify(&ledger.views_path(), &ledger.reader, &ViewName::ALL, |_| {})
             .await
             .unwrap();
-        let [stock, history, catalogue, reservations] = verified.as_slice() else {
+        let [stock, history, catalogue, others @ ..] = verified.as_slice() else {
             panic!("{verified:?}")
         };
         let index = "stock_by_variant";
         assert!(stock.damage.iter().any(|line| line.contains(index)), "{stock:?}");
         assert_eq!((stock.rows, stock.differing), (0, 0));
-        assert!(history.is_well() && catalogue.is_well() && reservations.is_well());
+        assert!(history.is_well() && catalogue.is_well());
+        assert!(others.iter().all(|view| view.is_well()), "{others:?}");
         assert!(history.rows > 0 && catalogue.rows > 0);
     });
 }

@@ -6,7 +6,7 @@ use axum::body::Body;
 use axum::extract::{RawQuery, State};
 use axum::http::{HeaderMap, Response};
 use bincard_engine::Receipt;
-use bincard_ledger::{CatalogueCommand, PublicIds, WarehouseNo};
+use bincard_ledger::{CatalogueCommand, NegativeStock, PublicIds, WarehouseNo};
 use bincard_projections::ViewName;
 use bincard_projections::catalogue::{CatalogueFilter, WarehouseRow};
 use utoipa_axum::router::OpenApiRouter;
@@ -29,7 +29,8 @@ use crate::ledgers::OpenLedger;
 use crate::segment::Segment;
 use crate::wire::json::Json;
 use crate::wire::query::Query;
-use crate::wire::tree::{self, parse_uuid};
+use crate::wire::spelling;
+use crate::wire::tree::{self, Reading, Tree, parse_uuid};
 
 pub(super) fn routes() -> OpenApiRouter<Arc<App>> {
     OpenApiRouter::new()
@@ -181,11 +182,13 @@ async fn alter(
         let code = fields.change_to("code", faults, tree::text).map(Box::from);
         let name = fields.change_to("name", faults, tree::text).map(Box::from);
         let active = fields.change_to("active", faults, tree::flag);
+        let negative_stock = fields.change_to("negativeStock", faults, read_policy);
         Some(CatalogueCommand::ChangeWarehouse {
             no,
             code,
             name,
             active,
+            negative_stock,
         })
     })?;
     change(&asker, command).await?;
@@ -218,15 +221,21 @@ async fn answer_with(asker: &Asker, no: WarehouseNo) -> Result<Response<Body>, F
     Ok(answer::read(position, json))
 }
 
+fn read_policy(tree: &Tree<'_>) -> Reading<NegativeStock> {
+    spelling::policy(tree::text(tree).unwrap_or_default()).ok_or("must be forbid or record")
+}
+
 fn read_new(bytes: &[u8], form: Form) -> Result<Asked, Failure> {
     let (command, key) = parse(bytes, |fields, faults| {
         let code = fields.required("code", faults, tree::text);
         let name = fields.required("name", faults, tree::text);
+        let negative_stock = fields.optional("negativeStock", faults, read_policy);
         let key = read_key(fields, form, faults).map(str::to_owned);
         Some((
             CatalogueCommand::CreateWarehouse {
                 code: code?.into(),
                 name: name?.into(),
+                negative_stock,
             },
             key,
         ))
@@ -239,7 +248,12 @@ fn read_new(bytes: &[u8], form: Form) -> Result<Asked, Failure> {
 
 /// What was created, from the command that created it.
 fn write_new(json: &mut Json, ids: PublicIds, receipt: &Receipt, command: &CatalogueCommand) {
-    let CatalogueCommand::CreateWarehouse { code, name } = command else {
+    let CatalogueCommand::CreateWarehouse {
+        code,
+        name,
+        negative_stock,
+    } = command
+    else {
         return;
     };
     write_texts(
@@ -248,12 +262,20 @@ fn write_new(json: &mut Json, ids: PublicIds, receipt: &Receipt, command: &Catal
         code,
         name,
         true,
+        negative_stock.unwrap_or_default(),
     );
     Stamps::fresh(receipt).write(json);
 }
 
 fn write(json: &mut Json, ids: PublicIds, row: &WarehouseRow) {
-    write_texts(json, ids.warehouse(row.no), &row.code, &row.name, row.active);
+    write_texts(
+        json,
+        ids.warehouse(row.no),
+        &row.code,
+        &row.name,
+        row.active,
+        row.negative_stock,
+    );
     Stamps {
         created_at: row.created_at,
         updated_at: row.changed_at,
@@ -261,11 +283,20 @@ fn write(json: &mut Json, ids: PublicIds, row: &WarehouseRow) {
     .write(json);
 }
 
-fn write_texts(json: &mut Json, id: Uuid, code: &str, name: &str, active: bool) {
+fn write_texts(
+    json: &mut Json,
+    id: Uuid,
+    code: &str,
+    name: &str,
+    active: bool,
+    negative_stock: NegativeStock,
+) {
     json.raw(r#"{"id":"#).uuid(id);
     json.raw(r#","code":"#).text(code);
     json.raw(r#","name":"#).text(name);
     json.raw(r#","active":"#).flag(active);
+    json.raw(r#","negativeStock":"#)
+        .text(spelling::of_policy(negative_stock));
 }
 
 struct WarehouseLines {

@@ -11,6 +11,7 @@
 mod administration;
 mod auth;
 mod catalogue;
+mod exceptions;
 mod health;
 mod ledger;
 mod page;
@@ -22,6 +23,7 @@ mod stock_events;
 pub(crate) use administration::*;
 pub(crate) use auth::*;
 pub(crate) use catalogue::*;
+pub(crate) use exceptions::*;
 pub(crate) use health::*;
 pub(crate) use ledger::*;
 pub(crate) use problem::*;

@@ -271,6 +271,13 @@ fn write_catalogue(json: &mut Json, ids: PublicIds, event: &CatalogueEvent) {
                 .uuid(ids.warehouse(*no));
             write_texts(json, "code", code.as_deref(), name.as_deref());
         }
+        E::WarehousePolicyChanged { no, negative_stock } => {
+            json.text("WAREHOUSE_POLICY_CHANGED")
+                .raw(r#","warehouseId":"#)
+                .uuid(ids.warehouse(*no));
+            json.raw(r#","negativeStock":"#)
+                .text(spelling::of_policy(*negative_stock));
+        }
         E::WarehouseActivated(no) => {
             json.text("WAREHOUSE_ACTIVATED")
                 .raw(r#","warehouseId":"#)

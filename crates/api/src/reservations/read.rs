@@ -8,7 +8,7 @@ use axum::extract::{RawQuery, State};
 use axum::http::Response;
 use bincard_ledger::Position;
 use bincard_projections::reservations::{ReservationFilter, ReservationRow, ReservationState};
-use bincard_projections::{Answer, Page, Slice, ViewName};
+use bincard_projections::{Answer, Page, ViewName};
 use uuid::Uuid;
 
 use super::render::{self, Made, RESERVATION_BYTES};
@@ -112,7 +112,7 @@ pub(super) async fn list(
         variant,
         state: asked.state,
     };
-    let (slice, number, known_total) = slice_of(&asked.paging)?;
+    let (slice, number, known_total) = page::slice_of(&asked.paging)?;
     let views = &asker.open.views;
     asker.open.wait_for_view(ViewName::Reservations, min).await?;
     let found = views.reservations(&filter, asked.descending, slice, app.timestamp());
@@ -167,33 +167,6 @@ fn read_query(query: Option<&str>) -> Result<Asked, Failure> {
         paging,
         question,
     })
-}
-
-/// The slice that a page is, its number, and how many there are in all where a cursor knows.
-fn slice_of(paging: &Paging) -> Result<(Slice<Position>, u64, Option<u64>), Failure> {
-    let wrong = || Failure::at_parameter("cursor", "is not a cursor of this list");
-    let size = paging.size;
-    let mut slice = Slice {
-        after: None,
-        skip: 0,
-        limit: size as usize,
-        with_total: true,
-    };
-    match paging.cursor.as_deref() {
-        None => {
-            slice.skip = paging.number.saturating_mul(u64::from(size));
-            Ok((slice, paging.number, None))
-        }
-        Some(&[total, number, after]) => {
-            let after = u64::try_from(after).map_err(|_| wrong())?;
-            slice.after = Some(Position(after));
-            slice.with_total = false;
-            let number = page::count_of(number).ok_or_else(wrong)?;
-            let total = page::count_of(total).ok_or_else(wrong)?;
-            Ok((slice, number, Some(total)))
-        }
-        Some(_) => Err(wrong()),
-    }
 }
 
 /// Begins a page with `rows`.

@@ -63,7 +63,7 @@ where
         .map_err(|refusal| Failure::of_refusal(refusal, ledger.ids()))?;
     let notes_bytes = asked.notes.as_ref().map_or(0, |notes| notes.len());
     let mut json = Json::with_capacity(EVENT_BYTES + notes_bytes + asked.lines.len() * LINE_BYTES);
-    if receipt.replayed {
+    if receipt.replayed || receipt.says_more {
         write_replayed(app, ledger, &receipt, &mut json).await?;
     } else {
         let name = match on_behalf_of {
@@ -136,7 +136,7 @@ pub(crate) async fn answer_event(
     Ok(response)
 }
 
-/// The answer that was given when the event was recorded.
+/// The answer with the event as the log has it: the one that was given when it was recorded.
 async fn write_replayed(
     app: &App,
     ledger: &Ledger,

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use bincard_engine::{Ledger, Names, Receipt};
 use bincard_ledger::event::Postings;
 use bincard_ledger::{
-    Event, Kind, Position, PublicIds, Reason, Recorded, StockCommand, StockEvent, Timestamp, VariantNo,
-    WarehouseNo,
+    Event, ExceptionType, Kind, Position, PublicIds, Reason, Recorded, StockCommand, StockEvent, Timestamp,
+    VariantNo, WarehouseNo,
 };
 use uuid::Uuid;
 
@@ -91,6 +91,9 @@ pub(crate) fn write_recorded(
     if let Some(reversal) = reversed_by {
         json.raw(r#","reversedById":"#).uuid(ids.event(reversal));
     }
+    if event.exception() == Some(ExceptionType::NegativeStock) {
+        write_below_zero(json, ids, names, event);
+    }
     write_lines(json, ids, names, recorded.position, signed(&event.postings));
     json.raw("}");
     Some(())
@@ -146,6 +149,9 @@ fn write_references(json: &mut Json, ids: PublicIds, position: Position, event: 
     }
     match (event.kind, event.about) {
         (Kind::Reversal, Some(undone)) => drop(json.raw(r#","reversesId":"#).uuid(ids.event(undone))),
+        (Kind::ExceptionCleared, Some(exception)) => {
+            json.raw(r#","clearsId":"#).uuid(ids.event(exception));
+        }
         (_, Some(reservation)) => drop(json.raw(r#","reservationId":"#).uuid(ids.event(reservation))),
         (_, None) => {
             if let Some(reservation) = reservation_of(&event.postings) {
@@ -174,6 +180,22 @@ pub(crate) fn write_noted(json: &mut Json, ids: PublicIds, event: &StockEvent) {
     if !event.noted.is_empty() {
         json.raw("]");
     }
+}
+
+fn write_below_zero(json: &mut Json, ids: PublicIds, names: &Names, event: &StockEvent) {
+    json.raw(r#","belowZero":["#);
+    for (index, (variant, units)) in event.noted.iter().enumerate() {
+        json.raw(if index == 0 {
+            r#"{"variantId":"#
+        } else {
+            r#",{"variantId":"#
+        });
+        json.uuid(ids.variant(*variant));
+        let sku = names.variant(*variant).map(|name| name.sku);
+        json.raw(r#","variantSku":"#).text_or_null(sku.as_deref());
+        json.raw(r#","units":"#).whole(*units).raw("}");
+    }
+    json.raw("]");
 }
 
 /// The one reservation that all postings take from.

@@ -3,10 +3,13 @@
 //! A cursor is a few numbers of the view that made it, with a mark of the question it belongs to: it says nothing to
 //! anybody else, and sent with another question it is refused.
 
+use bincard_ledger::Position;
+use bincard_projections::Slice;
 use xxhash_rust::xxh3::xxh3_64;
 
 use super::json::Json;
 use super::query::Query;
+use crate::failure::Failure;
 
 pub(crate) const SIZE_DEFAULT: u32 = 20;
 pub(crate) const SIZE_MAX: u32 = 500;
@@ -69,6 +72,33 @@ pub(crate) fn finish(json: &mut Json, extent: Extent, next_cursor: Option<String
     json.raw(r#"},"nextCursor":"#)
         .text_or_null(next_cursor.as_deref());
     json.raw("}");
+}
+
+/// The slice that a page of a list by position is, its number, and how many there are in all where a cursor knows.
+pub(crate) fn slice_of(paging: &Paging) -> Result<(Slice<Position>, u64, Option<u64>), Failure> {
+    let wrong = || Failure::at_parameter("cursor", "is not a cursor of this list");
+    let size = paging.size;
+    let mut slice = Slice {
+        after: None,
+        skip: 0,
+        limit: size as usize,
+        with_total: true,
+    };
+    match paging.cursor.as_deref() {
+        None => {
+            slice.skip = paging.number.saturating_mul(u64::from(size));
+            Ok((slice, paging.number, None))
+        }
+        Some(&[total, number, after]) => {
+            let after = u64::try_from(after).map_err(|_| wrong())?;
+            slice.after = Some(Position(after));
+            slice.with_total = false;
+            let number = count_of(number).ok_or_else(wrong)?;
+            let total = count_of(total).ok_or_else(wrong)?;
+            Ok((slice, number, Some(total)))
+        }
+        Some(_) => Err(wrong()),
+    }
 }
 
 /// A count or a page's number that a cursor holds, if it can be one: whoever makes cursors by hand may write anything.

@@ -1,6 +1,6 @@
 //! How kinds and reasons are spelled on the wire.
 
-use bincard_ledger::{Kind, Reason};
+use bincard_ledger::{ExceptionType, Kind, NegativeStock, Reason};
 
 /// The wire's word for a kind.
 pub(crate) const fn of_kind(kind: Kind) -> &'static str {
@@ -22,6 +22,7 @@ pub(crate) const fn of_kind(kind: Kind) -> &'static str {
         Kind::Reversal => "REVERSAL",
         Kind::TransferExpected => "TRANSFER_EXPECTED",
         Kind::TransferClosed => "TRANSFER_CLOSED",
+        Kind::ExceptionCleared => "EXCEPTION_CLEARED",
     }
 }
 
@@ -30,6 +31,35 @@ pub(crate) fn kind(word: &[u8]) -> Option<Kind> {
     Kind::ALL
         .into_iter()
         .find(|kind| of_kind(*kind).as_bytes() == word)
+}
+
+/// The wire's word for what happens when a physical fact takes more than is available.
+pub(crate) const fn of_policy(policy: NegativeStock) -> &'static str {
+    match policy {
+        NegativeStock::Forbid => "forbid",
+        NegativeStock::Record => "record",
+    }
+}
+
+/// The policy that a word stands for.
+pub(crate) fn policy(word: &str) -> Option<NegativeStock> {
+    [NegativeStock::Forbid, NegativeStock::Record]
+        .into_iter()
+        .find(|policy| of_policy(*policy) == word)
+}
+
+/// The wire's word for what an exception is about.
+pub(crate) const fn of_exception(kind: ExceptionType) -> &'static str {
+    match kind {
+        ExceptionType::NegativeStock => "negative-stock",
+    }
+}
+
+/// What an exception is about by the wire's word.
+pub(crate) fn exception(word: &str) -> Option<ExceptionType> {
+    ExceptionType::ALL
+        .into_iter()
+        .find(|kind| of_exception(*kind) == word)
 }
 
 /// The wire's word for a reason.

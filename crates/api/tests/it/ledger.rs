@@ -39,7 +39,10 @@ async fn the_ledger_says_how_it_stands() {
         .iter()
         .map(|view| view["name"].as_str().unwrap())
         .collect();
-    assert_eq!(names, ["stock", "history", "catalogue", "reservations"]);
+    assert_eq!(
+        names,
+        ["stock", "history", "catalogue", "reservations", "exceptions"]
+    );
 }
 
 #[tokio::test]

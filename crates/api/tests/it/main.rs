@@ -8,6 +8,7 @@ mod catalogue;
 mod conditional;
 mod described;
 mod edges;
+mod exceptions;
 mod full_disk;
 mod ledger;
 mod listener;

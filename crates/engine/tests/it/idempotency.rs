@@ -109,6 +109,7 @@ fn a_change_that_changes_nothing_records_nothing_and_names_its_subject() {
         code: None,
         name: None,
         active: Some(true),
+        negative_stock: None,
     };
     let receipt = submit(&ledger, request(change)).unwrap();
     assert_eq!((receipt.position, receipt.subject), (Position(2), 1));

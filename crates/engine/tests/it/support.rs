@@ -99,6 +99,7 @@ pub(crate) fn furnish(ledger: &Ledger, variants: u32) {
     let warehouse = CatalogueCommand::CreateWarehouse {
         code: "WH-1".into(),
         name: "One".into(),
+        negative_stock: None,
     };
     submit(ledger, request(warehouse)).expect("a warehouse");
     let variant = |no: u32| CatalogueCommand::CreateVariant {

@@ -150,6 +150,11 @@ impl<'a> Reader<'a> {
         self.0
     }
 
+    /// Whether nothing is left.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
     /// Errs when anything is left.
     pub fn finish(&self) -> Result<(), DecodeError> {
         match self.0.len() {

@@ -4,6 +4,7 @@ use super::bytes::{DecodeError, Reader, Writer};
 use super::record::CATALOGUE_TAG_MIN;
 use crate::event::{CatalogueEvent as E, PickOrder, SlotChange};
 use crate::id::{ProductNo, VariantNo, WarehouseNo};
+use crate::policy::NegativeStock;
 use crate::time::Timestamp;
 
 const WAREHOUSE_CREATED: u8 = CATALOGUE_TAG_MIN;
@@ -19,11 +20,13 @@ const VARIANT_CHANGED: u8 = CATALOGUE_TAG_MIN + 9;
 const VARIANT_ACTIVATED: u8 = CATALOGUE_TAG_MIN + 10;
 const VARIANT_DEACTIVATED: u8 = CATALOGUE_TAG_MIN + 11;
 const SLOT_CHANGED: u8 = CATALOGUE_TAG_MIN + 20;
+const WAREHOUSE_POLICY_CHANGED: u8 = CATALOGUE_TAG_MIN + 16;
 
 pub(super) fn tag(event: &E) -> u8 {
     match event {
         E::WarehouseCreated { .. } => WAREHOUSE_CREATED,
         E::WarehouseChanged { .. } => WAREHOUSE_CHANGED,
+        E::WarehousePolicyChanged { .. } => WAREHOUSE_POLICY_CHANGED,
         E::WarehouseActivated(_) => WAREHOUSE_ACTIVATED,
         E::WarehouseDeactivated(_) => WAREHOUSE_DEACTIVATED,
         E::ProductCreated { .. } => PRODUCT_CREATED,
@@ -49,6 +52,10 @@ pub(super) fn write(w: &mut Writer, event: &E) {
             w.varint(u64::from(no.0));
             w.optional(code.as_ref(), |w, code| w.text(code));
             w.optional(name.as_ref(), |w, name| w.text(name));
+        }
+        E::WarehousePolicyChanged { no, negative_stock } => {
+            w.varint(u64::from(no.0));
+            w.u8(negative_stock.code());
         }
         E::WarehouseActivated(no) | E::WarehouseDeactivated(no) => w.varint(u64::from(no.0)),
         E::ProductCreated { no, name } | E::ProductChanged { no, name } => {
@@ -138,6 +145,10 @@ pub(super) fn read(r: &mut Reader<'_>, tag: u8) -> Result<E, DecodeError> {
             code: r.optional(text)?,
             name: r.optional(text)?,
         },
+        WAREHOUSE_POLICY_CHANGED => E::WarehousePolicyChanged {
+            no: warehouse,
+            negative_stock: negative_stock(r)?,
+        },
         WAREHOUSE_ACTIVATED => E::WarehouseActivated(warehouse),
         WAREHOUSE_DEACTIVATED => E::WarehouseDeactivated(warehouse),
         PRODUCT_CREATED => E::ProductCreated {
@@ -202,6 +213,14 @@ fn number(r: &mut Reader<'_>) -> Result<i64, DecodeError> {
 
 fn text(r: &mut Reader<'_>) -> Result<Box<str>, DecodeError> {
     r.text().map(Box::from)
+}
+
+fn negative_stock(r: &mut Reader<'_>) -> Result<NegativeStock, DecodeError> {
+    let code = r.u8()?;
+    NegativeStock::from_code(code).ok_or(DecodeError::Unknown {
+        what: "policy",
+        code: u64::from(code),
+    })
 }
 
 fn product_no(r: &mut Reader<'_>) -> Result<ProductNo, DecodeError> {

@@ -5,12 +5,13 @@
 //! with 0 or 1: so what may or may not stand at a command's end begins with another byte.
 
 use super::{
-    CatalogueCommand, CloseCommand, Command, Conditions, ExtendCommand, ReceiveCommand, ReverseCommand,
-    StockCommand,
+    CatalogueCommand, ClearCommand, CloseCommand, Command, Conditions, ExtendCommand, ReceiveCommand,
+    ReverseCommand, StockCommand,
 };
 use crate::codec::Writer;
 use crate::event::SlotChange;
 use crate::id::{Position, ProductNo, Version};
+use crate::policy::NegativeStock;
 use crate::time::Timestamp;
 
 // The first byte says what is asked for: 0 housekeeping, below 64 a movement of the kind with this code, and from there
@@ -27,6 +28,7 @@ const REVERSE: u8 = 72;
 const RECEIVE: u8 = 77;
 const CLOSE: u8 = 78;
 const CHANGE_SLOT: u8 = 80;
+const CLEAR: u8 = 73;
 
 // What a stock command says beyond what all of them can.
 const RESERVATION: u8 = 2;
@@ -34,6 +36,8 @@ const PARTIAL: u8 = 3;
 const CONDITIONS: u8 = 4;
 const COUNTERPART: u8 = 5;
 const WAREHOUSE_CHOSEN: u8 = 16;
+// What a catalogue command says beyond that.
+const NEGATIVE_STOCK: u8 = 7;
 
 impl Command {
     pub(super) fn write_canonical(&self, w: &mut Writer) {
@@ -43,6 +47,7 @@ impl Command {
             Command::Reverse(command) => command.write_canonical(w),
             Command::Receive(command) => command.write_canonical(w),
             Command::Close(command) => command.write_canonical(w),
+            Command::Clear(command) => command.write_canonical(w),
             Command::Catalogue(command) => command.write_canonical(w),
             Command::ExpireDue { reservations_max } => {
                 w.u8(EXPIRE_DUE);
@@ -162,6 +167,15 @@ impl CloseCommand {
     }
 }
 
+impl ClearCommand {
+    fn write_canonical(&self, w: &mut Writer) {
+        w.u8(CLEAR);
+        w.varint(u64::from(self.warehouse.0));
+        w.varint(self.exception.0);
+        w.optional(self.notes.as_ref(), |w, notes| w.text(notes));
+    }
+}
+
 impl CatalogueCommand {
     fn write_canonical(&self, w: &mut Writer) {
         fn text(w: &mut Writer, value: Option<&str>) {
@@ -170,6 +184,13 @@ impl CatalogueCommand {
         fn flag(w: &mut Writer, value: Option<bool>) {
             w.optional(value.as_ref(), |w, flag| w.u8(u8::from(*flag)));
         }
+        // Behind the rest, and only where it is said: commands could not say it from the first day.
+        fn policy(w: &mut Writer, value: Option<NegativeStock>) {
+            if let Some(policy) = value {
+                w.u8(NEGATIVE_STOCK);
+                w.u8(policy.code());
+            }
+        }
         fn product(w: &mut Writer, value: Option<ProductNo>) {
             w.optional(value.as_ref(), |w, no| w.varint(u64::from(no.0)));
         }
@@ -177,22 +198,29 @@ impl CatalogueCommand {
             w.optional(value.as_ref(), |w, at| w.signed(at.micros()));
         }
         match self {
-            CatalogueCommand::CreateWarehouse { code, name } => {
+            CatalogueCommand::CreateWarehouse {
+                code,
+                name,
+                negative_stock,
+            } => {
                 w.u8(CREATE_WAREHOUSE);
                 w.text(code);
                 w.text(name);
+                policy(w, *negative_stock);
             }
             CatalogueCommand::ChangeWarehouse {
                 no,
                 code,
                 name,
                 active,
+                negative_stock,
             } => {
                 w.u8(CHANGE_WAREHOUSE);
                 w.varint(u64::from(no.0));
                 text(w, code.as_deref());
                 text(w, name.as_deref());
                 flag(w, *active);
+                policy(w, *negative_stock);
             }
             CatalogueCommand::CreateProduct { name } => {
                 w.u8(CREATE_PRODUCT);

@@ -6,6 +6,7 @@ use super::{Decision, shape};
 use crate::command::CatalogueCommand as C;
 use crate::event::{CatalogueEvent as E, Event, PickOrder, SlotChange};
 use crate::id::{ProductNo, VariantNo, WarehouseNo};
+use crate::policy::NegativeStock;
 use crate::rejection::Rejection;
 use crate::state::State;
 use crate::time::Timestamp;
@@ -20,13 +21,12 @@ const SLOT_NUMBER_MAX: i64 = shape::QUANTITY_MAX;
 
 pub(super) fn decide(state: &State, command: &C) -> Result<Decision, Rejection> {
     match command {
-        C::CreateWarehouse { code, name } => create_warehouse(state, code, name),
-        C::ChangeWarehouse {
-            no,
+        C::CreateWarehouse {
             code,
             name,
-            active,
-        } => change_warehouse(state, *no, code.as_deref(), name.as_deref(), *active),
+            negative_stock,
+        } => create_warehouse(state, code, name, *negative_stock),
+        C::ChangeWarehouse { .. } => change_warehouse(state, command),
         C::CreateProduct { name } => {
             check_text("name", name, NAME_LENGTH_MAX)?;
             let no = ProductNo(next_number(state.products.len())?);
@@ -70,27 +70,45 @@ fn one(event: E) -> Decision {
     smallvec![Event::Catalogue(event)]
 }
 
-fn create_warehouse(state: &State, code: &str, name: &str) -> Result<Decision, Rejection> {
+fn create_warehouse(
+    state: &State,
+    code: &str,
+    name: &str,
+    negative_stock: Option<NegativeStock>,
+) -> Result<Decision, Rejection> {
     check_text("code", code, CODE_LENGTH_MAX)?;
     check_text("name", name, NAME_LENGTH_MAX)?;
     if let Some(by) = state.warehouse_by_code(code) {
         return Err(Rejection::CodeTaken { by });
     }
     let no = WarehouseNo(next_number(state.warehouses.len())?);
-    Ok(one(E::WarehouseCreated {
+    let mut decision = one(E::WarehouseCreated {
         no,
         code: code.into(),
         name: name.into(),
-    }))
+    });
+    if let Some(policy) = negative_stock.filter(|policy| *policy != NegativeStock::default()) {
+        decision.push(policy_changed(no, policy));
+    }
+    Ok(decision)
 }
 
-fn change_warehouse(
-    state: &State,
-    no: WarehouseNo,
-    code: Option<&str>,
-    name: Option<&str>,
-    active: Option<bool>,
-) -> Result<Decision, Rejection> {
+fn policy_changed(no: WarehouseNo, negative_stock: NegativeStock) -> Event {
+    Event::Catalogue(E::WarehousePolicyChanged { no, negative_stock })
+}
+
+fn change_warehouse(state: &State, command: &C) -> Result<Decision, Rejection> {
+    let C::ChangeWarehouse {
+        no,
+        code,
+        name,
+        active,
+        negative_stock,
+    } = command
+    else {
+        return Ok(Decision::new());
+    };
+    let (no, code, name) = (*no, code.as_deref(), name.as_deref());
     let warehouse = state
         .warehouse(no)
         .ok_or(Rejection::UnknownWarehouse { warehouse: no })?;
@@ -108,6 +126,9 @@ fn change_warehouse(
     if code.is_some() || name.is_some() {
         let (code, name) = (code.map(Box::from), name.map(Box::from));
         decision.push(Event::Catalogue(E::WarehouseChanged { no, code, name }));
+    }
+    if let Some(policy) = negative_stock.filter(|policy| *policy != warehouse.negative_stock) {
+        decision.push(policy_changed(no, policy));
     }
     match active {
         Some(true) if !warehouse.active => decision.push(Event::Catalogue(E::WarehouseActivated(no))),

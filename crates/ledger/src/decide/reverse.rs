@@ -4,7 +4,7 @@
 
 use super::{Decision, Moves, behind, conditions, shape};
 use crate::command::ReverseCommand;
-use crate::event::{Event, Kind, Postings, StockEvent};
+use crate::event::{Event, Kind, StockEvent};
 use crate::expiry::Freed;
 use crate::rejection::Rejection;
 use crate::state::State;
@@ -22,13 +22,8 @@ pub(super) fn decide(state: &State, command: &ReverseCommand, now: Timestamp) ->
     }
     conditions::check_version(state, warehouse, command.version)?;
     let mut freed = Freed::new(state, now);
-    let mut moves = Moves {
-        state,
-        warehouse,
-        transfer: None,
-        postings: Postings::new(),
-        shortages: Vec::new(),
-    };
+    let mut noted = Vec::new();
+    let mut moves = Moves::new(state, warehouse, None, &mut noted);
     for (line, posting) in undone.postings.iter().enumerate() {
         let variant = posting.variant;
         if state.variant(variant).is_none() {
@@ -37,6 +32,7 @@ pub(super) fn decide(state: &State, command: &ReverseCommand, now: Timestamp) ->
         let way_back = (posting.to, posting.from);
         moves.add(line, variant, way_back, posting.quantity, &mut freed)?;
     }
+    let postings = moves.finish()?;
     let event = Event::Stock(StockEvent {
         kind: Kind::Reversal,
         warehouse,
@@ -46,9 +42,9 @@ pub(super) fn decide(state: &State, command: &ReverseCommand, now: Timestamp) ->
         transfer: None,
         expires_at: None,
         about: Some(command.position),
-        noted: Vec::new(),
+        noted,
         counterpart: None,
-        postings: moves.finish()?,
+        postings,
         notes: command.notes.clone(),
     });
     Ok(behind(freed, event))

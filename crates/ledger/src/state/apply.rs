@@ -2,9 +2,10 @@
 
 use super::held::{HeldLine, Reservation, is_held};
 use super::{State, StockKey, index_of};
-use crate::event::{Event, Kind, Recorded, StockEvent};
+use crate::event::{Event, ExceptionType, Kind, Recorded, StockEvent};
 use crate::id::{Position, VariantNo, WarehouseNo};
 use crate::place::{Account, Bucket, Place, Posting};
+use crate::policy::NegativeStock;
 use crate::time::Timestamp;
 
 /// An event that does not follow from the state: the log is not what this program wrote, or the program is wrong.
@@ -48,11 +49,13 @@ impl State {
         let warehouse = index_of(event.warehouse.0).and_then(|index| self.warehouses.get_mut(index));
         let warehouse = warehouse.ok_or("there is no such warehouse")?;
         warehouse.version = warehouse.version.next();
+        let policy = warehouse.negative_stock;
         match event.kind {
             Kind::Extend => return self.extend(event),
             Kind::TransferExpected => return self.expect_transfer(event),
             Kind::TransferIn if event.about.is_some() => return self.receive_transfer(event),
             Kind::TransferClosed => return self.close_transfer(event),
+            Kind::ExceptionCleared => return self.clear_exception(event),
             _ => {}
         }
         if event.postings.is_empty() {
@@ -65,8 +68,14 @@ impl State {
         if opens_transfer {
             self.open_transfer(position, event)?;
         }
+        let exception = event.exception();
+        // What takes available below zero says how far.
+        let floor = match exception {
+            None => 0,
+            Some(ExceptionType::NegativeStock) => i64::MIN,
+        };
         for posting in &event.postings {
-            self.move_stock(event.warehouse, posting)?;
+            self.move_stock(event.warehouse, posting, floor)?;
             if is_held(posting.from) || is_held(posting.to) {
                 self.move_held(position, event, posting)?;
             }
@@ -75,13 +84,62 @@ impl State {
                 self.move_transit(event, posting)?;
             }
         }
+        if let Some(exception) = exception {
+            self.open_exception(position, event, exception, policy)?;
+        }
         Ok(())
+    }
+
+    /// Puts the event on the list of exceptions, if what it says of itself is so.
+    fn open_exception(
+        &mut self,
+        position: Position,
+        event: &StockEvent,
+        exception: ExceptionType,
+        policy: NegativeStock,
+    ) -> Result<(), &'static str> {
+        match exception {
+            ExceptionType::NegativeStock => {
+                if policy != NegativeStock::Record {
+                    return Err("available falls below zero where that is forbidden");
+                }
+                let below = |&(variant, units): &(VariantNo, i64)| {
+                    units > 0 && self.available(event.warehouse, variant).checked_neg() == Some(units)
+                };
+                if !event.noted.iter().all(below) {
+                    return Err("available is not as far below zero as it says");
+                }
+                // Whatever it took below zero it says.
+                let says = |posting: &Posting| {
+                    self.available(event.warehouse, posting.variant) >= 0
+                        || posting.from != Place::Bucket(Bucket::Available)
+                        || event.noted.iter().any(|(variant, _)| *variant == posting.variant)
+                };
+                if !event.postings.iter().all(says) {
+                    return Err("available falls below zero and it does not say so");
+                }
+            }
+        }
+        self.exceptions.insert(position, event.warehouse);
+        Ok(())
+    }
+
+    fn clear_exception(&mut self, event: &StockEvent) -> Result<(), &'static str> {
+        let id = event.about.ok_or("it clears no exception")?;
+        if !event.postings.is_empty() {
+            return Err("it clears an exception and moves stock");
+        }
+        match self.exceptions.remove(&id) {
+            Some(warehouse) if warehouse == event.warehouse => Ok(()),
+            _ => Err("there is no such exception to clear"),
+        }
     }
 
     pub(super) fn move_stock(
         &mut self,
         warehouse: WarehouseNo,
         posting: &Posting,
+        floor: i64,
     ) -> Result<(), &'static str> {
         if posting.quantity < 1 {
             return Err("a posting moves less than one unit");
@@ -89,7 +147,7 @@ impl State {
         self.stock
             .entry(StockKey::new(warehouse, posting.variant))
             .or_default()
-            .post(posting)
+            .post(posting, floor)
             .ok_or("a bucket would fall below zero or overflow")
     }
 

@@ -5,6 +5,7 @@ use std::hash::BuildHasher;
 use super::{Product, State, Variant, Warehouse, index_of};
 use crate::event::CatalogueEvent as E;
 use crate::id::{ProductNo, VariantNo, Version, WarehouseNo};
+use crate::policy::NegativeStock;
 
 impl State {
     /// The warehouse with this code.
@@ -23,14 +24,17 @@ impl State {
         match event {
             E::WarehouseCreated { no, code, .. } => {
                 expect_number(no.0, self.warehouses.len())?;
-                let (code, active, version) = (code.clone(), true, Version(0));
                 self.add_warehouse(Warehouse {
-                    code,
-                    active,
-                    version,
+                    code: code.clone(),
+                    active: true,
+                    negative_stock: NegativeStock::default(),
+                    version: Version(0),
                 })
             }
             E::WarehouseChanged { no, code, .. } => self.recode_warehouse(*no, code.as_deref()),
+            E::WarehousePolicyChanged { no, negative_stock } => self
+                .warehouse_mut(*no)
+                .map(|one| one.negative_stock = *negative_stock),
             E::WarehouseActivated(no) => self.warehouse_mut(*no).map(|one| one.active = true),
             E::WarehouseDeactivated(no) => self.warehouse_mut(*no).map(|one| one.active = false),
             E::ProductCreated { no, .. } => {

@@ -69,9 +69,10 @@ impl Shelf {
         }
     }
 
-    /// Carries `posting` out; `None`, and nothing done, when a bucket would fall below zero or overflow.
+    /// Carries `posting` out, which leaves `floor` or more where it takes from what is available; `None`, and nothing done,
+    /// when it would leave less, another bucket would fall below zero or one would overflow.
     #[inline]
-    pub(crate) fn post(&mut self, posting: &Posting) -> Option<()> {
+    pub(crate) fn post(&mut self, posting: &Posting, floor: i64) -> Option<()> {
         const AVAILABLE: Place = Place::Bucket(Bucket::Available);
         match (&mut *self, posting.from, posting.to) {
             (Shelf::Available(units), Place::Account(_), AVAILABLE) => {
@@ -79,15 +80,17 @@ impl Shelf {
                 Some(())
             }
             (Shelf::Available(units), AVAILABLE, Place::Account(_)) => {
-                *units = units.checked_sub(posting.quantity).filter(|left| *left >= 0)?;
+                *units = units
+                    .checked_sub(posting.quantity)
+                    .filter(|left| *left >= floor)?;
                 Some(())
             }
-            _ => self.post_any(posting),
+            _ => self.post_any(posting, floor),
         }
     }
 
-    fn post_any(&mut self, posting: &Posting) -> Option<()> {
-        let after = self.buckets().after(posting)?;
+    fn post_any(&mut self, posting: &Posting, floor: i64) -> Option<()> {
+        let after = self.buckets().after(posting, floor)?;
         match self {
             Shelf::Buckets(buckets) => **buckets = after,
             Shelf::Available(_) => *self = Shelf::new(after),

@@ -166,7 +166,7 @@ impl State {
             self.remove_transfer(id);
         }
         for posting in &event.postings {
-            self.move_stock(event.warehouse, posting)?;
+            self.move_stock(event.warehouse, posting, 0)?;
         }
         Ok(())
     }

@@ -3,8 +3,8 @@
 use bincard_ledger::command::KeySpace;
 use bincard_ledger::event::{CatalogueEvent as E, PickOrder, RecordedKey, SlotChange};
 use bincard_ledger::{
-    Event, IdempotencyKey, Kind, Place, Position, Posting, ProductNo, Reason, Record, StockEvent, Timestamp,
-    VariantNo, Version, WarehouseNo,
+    Event, IdempotencyKey, Kind, NegativeStock, Place, Position, Posting, ProductNo, Reason, Record,
+    StockEvent, Timestamp, VariantNo, Version, WarehouseNo,
 };
 use proptest::collection::vec;
 use proptest::option;
@@ -115,6 +115,11 @@ fn catalogue() -> impl Strategy<Value = E> {
         (warehouse(), text(), text()).prop_map(|(no, code, name)| E::WarehouseCreated { no, code, name }),
         (warehouse(), option::of(text()), option::of(text()))
             .prop_map(|(no, code, name)| E::WarehouseChanged { no, code, name }),
+        (
+            warehouse(),
+            select(&[NegativeStock::Forbid, NegativeStock::Record][..])
+        )
+            .prop_map(|(no, negative_stock)| E::WarehousePolicyChanged { no, negative_stock }),
         warehouse().prop_map(E::WarehouseActivated),
         warehouse().prop_map(E::WarehouseDeactivated),
         (product(), text()).prop_map(|(no, name)| E::ProductCreated { no, name }),

@@ -6,9 +6,9 @@
 use bincard_ledger::command::CatalogueCommand as C;
 use bincard_ledger::event::{PickOrder, SlotChange};
 use bincard_ledger::{
-    Bucket, CloseCommand, Command, Conditions, Event, ExtendCommand, Kind, Line, Position, ProductNo, Reason,
-    ReceiveCommand, ReceivedLine, ReverseCommand, StockCommand, StockEvent, Timestamp, VariantNo, Version,
-    WarehouseNo,
+    Bucket, ClearCommand, CloseCommand, Command, Conditions, Event, ExtendCommand, Kind, Line, NegativeStock,
+    Position, ProductNo, Reason, ReceiveCommand, ReceivedLine, ReverseCommand, StockCommand, StockEvent,
+    Timestamp, VariantNo, Version, WarehouseNo,
 };
 use proptest::collection::vec;
 use proptest::option::{self, weighted};
@@ -36,6 +36,12 @@ pub(crate) enum Asked {
     Extend {
         which: Which,
         lasts_micros: Option<i64>,
+        notes: Option<Box<str>>,
+    },
+    /// Of one of the exceptions that are to be seen to, or of any event so far.
+    Clear {
+        exception: Index,
+        is_open: bool,
         notes: Option<Box<str>>,
     },
     /// Of any event so far, those that nothing undoes included.
@@ -95,6 +101,8 @@ pub(crate) fn step() -> impl Strategy<Value = Step> {
         5 => receive(),
         1 => (which_transfer(), select(&Reason::ALL[..]), notes())
             .prop_map(|(which, reason, notes)| Asked::Close { which, reason, notes }),
+        2 => (any::<Index>(), weighted(0.8, Just(())), notes())
+            .prop_map(|(exception, open, notes)| Asked::Clear { exception, is_open: open.is_some(), notes }),
     ];
     let seconds = prop_oneof![3 => Just(0), 2 => 1..4i64, 1 => 4..30i64];
     (seconds, asked).prop_map(|(seconds, asked)| Step { seconds, asked })
@@ -133,6 +141,25 @@ impl Asked {
                     reservation,
                     expires_at,
                     notes,
+                })
+            }
+            Asked::Clear {
+                exception,
+                is_open,
+                notes,
+            } => {
+                let open: Vec<_> = journal.state.open_exceptions().collect();
+                let any = stock_events(journal).map(|(position, event)| (position, event.warehouse));
+                let from = if *is_open && !open.is_empty() {
+                    open
+                } else {
+                    any.collect()
+                };
+                let (exception, warehouse) = from[exception.index(from.len())];
+                Command::Clear(ClearCommand {
+                    warehouse,
+                    exception,
+                    notes: notes.clone(),
                 })
             }
             Asked::Reverse { event, notes } => {
@@ -481,6 +508,7 @@ fn catalogue_command() -> impl Strategy<Value = C> {
     ];
     let text = text.prop_map(Box::<str>::from).boxed();
     let (maybe, active) = (option::of(text.clone()), option::of(any::<bool>()));
+    let policy = option::of(select(&[NegativeStock::Forbid, NegativeStock::Record][..]));
     let warehouse = (0..=4u32).prop_map(WarehouseNo);
     let product = (0..=3u32).prop_map(ProductNo);
     let variant = (0..=5u32).prop_map(VariantNo);
@@ -489,9 +517,12 @@ fn catalogue_command() -> impl Strategy<Value = C> {
         .boxed();
     let text_of_slot = text.clone();
     prop_oneof![
-        1 => (text.clone(), text.clone()).prop_map(|(code, name)| C::CreateWarehouse { code, name }),
-        4 => (warehouse, maybe.clone(), maybe.clone(), active.clone())
-            .prop_map(|(no, code, name, active)| C::ChangeWarehouse { no, code, name, active }),
+        1 => (text.clone(), text.clone(), policy.clone())
+            .prop_map(|(code, name, negative_stock)| C::CreateWarehouse { code, name, negative_stock }),
+        4 => (warehouse, maybe.clone(), maybe.clone(), active.clone(), policy)
+            .prop_map(|(no, code, name, active, negative_stock)| {
+                C::ChangeWarehouse { no, code, name, active, negative_stock }
+            }),
         1 => text.clone().prop_map(|name| C::CreateProduct { name }),
         1 => (product.clone(), maybe.clone(), active.clone())
             .prop_map(|(no, name, active)| C::ChangeProduct { no, name, active }),

@@ -221,7 +221,7 @@ fn a_snapshot_that_cannot_be_is_refused() {
         ),
         (
             "a bucket larger than can be",
-            snapshot_of(9, skus, &[&[1, 1, MAX + 1, 0, 0, 0, 0]], no, no),
+            snapshot_of(9, skus, &[&[1, 1, 0, MAX + 1, 0, 0, 0]], no, no),
         ),
         (
             "stock of nothing",
@@ -267,6 +267,17 @@ fn a_snapshot_that_cannot_be_is_refused() {
             snapshot_of(9, skus, no, no, &[&[1, 84, 0]]),
         ),
     ];
+    // Version 2 has sections behind the rest.
+    let behind = |section: &[u8]| [&[2], &snapshot_of(9, skus, no, no, no)[1..], section].concat();
+    assert!(snapshot::decode(&behind(&[2, 1, 5, 1])).is_ok());
+    let refused = refused.into_iter().chain([
+        ("an exception at no warehouse", behind(&[2, 1, 5, 3])),
+        ("an exception of what is to come", behind(&[2, 1, 10, 1])),
+        ("an exception twice", behind(&[2, 2, 5, 1, 5, 1])),
+        ("a section twice", behind(&[2, 1, 5, 1, 2, 1, 6, 1])),
+        ("a section of no exceptions", behind(&[2, 0])),
+        ("an unknown section", behind(&[99, 0])),
+    ]);
     for (what, bytes) in refused {
         assert!(snapshot::decode(&bytes).is_err(), "{what}");
     }

@@ -194,6 +194,8 @@ const REFUSALS: &str = "
     > refused nothing-held: the reservation has nothing in picked, #7
     1 reverse #7
     > refused not-reversible: RESERVATION cannot be undone by a reversal
+    1 clear N #7
+    > refused exception-cleared: there is no such exception to clear, #7
     1 INBOUND N A:1 if-version=9
     > refused version-mismatch: the warehouse's stream has come to another version, 3 and not 9
     1 INBOUND N A:1 if-available=A:5
@@ -254,7 +256,7 @@ fn every_way_to_be_refused_has_its_story() {
     let told: BTreeSet<_> = check(REFUSALS).iter().map(number_of).collect();
     // To have given out every number takes four billion variants.
     let untold = BTreeSet::from([number_of(&Rejection::NumbersExhausted)]);
-    let all: BTreeSet<_> = (0..38).collect();
+    let all: BTreeSet<_> = (0..39).collect();
     assert_eq!(&all - &told, untold);
 }
 
@@ -299,5 +301,6 @@ fn number_of(rejection: &Rejection) -> usize {
         Rejection::WrongWarehouse { .. } => 35,
         Rejection::OverReceipt { .. } => 36,
         Rejection::NumberOutOfRange { .. } => 37,
+        Rejection::ExceptionCleared { .. } => 38,
     }
 }

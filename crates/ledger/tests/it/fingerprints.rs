@@ -359,10 +359,21 @@ fn commands() -> Vec<(&'static str, Command)> {
         active,
     };
     let catalogue = [
-        ("create-warehouse", C::CreateWarehouse { code: a(), name: b() }),
+        (
+            "create-warehouse",
+            C::CreateWarehouse {
+                code: a(),
+                name: b(),
+                negative_stock: None,
+            },
+        ),
         (
             "create-warehouse-swapped",
-            C::CreateWarehouse { code: b(), name: a() },
+            C::CreateWarehouse {
+                code: b(),
+                name: a(),
+                negative_stock: None,
+            },
         ),
         (
             "change-warehouse",
@@ -371,6 +382,7 @@ fn commands() -> Vec<(&'static str, Command)> {
                 code: None,
                 name: None,
                 active: None,
+                negative_stock: None,
             },
         ),
         (
@@ -380,6 +392,7 @@ fn commands() -> Vec<(&'static str, Command)> {
                 code: Some(a()),
                 name: None,
                 active: None,
+                negative_stock: None,
             },
         ),
         (
@@ -389,6 +402,7 @@ fn commands() -> Vec<(&'static str, Command)> {
                 code: None,
                 name: Some(a()),
                 active: None,
+                negative_stock: None,
             },
         ),
         (
@@ -398,6 +412,7 @@ fn commands() -> Vec<(&'static str, Command)> {
                 code: None,
                 name: None,
                 active: Some(true),
+                negative_stock: None,
             },
         ),
         (
@@ -407,6 +422,7 @@ fn commands() -> Vec<(&'static str, Command)> {
                 code: None,
                 name: None,
                 active: Some(false),
+                negative_stock: None,
             },
         ),
         ("create-product", C::CreateProduct { name: a() }),

@@ -12,8 +12,8 @@ mod transfers;
 use std::collections::BTreeMap;
 
 use bincard_ledger::{
-    Account, Bucket, Command, Event, Kind, Mismatch, Place, Recorded, Rejection, ReverseCommand, Shortage,
-    StockCommand, Timestamp, Version,
+    Account, Bucket, ClearCommand, Command, Event, Kind, Mismatch, Place, Position, Recorded, Rejection,
+    ReverseCommand, Shortage, StockCommand, Timestamp, VariantNo, Version, WarehouseNo,
 };
 
 pub(crate) use held::Promise;
@@ -23,7 +23,8 @@ pub(crate) use transfers::Journey;
 
 #[derive(Clone, Default)]
 pub(crate) struct Model {
-    pub(crate) warehouses: Vec<(String, bool)>,
+    /// Code, whether active, whether it records negative stock.
+    pub(crate) warehouses: Vec<(String, bool, bool)>,
     pub(crate) products: usize,
     pub(crate) variants: Vec<(String, bool, Option<Timestamp>)>,
     /// Units by (warehouse, variant, name of the place). Outside accounts go below zero.
@@ -34,10 +35,21 @@ pub(crate) struct Model {
     pub(crate) transits: BTreeMap<(String, u32), i64>,
     /// Transfers in the order of dispatching: none is ever taken off the list.
     pub(crate) journeys: Vec<Journey>,
+    /// Exceptions in the order of making, with whether they were cleared: none is ever taken off the list.
+    pub(crate) exceptions: Vec<Exception>,
+    /// How far below zero the command at hand took variants.
+    below: Vec<(VariantNo, i64)>,
     /// How many events each warehouse has.
     versions: BTreeMap<u32, u64>,
     /// How many records were heard of.
     heard: usize,
+}
+
+#[derive(Clone)]
+pub(crate) struct Exception {
+    pub(crate) id: Position,
+    pub(crate) warehouse: WarehouseNo,
+    pub(crate) is_cleared: bool,
 }
 
 const BUCKETS: [&str; 5] = ["available", "reserved", "picked", "packed", "held"];
@@ -94,6 +106,16 @@ impl Model {
                 continue;
             };
             *self.versions.entry(event.warehouse.0).or_default() += 1;
+            if [Kind::Outbound, Kind::Adjust, Kind::Reversal].contains(&event.kind) {
+                assert_eq!(event.noted, self.below, "how far below zero it went");
+                if !self.below.is_empty() {
+                    self.exceptions.push(Exception {
+                        id: recorded.position,
+                        warehouse: event.warehouse,
+                        is_cleared: false,
+                    });
+                }
+            }
             if event.kind == Kind::Reservation {
                 let nameless = self.promises.iter_mut().find(|promise| promise.id.is_none());
                 nameless.expect("it was just made").id = Some(recorded.position);
@@ -114,12 +136,14 @@ impl Model {
 
     pub(crate) fn take(&mut self, command: &Command, now: Timestamp) -> Result<(), Rejection> {
         self.pass_time(now);
+        self.below.clear();
         match command {
             Command::Stock(command) => self.take_stock(command, now),
             Command::Extend(command) => self.take_extend(command, now),
             Command::Reverse(command) => self.take_reverse(command),
             Command::Receive(command) => self.take_receive(command, now),
             Command::Close(command) => self.take_close(command),
+            Command::Clear(command) => self.take_clear(command),
             Command::Catalogue(command) => self.take_catalogue(command),
             Command::ExpireDue { .. } => Ok(()),
         }
@@ -160,7 +184,9 @@ impl Model {
             let arrives = [Kind::Inbound, Kind::TransferIn].contains(&c.kind)
                 || c.kind == Kind::Adjust && line.quantity > 0;
             let on_hand = self.on_hand(c.warehouse.0, line.variant.0);
-            let overflows = arrives && on_hand + i128::from(requested) > i128::from(i64::MAX);
+            let leaves = c.kind == Kind::Outbound || c.kind == Kind::Adjust && line.quantity < 0;
+            let overflows = arrives && on_hand + i128::from(requested) > i128::from(i64::MAX)
+                || leaves && self.falls_too_far(c.warehouse.0, line.variant.0, requested);
             let available = if overflows {
                 0
             } else {
@@ -231,7 +257,9 @@ impl Model {
             let (from, to) = (place(posting.to), place(posting.from));
             let inside = |place| BUCKETS.contains(&place);
             let on_hand = self.on_hand(warehouse, variant.0);
-            if inside(to) && !inside(from) && on_hand + i128::from(units) > i128::from(i64::MAX) {
+            if inside(to) && !inside(from) && on_hand + i128::from(units) > i128::from(i64::MAX)
+                || self.is_overdrawn(warehouse, from, to) && self.falls_too_far(warehouse, variant.0, units)
+            {
                 *self = before;
                 return Err(Rejection::Overflow { line, variant });
             }
@@ -240,7 +268,10 @@ impl Model {
             } else {
                 units
             };
-            if there_is < units {
+            if there_is < units && self.is_overdrawn(warehouse, from, to) {
+                self.below.push((variant, units - there_is));
+                self.shift(warehouse, variant.0, from, to, units);
+            } else if there_is < units {
                 shortages.push(Shortage {
                     variant,
                     requested: units,
@@ -255,6 +286,39 @@ impl Model {
             return Err(Rejection::Insufficient { shortages });
         }
         Ok(())
+    }
+
+    fn take_clear(&mut self, c: &ClearCommand) -> Result<(), Rejection> {
+        check_notes(&c.notes)?;
+        let warehouse = c.warehouse;
+        if number(warehouse.0).is_none_or(|at| at >= self.warehouses.len()) {
+            return Err(Rejection::UnknownWarehouse { warehouse });
+        }
+        let is_it = |one: &&mut Exception| one.id == c.exception && one.warehouse == warehouse;
+        match self.exceptions.iter_mut().find(is_it) {
+            Some(one) if !one.is_cleared => one.is_cleared = true,
+            _ => {
+                return Err(Rejection::ExceptionCleared {
+                    exception: c.exception,
+                });
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether more may be taken than there is.
+    fn is_overdrawn(&self, warehouse: u32, from: &str, to: &str) -> bool {
+        let records = number(warehouse).and_then(|at| self.warehouses.get(at));
+        records.is_some_and(|one| one.2)
+            && from == "available"
+            && ["customer", "supplier", "adjustment"].contains(&to)
+    }
+
+    /// Whether available would fall further below zero than can be said.
+    fn falls_too_far(&self, warehouse: u32, variant: u32, units: i64) -> bool {
+        let available = i128::from(self.units(warehouse, variant, "available"));
+        self.is_overdrawn(warehouse, "available", "customer")
+            && i128::from(units) - available > i128::from(i64::MAX)
     }
 
     /// Moves a line if it can be moved, and answers how many units there were to take.
@@ -275,7 +339,12 @@ impl Model {
             (Kind::Hold, _) => ("available", "held"),
             (Kind::Unhold, _) => ("held", "available"),
             (
-                Kind::Expiry | Kind::Extend | Kind::Reversal | Kind::TransferExpected | Kind::TransferClosed,
+                Kind::Expiry
+                | Kind::Extend
+                | Kind::Reversal
+                | Kind::TransferExpected
+                | Kind::TransferClosed
+                | Kind::ExceptionCleared,
                 _,
             ) => {
                 unreachable!("nobody may ask for it like this")
@@ -293,6 +362,11 @@ impl Model {
             }
             _ => self.units(warehouse, variant, from),
         };
+        if there_is < units && self.is_overdrawn(warehouse, from, to) {
+            self.below.push((VariantNo(variant), units - there_is));
+            self.shift(warehouse, variant, from, to, units);
+            return units;
+        }
         if there_is < units {
             return there_is;
         }

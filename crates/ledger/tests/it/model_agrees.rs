@@ -4,8 +4,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use bincard_ledger::command::CatalogueCommand as C;
 use bincard_ledger::{
-    Account, Bucket, Command, Decision, Event, Kind, Line, Place, Position, Posting, ReceiveCommand,
-    ReceivedLine, State, StockCommand, StockEvent, Timestamp, VariantNo, WarehouseNo, decide, snapshot,
+    Account, Bucket, Command, Decision, Event, Kind, Line, NegativeStock, Place, Position, Posting,
+    ReceiveCommand, ReceivedLine, State, StockCommand, StockEvent, Timestamp, VariantNo, WarehouseNo, decide,
+    snapshot,
 };
 use proptest::collection::vec;
 use proptest::prelude::*;
@@ -101,7 +102,7 @@ fn check_decision(
             .map(|line| (line.variant, line.quantity.abs()))
             .collect(),
         Command::Reverse(asked) => quantities(&asked.event.postings),
-        Command::Extend(_) | Command::Receive(_) | Command::Close(_) => Vec::new(),
+        Command::Extend(_) | Command::Receive(_) | Command::Close(_) | Command::Clear(_) => Vec::new(),
         Command::Catalogue(_) | Command::ExpireDue { .. } => return Ok(()),
     };
     let expected = check_expected(state, command, decision)?;
@@ -200,6 +201,7 @@ fn check_own(command: &Command, own: &StockEvent, now: Timestamp) -> Result<(), 
                 kind: Kind::Reversal,
                 occurred_at: now,
                 about: Some(asked.position),
+                noted: own.noted.clone(),
                 postings: asked.event.postings.iter().map(swapped).collect(),
                 notes: asked.notes.clone(),
                 ..asked.event.clone()
@@ -230,6 +232,24 @@ fn check_own(command: &Command, own: &StockEvent, now: Timestamp) -> Result<(), 
                 (own.occurred_at, &own.notes, &own.noted),
                 (now, &asked.notes, &Vec::new())
             );
+            Ok(())
+        }
+        Command::Clear(asked) => {
+            let expected = StockEvent {
+                kind: Kind::ExceptionCleared,
+                warehouse: asked.warehouse,
+                occurred_at: now,
+                reason: None,
+                order: None,
+                transfer: None,
+                expires_at: None,
+                about: Some(asked.exception),
+                noted: Vec::new(),
+                counterpart: None,
+                postings: [].into_iter().collect(),
+                notes: asked.notes.clone(),
+            };
+            prop_assert_eq!(own, &expected);
             Ok(())
         }
         Command::Catalogue(_) | Command::ExpireDue { .. } => Ok(()),
@@ -285,7 +305,12 @@ fn check_own_movement(asked: &StockCommand, own: &StockEvent, now: Timestamp) ->
         .map(|line| (line.variant, line.quantity.abs()))
         .collect();
     let mut told_units: BTreeMap<VariantNo, i64> = BTreeMap::new();
-    for (variant, units) in quantities(&own.postings).into_iter().chain(own.noted.clone()) {
+    let short = if asked.is_partial {
+        own.noted.clone()
+    } else {
+        Vec::new()
+    };
+    for (variant, units) in quantities(&own.postings).into_iter().chain(short) {
         *told_units.entry(variant).or_insert(0) += units;
     }
     prop_assert_eq!(
@@ -294,8 +319,8 @@ fn check_own_movement(asked: &StockCommand, own: &StockEvent, now: Timestamp) ->
         "what was asked for moves or is noted as short"
     );
     prop_assert!(
-        asked.is_partial || own.noted.is_empty(),
-        "only what may be short is"
+        asked.is_partial || own.noted.is_empty() || own.exception().is_some(),
+        "only what may be short is, or below zero"
     );
     let place = |variant: &VariantNo| asked.lines.iter().position(|line| line.variant == *variant);
     prop_assert!(
@@ -319,9 +344,10 @@ fn check_same(state: &State, model: &Model, now: Timestamp) -> Result<(), TestCa
         state.catalogue_size(),
         (model.warehouses.len(), model.products, model.variants.len())
     );
-    for (no, (code, active)) in (1..).zip(&model.warehouses) {
+    for (no, (code, active, records)) in (1..).zip(&model.warehouses) {
         let warehouse = state.warehouse(WarehouseNo(no)).unwrap();
         prop_assert_eq!((&*warehouse.code, warehouse.active), (code.as_str(), *active));
+        prop_assert_eq!(warehouse.negative_stock == NegativeStock::Record, *records);
         prop_assert_eq!(state.warehouse_by_code(code), Some(WarehouseNo(no)));
     }
     for (no, (sku, active, expires_at)) in (1..).zip(&model.variants) {
@@ -337,6 +363,10 @@ fn check_same(state: &State, model: &Model, now: Timestamp) -> Result<(), TestCa
             check_bucket(state, model, WarehouseNo(warehouse), VariantNo(variant), now)?;
         }
     }
+    let open: Vec<_> = state.open_exceptions().collect();
+    let expected = model.exceptions.iter().filter(|one| !one.is_cleared);
+    let expected: Vec<_> = expected.map(|one| (one.id, one.warehouse)).collect();
+    prop_assert_eq!(open, expected, "exceptions to be seen to");
     let mut on_the_way: Vec<_> = state
         .transits()
         .map(|(id, variant, units)| (id.to_string(), variant.0, units))
@@ -417,7 +447,7 @@ fn check_bucket(
             "{:?}",
             bucket
         );
-        prop_assert!(buckets.of(bucket) >= 0);
+        prop_assert!(bucket == Bucket::Available || buckets.of(bucket) >= 0);
         // What the orders hold is what lies in their buckets: no unit is held twice, and none by nobody.
         if [Bucket::Reserved, Bucket::Picked, Bucket::Packed].contains(&bucket) {
             let held: i64 = here.iter().map(|one| one.holds(variant, bucket)).sum();
@@ -501,6 +531,7 @@ fn stocked() -> (Journal, Model) {
         take(Command::Catalogue(C::CreateWarehouse {
             code: code.into(),
             name: "A".into(),
+            negative_stock: (code == "SOUTH").then_some(NegativeStock::Record),
         }));
     }
     take(Command::Catalogue(C::CreateProduct { name: "P".into() }));

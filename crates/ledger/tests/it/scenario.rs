@@ -3,7 +3,7 @@
 //! A line is `SECOND WHAT …`; what came of it stands below, behind `>`. Stock: `5 OUTBOUND N A:3 order=O-1`, where N is
 //! a warehouse's code and A a SKU; of one reservation, `5 PICK N order=O-1 reservation=#4`, by its event's position.
 //! Catalogue: `0 warehouse N`, `0 variant A expires=9`, `1 change-variant A active=no`, `1 change-slot N A bin=none`. Besides:
-//! `5 extend N #4 order=O-1 expires=20` and `5 reverse #7`, by positions too, `5 expire 9` and `5 stock`.
+//! `5 extend N #4 order=O-1 expires=20`, `5 reverse #7` and `5 clear N #7`, by positions too, `5 expire 9` and `5 stock`.
 //! `0 flood N A` puts there as many units as can be. Lines above a `---` only prepare: they must be accepted, and what comes of them is not told.
 
 use std::collections::BTreeMap;
@@ -11,9 +11,9 @@ use std::collections::BTreeMap;
 use bincard_ledger::command::CatalogueCommand as C;
 use bincard_ledger::event::{PickOrder, SlotChange};
 use bincard_ledger::{
-    Bucket, CloseCommand, Command, Conditions, Event, ExtendCommand, Kind, Line, Mismatch, Place, Position,
-    ProductNo, Reason, ReceiveCommand, ReceivedLine, Rejection, ReverseCommand, Shortage, State,
-    StockCommand, StockEvent, Timestamp, VariantNo, Version, WarehouseNo,
+    Bucket, ClearCommand, CloseCommand, Command, Conditions, Event, ExtendCommand, Kind, Line, Mismatch,
+    NegativeStock, Place, Position, ProductNo, Reason, ReceiveCommand, ReceivedLine, Rejection,
+    ReverseCommand, Shortage, State, StockCommand, StockEvent, Timestamp, VariantNo, Version, WarehouseNo,
 };
 
 use crate::journal::Journal;
@@ -133,6 +133,11 @@ impl<'t> Asked<'t> {
                 reason: self.reason().expect("a reason"),
                 notes: self.text("notes"),
             }),
+            None if self.what == "clear" => Command::Clear(ClearCommand {
+                warehouse: warehouse(state, self.words[0]),
+                exception: position(self.words[1]),
+                notes: self.text("notes"),
+            }),
             None if self.what == "expire" => Command::ExpireDue {
                 reservations_max: self.words[0].parse().unwrap(),
             },
@@ -244,17 +249,23 @@ impl<'t> Asked<'t> {
         let name = self.text("name");
         let named = name.clone().unwrap_or_else(|| "Name".into());
         let active = self.fields.get("active").map(|text| *text == "yes");
+        let negative_stock = self.fields.get("negative").map(|text| match *text {
+            "record" => NegativeStock::Record,
+            _ => NegativeStock::Forbid,
+        });
         let product = |text: &str| ProductNo(text.parse().unwrap());
         match self.what {
             "warehouse" => C::CreateWarehouse {
                 code: word.into(),
                 name: named,
+                negative_stock,
             },
             "change-warehouse" => C::ChangeWarehouse {
                 no: warehouse(state, word),
                 code: self.text("code"),
                 name,
                 active,
+                negative_stock,
             },
             "product" => C::CreateProduct { name: word.into() },
             "change-product" => C::ChangeProduct {
@@ -368,6 +379,7 @@ fn name(kind: Kind) -> &'static str {
         Kind::Reversal => "REVERSAL",
         Kind::TransferExpected => "TRANSFER_EXPECTED",
         Kind::TransferClosed => "TRANSFER_CLOSED",
+        Kind::ExceptionCleared => "EXCEPTION_CLEARED",
     }
 }
 
@@ -452,6 +464,7 @@ fn details(state: &State, rejection: &Rejection) -> String {
         }
         Rejection::AvailableMismatch { lines } => lines.iter().map(other).collect(),
         Rejection::VersionMismatch { expected, present } => format!(", {present} and not {expected}"),
+        Rejection::ExceptionCleared { exception } => format!(", #{exception}"),
         Rejection::ReservationOver { reservation } | Rejection::NothingHeld { reservation, .. } => {
             format!(", #{reservation}")
         }

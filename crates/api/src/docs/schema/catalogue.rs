@@ -31,10 +31,21 @@ pub(crate) struct Warehouse {
     pub(crate) code: String,
     pub(crate) name: String,
     pub(crate) active: bool,
+    pub(crate) negative_stock: NegativeStock,
     #[schema(format = DateTime)]
     pub(crate) created_at: String,
     #[schema(format = DateTime)]
     pub(crate) updated_at: String,
+}
+
+/// What happens when an OUTBOUND, a negative ADJUST or a reversal takes more than is available.
+#[derive(ToSchema, Deserialize, Debug)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum NegativeStock {
+    /// It is refused.
+    Forbid,
+    /// It is recorded, available falls below zero, and an exception says so.
+    Record,
 }
 
 /// A warehouse to create.
@@ -47,6 +58,8 @@ pub(crate) struct NewWarehouse {
     pub(crate) code: String,
     #[schema(min_length = 1, max_length = 200)]
     pub(crate) name: String,
+    /// Whether what left is recorded although there was less: `forbid` when left out.
+    pub(crate) negative_stock: Option<NegativeStock>,
 }
 
 /// A warehouse to create, as a line of a bulk request.
@@ -59,6 +72,8 @@ pub(crate) struct BulkWarehouse {
     pub(crate) code: String,
     #[schema(min_length = 1, max_length = 200)]
     pub(crate) name: String,
+    /// Whether what left is recorded although there was less: `forbid` when left out.
+    pub(crate) negative_stock: Option<NegativeStock>,
     /// Its own key, as Idempotency-Key is of a single request.
     #[schema(min_length = 1, max_length = 255)]
     pub(crate) idempotency_key: Option<String>,
@@ -71,6 +86,7 @@ pub(crate) struct WarehouseChange {
     pub(crate) code: Option<String>,
     pub(crate) name: Option<String>,
     pub(crate) active: Option<bool>,
+    pub(crate) negative_stock: Option<NegativeStock>,
 }
 
 /// A product.

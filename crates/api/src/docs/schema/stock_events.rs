@@ -37,6 +37,7 @@ pub(crate) enum EventType {
     Reversal,
     TransferExpected,
     TransferClosed,
+    ExceptionCleared,
 }
 
 /// Why stock moved. PURCHASE goes with INBOUND, SALE with OUTBOUND, COUNT_CORRECTION with ADJUST; DAMAGE and
@@ -158,6 +159,10 @@ pub(crate) struct Event {
     pub(crate) reverses_id: Option<Uuid>,
     /// The event that undid it, where one did.
     pub(crate) reversed_by_id: Option<Uuid>,
+    /// The exception that it clears.
+    pub(crate) clears_id: Option<Uuid>,
+    /// Where it took more than was available: how far below zero available stood after it.
+    pub(crate) below_zero: Option<Vec<BelowZero>>,
     pub(crate) lines: Vec<EventLine>,
 }
 
@@ -167,6 +172,15 @@ pub(crate) struct Event {
 pub(crate) struct Noted {
     pub(crate) variant_id: Uuid,
     pub(crate) quantity: i64,
+}
+
+/// How far below zero an event took what is available.
+#[derive(ToSchema, Deserialize, Debug)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+pub(crate) struct BelowZero {
+    pub(crate) variant_id: Uuid,
+    pub(crate) variant_sku: Option<String>,
+    pub(crate) units: i64,
 }
 
 /// A line of a stock event.

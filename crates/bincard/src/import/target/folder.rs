@@ -48,6 +48,7 @@ impl FolderTarget {
                 let command = CatalogueCommand::CreateWarehouse {
                     code: depot.code.clone(),
                     name: depot.name.clone(),
+                    negative_stock: None,
                 };
                 let request = self.request(Command::Catalogue(command), None);
                 let outcome = self.ledger.submit_batch_blocking(vec![request]).pop();

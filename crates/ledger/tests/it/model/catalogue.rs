@@ -3,7 +3,7 @@
 use bincard_ledger::command::CatalogueCommand as C;
 use bincard_ledger::event::SlotChange;
 use bincard_ledger::{
-    Kind, Line, ProductNo, Reason, Rejection, StockCommand, Timestamp, VariantNo, WarehouseNo,
+    Kind, Line, NegativeStock, ProductNo, Reason, Rejection, StockCommand, Timestamp, VariantNo, WarehouseNo,
 };
 
 use super::shape::{check_date, check_text};
@@ -16,7 +16,7 @@ impl Model {
         let warehouse = c.warehouse;
         match number(warehouse.0).and_then(|at| self.warehouses.get(at)) {
             None => return Err(Rejection::UnknownWarehouse { warehouse }),
-            Some((_, active)) if !active && !finishes => {
+            Some((_, active, _)) if !active && !finishes => {
                 return Err(Rejection::InactiveWarehouse { warehouse });
             }
             Some(_) => {}
@@ -49,17 +49,23 @@ impl Model {
 
     pub(super) fn take_catalogue(&mut self, command: &C) -> Result<(), Rejection> {
         match command {
-            C::CreateWarehouse { code, name } => {
+            C::CreateWarehouse {
+                code,
+                name,
+                negative_stock,
+            } => {
                 check_text("code", code, 64)?;
                 check_text("name", name, 200)?;
                 self.check_code(code, None)?;
-                self.warehouses.push((code.to_string(), true));
+                let records = *negative_stock == Some(NegativeStock::Record);
+                self.warehouses.push((code.to_string(), true, records));
             }
             C::ChangeWarehouse {
                 no,
                 code,
                 name,
                 active,
+                negative_stock,
             } => {
                 if number(no.0).is_none_or(|at| at >= self.warehouses.len()) {
                     return Err(Rejection::UnknownWarehouse { warehouse: *no });
@@ -73,6 +79,7 @@ impl Model {
                 let warehouse = &mut self.warehouses[no.0 as usize - 1];
                 warehouse.0 = code.as_ref().map_or(warehouse.0.clone(), |code| code.to_string());
                 warehouse.1 = active.unwrap_or(warehouse.1);
+                warehouse.2 = negative_stock.map_or(warehouse.2, |policy| policy == NegativeStock::Record);
             }
             C::CreateProduct { name } => {
                 check_text("name", name, 200)?;

@@ -63,7 +63,7 @@ impl Model {
         let mut taken_any = false;
         for line in &c.lines {
             let there_is = self.units(c.warehouse.0, line.variant.0, "available");
-            let units = there_is.min(line.quantity);
+            let units = there_is.clamp(0, line.quantity);
             if units > 0 {
                 taken_any = true;
                 self.take_line(c, line.variant.0, units);

@@ -37,6 +37,7 @@ pub(super) fn check_shape(c: &StockCommand, now: Timestamp) -> Result<(), Reject
         Kind::Reversal,
         Kind::TransferExpected,
         Kind::TransferClosed,
+        Kind::ExceptionCleared,
     ];
     if own.contains(&kind) {
         return Err(Rejection::NotCommandable { kind });

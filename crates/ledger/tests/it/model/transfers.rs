@@ -38,8 +38,8 @@ impl Model {
         }
         match number(warehouse.0).and_then(|at| self.warehouses.get(at)) {
             None => return Err(Rejection::UnknownWarehouse { warehouse }),
-            Some((_, false)) => return Err(Rejection::InactiveWarehouse { warehouse }),
-            Some((_, true)) => {}
+            Some((_, false, _)) => return Err(Rejection::InactiveWarehouse { warehouse }),
+            Some((_, true, _)) => {}
         }
         let same_name = |one: &&Journey| c.transfer.is_some() && one.name.as_deref() == c.transfer.as_deref();
         match self.journeys.iter().filter(same_name).find(|one| !one.is_over()) {

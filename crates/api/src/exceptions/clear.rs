@@ -1,0 +1,84 @@
+//! `POST /api/v1/exceptions/{id}/clear`.
+
+use std::sync::Arc;
+
+use axum::body::Body;
+use axum::extract::State;
+use axum::http::{HeaderMap, Response};
+use bincard_ledger::{ClearCommand, Command, Request};
+use uuid::Uuid;
+
+use super::{NONE, exception_of, made};
+use crate::app::App;
+use crate::asker::{Asker, on_behalf_of};
+use crate::body;
+use crate::docs::schema::{Event, NewNotes, Problem};
+use crate::failure::Failure;
+use crate::segment::Segment;
+use crate::stock_events::{answer_event, key_of};
+use crate::wire::tree;
+
+/// Clear an exception: say that it was seen to.
+///
+/// It is cleared once. The notes say what was found or done about it.
+#[utoipa::path(
+    post,
+    path = "/api/v1/exceptions/{id}/clear",
+    tag = "Exceptions",
+    params(
+        ("id" = Uuid, Path, description = "The exception"),
+        ("Idempotency-Key" = Option<String>, Header, description = "1 to 255 visible ASCII characters"),
+    ),
+    request_body(content = Option<NewNotes>, content_type = "application/json"),
+    responses(
+        (status = 201, description = "The event that records it", body = Event),
+        (status = 400, body = Problem, content_type = "application/problem+json"),
+        (status = 403, body = Problem, content_type = "application/problem+json"),
+        (status = 404, body = Problem, content_type = "application/problem+json"),
+        (status = 409, description = "It has been cleared already, or the key belongs to another request", body = Problem, content_type = "application/problem+json"),
+        (status = 503, description = "Try again", body = Problem, content_type = "application/problem+json"),
+    )
+)]
+pub(super) async fn clear(
+    State(app): State<Arc<App>>,
+    asker: Asker,
+    Segment(id): Segment,
+    headers: HeaderMap,
+    body: Body,
+) -> Result<Response<Body>, Failure> {
+    asker.must(asker.caller.may_oversee_stock())?;
+    body::require_json(&headers)?;
+    let (exception, recorded) = made(&asker, &id)?;
+    let event = exception_of(&recorded).ok_or(NONE)?;
+    let (notes, user) = read_notes(&body::read(body).await?)?;
+    let ledger = &asker.open.ledger;
+    let request = Request {
+        command: Command::Clear(ClearCommand {
+            warehouse: event.warehouse,
+            exception,
+            notes,
+        }),
+        author: asker.caller.id,
+        on_behalf_of: on_behalf_of(&app, &asker.caller, user).await?,
+        key: key_of(&headers)?,
+    };
+    let receipt = ledger
+        .submit(request)
+        .await
+        .map_err(|refusal| Failure::of_refusal(refusal, ledger.ids()))?;
+    answer_event(&app, ledger, &receipt).await
+}
+
+/// Notes, and in whose name; no body at all says neither.
+fn read_notes(json: &[u8]) -> Result<(Option<Box<str>>, Option<Uuid>), Failure> {
+    let json = if json.iter().all(u8::is_ascii_whitespace) {
+        b"{}"
+    } else {
+        json
+    };
+    Ok(tree::object(json, |fields, faults| {
+        let notes = fields.optional("notes", faults, tree::text);
+        let user = fields.optional("userId", faults, tree::uuid);
+        Some((notes.map(Box::from), user))
+    })?)
+}
