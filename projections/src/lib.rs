@@ -44,7 +44,7 @@ pub use error::Error;
 pub use inventory::{InventoryFilter, InventoryRow};
 pub use name::ViewName;
 pub use projector::Projector;
-pub use refold::Refolded;
+pub use refold::{Refolded, stock_around};
 pub use serving::{Replaced, ViewStatus};
 pub use verify::{DIFFERENCES_MAX, Difference, Verified, VerifyProgress, verify};
 pub use views::{Answer, Page, Rebuild, Slice, Views};

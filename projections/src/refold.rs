@@ -25,6 +25,28 @@ pub struct Refolded {
     pub events: u64,
 }
 
+/// What a key held before and after the event at `position`, by the log alone: for who cannot wait for a view.
+///
+/// # Errors
+/// When the log cannot be read.
+pub async fn stock_around(
+    log: &Reader,
+    key: StockKey,
+    position: Position,
+) -> Result<(Buckets, Buckets), Error> {
+    let log = log.clone();
+    let folding = move || {
+        let mut refold = Refold::new(key);
+        refold.advance(&log, Position(position.0.saturating_sub(1)))?;
+        let before = refold.standing().buckets();
+        refold.advance(&log, position)?;
+        Ok((before, refold.standing().buckets()))
+    };
+    tokio::task::spawn_blocking(folding)
+        .await
+        .map_err(|_| Error::Stopped)?
+}
+
 /// A stock key being folded.
 pub(crate) struct Refold {
     key: StockKey,
@@ -47,7 +69,7 @@ impl Refold {
         self.key
     }
 
-    /// Folds on up to a position that a commit ends at. Of other streams no more is read than that they are others.
+    /// Folds on up to a position. Of other streams no more is read than that they are others.
     pub(crate) fn advance(&mut self, log: &Reader, through: Position) -> Result<(), Error> {
         if self.position >= through {
             return Ok(());
@@ -62,7 +84,7 @@ impl Refold {
             for record in commit.records().map_err(decoding(commit.first))?.records() {
                 let record = record.map_err(decoding(position))?;
                 let head = record.head().map_err(decoding(position))?;
-                if position > self.position && head.stream == stream {
+                if position > self.position && position <= through && head.stream == stream {
                     let record = record.decode().map_err(decoding(position))?;
                     self.take(Recorded {
                         position,
@@ -72,7 +94,7 @@ impl Refold {
                 }
                 position = position.next();
             }
-            self.position = commit.last();
+            self.position = commit.last().min(through);
         }
         Ok(())
     }
@@ -101,11 +123,10 @@ impl Refold {
 
     /// What is to be told, when the view said `found`.
     pub(crate) fn told(&self, found: &Standing, was_repaired: bool) -> Refolded {
-        let buckets = |standing: &Standing| standing.held.map_or_else(Buckets::default, |held| held.buckets);
         Refolded {
             position: self.position,
-            found: buckets(found),
-            folded: buckets(&self.standing()),
+            found: found.buckets(),
+            folded: self.standing().buckets(),
             was_repaired,
             events: self.events,
         }

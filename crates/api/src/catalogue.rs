@@ -102,7 +102,7 @@ async fn create(asker: &Asker, headers: &HeaderMap, command: CatalogueCommand) -
 }
 
 /// Sends a change to the ledger, and waits until the catalogue shows it.
-async fn change(asker: &Asker, command: CatalogueCommand) -> Result<Receipt, Failure> {
+pub(crate) async fn change(asker: &Asker, command: CatalogueCommand) -> Result<Receipt, Failure> {
     let receipt = submit(asker, command, None).await?;
     asker
         .open

@@ -1,13 +1,14 @@
 //! Everything that can keep a request from being done: what the ledger refuses, what the request gets wrong, and what
 //! goes wrong here. Routes answer it; how it looks on the wire is for [`crate::problem`] to say.
 
+use std::borrow::Cow;
 use std::error::Error;
 use std::sync::Arc;
 
 use axum::response::{IntoResponse, Response};
 use bincard_access::{AccessError, AuthError, LoginError, Quota, RefreshError};
 use bincard_engine::Refusal;
-use bincard_ledger::{PublicIds, Rejection};
+use bincard_ledger::{PublicIds, Rejection, Timestamp};
 use uuid::Uuid;
 
 use crate::wire::tree::{At, Faults};
@@ -31,6 +32,10 @@ pub(crate) enum Failure {
     OutcomeUnknown,
     /// The request says what cannot be understood.
     Invalid(Faults),
+    /// The request can be understood, and asks for what cannot be.
+    Unprocessable(Faults),
+    /// The request accepts only versions of an answer that there are none of.
+    NotAcceptable,
     BodyTooLarge,
     MediaType {
         wanted: &'static str,
@@ -84,7 +89,10 @@ pub(crate) enum Missing {
 pub(crate) enum Unproven {
     Missing,
     Invalid,
-    Expired,
+    /// Since this instant.
+    Expired {
+        at: Timestamp,
+    },
     Revoked,
 }
 
@@ -112,6 +120,11 @@ impl Failure {
     /// One fault of a header field.
     pub(crate) fn at_header(name: &'static str, detail: &'static str) -> Failure {
         Failure::Invalid(Faults::one(At::Header(name), detail))
+    }
+
+    /// One field of the body that asks for what cannot be.
+    pub(crate) fn unprocessable(field: &'static str, detail: impl Into<Cow<'static, str>>) -> Failure {
+        Failure::Unprocessable(Faults::one(At::Pointer(format!("/{field}")), detail))
     }
 
     /// One fault of the query.
@@ -149,7 +162,9 @@ impl From<AuthError> for Failure {
     fn from(error: AuthError) -> Failure {
         match error {
             AuthError::Invalid => Failure::Unauthenticated(Unproven::Invalid),
-            AuthError::Expired { .. } => Failure::Unauthenticated(Unproven::Expired),
+            AuthError::Expired { at } => Failure::Unauthenticated(Unproven::Expired {
+                at: Timestamp::from_micros(at.0.saturating_mul(1_000)),
+            }),
             AuthError::Revoked => Failure::Unauthenticated(Unproven::Revoked),
             AuthError::Unavailable(error) => error.into(),
         }

@@ -21,14 +21,18 @@ use tower::Service;
 use crate::app::App;
 use crate::failure::Failure;
 use crate::figures::Figures;
-use crate::problem;
+use crate::problem::{self, Dialect};
 use crate::route::Route;
 use crate::stock_events;
 use crate::trace::{Trace, X_REQUEST_ID};
+use crate::versions::{self, Version};
 
 const RATE_LIMIT: HeaderName = HeaderName::from_static("x-ratelimit-limit");
 const RATE_REMAINING: HeaderName = HeaderName::from_static("x-ratelimit-remaining");
 const RATE_RESET: HeaderName = HeaderName::from_static("x-ratelimit-reset");
+
+/// What an answer is counted under, and in whose words failures are told.
+type Told = (Route, Dialect);
 
 /// The routes with what stands before them.
 #[derive(Clone)]
@@ -60,18 +64,19 @@ impl Front {
         });
         let method = request.method().clone();
         let route = Route::of(request.uri().path());
+        let told = (route, route.dialect(request.uri().path()));
         let answered = async {
             if route == Route::StockEvents && method == Method::POST {
                 let created = stock_events::create(app, request, &trace).await;
-                created.unwrap_or_else(|failure| self.fail(&failure, route, &trace))
+                created.unwrap_or_else(|failure| self.fail(&failure, told, &trace))
             } else {
                 // Boxed, so that the hot route's future is not as large as every other's.
-                Box::pin(self.answer_routed(request, route, &trace)).await
+                Box::pin(self.answer_told(request, told, &trace)).await
             }
         };
         let mut response = match AssertUnwindSafe(answered).catch_unwind().await {
             Ok(response) => response,
-            Err(panic) => self.panicked(&*panic, route, &trace),
+            Err(panic) => self.panicked(&*panic, told, &trace),
         };
         finish(response.headers_mut(), &trace);
         let took = began.elapsed();
@@ -83,7 +88,22 @@ impl Front {
         response
     }
 
-    async fn answer_routed<B>(&self, request: Request<B>, route: Route, trace: &Arc<Trace>) -> Response<Body>
+    /// Answers in the version of the warehouse family's documents that is asked for; others have no versions.
+    async fn answer_told<B>(&self, request: Request<B>, told: Told, trace: &Arc<Trace>) -> Response<Body>
+    where
+        B: hyper::body::Body<Data = Bytes> + Send + 'static,
+        B::Error: Into<Box<dyn Error + Send + Sync>>,
+    {
+        if told.1 != Dialect::Warehouse {
+            return self.answer_routed(request, told, trace).await;
+        }
+        match Version::asked(request.headers()) {
+            Ok(version) => version.mark(self.answer_routed(request, told, trace).await),
+            Err(versions::Unknown) => self.fail(&Failure::NotAcceptable, told, trace),
+        }
+    }
+
+    async fn answer_routed<B>(&self, request: Request<B>, told: Told, trace: &Arc<Trace>) -> Response<Body>
     where
         B: hyper::body::Body<Data = Bytes> + Send + 'static,
         B::Error: Into<Box<dyn Error + Send + Sync>>,
@@ -99,14 +119,14 @@ impl Front {
         let Some(failure) = response.extensions_mut().remove::<Arc<Failure>>() else {
             return response;
         };
-        let mut told = self.fail(&failure, route, trace);
+        let mut failed = self.fail(&failure, told, trace);
         if let Some(allow) = response.headers_mut().remove(ALLOW) {
-            told.headers_mut().insert(ALLOW, allow);
+            failed.headers_mut().insert(ALLOW, allow);
         }
-        told
+        failed
     }
 
-    fn fail(&self, failure: &Failure, route: Route, trace: &Trace) -> Response<Body> {
+    fn fail(&self, failure: &Failure, (route, dialect): Told, trace: &Trace) -> Response<Body> {
         if let Some(cause) = failure.cause() {
             let status = failure.code().status().as_u16();
             tracing::error!(
@@ -117,16 +137,16 @@ impl Front {
                 "failed"
             );
         }
-        problem::respond(failure, route.dialect(), trace.id(), self.app.timestamp())
+        problem::respond(failure, dialect, trace.id(), self.app.timestamp())
     }
 
-    fn panicked(&self, panic: &(dyn std::any::Any + Send), route: Route, trace: &Trace) -> Response<Body> {
+    fn panicked(&self, panic: &(dyn std::any::Any + Send), told: Told, trace: &Trace) -> Response<Body> {
         self.app.figures.panics.fetch_add(1, Relaxed);
         let text = panic.downcast_ref::<String>().map(String::as_str);
         let text = text
             .or_else(|| panic.downcast_ref::<&str>().copied())
             .unwrap_or("no message");
-        self.fail(&Failure::internal(format!("a panic: {text}")), route, trace)
+        self.fail(&Failure::internal(format!("a panic: {text}")), told, trace)
     }
 }
 

@@ -31,6 +31,8 @@ mod serve;
 mod stock;
 mod stock_events;
 mod trace;
+mod versions;
+mod warehouse;
 mod wire;
 
 pub use app::{App, Options};

@@ -2,6 +2,7 @@
 //! of signing in have by their documents.
 
 mod code;
+mod warehouse;
 
 use std::borrow::Cow;
 use std::error::Error;
@@ -9,7 +10,7 @@ use std::error::Error;
 use axum::body::Body;
 use axum::http::header::{ACCEPT_ENCODING, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
 use axum::http::{HeaderValue, Response};
-use bincard_ledger::{PublicIds, Rejection, Timestamp};
+use bincard_ledger::{PublicIds, Rejection, Shortage, Timestamp};
 
 pub(crate) use code::Code;
 
@@ -44,6 +45,8 @@ impl Failure {
             Failure::Stopped => Code::Stopped,
             Failure::OutcomeUnknown => Code::OutcomeUnknown,
             Failure::Invalid(_) => Code::InvalidPayload,
+            Failure::Unprocessable(_) => Code::Unprocessable,
+            Failure::NotAcceptable => Code::NotAcceptable,
             Failure::BodyTooLarge => Code::BodyTooLarge,
             Failure::MediaType { .. } | Failure::ContentEncoding => Code::UnsupportedMediaType,
             Failure::NotFound(Missing::Warehouse) => Code::WarehouseNotFound,
@@ -187,6 +190,8 @@ fn detail_of(code: Code) -> &'static str {
         | Code::ExceptionCleared
         | Code::VersionMismatch
         | Code::AvailableMismatch
+        | Code::Unprocessable
+        | Code::NotAcceptable
         | Code::Busy
         | Code::DiskFull
         | Code::Stopped
@@ -223,10 +228,13 @@ pub(crate) fn respond(
     match dialect {
         Dialect::Problem => write(&mut json, failure, Some(request_id)),
         Dialect::Manufacturing => write_manufacturing(&mut json, failure, request_id, now),
-        Dialect::Warehouse => write_warehouse(&mut json, failure, request_id, now),
+        Dialect::Warehouse => warehouse::write(&mut json, failure, request_id, now),
     }
     let mut response = Response::new(Body::from(json.into_bytes()));
-    *response.status_mut() = code.status();
+    *response.status_mut() = match dialect {
+        Dialect::Problem | Dialect::Manufacturing => code.status(),
+        Dialect::Warehouse => warehouse::status_of(failure),
+    };
     let headers = response.headers_mut();
     let content_type = match dialect {
         Dialect::Problem => "application/problem+json",
@@ -272,7 +280,7 @@ fn write_members(json: &mut Json, failure: &Failure) {
         Failure::AlreadyReversed { reversal } => {
             json.raw(r#","reversedById":"#).uuid(*reversal);
         }
-        Failure::Invalid(faults) => write_faults(json, faults),
+        Failure::Invalid(faults) | Failure::Unprocessable(faults) => write_faults(json, faults),
         Failure::NotFound(Missing::Variant { line: Some(line) }) => {
             write_error(
                 json,
@@ -301,6 +309,7 @@ fn write_members(json: &mut Json, failure: &Failure) {
         | Failure::DiskFull
         | Failure::Stopped
         | Failure::OutcomeUnknown
+        | Failure::NotAcceptable
         | Failure::BodyTooLarge
         | Failure::NotFound(_)
         | Failure::MethodNotAllowed
@@ -318,18 +327,8 @@ fn write_members(json: &mut Json, failure: &Failure) {
 fn write_rejection(json: &mut Json, rejection: &Rejection, ids: PublicIds) {
     match rejection {
         Rejection::Insufficient { shortages } | Rejection::OverReceipt { shortages, .. } => {
-            json.raw(r#","shortages":["#);
-            for (index, shortage) in shortages.iter().enumerate() {
-                json.raw(if index == 0 {
-                    r#"{"variantId":"#
-                } else {
-                    r#",{"variantId":"#
-                });
-                json.uuid(ids.variant(shortage.variant));
-                json.raw(r#","requested":"#).whole(shortage.requested);
-                json.raw(r#","available":"#).whole(shortage.available).raw("}");
-            }
-            json.raw("]");
+            json.raw(r#","shortages":"#);
+            write_shortages(json, shortages, ids);
         }
         Rejection::WrongWarehouse { destination, .. } => {
             json.raw(r#","toWarehouseId":"#).uuid(ids.warehouse(*destination));
@@ -366,6 +365,22 @@ fn write_rejection(json: &mut Json, rejection: &Rejection, ids: PublicIds) {
     if let Some(pointer) = pointer_of(rejection) {
         write_error(json, &pointer, &message_of(rejection));
     }
+}
+
+/// The lines that ask for more than there is.
+fn write_shortages(json: &mut Json, shortages: &[Shortage], ids: PublicIds) {
+    json.raw("[");
+    for (index, shortage) in shortages.iter().enumerate() {
+        json.raw(if index == 0 {
+            r#"{"variantId":"#
+        } else {
+            r#",{"variantId":"#
+        });
+        json.uuid(ids.variant(shortage.variant));
+        json.raw(r#","requested":"#).whole(shortage.requested);
+        json.raw(r#","available":"#).whole(shortage.available).raw("}");
+    }
+    json.raw("]");
 }
 
 /// Rejections number lines; on the wire the pointer does.
@@ -450,7 +465,7 @@ fn word_of_unproven(why: Unproven) -> &'static str {
     match why {
         Unproven::Missing => "missing",
         Unproven::Invalid => "invalid",
-        Unproven::Expired => "expired",
+        Unproven::Expired { .. } => "expired",
         Unproven::Revoked => "revoked",
     }
 }
@@ -467,7 +482,7 @@ fn word_of_forbidden(why: Forbidden) -> &'static str {
 
 fn write_manufacturing(json: &mut Json, failure: &Failure, request_id: &str, now: Timestamp) {
     let code = match failure.code().status().as_u16() {
-        400 | 413 | 415 | 422 => "VALIDATION_ERROR",
+        400 | 406 | 413 | 415 | 422 => "VALIDATION_ERROR",
         401 => "AUTHENTICATION_REQUIRED",
         403 => "INSUFFICIENT_PERMISSIONS",
         404 | 405 => "RESOURCE_NOT_FOUND",
@@ -492,31 +507,6 @@ fn write_manufacturing(json: &mut Json, failure: &Failure, request_id: &str, now
     }
     json.raw(r#"}},"timestamp":"#).instant(now);
     json.raw(r#","request_id":"#).text(request_id).raw("}");
-}
-
-fn write_warehouse(json: &mut Json, failure: &Failure, request_id: &str, now: Timestamp) {
-    let code = match failure.code().status().as_u16() {
-        400 | 405 | 413 | 415 => "INVALID_REQUEST",
-        401 => "UNAUTHORIZED",
-        403 => "FORBIDDEN",
-        404 => "NOT_FOUND",
-        409 | 412 => "CONFLICT",
-        422 => "VALIDATION_ERROR",
-        429 => "RATE_LIMIT_EXCEEDED",
-        503 | 507 => "SERVICE_UNAVAILABLE",
-        _ => "INTERNAL_ERROR",
-    };
-    json.raw(r#"{"error":{"code":"#).text(code);
-    json.raw(r#","message":"#).text(failure.code().title());
-    json.raw(r#","details":{"#);
-    if let Failure::RateLimited { quota, retry_after_s } = failure {
-        let reset_at = Timestamp::from_micros(quota.reset_at.0.saturating_mul(1000));
-        json.raw(r#""limit":"#).whole(quota.limit);
-        json.raw(r#","resetAt":"#).instant(reset_at);
-        json.raw(r#","retryAfter":"#).whole(*retry_after_s);
-    }
-    json.raw(r#"}},"timestamp":"#).instant(now);
-    json.raw(r#","requestId":"#).text(request_id).raw("}");
 }
 
 /// The name under which a fault is listed.

@@ -63,6 +63,12 @@ routes! {
     Refresh = "/api/auth/refresh",
     Logout = "/api/auth/logout",
     Session = "/api/auth/session",
+    Inventory = "/api/warehouse/inventory",
+    InventoryTransaction = "/api/warehouse/inventory/transaction",
+    InventoryPickOrder = "/api/warehouse/inventory/{skuId}/pick-order",
+    InventoryAdjust = "/api/warehouse/inventory/{skuId}/adjust",
+    InventoryTransactions = "/api/warehouse/inventory/{skuId}/transactions",
+    InventoryReconcile = "/api/warehouse/inventory/{skuId}/reconcile",
     Health = "/healthz",
     Ready = "/readyz",
     Metrics = "/metrics",
@@ -80,11 +86,18 @@ impl Route {
         Route::ALL.iter().find(fits).copied().unwrap_or(Route::Unknown)
     }
 
-    /// In whose words its failures are told.
-    pub(crate) fn dialect(self) -> Dialect {
+    /// In whose words failures at `path` are told, which belongs to this route.
+    pub(crate) fn dialect(self, path: &str) -> Dialect {
         match self {
+            Route::Unknown if path.starts_with("/api/warehouse/") => Dialect::Warehouse,
             Route::Login | Route::Refresh | Route::Logout => Dialect::Manufacturing,
-            Route::Session => Dialect::Warehouse,
+            Route::Session
+            | Route::Inventory
+            | Route::InventoryTransaction
+            | Route::InventoryPickOrder
+            | Route::InventoryAdjust
+            | Route::InventoryTransactions
+            | Route::InventoryReconcile => Dialect::Warehouse,
             _ => Dialect::Problem,
         }
     }

@@ -10,6 +10,7 @@ use crate::app::App;
 use crate::failure::{Failure, Missing};
 use crate::{
     administration, auth, catalogue, docs, exceptions, health, ledger, reservations, stock, stock_events,
+    warehouse,
 };
 
 /// The routes, without what stands before them.
@@ -38,6 +39,7 @@ fn described() -> (Router<Arc<App>>, OpenApi) {
         .merge(auth::routes())
         .merge(administration::routes())
         .merge(health::routes())
+        .merge(warehouse::routes())
         .split_for_parts();
     docs::add_standing_answers(&mut document);
     (routes, document)

@@ -62,6 +62,11 @@ impl Standing {
         expiring.sort_unstable_by_key(|one| (one.reservation, one.expires_at));
         Standing { held, expiring }
     }
+
+    /// What lies there.
+    pub(crate) fn buckets(&self) -> Buckets {
+        self.held.map_or_else(Buckets::default, |held| held.buckets)
+    }
 }
 
 /// Rows of a batch: what the touched keys hold after it. A key that nothing ever changed has none.

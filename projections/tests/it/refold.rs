@@ -2,7 +2,7 @@
 
 use bincard_ledger::{Event, Recorded, VariantNo, WarehouseNo};
 use bincard_projections::stock::StockKey;
-use bincard_projections::{Projector, ViewName, verify};
+use bincard_projections::{Projector, ViewName, stock_around, verify};
 use sqlx::sqlite::SqliteConnectOptions;
 use sqlx::{AssertSqlSafe, ConnectOptions, Connection};
 
@@ -70,6 +70,54 @@ fn what_is_right_stays_as_it_is() {
             assert_eq!((told.events, told.was_repaired), (events as u64, false));
             assert_eq!(told.position, ledger.head());
         }
+    });
+    projector.close();
+}
+
+#[test]
+fn what_was_there_around_an_event_is_what_the_history_says() {
+    let mut ledger = Ledger::with_catalogue();
+    ledger.grow(&mut Random::new(11), 300);
+    let projector = ledger.project();
+    runtime().block_on(async {
+        let views = ledger.settled(&projector).await;
+        let mut count = 0;
+        for (recorded, event) in naive::stock_events(&ledger.events).step_by(7) {
+            let Some(posting) = event.postings.first() else {
+                continue;
+            };
+            let (warehouse, variant) = (event.warehouse, posting.variant);
+            let key = StockKey { warehouse, variant };
+            let around = stock_around(&ledger.reader, key, recorded.position)
+                .await
+                .unwrap();
+            let found = views
+                .transaction(variant, event.occurred_at, recorded.position)
+                .await
+                .unwrap();
+            let row = found.value.unwrap();
+            let (before, after) = (around.0.available(), around.1.available());
+            assert_eq!(
+                (before, after),
+                (row.available_before, row.available_after),
+                "{recorded:?}"
+            );
+            let own = event.postings.iter().filter(|posting| posting.variant == variant);
+            assert_eq!(
+                row.moved,
+                own.clone().map(|posting| posting.quantity).sum::<i64>()
+            );
+            assert_eq!(
+                row.on_hand_change,
+                own.map(|posting| posting.change_on_hand()).sum::<i64>()
+            );
+            assert_eq!(
+                (row.kind, row.reason, row.warehouse),
+                (event.kind, event.reason, warehouse)
+            );
+            count += 1;
+        }
+        assert!(count > 20);
     });
     projector.close();
 }

@@ -6,6 +6,8 @@ use utoipa::openapi::path::{Operation, ParameterIn};
 use utoipa::openapi::{ContentBuilder, OpenApi, PathItem, Ref, RefOr, Response, ResponseBuilder};
 
 use crate::problem::Code;
+use crate::route::Route;
+use crate::versions;
 
 /// Adds to every route the answers that follow from its credentials, its body and its method, where it does not
 /// describe them itself.
@@ -28,6 +30,25 @@ pub(crate) fn add_standing_answers(document: &mut OpenApi) {
                     .entry(status)
                     .or_insert_with(|| RefOr::T(answer(path, code)));
             }
+            if has_versions(path) {
+                name_versions(operation);
+            }
+        }
+    }
+}
+
+/// Whether a route is one of the documents that have versions.
+fn has_versions(path: &str) -> bool {
+    path.starts_with("/api/warehouse/") || path == Route::Session.template()
+}
+
+/// Everything that is answered as JSON is answered under the version's name as well.
+fn name_versions(operation: &mut Operation) {
+    for answer in operation.responses.responses.values_mut() {
+        if let RefOr::T(answer) = answer
+            && let Some(content) = answer.content.get("application/json").cloned()
+        {
+            answer.content.insert(versions::V1.to_owned(), content);
         }
     }
 }
@@ -38,6 +59,9 @@ fn codes_of(path: &str, operation: &Operation, is_write: bool) -> Vec<Code> {
     // A route that names security of its own says that it needs none.
     if operation.security.is_none() {
         codes.extend([Code::Unauthenticated, Code::RateLimited]);
+    }
+    if has_versions(path) {
+        codes.push(Code::NotAcceptable);
     }
     let types: BTreeSet<&str> = operation
         .request_body
@@ -82,10 +106,10 @@ fn waits_for_position(operation: &Operation) -> bool {
 }
 
 fn answer(path: &str, code: Code) -> Response {
-    let (content_type, schema) = if path.starts_with("/api/auth/") {
-        ("application/json", "FamilyError")
-    } else {
-        ("application/problem+json", "Problem")
+    let (content_type, schema) = match path {
+        _ if path.starts_with("/api/auth/") => ("application/json", "FamilyError"),
+        _ if path.starts_with("/api/warehouse/") => ("application/json", "WarehouseError"),
+        _ => ("application/problem+json", "Problem"),
     };
     let content = ContentBuilder::new()
         .schema(Some(Ref::from_schema_name(schema)))

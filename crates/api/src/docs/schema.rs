@@ -19,6 +19,7 @@ mod problem;
 mod reservations;
 mod stock;
 mod stock_events;
+mod warehouse;
 
 pub(crate) use administration::*;
 pub(crate) use auth::*;
@@ -30,3 +31,4 @@ pub(crate) use problem::*;
 pub(crate) use reservations::*;
 pub(crate) use stock::*;
 pub(crate) use stock_events::*;
+pub(crate) use warehouse::*;

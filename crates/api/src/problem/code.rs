@@ -107,6 +107,8 @@ codes! {
     Stopped = 503 "stopped" "The ledger takes no more events",
     OutcomeUnknown = 503 "outcome-unknown" "Whether the request was recorded is not known",
     InvalidPayload = 400 "invalid-payload" "The request is not valid",
+    Unprocessable = 422 "unprocessable" "The request asks for what cannot be",
+    NotAcceptable = 406 "not-acceptable" "There is no such version of the answer",
     BodyTooLarge = 413 "body-too-large" "The body is too large",
     UnsupportedMediaType = 415 "unsupported-media-type" "The body is of another type than is taken here",
     Unauthenticated = 401 "unauthenticated" "The request does not say who makes it, or what it says is not valid",

@@ -121,6 +121,14 @@ PATCH  /api/v1/users/{id}                          200   403     403    403     
 GET    /api/v1/keys                                200   403     403    403       403    401    200
 POST   /api/v1/keys                                201   403     403    403       403    401    201 <- {"name":"N","role":"VIEWER"}
 DELETE /api/v1/keys/{id}                           204   403     403    403       403    401    404
+GET    /api/warehouse/inventory?location=W         200   200     200    403       200    401    404
+GET    /api/warehouse/inventory                    200   200     403    403       200    401    200
+POST   /api/warehouse/inventory/transaction        200   200     200    403       403    401    404 <- {"skuId":"V","type":"ADJUSTMENT","quantity":1,"reason":"N","location":"W"}
+PATCH  /api/warehouse/inventory/{skuId}/pick-order 200   200     403    403       403    401    404 <- {"pickOrder":5,"location":"W"}
+POST   /api/warehouse/inventory/{skuId}/adjust     200   200     200    403       403    401    404 <- {"quantity":1,"reason":"RETURN","location":"W"}
+GET    /api/warehouse/inventory/{skuId}/transactions?location=W 200 200 200 403   200    401    404
+GET    /api/warehouse/inventory/{skuId}/transactions 200 200    403    403       200    401    404
+POST   /api/warehouse/inventory/{skuId}/reconcile  200   200     403    403       403    401    404 <- {"location":"W"}
 POST   /api/auth/login                             401   401     401    401       401    401    401 <- {"email":"nobody@example.com","password":"wrong"}
 POST   /api/auth/refresh                           401   401     401    401       401    401    401 <- {"refresh_token":"bcr_wrong"}
 POST   /api/auth/logout                            200   200     200    200       200    401    200
@@ -272,7 +280,8 @@ async fn call(server: &Server, row: &Row, things: &Things, who: &str, token: &st
         .route
         .replace("{view}", "catalogue")
         .replace("{warehouseId}", warehouse)
-        .replace("{variantId}", &things.variant);
+        .replace("{variantId}", &things.variant)
+        .replace("{skuId}", &things.variant);
     if path.contains("{id}") {
         let id = match row.route.split('/').nth(3).unwrap() {
             "stock-events" if row.route.ends_with("/reverse") => {

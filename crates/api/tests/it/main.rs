@@ -19,3 +19,8 @@ mod slots;
 mod stock_events;
 mod support;
 mod tidy;
+mod warehouse;
+mod warehouse_adjustments;
+mod warehouse_dialect;
+mod warehouse_inventory;
+mod warehouse_transactions;
