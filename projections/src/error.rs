@@ -89,6 +89,33 @@ pub enum Error {
         /// Why not.
         source: io::Error,
     },
+    /// The database of reconciliations refused.
+    #[error("the reconciliations in {} cannot be used", path.display())]
+    Reconciliations {
+        /// Its file.
+        path: PathBuf,
+        /// What the database said.
+        source: sqlx::Error,
+    },
+    /// The database of reconciliations was made by another version of this program.
+    #[error("{} has version {version} of its tables, and this program knows {known}: use a newer program", path.display())]
+    ReconciliationsVersion {
+        /// Its file.
+        path: PathBuf,
+        /// The version that it has.
+        version: i64,
+        /// The version that this program makes.
+        known: i64,
+    },
+    /// So many reconciliations wait already that no more are taken.
+    #[error("{waiting} reconciliations are waiting already: wait for one to end, or cancel one")]
+    TooManyWaiting {
+        /// How many.
+        waiting: u64,
+    },
+    /// The reconciliation was cancelled.
+    #[error("the reconciliation was cancelled")]
+    Cancelled,
     /// The projector has stopped.
     #[error("the projector has stopped")]
     Stopped,

@@ -26,7 +26,7 @@ pub use as_of::{AsOf, StockAsOf};
 pub(crate) use as_of::{as_of_one, as_of_page, as_of_total};
 pub(crate) use events::events;
 pub use events::{EventCursor, EventFilter, EventOrder, EventPage, EventSort, EventStart};
-pub(crate) use fold::History;
+pub(crate) use fold::{History, Rows};
 pub(crate) use movements::movements;
 pub use movements::{MovementCursor, MovementFilter, MovementPage};
 pub use transactions::{TransactionFilter, TransactionRow, TransactionSums};

@@ -79,6 +79,7 @@ impl<V: View> Lane<V> {
         &mut self.connection
     }
 
+    /// Writes rows and the position they lead to.
     pub(crate) async fn write(&mut self, rows: &V::Rows, position: Position) -> Result<(), Error> {
         view::write_batch::<V>(&mut self.connection, rows, position).await?;
         V::publish(&self.memory, rows, position);
@@ -151,6 +152,7 @@ impl Fold {
         let mut rows = Each::<BatchRows>::default();
         each_view!(($V:ty, $view:ident) => { rows.$view = begin(carries.$view.as_ref()) });
         let read = self.source.read(events_max, through, |event| {
+            let event = &event;
             each_view!(($V:ty, $view:ident) => { fold(&mut carries.$view, &mut rows.$view, event) });
         });
         let position = self.source.position();

@@ -8,7 +8,7 @@ mod queries;
 
 use bincard_ledger::{Position, StockEvent, Timestamp, VariantNo, WarehouseNo};
 
-pub(crate) use fold::Reservations;
+pub(crate) use fold::{Open, Reservations, Rows};
 pub use queries::ReservationFilter;
 pub(crate) use queries::{one, page, total};
 

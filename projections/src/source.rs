@@ -32,7 +32,7 @@ impl Source {
         &mut self,
         events_max: u64,
         through: Position,
-        mut each: impl FnMut(&Recorded),
+        mut each: impl FnMut(Recorded),
     ) -> Result<(), Error> {
         let start = self.position;
         while self.position < through && self.position.0 - start.0 < events_max {
@@ -47,7 +47,7 @@ impl Source {
                     let record = record
                         .and_then(|record| record.decode())
                         .map_err(decoding(position))?;
-                    each(&Recorded {
+                    each(Recorded {
                         position,
                         recorded_at,
                         record,

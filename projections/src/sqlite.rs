@@ -29,6 +29,8 @@ const WRITER_CACHE_KIB: u32 = 49_152;
 const READER_CACHE_KIB: u32 = 8_192;
 /// The most connections that read one view at a time.
 const READERS_MAX: u32 = 8;
+/// The connections to a database of records.
+const RECORD_CONNECTIONS: u32 = 2;
 /// How long a reader waits for its turn.
 const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(10);
 /// The rows of one statement. More gain nothing; and no statement comes near SQLite's limit of 32,766 parameters.
@@ -83,6 +85,21 @@ pub(crate) fn reader_pool(path: &Path) -> SqlitePool {
         .max_lifetime(None)
         .test_before_acquire(false)
         .connect_lazy_with(reader_options(path))
+}
+
+/// Connections to a database of records that cannot be rebuilt, made when there is none.
+pub(crate) fn record_pool(path: &Path) -> SqlitePool {
+    let options = options(path)
+        .create_if_missing(true)
+        .journal_mode(SqliteJournalMode::Wal)
+        .synchronous(SqliteSynchronous::Full);
+    SqlitePoolOptions::new()
+        .max_connections(RECORD_CONNECTIONS)
+        .acquire_timeout(ACQUIRE_TIMEOUT)
+        .idle_timeout(None)
+        .max_lifetime(None)
+        .test_before_acquire(false)
+        .connect_lazy_with(options)
 }
 
 /// A statement that inserts many rows, and what to do about rows that are there already.

@@ -14,7 +14,7 @@ mod queries;
 
 use bincard_ledger::{Bucket, Buckets, Position, VariantNo, WarehouseNo};
 
-pub(crate) use fold::{Standing, Stock};
+pub(crate) use fold::{Rows, Standing, Stock};
 pub use queries::StockFilter;
 pub(crate) use queries::{page, standing, total};
 

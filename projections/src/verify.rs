@@ -8,16 +8,17 @@
 //!
 //! What is damaged is not compared: reading it may fail anywhere, and only building it anew helps.
 
-mod compare;
-mod row;
-mod shadow;
-mod tables;
+pub(crate) mod compare;
+pub(crate) mod row;
+pub(crate) mod shadow;
+pub(crate) mod tables;
 
 use std::path::Path;
 
-use bincard_ledger::{Position, Recorded};
+use bincard_ledger::{Position, Recorded, VariantNo, WarehouseNo};
 use bincard_store::segment::Reader;
 use futures_util::TryStreamExt;
+use smallvec::SmallVec;
 use sqlx::Connection;
 use sqlx::sqlite::SqliteConnection;
 
@@ -28,7 +29,7 @@ use crate::name::ViewName;
 use crate::source::Source;
 use crate::sqlite::open_reader;
 use crate::view::checkpoint;
-use compare::{Findings, Open, compare};
+use compare::{Extent, Findings, Open, compare};
 use row::Cell;
 use shadow::Shadow;
 use tables::Table;
@@ -74,6 +75,12 @@ pub struct Difference {
     pub table: &'static str,
     /// Which row, as `column value, column value`.
     pub key: String,
+    /// The warehouse that the key names, where it names one.
+    pub warehouse: Option<WarehouseNo>,
+    /// The variant that the key names, where it names one.
+    pub variant: Option<VariantNo>,
+    /// Where both have the row: the fields that differ.
+    pub fields: Vec<FieldDifference>,
     /// What the log says; `None` when there should be no such row.
     pub expected: Option<String>,
     /// What the view says; `None` when the row is missing.
@@ -81,6 +88,17 @@ pub struct Difference {
     /// The first event from which the row differs: the first that is missing from it, or else the one that the row
     /// should have come from. `None` when no event concerns the row.
     pub first: Option<Position>,
+}
+
+/// A field of a row that is not what the log makes of it.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct FieldDifference {
+    /// The column.
+    pub field: &'static str,
+    /// What the log says.
+    pub expected: String,
+    /// What the view says.
+    pub found: String,
 }
 
 /// How far a verification is.
@@ -195,7 +213,7 @@ async fn look_at<V: Listed>(
         tell(folded, 0)
     })
     .await?;
-    let mut findings = Findings::default();
+    let mut findings = Findings::new(DIFFERENCES_MAX);
     let compared = compare_all(&mut tx, &shadow, tables, &mut findings, |rows| {
         tell(through, rows)
     });
@@ -258,7 +276,7 @@ async fn compare_all(
         .bind(shadow.path().to_string_lossy().into_owned())
         .execute(&mut *connection)
         .await?;
-    compare(&tables::SCHEMA, connection, findings, &mut tell).await?;
+    compare(&tables::SCHEMA, Extent::All, connection, findings, &mut tell).await?;
     let others: Vec<Cell> = findings
         .open
         .iter()
@@ -267,42 +285,50 @@ async fn compare_all(
         .collect();
     for table in std::iter::once(&tables::CHECKPOINT).chain(tables) {
         if !others.contains(&Cell::Text(table.name.to_owned())) {
-            compare(table, connection, findings, &mut tell).await?;
+            compare(table, Extent::All, connection, findings, &mut tell).await?;
         }
     }
     Ok(())
 }
 
 /// Finds the first event of each difference in the log.
-async fn find_first(
+pub(crate) async fn find_first(
     reader: &Reader,
     through: Position,
-    mut open: Vec<Open>,
+    open: Vec<Open>,
 ) -> Result<Vec<Difference>, Error> {
     let reader = reader.clone();
     let searching = tokio::task::spawn_blocking(move || {
-        if open.iter().any(|one| one.table.touches.is_some()) {
+        let mut open: Vec<(usize, Open)> = open.into_iter().enumerate().collect();
+        let (mut searched, mut found): (Vec<_>, Vec<_>) =
+            open.drain(..).partition(|(_, one)| one.table.touches.is_some());
+        if !searched.is_empty() {
             let mut source = Source::open(&reader, Position(0))?;
             source.read(u64::MAX, through, |event| {
-                for one in &mut open {
-                    one.look_at(event);
-                }
+                found.extend(searched.extract_if(.., |(_, one)| one.look_at(&event)));
             })?;
         }
-        Ok(open.into_iter().map(|one| one.difference).collect())
+        found.append(&mut searched);
+        found.sort_unstable_by_key(|(at, _)| *at);
+        Ok(found.into_iter().map(|(_, one)| one.difference).collect())
     });
     searching.await.map_err(|_| Error::Stopped)?
 }
 
 impl Open {
-    /// Takes an event for the first one, if none was and it is.
-    fn look_at(&mut self, event: &Recorded) {
-        let Some(touches) = self.table.touches else { return };
-        if self.difference.first.is_none() && event.position.0.cast_signed() > self.since {
-            let key: Vec<i64> = self.key.iter().map(Cell::integer).collect();
-            if touches(&key, event) {
-                self.difference.first = Some(event.position);
-            }
+    /// Takes an event for the first one, if it is; whether it was.
+    fn look_at(&mut self, event: &Recorded) -> bool {
+        let Some(touches) = self.table.touches else {
+            return false;
+        };
+        if event.position.0.cast_signed() <= self.since {
+            return false;
         }
+        let key: SmallVec<[i64; 4]> = self.key.iter().map(Cell::integer).collect();
+        let is_it = touches(&key, event);
+        if is_it {
+            self.difference.first = Some(event.position);
+        }
+        is_it
     }
 }

@@ -59,16 +59,16 @@ pub struct Slice<K> {
 }
 
 impl<K> Slice<K> {
-    fn skip(&self) -> i64 {
+    pub(crate) fn skip(&self) -> i64 {
         i64::try_from(self.skip).unwrap_or(i64::MAX)
     }
 
     /// One more than the page takes, to see whether there is a next one.
-    fn wanted(&self) -> i64 {
+    pub(crate) fn wanted(&self) -> i64 {
         i64::try_from(self.limit).unwrap_or(i64::MAX).saturating_add(1)
     }
 
-    fn page<T>(&self, mut rows: Vec<T>, total: Option<i64>) -> Page<T> {
+    pub(crate) fn page<T>(&self, mut rows: Vec<T>, total: Option<i64>) -> Page<T> {
         let more = rows.len() > self.limit;
         rows.truncate(self.limit);
         Page {

@@ -142,6 +142,11 @@ impl History {
         Ok(())
     }
 
+    /// Forgets which keys a batch changed, for a fold whose rows nobody writes.
+    pub(crate) fn forget_touched(&mut self) {
+        self.touched.clear();
+    }
+
     /// Writes a mark behind the event at `position` when there were enough movements since the last one. Marks lie
     /// between events, never inside of one.
     fn mark_if_due(&mut self, key: StockKey, position: i64, rows: &mut Rows) {

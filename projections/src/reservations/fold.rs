@@ -23,6 +23,25 @@ pub(crate) struct Open {
     pub(crate) state: ReservationState,
 }
 
+impl Open {
+    /// Warehouse, expiry, state, and what is picked or packed and what was shipped, as the columns have them.
+    pub(crate) fn columns(&self) -> (i64, Option<i64>, i64, [i64; 2]) {
+        let sum = |units: fn(&ReservationLine) -> i64| {
+            let units = self.lines.iter().map(units);
+            units.fold(0, i64::saturating_add)
+        };
+        (
+            i64::from(self.warehouse.0),
+            self.expires_at.map(|at| at.micros()),
+            self.state.column(),
+            [
+                sum(|line| line.picked.saturating_add(line.packed)),
+                sum(|line| line.shipped),
+            ],
+        )
+    }
+}
+
 /// The view, and its carry: the reservations that hold something.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Reservations {
@@ -172,7 +191,7 @@ impl ReservationState {
 }
 
 impl ReservationLine {
-    pub(super) fn columns(&self) -> [i64; 7] {
+    pub(crate) fn columns(&self) -> [i64; 7] {
         [
             self.requested,
             self.reserved,

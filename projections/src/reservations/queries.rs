@@ -115,8 +115,7 @@ pub(super) async fn write(connection: &mut SqliteConnection, rows: &Rows) -> Res
     let mut lines = Vec::with_capacity(rows.len() * 9);
     for (id, row) in rows {
         let id = id.0.cast_signed();
-        let sum =
-            |units: fn(&ReservationLine) -> i64| row.lines.iter().map(units).fold(0, i64::saturating_add);
+        let (warehouse, expires_at, state, [held, shipped]) = row.columns();
         sqlx::query(
             "insert into reservations values ($1, $2, $3, $4, $5, $6, $7) on conflict (id) do update set
              expires_at = excluded.expires_at, state = excluded.state, held = excluded.held,
@@ -124,11 +123,11 @@ pub(super) async fn write(connection: &mut SqliteConnection, rows: &Rows) -> Res
         )
         .bind(id)
         .bind(&*row.order)
-        .bind(i64::from(row.warehouse.0))
-        .bind(row.expires_at.map(|at| at.micros()))
-        .bind(row.state.column())
-        .bind(sum(|line| line.picked.saturating_add(line.packed)))
-        .bind(sum(|line| line.shipped))
+        .bind(warehouse)
+        .bind(expires_at)
+        .bind(state)
+        .bind(held)
+        .bind(shipped)
         .execute(&mut *connection)
         .await?;
         for line in &row.lines {

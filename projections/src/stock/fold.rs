@@ -149,6 +149,13 @@ impl Stock {
         Ok(())
     }
 
+    /// Forgets which keys a batch changed, for a fold whose rows nobody writes.
+    pub(crate) fn forget_touched(&mut self) {
+        self.touched.clear();
+        self.touched_expiring.clear();
+        self.touched_warehouses.clear();
+    }
+
     /// Lets what a reservation still has reserved run out at another instant, or not at all.
     fn extend(&mut self, event: &StockEvent) {
         let Some(reservation) = event.about else { return };

@@ -8,33 +8,64 @@
 //! Whether the view has rows of its own, too, only has to be looked for when something differs or the tables are of
 //! different lengths, because keys are unique.
 
+use bincard_ledger::{VariantNo, WarehouseNo};
 use futures_util::TryStreamExt;
 use sqlx::sqlite::SqliteConnection;
 use sqlx::{AssertSqlSafe, Row};
 
 use super::row::{Cell, bound, read};
 use super::tables::Table;
-use super::{DIFFERENCES_MAX, Difference};
+use super::{Difference, FieldDifference};
 
 /// The rows of one statement: so often it is told how far the comparison is.
 const ROWS_AT_ONCE: u64 = 16_384;
 
 /// What was found of the tables so far.
-#[derive(Default)]
-pub(super) struct Findings {
-    pub(super) rows: u64,
-    pub(super) differing: u64,
+pub(crate) struct Findings {
+    /// The most differences that are kept.
+    max: usize,
+    pub(crate) rows: u64,
+    pub(crate) differing: u64,
     /// The first of them.
-    pub(super) open: Vec<Open>,
+    pub(crate) open: Vec<Open>,
+}
+
+impl Findings {
+    pub(crate) fn new(max: usize) -> Findings {
+        Findings {
+            max,
+            rows: 0,
+            differing: 0,
+            open: Vec::new(),
+        }
+    }
 }
 
 /// A difference whose first event is still to be found.
-pub(super) struct Open {
+pub(crate) struct Open {
     pub(super) table: &'static Table,
     pub(super) key: Vec<Cell>,
     /// The event is behind this position.
     pub(super) since: i64,
     pub(super) difference: Difference,
+}
+
+/// Which rows of a table are compared.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Extent {
+    All,
+    /// Those that [`Table::wanted`] picks; the shadow has no others.
+    Wanted,
+}
+
+impl Extent {
+    /// The condition on a row of the view, after `before`.
+    fn condition(self, table: &Table, before: &str) -> String {
+        match self {
+            Extent::All => String::new(),
+            Extent::Wanted => format!("{before}{}", table.wanted),
+        }
+    }
 }
 
 /// A row that differs, as it should be and as it is.
@@ -45,8 +76,9 @@ struct Pair {
 }
 
 /// Compares a table of the view `main` with that of the attached `shadow`.
-pub(super) async fn compare(
+pub(crate) async fn compare(
     table: &'static Table,
+    extent: Extent,
     connection: &mut SqliteConnection,
     findings: &mut Findings,
     mut tell: impl FnMut(u64),
@@ -57,7 +89,8 @@ pub(super) async fn compare(
     let mut after: Option<Vec<Cell>> = None;
     loop {
         let last = boundary(table, connection, after.as_deref()).await?;
-        wrong += not_in_view(table, connection, after.as_deref(), last.as_deref(), &mut pairs).await?;
+        let ends = (after.as_deref(), last.as_deref());
+        wrong += not_in_view(table, extent, connection, ends, findings.max, &mut pairs).await?;
         if last.is_none() {
             break;
         }
@@ -65,20 +98,20 @@ pub(super) async fn compare(
         findings.rows += ROWS_AT_ONCE;
         tell(findings.rows);
     }
-    let [expected, found] = lengths(table, connection).await?;
+    let [expected, found] = lengths(table, extent, connection).await?;
     let mut foreign = 0;
     if wrong > 0 || expected != found {
         for pair in &mut pairs {
             pair.found = look_up(table, connection, &pair.key).await?;
         }
-        foreign = not_in_shadow(table, connection, &mut pairs).await?;
+        foreign = not_in_shadow(table, extent, connection, findings.max, &mut pairs).await?;
     }
-    wrong += real_numbers(table, connection, &mut pairs).await?;
+    wrong += real_numbers(table, connection, findings.max, &mut pairs).await?;
     pairs.sort_by(|one, other| one.key.cmp(&other.key));
     findings.rows = before + expected + foreign;
     findings.differing += wrong + foreign;
     tell(findings.rows);
-    let left = DIFFERENCES_MAX - findings.open.len();
+    let left = findings.max.saturating_sub(findings.open.len());
     findings
         .open
         .extend(pairs.into_iter().take(left).map(|pair| open(table, pair)));
@@ -107,9 +140,10 @@ async fn boundary(
 /// Counts the rows of the shadow between two keys that are not the same in the view, and keeps the first.
 async fn not_in_view(
     table: &Table,
+    extent: Extent,
     connection: &mut SqliteConnection,
-    after: Option<&[Cell]>,
-    last: Option<&[Cell]>,
+    (after, last): (Option<&[Cell]>, Option<&[Cell]>),
+    max: usize,
     pairs: &mut Vec<Pair>,
 ) -> Result<u64, sqlx::Error> {
     let columns = table.columns();
@@ -118,13 +152,15 @@ async fn not_in_view(
         stretch(table, after.is_some(), last.is_some()),
     );
     let half = |schema| format!("select {list} from {schema}.{}{stretch}", table.name);
-    let sql = format!("{} except {} order by {list}", half("shadow"), half("main"));
+    let before = if stretch.is_empty() { " where " } else { " and " };
+    let only = extent.condition(table, before);
+    let sql = format!("{} except {}{only} order by {list}", half("shadow"), half("main"));
     let ends = after.into_iter().chain(last).flatten();
     let mut rows = sqlx::query_with(AssertSqlSafe(sql), bound(ends)?).fetch(connection);
     let mut wrong = 0;
     while let Some(row) = rows.try_next().await? {
         wrong += 1;
-        if pairs.len() < DIFFERENCES_MAX {
+        if pairs.len() < max {
             let expected = read(&row, columns.len())?;
             pairs.push(Pair {
                 key: expected[..table.key.len()].to_vec(),
@@ -137,9 +173,14 @@ async fn not_in_view(
 }
 
 /// How many rows the table has in the shadow and in the view.
-async fn lengths(table: &Table, connection: &mut SqliteConnection) -> Result<[u64; 2], sqlx::Error> {
-    let name = table.name;
-    let sql = format!("select (select count(*) from shadow.{name}), (select count(*) from main.{name})");
+async fn lengths(
+    table: &Table,
+    extent: Extent,
+    connection: &mut SqliteConnection,
+) -> Result<[u64; 2], sqlx::Error> {
+    let (name, only) = (table.name, extent.condition(table, " where "));
+    let sql =
+        format!("select (select count(*) from shadow.{name}), (select count(*) from main.{name}{only})");
     let row = sqlx::query(AssertSqlSafe(sql)).fetch_one(connection).await?;
     let count = |index| Ok::<_, sqlx::Error>(row.try_get::<i64, _>(index)?.cast_unsigned());
     Ok([count(0)?, count(1)?])
@@ -168,7 +209,9 @@ async fn look_up(
 /// Counts the rows of the view whose key the shadow does not have, and keeps the first.
 async fn not_in_shadow(
     table: &Table,
+    extent: Extent,
     connection: &mut SqliteConnection,
+    max: usize,
     pairs: &mut Vec<Pair>,
 ) -> Result<u64, sqlx::Error> {
     let columns = table.columns();
@@ -179,17 +222,18 @@ async fn not_in_shadow(
         .collect();
     let sql = format!(
         "select {} from main.{name} found
-         where not exists (select 1 from shadow.{name} expected where {})
+         where not exists (select 1 from shadow.{name} expected where {}){only}
          order by {}",
         columns.join(", "),
         same.join(" and "),
         table.key.join(", "),
-        name = table.name
+        name = table.name,
+        only = extent.condition(table, " and "),
     );
     let mut rows = sqlx::query(AssertSqlSafe(sql)).fetch(connection);
     let mut foreign = 0;
     while let Some(row) = rows.try_next().await? {
-        if foreign < DIFFERENCES_MAX as u64 {
+        if foreign < max as u64 {
             let found = read(&row, columns.len())?;
             pairs.push(Pair {
                 key: found[..table.key.len()].to_vec(),
@@ -206,6 +250,7 @@ async fn not_in_shadow(
 async fn real_numbers(
     table: &Table,
     connection: &mut SqliteConnection,
+    max: usize,
     pairs: &mut Vec<Pair>,
 ) -> Result<u64, sqlx::Error> {
     let columns = table.columns();
@@ -228,7 +273,7 @@ async fn real_numbers(
     let mut rows = sqlx::query(AssertSqlSafe(sql)).fetch(connection);
     let mut wrong = 0;
     while let Some(row) = rows.try_next().await? {
-        if wrong < DIFFERENCES_MAX as u64 {
+        if wrong < max as u64 {
             let mut expected = read(&row, 2 * columns.len())?;
             let found = expected.split_off(columns.len());
             pairs.push(Pair {
@@ -283,9 +328,32 @@ fn open(table: &'static Table, pair: Pair) -> Open {
         _ => 0,
     };
     let values = |row: Vec<Cell>| shown(table.values, &row[width..]);
+    let fields = match (&pair.expected, &pair.found) {
+        (Some(expected), Some(found)) => {
+            let both = expected[width..].iter().zip(&found[width..]);
+            let changed = table.values.iter().zip(both).filter(|(_, (a, b))| a != b);
+            let field = |(field, (expected, found)): (&&'static str, (&Cell, &Cell))| FieldDifference {
+                field,
+                expected: expected.show(),
+                found: found.show(),
+            };
+            changed.map(field).collect()
+        }
+        _ => Vec::new(),
+    };
+    let of = |name| {
+        let at = table.key.iter().position(|column| *column == name)?;
+        match pair.key.get(at)? {
+            Cell::Integer(no) => u32::try_from(*no).ok(),
+            _ => None,
+        }
+    };
     let difference = Difference {
         table: table.name,
         key: shown(table.key, &pair.key),
+        warehouse: of("warehouse").map(WarehouseNo),
+        variant: of("variant").map(VariantNo),
+        fields,
         expected: pair.expected.map(values),
         found: pair.found.map(values),
         first: None,

@@ -5,7 +5,7 @@ use sqlx::{Arguments, Row, TypeInfo, ValueRef};
 
 /// A value of a row.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]
-pub(super) enum Cell {
+pub(crate) enum Cell {
     Null,
     Integer(i64),
     Text(String),
@@ -14,7 +14,7 @@ pub(super) enum Cell {
 }
 
 impl Cell {
-    pub(super) fn integer(&self) -> i64 {
+    pub(crate) fn integer(&self) -> i64 {
         if let Cell::Integer(value) = self {
             *value
         } else {
@@ -22,7 +22,7 @@ impl Cell {
         }
     }
 
-    pub(super) fn show(&self) -> String {
+    pub(crate) fn show(&self) -> String {
         match self {
             Cell::Null => "null".into(),
             Cell::Integer(value) => value.to_string(),
@@ -33,7 +33,7 @@ impl Cell {
 }
 
 /// Reads the first `columns` of a row.
-pub(super) fn read(row: &SqliteRow, columns: usize) -> Result<Vec<Cell>, sqlx::Error> {
+pub(crate) fn read(row: &SqliteRow, columns: usize) -> Result<Vec<Cell>, sqlx::Error> {
     let mut cells = Vec::with_capacity(columns);
     for index in 0..columns {
         let value = row.try_get_raw(index)?;
@@ -57,7 +57,7 @@ pub(super) fn read(row: &SqliteRow, columns: usize) -> Result<Vec<Cell>, sqlx::E
 }
 
 /// The cells as arguments of a statement. None is odd: they come from a shadow, whose values have the types they should.
-pub(super) fn bound<'c>(cells: impl IntoIterator<Item = &'c Cell>) -> Result<SqliteArguments, sqlx::Error> {
+pub(crate) fn bound<'c>(cells: impl IntoIterator<Item = &'c Cell>) -> Result<SqliteArguments, sqlx::Error> {
     let mut arguments = SqliteArguments::default();
     for cell in cells {
         let added = match cell {

@@ -10,37 +10,44 @@ use crate::each::Listed;
 use crate::error::Error;
 use crate::generation::{Folder, remove_database};
 use crate::lane::Lane;
+use crate::name::ViewName;
 
 /// A shadow on the disk, where it does not stay.
-pub(super) struct Shadow {
+pub(crate) struct Shadow {
     path: PathBuf,
 }
 
 impl Shadow {
+    /// One without anything in it yet.
+    pub(crate) fn empty(folder: &Folder, view: ViewName) -> Result<Shadow, Error> {
+        let shadow = Shadow {
+            path: folder.shadow(view),
+        };
+        remove_database(&shadow.path)?;
+        Ok(shadow)
+    }
+
     /// Folds the log up to `through`.
-    pub(super) async fn fold<V: Listed>(
+    pub(crate) async fn fold<V: Listed>(
         folder: &Folder,
         reader: &Reader,
         generation: u64,
         through: Position,
         tell: impl FnMut(Position),
     ) -> Result<Shadow, Error> {
-        let shadow = Shadow {
-            path: folder.shadow(V::NAME),
-        };
-        remove_database(&shadow.path)?;
+        let shadow = Shadow::empty(folder, V::NAME)?;
         let (lane, carry) = Lane::<V>::open(&shadow.path, generation, through).await?;
         let built = feed_through(reader, Built { lane, carry }, through, tell).await?;
         built.lane.close().await;
         Ok(shadow)
     }
 
-    pub(super) fn path(&self) -> &Path {
+    pub(crate) fn path(&self) -> &Path {
         &self.path
     }
 
     /// Deletes it.
-    pub(super) fn remove(self) -> Result<(), Error> {
+    pub(crate) fn remove(self) -> Result<(), Error> {
         remove_database(&self.path)
     }
 }

@@ -7,46 +7,55 @@ use crate::history::{BLOCK_POSITIONS, reason_column};
 use crate::name::ViewName;
 
 /// A table to compare.
-pub(super) struct Table {
-    pub(super) name: &'static str,
+pub(crate) struct Table {
+    pub(crate) name: &'static str,
     /// The columns of the primary key, in its order.
-    pub(super) key: &'static [&'static str],
+    pub(crate) key: &'static [&'static str],
     /// All other columns.
-    pub(super) values: &'static [&'static str],
+    pub(crate) values: &'static [&'static str],
+    /// The condition that picks the rows that a reconciliation looks at one by one; its shadow says which they are.
+    pub(crate) wanted: &'static str,
     /// Whether an event concerns the row with a key; `None` where rows do not come from events.
-    pub(super) touches: Option<fn(&[i64], &Recorded) -> bool>,
+    pub(crate) touches: Option<fn(&[i64], &Recorded) -> bool>,
 }
 
 impl Table {
     /// All columns, those of the key first.
-    pub(super) fn columns(&self) -> Vec<&'static str> {
+    pub(crate) fn columns(&self) -> Vec<&'static str> {
         self.key.iter().chain(self.values).copied().collect()
     }
 
     /// Where in the values the last event that wrote the row stands, if anywhere.
-    pub(super) fn changed(&self) -> Option<usize> {
+    pub(crate) fn changed(&self) -> Option<usize> {
         self.values.iter().position(|column| *column == "changed")
     }
 }
 
+const KEYS_WANTED: &str = "(variant, warehouse) in (select variant, warehouse from shadow.wanted_keys)";
+const POSITIONS_WANTED: &str = "position / 16384 in (select no from shadow.wanted_blocks)";
+// The conditions above name the length of a block.
+const _: () = assert!(BLOCK_POSITIONS == 16_384);
+
 /// What SQLite says of the tables and indexes that there are.
-pub(super) static SCHEMA: Table = Table {
+pub(crate) static SCHEMA: Table = Table {
     name: "sqlite_master",
     key: &["type", "name"],
     values: &["tbl_name", "sql"],
+    wanted: "true",
     touches: None,
 };
 
 /// Where a view stands; every view has it.
-pub(super) static CHECKPOINT: Table = Table {
+pub(crate) static CHECKPOINT: Table = Table {
     name: "checkpoint",
     key: &["id"],
     values: &["schema_version", "position"],
+    wanted: "true",
     touches: None,
 };
 
 /// The tables of a view.
-pub(super) fn of(view: ViewName) -> &'static [Table] {
+pub(crate) fn of(view: ViewName) -> &'static [Table] {
     match view {
         ViewName::Stock => STOCK,
         ViewName::History => HISTORY,
@@ -56,11 +65,12 @@ pub(super) fn of(view: ViewName) -> &'static [Table] {
     }
 }
 
-static STOCK: &[Table] = &[
+pub(crate) static STOCK: &[Table] = &[
     Table {
         name: "stock",
         key: &["warehouse", "variant"],
         values: &["available", "reserved", "picked", "packed", "held", "changed"],
+        wanted: KEYS_WANTED,
         touches: Some(|key, event| is_stock(event, |stock| is_at(stock, key[0]) && moves(stock, key[1]))),
     },
     Table {
@@ -68,6 +78,7 @@ static STOCK: &[Table] = &[
         key: &["warehouse", "variant", "expires_at", "reservation"],
         values: &["quantity"],
         // A reservation has a row at an instant from the event on that said that it runs out then.
+        wanted: KEYS_WANTED,
         touches: Some(|key, event| {
             let reserves =
                 |stock: &StockEvent| event.position.0.cast_signed() == key[3] && moves(stock, key[1]);
@@ -87,21 +98,24 @@ static STOCK: &[Table] = &[
         name: "versions",
         key: &["warehouse"],
         values: &["version"],
+        wanted: "exists (select 1 from shadow.wanted_blocks)",
         touches: Some(|key, event| is_stock(event, |stock| is_at(stock, key[0]))),
     },
 ];
 
-static HISTORY: &[Table] = &[
+pub(crate) static HISTORY: &[Table] = &[
     Table {
         name: "events",
         key: &["position"],
         values: &["occurred_at", "recorded_at", "warehouse", "kind", "reason"],
+        wanted: POSITIONS_WANTED,
         touches: Some(|key, event| event.position.0.cast_signed() == key[0]),
     },
     Table {
         name: "event_days",
         key: &["slot", "warehouse", "kind", "reason"],
         values: &["events"],
+        wanted: "slot in (select no from shadow.wanted_days)",
         touches: Some(|key, event| {
             is_stock(event, |stock| {
                 day_of(stock.occurred_at.micros()) == key[0] && is_of(stock, &key[1..])
@@ -112,6 +126,7 @@ static HISTORY: &[Table] = &[
         name: "event_blocks",
         key: &["slot", "warehouse", "kind", "reason"],
         values: &["events"],
+        wanted: "slot in (select no from shadow.wanted_blocks)",
         touches: Some(|key, event| {
             event.position.0.cast_signed() / BLOCK_POSITIONS == key[0]
                 && is_stock(event, |stock| is_of(stock, &key[1..]))
@@ -121,6 +136,7 @@ static HISTORY: &[Table] = &[
         name: "recorded",
         key: &["recorded_at", "position"],
         values: &[],
+        wanted: POSITIONS_WANTED,
         touches: Some(|key, event| event.position.0.cast_signed() == key[1]),
     },
     Table {
@@ -138,12 +154,14 @@ static HISTORY: &[Table] = &[
             "packed",
             "held",
         ],
+        wanted: KEYS_WANTED,
         touches: Some(|key, event| event.position.0.cast_signed() == key[2]),
     },
     Table {
         name: "stock_days",
         key: &["variant", "warehouse", "day"],
         values: &["available", "reserved", "picked", "packed", "held", "events"],
+        wanted: KEYS_WANTED,
         touches: Some(|key, event| {
             is_stock(event, |stock| {
                 is_at(stock, key[1]) && moves(stock, key[0]) && day_of(stock.occurred_at.micros()) == key[2]
@@ -163,6 +181,7 @@ static HISTORY: &[Table] = &[
             "occurred_min",
             "occurred_max",
         ],
+        wanted: KEYS_WANTED,
         touches: Some(|key, event| is_stock(event, |stock| is_at(stock, key[1]) && moves(stock, key[0]))),
     },
     Table {
@@ -177,6 +196,7 @@ static HISTORY: &[Table] = &[
             "packed",
             "held",
         ],
+        wanted: KEYS_WANTED,
         touches: Some(|key, event| event.position.0.cast_signed() == key[2]),
     },
 ];
@@ -197,6 +217,7 @@ static CATALOGUE: &[Table] = &[
             "changed",
             "changed_at",
         ],
+        wanted: "true",
         touches: Some(|key, event| catalogue_no(event).0 == Some(key[0])),
     },
     Table {
@@ -211,6 +232,7 @@ static CATALOGUE: &[Table] = &[
             "changed",
             "changed_at",
         ],
+        wanted: "true",
         touches: Some(|key, event| catalogue_no(event).1 == Some(key[0])),
     },
     Table {
@@ -229,6 +251,7 @@ static CATALOGUE: &[Table] = &[
             "changed",
             "changed_at",
         ],
+        wanted: "true",
         touches: Some(|key, event| catalogue_no(event).2 == Some(key[0])),
     },
     Table {
@@ -243,6 +266,7 @@ static CATALOGUE: &[Table] = &[
             "changed",
             "changed_at",
         ],
+        wanted: "true",
         touches: Some(|key, event| {
             is_stock(event, |stock| is_at(stock, key[0]) && moves(stock, key[1]))
                 || slot_of(event) == Some([key[0], key[1]])
@@ -250,11 +274,12 @@ static CATALOGUE: &[Table] = &[
     },
 ];
 
-static RESERVATIONS: &[Table] = &[
+pub(crate) static RESERVATIONS: &[Table] = &[
     Table {
         name: "reservations",
         key: &["id"],
         values: &["order_id", "warehouse", "expires_at", "state", "held", "shipped"],
+        wanted: "id / 16384 in (select no from shadow.wanted_blocks)",
         touches: Some(|key, event| is_stock(event, |stock| is_of_reservation(event, stock, key[0]))),
     },
     Table {
@@ -269,6 +294,7 @@ static RESERVATIONS: &[Table] = &[
             "released",
             "expired",
         ],
+        wanted: "reservation / 16384 in (select no from shadow.wanted_blocks)",
         touches: Some(|key, event| {
             is_stock(event, |stock| {
                 is_of_reservation(event, stock, key[0]) && (moves(stock, key[1]) || notes(stock, key[1]))
@@ -277,17 +303,19 @@ static RESERVATIONS: &[Table] = &[
     },
 ];
 
-pub(super) static EXCEPTIONS: &[Table] = &[
+static EXCEPTIONS: &[Table] = &[
     Table {
         name: "exceptions",
         key: &["id"],
         values: &["type", "warehouse", "cleared"],
+        wanted: "true",
         touches: Some(|key, event| is_stock(event, |stock| is_of_exception(event, stock, key[0]))),
     },
     Table {
         name: "exception_lines",
         key: &["exception", "line"],
         values: &["variant", "units"],
+        wanted: "true",
         touches: Some(|key, event| event.position.0.cast_signed() == key[0]),
     },
 ];

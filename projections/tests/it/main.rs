@@ -15,6 +15,7 @@ mod long;
 mod naive;
 mod pages;
 mod rebuild;
+mod reconcile;
 mod refold;
 mod reservations;
 mod slots;

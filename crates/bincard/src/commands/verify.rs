@@ -177,6 +177,7 @@ fn line_of(difference: &Difference) -> String {
         expected,
         found,
         first,
+        ..
     } = difference;
     // Some tables are all key.
     let row = |shown: &Option<String>| match shown.as_deref() {

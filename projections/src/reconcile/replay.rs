@@ -1,0 +1,165 @@
+//! The replay: the log folded once more, apart from the views, into what their rows should come to.
+//!
+//! One thread reads and decodes; each view's fold has a thread of its own beside it. What they keep grows with the number
+//! of stock keys and not with that of events, but for one number a block of positions.
+
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use bincard_ledger::{Position, Recorded};
+use bincard_store::segment::Reader;
+
+use super::digested::{Fold, Kept};
+use crate::catalogue::Catalogue;
+use crate::error::Error;
+use crate::exceptions::Exceptions;
+use crate::history::History;
+use crate::reservations::Reservations;
+use crate::source::Source;
+use crate::stock::Stock;
+
+/// The events that go from thread to thread at once: few enough to stay in a processor's cache.
+const BATCH_EVENTS: u64 = 8_192;
+/// Batches that wait for a fold.
+const BATCHES_WAITING: usize = 2;
+/// The longest rest between two batches.
+const REST_MAX: Duration = Duration::from_millis(200);
+
+/// How long to rest after a batch.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Pace {
+    /// As long as the batch took, while others write; not at all while nobody does.
+    Polite,
+}
+
+impl Pace {
+    fn rest(self, took: Duration, is_written: bool) -> Duration {
+        let rest = match self {
+            Pace::Polite if is_written => took,
+            Pace::Polite => Duration::ZERO,
+        };
+        rest.min(REST_MAX)
+    }
+}
+
+/// What all views should come to at a position.
+pub(super) struct Replay {
+    pub(super) position: Position,
+    pub(super) stock: Fold<Stock>,
+    pub(super) history: Fold<History>,
+    pub(super) reservations: Fold<Reservations>,
+    pub(super) catalogue: Kept<Catalogue>,
+    pub(super) exceptions: Kept<Exceptions>,
+}
+
+type Batch = Arc<Vec<Recorded>>;
+
+impl Replay {
+    /// Of an empty log.
+    pub(super) fn empty() -> Replay {
+        Replay {
+            position: Position(0),
+            stock: Fold::empty(),
+            history: Fold::empty(),
+            reservations: Fold::empty(),
+            catalogue: Kept::empty(),
+            exceptions: Kept::empty(),
+        }
+    }
+
+    /// Folds the log up to `through`, which a commit ends at. `tell` hears how far it is, and may stop it.
+    pub(super) fn run(
+        &mut self,
+        reader: &Reader,
+        through: Position,
+        pace: Pace,
+        mut tell: impl FnMut(Position) -> Result<(), Error>,
+    ) -> Result<(), Error> {
+        let Replay {
+            position,
+            stock,
+            history,
+            reservations,
+            catalogue,
+            exceptions,
+        } = self;
+        thread::scope(|scope| {
+            let (to_stock, for_stock) = sync_channel(BATCHES_WAITING);
+            let (to_history, for_history) = sync_channel(BATCHES_WAITING);
+            let (to_reservations, for_reservations) = sync_channel(BATCHES_WAITING);
+            let (to_exceptions, for_exceptions) = sync_channel(BATCHES_WAITING);
+            let (to_catalogue, for_catalogue) = sync_channel(BATCHES_WAITING);
+            let folds = [
+                scope.spawn(move || take_all(&for_stock, |batch| stock.take(batch))),
+                scope.spawn(move || take_all(&for_history, |batch| history.take(batch))),
+                scope.spawn(move || take_all(&for_reservations, |batch| reservations.take(batch))),
+                scope.spawn(move || take_all(&for_exceptions, |batch| exceptions.take(batch))),
+                scope.spawn(move || take_all(&for_catalogue, |batch| catalogue.take(batch))),
+            ];
+            let to_all = [to_stock, to_history, to_reservations, to_catalogue, to_exceptions];
+            let read = read(reader, *position, through, pace, |batch, at| {
+                *position = at;
+                let batch = Arc::new(batch);
+                let sent = to_all
+                    .iter()
+                    .all(|to: &SyncSender<Batch>| to.send(batch.clone()).is_ok());
+                // A fold that hears no more says why itself.
+                if sent { tell(at) } else { Err(Error::Stopped) }
+            });
+            drop(to_all);
+            let folded = folds
+                .into_iter()
+                .map(|fold| fold.join().unwrap_or(Err(Error::Stopped)));
+            // Each is waited for; the first that failed says why.
+            let folded: Vec<_> = folded.collect();
+            folded.into_iter().collect::<Result<(), Error>>().and(read)
+        })
+    }
+}
+
+fn take_all(
+    batches: &Receiver<Batch>,
+    mut take: impl FnMut(&[Recorded]) -> Result<(), Error>,
+) -> Result<(), Error> {
+    while let Ok(batch) = batches.recv() {
+        take(&batch)?;
+    }
+    Ok(())
+}
+
+/// Reads the log behind `after` up to `through` in batches, and rests between them.
+pub(super) fn read(
+    reader: &Reader,
+    after: Position,
+    through: Position,
+    pace: Pace,
+    mut each: impl FnMut(Vec<Recorded>, Position) -> Result<(), Error>,
+) -> Result<(), Error> {
+    if after >= through {
+        return Ok(());
+    }
+    let mut source = Source::open(reader, after)?;
+    while source.position() < through {
+        let (began_at, head) = (Instant::now(), reader.head().position);
+        let before = source.position();
+        let mut batch = Vec::with_capacity(BATCH_EVENTS as usize);
+        // A commit may reach beyond: what it has there is not part of it.
+        source.read(BATCH_EVENTS, through, |event| {
+            if event.position <= through {
+                batch.push(event);
+            }
+        })?;
+        if source.position() == before {
+            // The log ends before the position that somebody said it had.
+            return Err(Error::Stopped);
+        }
+        each(batch, source.position().min(through))?;
+        let rest = pace.rest(began_at.elapsed(), reader.head().position > head);
+        if !rest.is_zero() {
+            thread::sleep(rest);
+        }
+    }
+    Ok(())
+}
