@@ -79,6 +79,11 @@ impl Caller {
         matches!(self.role, Role::Admin | Role::Manager)
     }
 
+    /// Reconcile the ledger, and read what that found, of all warehouses.
+    pub fn may_reconcile(&self) -> bool {
+        matches!(self.role, Role::Admin | Role::Manager)
+    }
+
     /// Move and reserve stock somewhere; [`Caller::may_write_stock_at`] says where.
     pub fn may_write_stock(&self) -> bool {
         matches!(self.role, Role::Admin | Role::Manager | Role::Seller)

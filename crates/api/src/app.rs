@@ -25,6 +25,8 @@ pub struct Options {
     pub read_wait_max: Duration,
     /// A ledger that nobody has used for so long is closed.
     pub ledger_idle_max: Duration,
+    /// How often a part of the views is held against the log, at the most; never when `None`.
+    pub audit_every: Option<Duration>,
     /// How many callers and addresses have their requests counted at once.
     pub rate_limited_callers_max: usize,
     /// Connections open at once; more wait to be accepted.
@@ -47,6 +49,7 @@ impl Options {
             engine: bincard_engine::Options::default(),
             read_wait_max: Duration::from_secs(5),
             ledger_idle_max: Duration::from_secs(15 * 60),
+            audit_every: Some(Duration::from_secs(1)),
             rate_limited_callers_max: 100_000,
             connections_max: 10_000,
             drain_max: Duration::from_secs(20),

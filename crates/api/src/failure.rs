@@ -78,6 +78,7 @@ pub(crate) enum Missing {
     Event,
     Reservation,
     Exception,
+    Reconciliation,
     User,
     Key,
     View,
@@ -244,6 +245,10 @@ impl From<bincard_projections::Error> for Failure {
             | Error::Folder { .. }
             | Error::Stopped
             | Error::Rebuilding { .. } => Failure::ViewUnavailable(error.into()),
+            Error::TooManyWaiting { .. } => Failure::Unavailable,
+            Error::Reconciliations { .. } | Error::ReconciliationsVersion { .. } | Error::Cancelled => {
+                Failure::internal(error)
+            }
             Error::Log(_) | Error::Decode { .. } | Error::Inconsistent(_) => Failure::internal(error),
         }
     }

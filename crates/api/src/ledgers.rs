@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use bincard_access::TenantName;
 use bincard_engine::{Engine, Ledger, OpenError};
 use bincard_ledger::Position;
+use bincard_projections::reconcile::{self, Reconciler, Reconciliations};
 use bincard_projections::{Projector, ViewName, Views};
 use tokio::sync::watch;
 
@@ -21,9 +22,12 @@ pub struct OpenLedger {
     pub ledger: Ledger,
     /// Answers queries.
     pub views: Views,
+    /// Holds the views against the log.
+    pub reconciliations: Reconciliations,
     /// The head, as it moves.
     pub(crate) head: watch::Receiver<Position>,
     read_wait_max: Duration,
+    reconciler: Reconciler,
     projector: Projector,
     engine: Engine,
     /// When it was used last, in milliseconds after the first ledger was thought of.
@@ -71,6 +75,7 @@ pub struct Ledgers {
     engine: bincard_engine::Options,
     idle_max: Duration,
     read_wait_max: Duration,
+    audit_every: Option<Duration>,
     began: Instant,
     /// Read by every request; written when a ledger is opened or closed.
     open: RwLock<HashMap<TenantName, Arc<OpenLedger>>>,
@@ -94,6 +99,7 @@ impl Ledgers {
             engine: options.engine.clone(),
             idle_max: options.ledger_idle_max,
             read_wait_max: options.read_wait_max,
+            audit_every: options.audit_every,
             began: Instant::now(),
             open: RwLock::default(),
             gates: Mutex::default(),
@@ -140,8 +146,9 @@ impl Ledgers {
     pub async fn close_idle(&self) {
         for (tenant, open) in self.all() {
             let idle_ms = self.now_ms().saturating_sub(open.used_at_ms.load(Relaxed));
+            let is_reconciled = open.reconciliations.progress().is_some();
             drop(open);
-            if Duration::from_millis(idle_ms) < self.idle_max {
+            if is_reconciled || Duration::from_millis(idle_ms) < self.idle_max {
                 continue;
             }
             let gate = self.gate(&tenant);
@@ -217,14 +224,20 @@ impl Ledgers {
     async fn open_now(&self, tenant: &TenantName) -> Result<OpenLedger, LedgerError> {
         let folder = self.folder.join(tenant.as_str());
         let (options, of) = (self.engine.clone(), folder.clone());
+        let reconciling = reconcile::Options {
+            clock: options.clock.clone(),
+            audit_every: self.audit_every,
+        };
         let opened = tokio::task::spawn_blocking(move || {
             let engine = Engine::open(&of, options).map_err(Unopened::Engine)?;
             let reader = engine.ledger().reader().clone();
-            let projector = Projector::open(&of.join("views"), reader).map_err(Unopened::Views)?;
-            Ok((engine, projector))
+            let views = of.join("views");
+            let projector = Projector::open(&views, reader.clone()).map_err(Unopened::Views)?;
+            let reconciler = Reconciler::open(&of, &views, reader, reconciling).map_err(Unopened::Views)?;
+            Ok((engine, projector, reconciler))
         });
         let opened = opened.await.map_err(|_| LedgerError::Stopping)?;
-        let (engine, projector) = opened.map_err(|unopened| {
+        let (engine, projector, reconciler) = opened.map_err(|unopened| {
             let tenant = tenant.clone();
             match unopened {
                 Unopened::Engine(source) => LedgerError::Engine { tenant, source },
@@ -240,8 +253,10 @@ impl Ledgers {
         Ok(OpenLedger {
             ledger,
             views,
+            reconciliations: reconciler.reconciliations().clone(),
             head,
             read_wait_max: self.read_wait_max,
+            reconciler,
             projector,
             engine,
             used_at_ms: AtomicU64::new(self.now_ms()),
@@ -259,12 +274,15 @@ async fn close(tenant: &TenantName, open: OpenLedger) {
     let OpenLedger {
         ledger,
         views,
+        reconciliations,
+        reconciler,
         projector,
         engine,
         ..
     } = open;
-    drop((ledger, views));
+    drop((ledger, views, reconciliations));
     let closing = move || {
+        reconciler.close();
         projector.close();
         engine.close();
     };

@@ -23,6 +23,7 @@ mod ledger;
 mod ledgers;
 mod problem;
 mod proxies;
+mod reconciliations;
 mod reservations;
 mod route;
 mod routes;

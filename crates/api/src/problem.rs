@@ -55,6 +55,7 @@ impl Failure {
             Failure::NotFound(Missing::Event) => Code::EventNotFound,
             Failure::NotFound(Missing::Reservation) => Code::ReservationNotFound,
             Failure::NotFound(Missing::Exception) => Code::ExceptionNotFound,
+            Failure::NotFound(Missing::Reconciliation) => Code::ReconciliationNotFound,
             Failure::NotFound(Missing::User) => Code::UserNotFound,
             Failure::NotFound(Missing::Key) => Code::KeyNotFound,
             Failure::NotFound(Missing::View) => Code::ViewNotFound,
@@ -201,6 +202,7 @@ fn detail_of(code: Code) -> &'static str {
         | Code::Unauthenticated
         | Code::LoginRefused
         | Code::RefreshRefused
+        | Code::ReconciliationNotFound
         | Code::UserNotFound
         | Code::KeyNotFound
         | Code::ViewNotFound

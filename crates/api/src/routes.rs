@@ -9,8 +9,8 @@ use utoipa_axum::router::OpenApiRouter;
 use crate::app::App;
 use crate::failure::{Failure, Missing};
 use crate::{
-    administration, auth, catalogue, docs, exceptions, health, ledger, reservations, stock, stock_events,
-    warehouse,
+    administration, auth, catalogue, docs, exceptions, health, ledger, reconciliations, reservations, stock,
+    stock_events, warehouse,
 };
 
 /// The routes, without what stands before them.
@@ -36,6 +36,7 @@ fn described() -> (Router<Arc<App>>, OpenApi) {
         .merge(exceptions::routes())
         .merge(catalogue::routes())
         .merge(ledger::routes())
+        .merge(reconciliations::routes())
         .merge(auth::routes())
         .merge(administration::routes())
         .merge(health::routes())

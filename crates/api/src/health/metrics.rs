@@ -238,6 +238,17 @@ fn render_ledgers(text: &mut Text, app: &App) {
         );
     }
     text.metric(
+        "bincard_view_divergence_total",
+        "counter",
+        "Rows of views that were found to differ from the log, by the audit and by reconciliations.",
+    );
+    for (tenant, open) in &ledgers {
+        for (view, count) in open.reconciliations.diverged() {
+            let labels = format!("tenant=\"{}\",view=\"{view}\"", tenant.as_str());
+            text.value("bincard_view_divergence_total", &labels, count);
+        }
+    }
+    text.metric(
         "bincard_view_position",
         "gauge",
         "The position that a view stands at.",

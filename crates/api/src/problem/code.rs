@@ -119,6 +119,7 @@ codes! {
     ReservationNotFound = 404 "reservation-not-found" "There is no such reservation",
     TransferNotFound = 404 "transfer-not-found" "There is no such transfer",
     ExceptionNotFound = 404 "exception-not-found" "There is no such exception",
+    ReconciliationNotFound = 404 "reconciliation-not-found" "There is no such reconciliation",
     UserNotFound = 404 "user-not-found" "There is no such user",
     KeyNotFound = 404 "key-not-found" "There is no such API key",
     ViewNotFound = 404 "view-not-found" "There is no such view",

@@ -114,6 +114,11 @@ PATCH  /api/v1/slots/{warehouseId}/{variantId}     200   200     403    403     
 GET    /api/v1/ledger                              200   200     200    200       200    401    200
 GET    /api/v1/ledger/events                       200   200     403    403       200    401    200
 POST   /api/v1/views/{view}/rebuild                202   403     403    403       403    401    202
+POST   /api/v1/reconciliations                     202   202     403    403       403    401    202 <- {}
+GET    /api/v1/reconciliations                     200   200     403    403       403    401    200
+GET    /api/v1/reconciliations/{id}                200   200     403    403       403    401    200
+POST   /api/v1/reconciliations/{id}/cancel         202   202     403    403       403    401    202
+GET    /api/v1/reconciliations/{id}/differences    200   200     403    403       403    401    200
 GET    /api/v1/users                               200   403     403    403       403    401    200
 POST   /api/v1/users                               201   403     403    403       403    401    201 <- {"email":"N@example.com","username":"N","password":"long enough","role":"VIEWER"}
 GET    /api/v1/users/{id}                          200   403     403    403       403    401    404
@@ -297,6 +302,8 @@ async fn call(server: &Server, row: &Row, things: &Things, who: &str, token: &st
                 .user("default", &format!("subject{number}{}", row.method), Role::Viewer)
                 .await
                 .to_string(),
+            // They are counted from 1 in every ledger.
+            "reconciliations" => "1".to_owned(),
             "keys" => key_id(server).await,
             other => panic!("what is {other}?"),
         };

@@ -12,6 +12,7 @@ mod exceptions;
 mod full_disk;
 mod ledger;
 mod listener;
+mod reconciliations;
 mod reservations;
 mod reversals;
 mod signing_in;
