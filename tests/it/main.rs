@@ -3,4 +3,5 @@
 mod docs_page;
 mod kill_nine;
 mod race;
+mod reconcile;
 mod support;

@@ -42,6 +42,8 @@ enum Command {
     Import(commands::import::Import),
     /// Hold the log against its hashes, and the views against the log
     Verify(commands::verify::Verify),
+    /// Replay the log and compare every view with it, in a stopped folder or on a running server
+    Reconcile(commands::reconcile::Reconcile),
     /// Build views anew from the log
     Rebuild(commands::rebuild::Rebuild),
     /// Look at the log itself
@@ -84,6 +86,7 @@ impl Cli {
             Command::Demo(demo) => demo.run(&config()?),
             Command::Verify(verify) => verify.run(&config()?),
             Command::Rebuild(rebuild) => rebuild.run(&config()?),
+            Command::Reconcile(reconcile) => reconcile.run(&config()?),
             Command::Import(import) => import.run(&config()?),
             Command::Log(log) => log.run(&config()?),
             Command::Snapshot(snapshot) => snapshot.run(&config()?),

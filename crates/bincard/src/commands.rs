@@ -7,6 +7,7 @@ pub(crate) mod key;
 pub(crate) mod log;
 pub(crate) mod race;
 pub(crate) mod rebuild;
+pub(crate) mod reconcile;
 pub(crate) mod serve;
 pub(crate) mod snapshot;
 pub(crate) mod tenant;

@@ -25,6 +25,7 @@ pub(crate) struct Config {
     pub(crate) queue_requests_max: usize,
     pub(crate) batch_requests_max: usize,
     pub(crate) snapshot_every_events: u64,
+    pub(crate) audit_every_ms: u64,
     pub(crate) access_token_lifetime_s: u32,
     pub(crate) session_idle_max_s: u32,
 }

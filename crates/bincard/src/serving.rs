@@ -4,6 +4,7 @@ use std::future::Future;
 use std::io;
 use std::num::NonZero;
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::Context;
 use bincard_access::{Accounts, TenantName};
@@ -56,6 +57,7 @@ pub(crate) async fn open(
         engine: engine_options(config),
         trusted_proxies: trusted_proxies.map_err(|error| WrongUse(format!("trusted_proxies: {error}")))?,
         metrics_to_all: config.metrics_to_all,
+        audit_every: (config.audit_every_ms > 0).then(|| Duration::from_millis(config.audit_every_ms)),
         ..bincard_api::Options::new(folder.ledgers_path())
     };
     let app = Arc::new(App::new(accounts, options));

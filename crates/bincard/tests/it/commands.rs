@@ -34,8 +34,9 @@ fn wrong_use_exits_with_2_and_says_what_is_right() {
 
 #[test]
 fn commands_that_look_make_no_data_folder() {
-    let looking: [&[&str]; 12] = [
+    let looking: [&[&str]; 13] = [
         &["verify"],
+        &["reconcile"],
         &["rebuild"],
         &["snapshot"],
         &["log", "head"],

@@ -6,4 +6,5 @@ mod leftovers;
 mod mapping;
 mod online_retail;
 mod program;
+mod reconcile;
 mod server;

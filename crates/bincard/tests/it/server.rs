@@ -8,12 +8,12 @@ use crate::ledger::Ledger;
 use crate::program::{Scratch, example};
 
 /// A server that is told to end, and waited for, when this is dropped.
-struct Running {
+pub(crate) struct Running {
     child: Child,
     stdout: BufReader<ChildStdout>,
     /// What it said before it said where it listens.
     said: String,
-    url: String,
+    pub(crate) url: String,
 }
 
 impl Running {
@@ -40,7 +40,7 @@ impl Running {
     }
 
     /// Sends SIGTERM and answers the exit code and what else it said.
-    fn stop(self) -> (Option<i32>, String) {
+    pub(crate) fn stop(self) -> (Option<i32>, String) {
         self.stop_by(rustix::process::Signal::TERM)
     }
 
@@ -62,11 +62,11 @@ impl Drop for Running {
     }
 }
 
-fn serve(scratch: &Scratch) -> Running {
+pub(crate) fn serve(scratch: &Scratch) -> Running {
     Running::start(scratch.command().args(["serve", "--listen", "127.0.0.1:0"]))
 }
 
-fn key(scratch: &Scratch) -> String {
+pub(crate) fn key(scratch: &Scratch) -> String {
     scratch
         .run(["key", "create", "import"])
         .succeeds()
@@ -463,7 +463,7 @@ fn verify_and_rebuild_hold_views_against_the_log() {
 }
 
 /// The file of a view.
-fn view_file(scratch: &Scratch, view: &str) -> std::path::PathBuf {
+pub(crate) fn view_file(scratch: &Scratch, view: &str) -> std::path::PathBuf {
     let files = walk(&scratch.data().join("ledgers/default/views"));
     let is_it = |path: &std::path::PathBuf| {
         let name = path.file_name().unwrap_or_default().to_string_lossy();

@@ -1,0 +1,107 @@
+//! `bincard reconcile`, in a stopped folder and on a running server.
+
+use sqlx::sqlite::SqliteConnectOptions;
+use sqlx::{ConnectOptions, Connection};
+
+use crate::program::{Scratch, example};
+use crate::server::{key, serve, view_file};
+
+fn tamper(scratch: &Scratch, view: &str, statement: &'static str) {
+    let file = view_file(scratch, view);
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    runtime.expect("a runtime").block_on(async {
+        let mut connection = SqliteConnectOptions::new()
+            .filename(file)
+            .connect()
+            .await
+            .expect("a view");
+        let done = sqlx::query(statement)
+            .execute(&mut connection)
+            .await
+            .expect("a statement");
+        assert_eq!(done.rows_affected(), 1, "{statement}");
+        connection.close().await.expect("it closes");
+    });
+}
+
+#[test]
+fn what_differs_is_told_with_exit_code_1_until_it_is_rebuilt() {
+    let scratch = Scratch::new();
+    let (mapping, file) = (example("opening-stock.toml"), example("opening-stock.csv.gz"));
+    let rejects = scratch.path("rejects.csv");
+    let import = [
+        "import".as_ref(),
+        file.as_os_str(),
+        "--mapping".as_ref(),
+        mapping.as_os_str(),
+    ];
+    scratch
+        .run(
+            import
+                .into_iter()
+                .chain(["--rejects".as_ref(), rejects.as_os_str()]),
+        )
+        .succeeds();
+    let said = scratch.run(["reconcile"]).succeeds().stdout;
+    for view in [
+        "stock: ",
+        "history: ",
+        "catalogue: ",
+        "reservations: ",
+        "exceptions: ",
+    ] {
+        assert!(said.contains(view), "{said}");
+    }
+    assert_eq!(
+        said.matches(" rows are what the log makes of them at position ")
+            .count(),
+        5,
+        "{said}"
+    );
+    scratch
+        .run(["reconcile", "--as-of", "2020-01-01T00:00:00Z"])
+        .succeeds();
+    scratch
+        .run(["reconcile", "--as-of", "soon"])
+        .fails_with(2, "--as-of: \"soon\" is not an instant");
+
+    tamper(
+        &scratch,
+        "stock",
+        "update stock set available = available + 1 where variant = 7",
+    );
+    tamper(&scratch, "catalogue", "delete from variants where no = 9");
+    let ran = scratch
+        .run(["reconcile"])
+        .fails_with(1, "`bincard rebuild stock catalogue`");
+    assert!(ran.stdout.contains("stock: 1 of "), "{ran:?}");
+    let line = ran
+        .stdout
+        .lines()
+        .find(|line| line.starts_with("  stock: "))
+        .expect("a difference");
+    assert!(
+        line.starts_with("  stock: stock (warehouse 1, variant 7) available: the log says "),
+        "{line}"
+    );
+    assert!(line.contains("; from event "), "{line}");
+    assert!(
+        ran.stdout
+            .contains("  catalogue: variants (no 9): the log says sku "),
+        "{ran:?}"
+    );
+
+    let key = key(&scratch);
+    let server = serve(&scratch);
+    let on_server = ["reconcile", "--url", &server.url, "--key", &key];
+    let there = scratch.run(on_server).fails_with(1, "puts them right");
+    assert_eq!(there.stdout, ran.stdout);
+    let wrong = ["reconcile", "--url", &server.url, "--key", "bck_nonsense"];
+    scratch.run(wrong).fails_with(1, "401");
+    scratch
+        .run(["reconcile"])
+        .fails_with(1, "is in use by another process");
+    assert_eq!(server.stop().0, Some(0));
+    scratch.run(["rebuild", "stock", "catalogue"]).succeeds();
+    scratch.run(["reconcile"]).succeeds();
+}
