@@ -118,17 +118,20 @@ impl Conditions {
         self.pair(column_a, "<", a, column_b, b);
     }
 
-    /// The three columns together compare with three values.
-    pub(crate) fn compare_triple(&mut self, columns: [&str; 3], operator: &str, values: [i64; 3]) {
+    /// The columns together compare with as many values.
+    pub(crate) fn compare_row(&mut self, row: &[(&str, i64)], operator: &str) {
         self.begin();
-        self.values.extend(values.map(Value::Integer));
-        let [a, b, c] = columns;
-        let last = self.values.len();
-        self.write(format_args!(
-            "({a}, {b}, {c}) {operator} (${}, ${}, ${last})",
-            last - 2,
-            last - 1
-        ));
+        let first = self.values.len() + 1;
+        for (index, (column, value)) in row.iter().enumerate() {
+            self.values.push(Value::Integer(*value));
+            let open = if index == 0 { "(" } else { ", " };
+            self.write(format_args!("{open}{column}"));
+        }
+        self.write(format_args!(") {operator} (${first}"));
+        for parameter in first + 1..=self.values.len() {
+            self.write(format_args!(", ${parameter}"));
+        }
+        self.write(format_args!(")"));
     }
 
     fn pair(&mut self, column_a: &str, operator: &str, a: i64, column_b: &str, b: i64) {

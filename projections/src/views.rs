@@ -355,7 +355,7 @@ impl Views {
         })
     }
 
-    /// A page of the movements of a variant, in the order of occurrence.
+    /// A page of the movements that pass `filter`, by variant and in the order of occurrence.
     ///
     /// # Errors
     /// When the view cannot be read.

@@ -59,6 +59,30 @@ pub(crate) struct Basis {
 }
 
 impl Caller {
+    /// The process itself, in a tenant: for whoever can open the data folder. Nothing proves it; it is never made of what a
+    /// request says.
+    pub fn of_this_process(tenant: TenantName) -> Caller {
+        Caller {
+            id: Uuid::nil(),
+            kind: CallerKind::Key,
+            name: "this process".into(),
+            email: None,
+            alias: None,
+            tenant,
+            role: Role::Admin,
+            warehouses: Box::default(),
+            plan: Plan::Service,
+            expires_at: None,
+            basis: Basis {
+                slot: 0,
+                epoch: 0,
+                session: None,
+                key_no: None,
+                use_noted_at: AtomicI64::new(0),
+            },
+        }
+    }
+
     /// Everything in its tenant: users, API keys, jobs, views.
     pub fn is_admin(&self) -> bool {
         self.role == Role::Admin

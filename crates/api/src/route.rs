@@ -34,6 +34,7 @@ routes! {
     StockEvent = "/api/v1/stock-events/{id}",
     StockEventReverse = "/api/v1/stock-events/{id}/reverse",
     Stock = "/api/v1/stock",
+    Movements = "/api/v1/movements",
     Reservations = "/api/v1/reservations",
     Reservation = "/api/v1/reservations/{id}",
     ReservationPick = "/api/v1/reservations/{id}/pick",

@@ -9,8 +9,8 @@ use utoipa_axum::router::OpenApiRouter;
 use crate::app::App;
 use crate::failure::{Failure, Missing};
 use crate::{
-    administration, auth, catalogue, docs, exceptions, health, ledger, reconciliations, reservations, stock,
-    stock_events, warehouse,
+    administration, auth, catalogue, docs, exceptions, health, ledger, movements, reconciliations,
+    reservations, stock, stock_events, warehouse,
 };
 
 /// The routes, without what stands before them.
@@ -32,6 +32,7 @@ fn described() -> (Router<Arc<App>>, OpenApi) {
     let (routes, mut document) = OpenApiRouter::with_openapi(docs::described())
         .merge(stock_events::routes())
         .merge(stock::routes())
+        .merge(movements::routes())
         .merge(reservations::routes())
         .merge(exceptions::routes())
         .merge(catalogue::routes())

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use axum::body::Body;
 use axum::extract::{RawQuery, State};
-use axum::http::Response;
+use axum::http::{HeaderMap, Response};
 use bincard_ledger::{Bucket, Buckets, Position, Timestamp, VariantNo, WarehouseNo};
 use bincard_projections::history::AsOf;
 use bincard_projections::stock::{StockFilter, StockKey};
@@ -16,10 +16,12 @@ use uuid::Uuid;
 use crate::answer;
 use crate::app::App;
 use crate::asker::{Asker, MinPosition};
-use crate::docs::schema::{Problem, StockPage};
+use crate::docs::schema::{Problem, Stock, StockPage};
+use crate::export::{self, CHUNK_ROWS, Format, Rows, Sheet};
 use crate::failure::{Failure, Missing};
 use crate::if_match;
 use crate::stock_events::variant_of;
+use crate::wire::csv::Csv;
 use crate::wire::json::Json;
 use crate::wire::page::{self, Extent, Paging};
 use crate::wire::query::Query;
@@ -37,7 +39,8 @@ struct Asked {
     variant: Option<Uuid>,
     sku: Option<String>,
     past: AsOf,
-    paging: Paging,
+    /// None of an export.
+    paging: Option<Paging>,
     question: String,
 }
 
@@ -54,6 +57,9 @@ struct Part {
 /// A row for every variant that ever had stock at a warehouse. With `asOf`, by what had occurred by that instant; with
 /// `knownAt`, by what had been recorded by that instant; with both, what was then believed of how it was then. As of
 /// an instant a bucket may be below zero: what was recorded in one order may have occurred in another.
+///
+/// With `Accept: text/csv` or `application/x-ndjson` the answer is an export: all rows to the end. Some hundred rows at a
+/// time are of one position, later ones of later positions; with `knownAt` an instant that has passed, all are of that one.
 #[utoipa::path(
     get,
     path = "/api/v1/stock",
@@ -67,10 +73,11 @@ struct Part {
         ("page" = Option<u64>, Query, description = "From 0"),
         ("size" = Option<u32>, Query, description = "1 to 500; 20 when left out"),
         ("cursor" = Option<String>, Query, description = "The `nextCursor` of another page of the same list"),
+        ("Accept" = Option<String>, Header, description = "`text/csv` or `application/x-ndjson` for an export"),
         ("Ledger-Min-Position" = Option<u64>, Header, description = "Wait until the view has come so far"),
     ),
     responses(
-        (status = 200, body = StockPage, headers(
+        (status = 200, content((StockPage = "application/json"), (Stock = "application/x-ndjson"), (String = "text/csv")), headers(
             ("ETag" = Option<String>, description = "Of the present stock of one warehouse: the version that it has come to, for `If-Match`"),
         )),
         (status = 400, body = Problem, content_type = "application/problem+json"),
@@ -83,11 +90,13 @@ async fn list(
     State(app): State<Arc<App>>,
     asker: Asker,
     MinPosition(min): MinPosition,
+    headers: HeaderMap,
     RawQuery(query): RawQuery,
 ) -> Result<Response<Body>, Failure> {
-    let asked = read_query(query.as_deref())?;
+    let format = Format::asked(&headers);
+    let asked = read_query(query.as_deref(), format)?;
     let warehouse = asker.warehouse_to_list(asked.warehouse)?;
-    let variant = variant_asked(&asker, &asked)?;
+    let variant = variant_named(&asker, asked.variant, asked.sku.as_deref())?;
     let is_past = asked.past != AsOf::default();
     let view = if is_past {
         ViewName::History
@@ -95,20 +104,32 @@ async fn list(
         ViewName::Stock
     };
     asker.open.wait_for_view(view, min).await?;
+    let Some(paging) = &asked.paging else {
+        let rows = Export {
+            app: app.clone(),
+            asker,
+            warehouse,
+            variant,
+            past: asked.past,
+            after: None,
+            position: Position(0),
+        };
+        return export::answer(app, format, rows).await;
+    };
     // Before the rows: a version that is older than they are is refused where it would have done, a newer one would be taken
     // where it must not.
     let version = match warehouse.filter(|_| !is_past) {
         Some(warehouse) => Some(asker.open.views.stock_version(warehouse)?.value),
         None => None,
     };
-    let (after, number, known_total) = match asked.paging.cursor.as_deref() {
-        None => (None, asked.paging.number, None),
+    let (after, number, known_total) = match paging.cursor.as_deref() {
+        None => (None, paging.number, None),
         Some(words) => {
             let (key, number, total) = start_of(words)?;
             (Some(key), number, Some(total))
         }
     };
-    let size = asked.paging.size;
+    let size = paging.size;
     let slice = Slice {
         after,
         skip: if after.is_some() {
@@ -121,9 +142,15 @@ async fn list(
     };
     let part = match (warehouse, variant) {
         (Some(warehouse), Some(variant)) if number == 0 && after.is_none() => {
-            one(&asker, StockKey { warehouse, variant }, &asked, app.timestamp()).await?
+            one(
+                &asker,
+                StockKey { warehouse, variant },
+                asked.past,
+                app.timestamp(),
+            )
+            .await?
         }
-        _ => many(&asker, warehouse, variant, &asked, slice, app.timestamp()).await?,
+        _ => many(&asker, warehouse, variant, asked.past, slice, app.timestamp()).await?,
     };
     let total = known_total.or(part.total).unwrap_or_default();
     let last = part.rows.last().filter(|_| part.has_more);
@@ -150,7 +177,7 @@ async fn list(
     Ok(response)
 }
 
-fn read_query(query: Option<&str>) -> Result<Asked, Failure> {
+fn read_query(query: Option<&str>, format: Format) -> Result<Asked, Failure> {
     let mut query = Query::parse(query);
     let warehouse = query.uuid("warehouseId");
     let variant = query.uuid("variantId");
@@ -160,7 +187,12 @@ fn read_query(query: Option<&str>) -> Result<Asked, Failure> {
         known_at: query.instant("knownAt"),
     };
     let question = format!("stock {warehouse:?} {variant:?} {sku:?} {past:?}");
-    let paging = Paging::read(&mut query, &question);
+    let paging = if format == Format::Page {
+        Some(Paging::read(&mut query, &question))
+    } else {
+        export::refuse_paging(&mut query);
+        None
+    };
     query.finish()?;
     Ok(Asked {
         warehouse,
@@ -172,9 +204,14 @@ fn read_query(query: Option<&str>) -> Result<Asked, Failure> {
     })
 }
 
-fn variant_asked(asker: &Asker, asked: &Asked) -> Result<Option<VariantNo>, Failure> {
-    let by_id = asked.variant.map(|id| variant_of(asker, id)).transpose()?;
-    let Some(sku) = &asked.sku else { return Ok(by_id) };
+/// The variant that is named by its id, its SKU or both.
+pub(crate) fn variant_named(
+    asker: &Asker,
+    id: Option<Uuid>,
+    sku: Option<&str>,
+) -> Result<Option<VariantNo>, Failure> {
+    let by_id = id.map(|id| variant_of(asker, id)).transpose()?;
+    let Some(sku) = sku else { return Ok(by_id) };
     let by_sku = asker.open.ledger.names().variant_by_sku(sku);
     let by_sku = by_sku.ok_or(Failure::NotFound(Missing::Variant { line: None }))?;
     if by_id.is_some_and(|by_id| by_id != by_sku) {
@@ -187,13 +224,13 @@ fn variant_asked(asker: &Asker, asked: &Asked) -> Result<Option<VariantNo>, Fail
 }
 
 /// The stock of one key; the present is answered from memory.
-async fn one(asker: &Asker, key: StockKey, asked: &Asked, now: Timestamp) -> Result<Part, Failure> {
+async fn one(asker: &Asker, key: StockKey, past: AsOf, now: Timestamp) -> Result<Part, Failure> {
     let views = &asker.open.views;
-    let (position, buckets) = if asked.past == AsOf::default() {
+    let (position, buckets) = if past == AsOf::default() {
         let answer = views.stock_row(key, now)?;
         (answer.position, answer.value.map(|row| row.buckets))
     } else {
-        let answer = views.stock_as_of(key, asked.past).await?;
+        let answer = views.stock_as_of(key, past).await?;
         (answer.position, Some(answer.value.buckets))
     };
     let rows: Vec<_> = buckets.map(|buckets| (key, buckets)).into_iter().collect();
@@ -210,7 +247,7 @@ async fn many(
     asker: &Asker,
     warehouse: Option<WarehouseNo>,
     variant: Option<VariantNo>,
-    asked: &Asked,
+    past: AsOf,
     slice: Slice<StockKey>,
     now: Timestamp,
 ) -> Result<Part, Failure> {
@@ -219,7 +256,7 @@ async fn many(
         warehouses: warehouse.map(|no| vec![no]),
         variant,
     };
-    if asked.past == AsOf::default() {
+    if past == AsOf::default() {
         let answer = views.stock_page(&filter, slice, now).await?;
         let rows = answer
             .value
@@ -234,7 +271,7 @@ async fn many(
             total: answer.value.total,
         })
     } else {
-        let answer = views.stock_as_of_page(&filter, asked.past, slice).await?;
+        let answer = views.stock_as_of_page(&filter, past, slice).await?;
         let rows = answer
             .value
             .rows
@@ -247,6 +284,68 @@ async fn many(
             has_more: answer.value.more,
             total: answer.value.total,
         })
+    }
+}
+
+/// All rows of a list.
+struct Export {
+    app: Arc<App>,
+    asker: Asker,
+    warehouse: Option<WarehouseNo>,
+    variant: Option<VariantNo>,
+    past: AsOf,
+    after: Option<StockKey>,
+    /// Where the view stood at the first rows.
+    position: Position,
+}
+
+impl Rows for Export {
+    const NAME: &'static str = "stock";
+    const COLUMNS: &'static [&'static str] = &[
+        "warehouseId",
+        "warehouseCode",
+        "variantId",
+        "variantSku",
+        "onHand",
+        "available",
+        "reserved",
+        "picked",
+        "packed",
+        "held",
+    ];
+
+    async fn write_next(&mut self, sheet: &mut Sheet) -> Result<bool, Failure> {
+        let slice = Slice {
+            after: self.after,
+            skip: 0,
+            limit: CHUNK_ROWS,
+            with_total: false,
+        };
+        let (warehouse, variant, now) = (self.warehouse, self.variant, self.app.timestamp());
+        let part = match (warehouse, variant) {
+            (Some(warehouse), Some(variant)) => {
+                one(&self.asker, StockKey { warehouse, variant }, self.past, now).await?
+            }
+            _ => many(&self.asker, warehouse, variant, self.past, slice, now).await?,
+        };
+        if self.after.is_none() {
+            self.position = part.position;
+        }
+        for (key, buckets) in &part.rows {
+            match sheet {
+                Sheet::Ndjson(json) => {
+                    write_row(json, &self.asker, *key, buckets);
+                    json.raw("\n");
+                }
+                Sheet::Csv(csv) => write_csv(csv, &self.asker, *key, buckets),
+            }
+        }
+        self.after = part.rows.last().map(|(key, _)| *key);
+        Ok(part.has_more)
+    }
+
+    fn position(&self) -> Position {
+        self.position
     }
 }
 
@@ -281,4 +380,20 @@ fn write_row(json: &mut Json, asker: &Asker, key: StockKey, buckets: &Buckets) {
     json.raw(r#","picked":"#).whole(buckets.of(Bucket::Picked));
     json.raw(r#","packed":"#).whole(buckets.of(Bucket::Packed));
     json.raw(r#","held":"#).whole(buckets.of(Bucket::Held)).raw("}");
+}
+
+fn write_csv(csv: &mut Csv, asker: &Asker, key: StockKey, buckets: &Buckets) {
+    let ledger = &asker.open.ledger;
+    let (ids, names) = (ledger.ids(), ledger.names());
+    let warehouse = names.warehouse(key.warehouse);
+    csv.uuid(ids.warehouse(key.warehouse))
+        .text(warehouse.as_ref().map(|name| &*name.code));
+    let variant = names.variant(key.variant);
+    csv.uuid(ids.variant(key.variant))
+        .text(variant.as_ref().map(|name| &*name.sku));
+    csv.whole(buckets.on_hand()).whole(buckets.available());
+    for bucket in [Bucket::Reserved, Bucket::Picked, Bucket::Packed, Bucket::Held] {
+        csv.whole(buckets.of(bucket));
+    }
+    csv.end();
 }

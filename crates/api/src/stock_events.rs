@@ -3,6 +3,7 @@
 mod bulk;
 mod create;
 mod draft;
+mod export;
 mod fast;
 mod fetch;
 mod list;

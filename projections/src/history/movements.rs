@@ -1,6 +1,6 @@
-//! The movements of a variant, with what its key held before and after each.
+//! Movements of a variant, or of all of them one after the other, with what the key held before and after each.
 
-use bincard_ledger::{Position, Timestamp, VariantNo, WarehouseNo};
+use bincard_ledger::{Kind, Position, Timestamp, VariantNo, WarehouseNo};
 use futures_util::TryStreamExt;
 use sqlx::sqlite::{SqliteConnection, SqliteRow};
 use sqlx::{AssertSqlSafe, Row};
@@ -9,11 +9,14 @@ use super::{MovementRow, queries, read_kind, read_place, read_reason};
 use crate::filter::Conditions;
 use crate::stock::StockKey;
 
-/// Which movements to list, in the order of occurrence.
-#[derive(Clone, PartialEq, Eq, Debug)]
+/// Which movements to list: by variant, and of each in the order of occurrence. A filter that is not set lets everything
+/// pass.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct MovementFilter {
-    /// Of this variant.
-    pub variant: VariantNo,
+    /// Only of this variant. Without, a page behind a warehouse's filter may be long in finding.
+    pub variant: Option<VariantNo>,
+    /// Only of these kinds.
+    pub kinds: Option<Vec<Kind>>,
     /// Only at these warehouses, where set; an empty list lets none pass.
     pub warehouses: Option<Vec<WarehouseNo>>,
     /// Only what occurred at this instant or later.
@@ -25,6 +28,8 @@ pub struct MovementFilter {
 /// The last movement of a page.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct MovementCursor {
+    /// Of what.
+    pub variant: VariantNo,
     /// When it occurred.
     pub occurred_at: Timestamp,
     /// Its event.
@@ -67,12 +72,19 @@ pub(crate) async fn movements(
     };
     if let Some(after) = after {
         let operator = if descending { "<" } else { ">" };
-        let values = [
-            after.occurred_at.micros(),
-            after.position.0.cast_signed(),
-            i64::from(after.line),
+        let row = [
+            ("variant", i64::from(after.variant.0)),
+            ("occurred_at", after.occurred_at.micros()),
+            ("position", after.position.0.cast_signed()),
+            ("line", i64::from(after.line)),
         ];
-        conditions.compare_triple(["occurred_at", "position", "line"], operator, values);
+        // A variant that is set already would keep the row from being looked up by its key.
+        let row = if filter.variant.is_some() {
+            &row[1..]
+        } else {
+            &row[..]
+        };
+        conditions.compare_row(row, operator);
     }
     let direction = if descending { "desc" } else { "asc" };
     let skip = i64::try_from(skip).unwrap_or(i64::MAX);
@@ -81,7 +93,8 @@ pub(crate) async fn movements(
     let sql = format!(
         "select position, line, warehouse, variant, occurred_at, kind, reason, places, quantity,
             available, reserved, picked, packed, held
-         from movements{clause} order by occurred_at {direction}, position {direction}, line {direction}{page}"
+         from movements{clause}
+         order by variant {direction}, occurred_at {direction}, position {direction}, line {direction}{page}"
     );
     let mut found = conditions.bind(sqlx::query(AssertSqlSafe(sql))).fetch(connection);
     let mut rows = Vec::new();
@@ -91,6 +104,7 @@ pub(crate) async fn movements(
     let more = rows.len() > limit;
     rows.truncate(limit);
     let next = rows.last().filter(|_| more).map(|last| MovementCursor {
+        variant: last.key.variant,
         occurred_at: last.occurred_at,
         position: last.position,
         line: last.line,
@@ -100,7 +114,12 @@ pub(crate) async fn movements(
 
 fn conditions(filter: &MovementFilter) -> Conditions {
     let mut conditions = Conditions::default();
-    conditions.equals("variant", i64::from(filter.variant.0));
+    if let Some(variant) = filter.variant {
+        conditions.equals("variant", i64::from(variant.0));
+    }
+    if let Some(kinds) = &filter.kinds {
+        conditions.one_of("kind", kinds.iter().map(|kind| i64::from(kind.code())));
+    }
     if let Some(warehouses) = &filter.warehouses {
         conditions.one_of("warehouse", warehouses.iter().map(|no| i64::from(no.0)));
     }

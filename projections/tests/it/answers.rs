@@ -40,6 +40,7 @@ proptest! {
             check_stock(&ledger, &views).await;
             check_past(&ledger, &views, &mut random).await;
             check_movements(&ledger, &views).await;
+            check_all_movements(&ledger, &views).await;
             check_catalogue(&ledger, &views).await;
         });
         projector.close();
@@ -313,6 +314,45 @@ async fn check_past(ledger: &Ledger, views: &Views, random: &mut Random) {
     );
 }
 
+/// All movements, one variant after the other, of some kinds at some warehouses, page by page.
+async fn check_all_movements(ledger: &Ledger, views: &Views) {
+    let all_rows: Vec<_> = (1..=VARIANTS)
+        .flat_map(|no| naive::movements(&ledger.events, VariantNo(no)))
+        .collect();
+    for (kinds, warehouses) in [
+        (None, None),
+        (Some(vec![Kind::Outbound, Kind::Adjust]), None),
+        (Some(vec![Kind::Inbound]), Some(vec![WarehouseNo(2)])),
+    ] {
+        let mut expected = all_rows.clone();
+        let has = |list: &Option<Vec<Kind>>, kind| list.as_ref().is_none_or(|list| list.contains(&kind));
+        expected.retain(|row| {
+            let at = |list: &Vec<WarehouseNo>| list.contains(&row.key.warehouse);
+            has(&kinds, row.kind) && warehouses.as_ref().is_none_or(at)
+        });
+        let filter = MovementFilter {
+            kinds,
+            warehouses,
+            ..MovementFilter::default()
+        };
+        for descending in [false, true] {
+            let mut slice = Slice { limit: 7, ..all() };
+            let mut rows = Vec::new();
+            loop {
+                let page = views.movements(&filter, descending, slice).await.unwrap().value;
+                assert_eq!(page.total, Some(expected.len() as u64));
+                rows.extend(page.rows);
+                slice.after = page.next;
+                if page.next.is_none() {
+                    break;
+                }
+            }
+            assert_eq!(rows, expected);
+            expected.reverse();
+        }
+    }
+}
+
 async fn check_movements(ledger: &Ledger, views: &Views) {
     for variant in (1..=VARIANTS).map(VariantNo) {
         let expected = naive::movements(&ledger.events, variant);
@@ -324,7 +364,8 @@ async fn check_movements(ledger: &Ledger, views: &Views) {
         ] {
             for (occurred_from, occurred_to) in [(None, None), (middle, None), (None, middle)] {
                 let filter = MovementFilter {
-                    variant,
+                    variant: Some(variant),
+                    kinds: None,
                     warehouses: warehouses.clone(),
                     occurred_from,
                     occurred_to,

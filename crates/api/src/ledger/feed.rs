@@ -12,9 +12,7 @@ use axum::extract::{RawQuery, State};
 use axum::http::header::CONTENT_TYPE;
 use axum::http::{HeaderValue, Response};
 use bincard_ledger::event::SlotChange;
-use bincard_ledger::{
-    Account, Bucket, CatalogueEvent, Event, Place, Position, Posting, PublicIds, Recorded, StockEvent, Stream,
-};
+use bincard_ledger::{CatalogueEvent, Event, Position, Posting, PublicIds, Recorded, StockEvent, Stream};
 use bytes::Bytes;
 use futures_util::stream;
 use tokio::sync::watch;
@@ -233,27 +231,13 @@ fn write_stock(json: &mut Json, ids: PublicIds, position: Position, event: &Stoc
 
 fn write_posting(json: &mut Json, ids: PublicIds, posting: &Posting) {
     json.raw(r#"{"variantId":"#).uuid(ids.variant(posting.variant));
-    json.raw(r#","from":"#).text(word_of(posting.from));
-    json.raw(r#","to":"#).text(word_of(posting.to));
+    json.raw(r#","from":"#).text(spelling::of_place(posting.from));
+    json.raw(r#","to":"#).text(spelling::of_place(posting.to));
     json.raw(r#","quantity":"#).whole(posting.quantity);
     if let Some(reservation) = posting.reservation {
         json.raw(r#","reservationId":"#).uuid(ids.event(reservation));
     }
     json.raw("}");
-}
-
-fn word_of(place: Place) -> &'static str {
-    match place {
-        Place::Bucket(Bucket::Available) => "available",
-        Place::Bucket(Bucket::Reserved) => "reserved",
-        Place::Bucket(Bucket::Picked) => "picked",
-        Place::Bucket(Bucket::Packed) => "packed",
-        Place::Bucket(Bucket::Held) => "held",
-        Place::Account(Account::Supplier) => "supplier",
-        Place::Account(Account::Customer) => "customer",
-        Place::Account(Account::Adjustment) => "adjustment",
-        Place::Account(Account::Transit) => "transit",
-    }
 }
 
 fn write_catalogue(json: &mut Json, ids: PublicIds, event: &CatalogueEvent) {

@@ -1,22 +1,25 @@
 //! `GET /api/v1/stock-events`: which events is for the view to say, what stands in them for the log.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use axum::body::Body;
 use axum::extract::{RawQuery, State};
-use axum::http::Response;
-use bincard_ledger::{Kind, Position, Reason, Timestamp, VariantNo};
+use axum::http::{HeaderMap, Response};
+use bincard_ledger::{Kind, Position, Reason, Recorded, Timestamp, VariantNo};
 use bincard_projections::ViewName;
 use bincard_projections::history::{EventCursor, EventFilter, EventOrder, EventSort, EventStart};
 use uuid::Uuid;
 
+use super::export::Export;
 use super::fetch::{author_of, read_events, reversible};
 use super::render::{self, Author, EVENT_BYTES};
 use super::reverse::reversals;
 use crate::answer;
 use crate::app::App;
 use crate::asker::{Asker, MinPosition};
-use crate::docs::schema::{EventPage, EventType, Problem, ReasonCode};
+use crate::docs::schema::{Event, EventPage, EventType, Problem, ReasonCode};
+use crate::export::{self, Format};
 use crate::failure::{Failure, Missing};
 use crate::wire::json::Json;
 use crate::wire::page::{self, Extent, Paging};
@@ -32,7 +35,8 @@ struct Asked {
     occurred_to: Option<Timestamp>,
     reason: Option<Reason>,
     sort: EventSort,
-    paging: Paging,
+    /// None of an export.
+    paging: Option<Paging>,
     question: String,
 }
 
@@ -40,6 +44,9 @@ struct Asked {
 ///
 /// Filters may be combined. A SELLER names one of its warehouses. `nextCursor` leads to the next page at the same
 /// cost however deep; `page` counts from 0.
+///
+/// With `Accept: text/csv` or `application/x-ndjson` the answer is an export: all events to the end, in CSV a row a line.
+/// It has exactly what had been recorded by the `Ledger-Position` that it names, whatever comes in meanwhile.
 #[utoipa::path(
     get,
     path = "/api/v1/stock-events",
@@ -55,10 +62,11 @@ struct Asked {
         ("size" = Option<u32>, Query, description = "1 to 500; 20 when left out"),
         ("sort" = Option<String>, Query, description = "`occurredAt` or `createdAt`, then `,asc` or `,desc`; `occurredAt,desc` when left out"),
         ("cursor" = Option<String>, Query, description = "The `nextCursor` of another page of the same list"),
+        ("Accept" = Option<String>, Header, description = "`text/csv` or `application/x-ndjson` for an export"),
         ("Ledger-Min-Position" = Option<u64>, Header, description = "Wait until the list has come so far"),
     ),
     responses(
-        (status = 200, body = EventPage),
+        (status = 200, content((EventPage = "application/json"), (Event = "application/x-ndjson"), (String = "text/csv"))),
         (status = 400, body = Problem, content_type = "application/problem+json"),
         (status = 403, body = Problem, content_type = "application/problem+json"),
         (status = 404, body = Problem, content_type = "application/problem+json"),
@@ -69,16 +77,22 @@ pub(super) async fn list(
     State(app): State<Arc<App>>,
     asker: Asker,
     MinPosition(min): MinPosition,
+    headers: HeaderMap,
     RawQuery(query): RawQuery,
 ) -> Result<Response<Body>, Failure> {
-    let asked = read_query(query.as_deref())?;
+    let format = Format::asked(&headers);
+    let asked = read_query(query.as_deref(), format)?;
     let filter = filter_of(&asker, &asked)?;
     asker.open.wait_for_view(ViewName::History, min).await?;
-    let size = asked.paging.size;
-    let (start, number, known_total) = match asked.paging.cursor.as_deref() {
+    let Some(paging) = &asked.paging else {
+        let rows = Export::new(app.clone(), asker, filter, asked.sort);
+        return export::answer(app, format, rows).await;
+    };
+    let size = paging.size;
+    let (start, number, known_total) = match paging.cursor.as_deref() {
         None => (
-            EventStart::Skip(asked.paging.number.saturating_mul(u64::from(size))),
-            asked.paging.number,
+            EventStart::Skip(paging.number.saturating_mul(u64::from(size))),
+            paging.number,
             None,
         ),
         Some(words) => start_of(words)?,
@@ -105,7 +119,7 @@ pub(super) async fn list(
     Ok(answer::read(answer.position, json))
 }
 
-fn read_query(query: Option<&str>) -> Result<Asked, Failure> {
+fn read_query(query: Option<&str>, format: Format) -> Result<Asked, Failure> {
     let mut query = Query::parse(query);
     let kind = query.read("type", "must be a type of stock event, such as INBOUND", |word| {
         spelling::kind(word.as_bytes())
@@ -129,7 +143,12 @@ fn read_query(query: Option<&str>) -> Result<Asked, Failure> {
     let question = format!(
         "events {kind:?} {reason:?} {warehouse:?} {variant:?} {occurred_from:?} {occurred_to:?} {sort:?}"
     );
-    let paging = Paging::read(&mut query, &question);
+    let paging = if format == Format::Page {
+        Some(Paging::read(&mut query, &question))
+    } else {
+        export::refuse_paging(&mut query);
+        None
+    };
     query.finish()?;
     Ok(Asked {
         kind,
@@ -199,36 +218,63 @@ fn start_of(words: &[i64]) -> Result<(EventStart, u64, Option<u64>), Failure> {
     ))
 }
 
-/// Begins a page with the events at `positions`, in their order.
-async fn write_events(app: &App, asker: &Asker, positions: &[Position]) -> Result<Json, Failure> {
+/// Events as they are in the log, with what is told of them besides.
+pub(super) struct Gathered {
+    events: HashMap<Position, Recorded>,
+    reversed_by: HashMap<Position, Position>,
+    names: HashMap<Uuid, Arc<str>>,
+}
+
+/// Reads the events at `positions`.
+pub(super) async fn gather(app: &App, asker: &Asker, positions: &[Position]) -> Result<Gathered, Failure> {
     let ledger = &asker.open.ledger;
     let events = read_events(ledger, positions.to_vec()).await?;
     let reversed_by = reversals(ledger, reversible(events.values())).await?;
     let mut authors: Vec<Uuid> = events.values().map(|recorded| author_of(recorded).0).collect();
     authors.sort_unstable();
     authors.dedup();
-    let names = app.accounts.usernames(&authors).await?;
-    let mut json = Json::with_capacity(64 + positions.len() * EVENT_BYTES);
-    json.raw(r#"{"content":["#);
-    for (index, position) in positions.iter().enumerate() {
-        let recorded = events.get(position).ok_or_else(|| missing(*position))?;
+    Ok(Gathered {
+        names: app.accounts.usernames(&authors).await?,
+        events,
+        reversed_by,
+    })
+}
+
+impl Gathered {
+    /// The event at `position`, what undid it, and whose it is.
+    pub(super) fn at(
+        &self,
+        position: Position,
+    ) -> Result<(&Recorded, Option<Position>, Author<'_>), Failure> {
+        let recorded = self.events.get(&position).ok_or_else(|| missing(position))?;
         let (id, sent_by) = author_of(recorded);
         let author = Author {
             id,
-            name: names.get(&id).map(|name| &**name),
+            name: self.names.get(&id).map(|name| &**name),
             sent_by,
         };
+        Ok((recorded, self.reversed_by.get(&position).copied(), author))
+    }
+}
+
+/// Begins a page with the events at `positions`, in their order.
+async fn write_events(app: &App, asker: &Asker, positions: &[Position]) -> Result<Json, Failure> {
+    let ledger = &asker.open.ledger;
+    let gathered = gather(app, asker, positions).await?;
+    let mut json = Json::with_capacity(64 + positions.len() * EVENT_BYTES);
+    json.raw(r#"{"content":["#);
+    for (index, position) in positions.iter().enumerate() {
+        let (recorded, reversed_by, author) = gathered.at(*position)?;
         if index > 0 {
             json.raw(",");
         }
-        let reversed_by = reversed_by.get(position).copied();
         render::write_recorded(&mut json, ledger, recorded, reversed_by, &author)
             .ok_or_else(|| missing(*position))?;
     }
     Ok(json)
 }
 
-fn missing(position: Position) -> Failure {
+pub(super) fn missing(position: Position) -> Failure {
     Failure::internal(format!(
         "the view lists position {position}, where the log has no stock event"
     ))

@@ -100,7 +100,7 @@ pub(crate) fn write_recorded(
 }
 
 /// Variants and signed quantities of an event's lines: what changed on hand, or, where that stayed, what moved.
-fn signed(postings: &Postings) -> impl Iterator<Item = (VariantNo, i64)> + '_ {
+pub(super) fn signed(postings: &Postings) -> impl Iterator<Item = (VariantNo, i64)> + '_ {
     postings.iter().map(|posting| match posting.change_on_hand() {
         0 => (posting.variant, posting.quantity),
         change => (posting.variant, change),
@@ -142,22 +142,46 @@ fn write_references(json: &mut Json, ids: PublicIds, position: Position, event: 
         json.raw(r#","counterpartWarehouseId":"#)
             .uuid(ids.warehouse(counterpart));
     }
-    if let Some(opened) = transfer_opened(position, event) {
+    let related = Related::of(position, event);
+    if let Some(opened) = related.transfer {
         json.raw(r#","transferUuid":"#).uuid(ids.transfer(opened));
         write_noted(json, ids, event);
-        return;
     }
-    match (event.kind, event.about) {
-        (Kind::Reversal, Some(undone)) => drop(json.raw(r#","reversesId":"#).uuid(ids.event(undone))),
-        (Kind::ExceptionCleared, Some(exception)) => {
-            json.raw(r#","clearsId":"#).uuid(ids.event(exception));
+    if let Some(undone) = related.reverses {
+        json.raw(r#","reversesId":"#).uuid(ids.event(undone));
+    }
+    if let Some(exception) = related.clears {
+        json.raw(r#","clearsId":"#).uuid(ids.event(exception));
+    }
+    if let Some(reservation) = related.reservation {
+        json.raw(r#","reservationId":"#).uuid(ids.event(reservation));
+    }
+}
+
+/// The earlier event that an event has to do with, by what it is to it: at most one.
+#[derive(Default)]
+pub(super) struct Related {
+    /// The one that opened the transfer that this is a step of.
+    pub(super) transfer: Option<Position>,
+    pub(super) reverses: Option<Position>,
+    /// The exception that it clears.
+    pub(super) clears: Option<Position>,
+    pub(super) reservation: Option<Position>,
+}
+
+impl Related {
+    pub(super) fn of(position: Position, event: &StockEvent) -> Related {
+        let mut related = Related::default();
+        if let Some(opened) = transfer_opened(position, event) {
+            related.transfer = Some(opened);
+        } else if event.kind == Kind::Reversal {
+            related.reverses = event.about;
+        } else if event.kind == Kind::ExceptionCleared {
+            related.clears = event.about;
+        } else {
+            related.reservation = event.about.or_else(|| reservation_of(&event.postings));
         }
-        (_, Some(reservation)) => drop(json.raw(r#","reservationId":"#).uuid(ids.event(reservation))),
-        (_, None) => {
-            if let Some(reservation) = reservation_of(&event.postings) {
-                json.raw(r#","reservationId":"#).uuid(ids.event(reservation));
-            }
-        }
+        related
     }
 }
 

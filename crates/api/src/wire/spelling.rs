@@ -1,6 +1,6 @@
-//! How kinds and reasons are spelled on the wire.
+//! How kinds, reasons and places are spelled on the wire.
 
-use bincard_ledger::{ExceptionType, Kind, NegativeStock, Reason};
+use bincard_ledger::{Account, Bucket, ExceptionType, Kind, NegativeStock, Place, Reason};
 
 /// The wire's word for a kind.
 pub(crate) const fn of_kind(kind: Kind) -> &'static str {
@@ -81,4 +81,19 @@ pub(crate) fn reason(word: &[u8]) -> Option<Reason> {
     Reason::ALL
         .into_iter()
         .find(|reason| of_reason(*reason).as_bytes() == word)
+}
+
+/// The wire's word for a place.
+pub(crate) const fn of_place(place: Place) -> &'static str {
+    match place {
+        Place::Bucket(Bucket::Available) => "available",
+        Place::Bucket(Bucket::Reserved) => "reserved",
+        Place::Bucket(Bucket::Picked) => "picked",
+        Place::Bucket(Bucket::Packed) => "packed",
+        Place::Bucket(Bucket::Held) => "held",
+        Place::Account(Account::Supplier) => "supplier",
+        Place::Account(Account::Customer) => "customer",
+        Place::Account(Account::Adjustment) => "adjustment",
+        Place::Account(Account::Transit) => "transit",
+    }
 }

@@ -78,6 +78,8 @@ GET    /api/v1/stock?warehouseId=W                 200   200     200    403     
 GET    /api/v1/stock?warehouseId=W&variantId=V     200   200     200    403       200    401    404
 GET    /api/v1/stock?warehouseId=W&asOf=2025-06-01T00:00:00Z 200 200 200 403      200    401    404
 GET    /api/v1/stock                               200   200     403    403       200    401    200
+GET    /api/v1/movements?variantId=V&warehouseId=W  200   200     200    403       200    401    404
+GET    /api/v1/movements?variantId=V               200   200     403    403       200    401    404
 POST   /api/v1/reservations                        201   201     201    403       403    401    404 <- {"orderId":"N","warehouseId":"W","lines":[{"variantId":"V","quantity":1}]}
 GET    /api/v1/reservations?warehouseId=W          200   200     200    403       200    401    404
 GET    /api/v1/reservations                        200   200     403    403       200    401    200

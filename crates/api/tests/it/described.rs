@@ -54,7 +54,7 @@ pub(crate) fn check(method: &Method, path: &str, status: u16, content_type: &str
             .filter(|line| !line.is_empty())
             .map(|line| serde_json::from_slice(line).unwrap())
             .collect(),
-        "text/plain" => return,
+        "text/plain" | "text/csv" => return,
         _ => vec![serde_json::from_slice(bytes).unwrap()],
     };
     for value in values {

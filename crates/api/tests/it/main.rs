@@ -9,6 +9,7 @@ mod conditional;
 mod described;
 mod edges;
 mod exceptions;
+mod exports;
 mod full_disk;
 mod ledger;
 mod listener;
