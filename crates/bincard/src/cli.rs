@@ -40,6 +40,12 @@ enum Command {
     Demo(commands::demo::Demo),
     /// Import files into the ledger of a stopped data folder, or through a running server
     Import(commands::import::Import),
+    /// Show what lies where, now or at an instant
+    Stock(commands::stock::Stock),
+    /// Show the movements of a variant, the newest first
+    History(commands::history::History),
+    /// Write stock, movements or events to a file
+    Export(commands::export::Export),
     /// Hold the log against its hashes, and the views against the log
     Verify(commands::verify::Verify),
     /// Replay the log and compare every view with it, in a stopped folder or on a running server
@@ -76,9 +82,10 @@ impl Cli {
                 _ => None,
             },
         };
+        let is_server = matches!(self.command, Command::Serve(_) | Command::Demo(_));
         let config = || -> anyhow::Result<Config> {
             let config = Config::open(self.settings.config.as_deref(), &overrides)?;
-            logging::start(&config)?;
+            logging::start(&config, is_server)?;
             Ok(config)
         };
         match self.command {
@@ -88,6 +95,9 @@ impl Cli {
             Command::Rebuild(rebuild) => rebuild.run(&config()?),
             Command::Reconcile(reconcile) => reconcile.run(&config()?),
             Command::Import(import) => import.run(&config()?),
+            Command::Stock(stock) => stock.run(&config()?),
+            Command::History(history) => history.run(&config()?),
+            Command::Export(export) => export.run(&config()?),
             Command::Log(log) => log.run(&config()?),
             Command::Snapshot(snapshot) => snapshot.run(&config()?),
             Command::Tenant(tenant) => tenant.run(&config()?),

@@ -2,6 +2,8 @@
 
 pub(crate) mod completions;
 pub(crate) mod demo;
+pub(crate) mod export;
+pub(crate) mod history;
 pub(crate) mod import;
 pub(crate) mod key;
 pub(crate) mod log;
@@ -10,6 +12,7 @@ pub(crate) mod rebuild;
 pub(crate) mod reconcile;
 pub(crate) mod serve;
 pub(crate) mod snapshot;
+pub(crate) mod stock;
 pub(crate) mod tenant;
 pub(crate) mod user;
 pub(crate) mod verify;

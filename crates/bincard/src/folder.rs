@@ -162,7 +162,7 @@ impl DataFolder {
 
 fn in_use(path: &Path) -> anyhow::Error {
     anyhow!(
-        "{} is in use by another process: stop that server first, or work through it (import has --url and --key)",
+        "{} is in use by another process: stop that server first, or work through it (by --url and --key, where the command has them)",
         path.display()
     )
 }

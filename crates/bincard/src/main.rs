@@ -6,12 +6,14 @@
     reason = "help texts have brackets that are no links"
 )]
 
+mod asking;
 mod cli;
 mod commands;
 mod config;
 mod exit;
 mod folder;
 mod import;
+mod listing;
 mod logging;
 mod output;
 mod progress;

@@ -34,7 +34,10 @@ fn wrong_use_exits_with_2_and_says_what_is_right() {
 
 #[test]
 fn commands_that_look_make_no_data_folder() {
-    let looking: [&[&str]; 13] = [
+    let looking: [&[&str]; 16] = [
+        &["stock"],
+        &["history", "MUG"],
+        &["export", "events"],
         &["verify"],
         &["reconcile"],
         &["rebuild"],

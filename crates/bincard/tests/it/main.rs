@@ -3,6 +3,7 @@
 mod commands;
 mod ledger;
 mod leftovers;
+mod listings;
 mod mapping;
 mod online_retail;
 mod program;
