@@ -1,4 +1,4 @@
-//! How fast the views catch up with a log, are rebuilt, verified and read.
+//! How fast the views catch up with a log, are rebuilt, reconciled and read.
 //!
 //! `cargo bench -p bincard-projections`; the environment sets `BENCH_EVENTS`, `BENCH_SKUS` and `BENCH_WAREHOUSES`.
 
@@ -14,6 +14,7 @@ use bincard_ledger::{
     VariantNo, Version, WarehouseNo,
 };
 use bincard_projections::history::{AsOf, EventFilter, EventSort, EventStart};
+use bincard_projections::reconcile::{self, Asked, Phase, Reconciler, RunState};
 use bincard_projections::stock::{StockFilter, StockKey};
 use bincard_projections::{Projector, Slice, ViewName, Views};
 use bincard_store::disk::RealDisk;
@@ -309,6 +310,34 @@ async fn read(views: &Views, events: u64, skus: u64) -> Result<()> {
     Ok(())
 }
 
+/// A reconciliation: how fast the log is read and folded, and how fast rows are compared.
+async fn reconcile(reconciler: &Reconciler, head: Position) -> Result<()> {
+    let reconciliations = reconciler.reconciliations();
+    let began_at = Instant::now();
+    let id = reconciliations.start(&Asked::default()).await?;
+    let mut folded_after = None;
+    let run = loop {
+        let (run, progress) = reconciliations.run(id).await?.context("the run is gone")?;
+        if run.state.is_over() {
+            break run;
+        }
+        if progress.is_some_and(|progress| progress.phase != Phase::Replaying) {
+            folded_after.get_or_insert_with(|| began_at.elapsed());
+        }
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    };
+    anyhow::ensure!(run.state == RunState::Agrees, "{run:?}");
+    let (whole, folding) = (began_at.elapsed(), folded_after.unwrap_or_default());
+    let rows: u64 = run.compared.iter().map(|one| one.rows).sum();
+    println!(
+        "reconciled: {:.0} events/s read and folded ({folding:.2?}), {:.0} rows/s compared ({:.2?})",
+        head.0 as f64 / folding.as_secs_f64(),
+        rows as f64 / (whole - folding).as_secs_f64(),
+        whole - folding
+    );
+    Ok(())
+}
+
 #[tokio::main(flavor = "multi_thread", worker_threads = 2)]
 async fn main() -> Result<()> {
     let (events, skus, warehouses) = (
@@ -355,6 +384,19 @@ async fn main() -> Result<()> {
             start.elapsed()
         );
     }
+    let start = Timestamp::from_micros(START_MICROS);
+    let options = reconcile::Options {
+        clock: Arc::new(move || start),
+        audit_every: None,
+    };
+    let reconciler = Reconciler::open(
+        folder.path(),
+        &folder.path().join("views"),
+        opened.reader.clone(),
+        options,
+    )?;
+    reconcile(&reconciler, head).await?;
+    reconciler.close();
     read(&views, events, skus).await?;
 
     let mut latencies = Vec::new();

@@ -13,6 +13,7 @@ mod audit;
 mod compare;
 mod digest;
 mod digested;
+mod outside;
 mod part;
 mod past;
 mod replay;
@@ -20,6 +21,7 @@ mod runs;
 mod worker;
 
 pub use compare::KEPT_MAX;
+pub use outside::{Agreed, Explained, Measures, Source, SourceLine, Variance};
 pub use part::Filter;
 pub use runs::{Asked, Compared, Run, RunDifference, RunState};
 pub use worker::{Clock, Options, Phase, Reconciler, Reconciliations, RunProgress};

@@ -48,6 +48,8 @@ pub(crate) enum Failure {
     LoginRefused,
     RefreshRefused,
     Forbidden(Forbidden),
+    /// There is no count to correct the ledger by.
+    NothingToApply,
     /// An e-mail address or username that somebody has.
     Taken {
         field: &'static str,

@@ -66,6 +66,7 @@ impl Failure {
             Failure::RefreshRefused => Code::RefreshRefused,
             Failure::Forbidden(_) => Code::Forbidden,
             Failure::Taken { .. } => Code::Taken,
+            Failure::NothingToApply => Code::NothingToApply,
             Failure::LastAdmin => Code::LastAdmin,
             Failure::RateLimited { .. } => Code::RateLimited,
             Failure::ViewBehind => Code::ViewBehind,
@@ -203,6 +204,7 @@ fn detail_of(code: Code) -> &'static str {
         | Code::LoginRefused
         | Code::RefreshRefused
         | Code::ReconciliationNotFound
+        | Code::NothingToApply
         | Code::UserNotFound
         | Code::KeyNotFound
         | Code::ViewNotFound
@@ -317,6 +319,7 @@ fn write_members(json: &mut Json, failure: &Failure) {
         | Failure::MethodNotAllowed
         | Failure::LoginRefused
         | Failure::RefreshRefused
+        | Failure::NothingToApply
         | Failure::LastAdmin
         | Failure::RateLimited { .. }
         | Failure::ViewBehind

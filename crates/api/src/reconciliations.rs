@@ -1,6 +1,7 @@
 //! Reconciliations: the views held against the log, in the background: `/api/v1/reconciliations`.
 
 mod render;
+mod source;
 
 use std::sync::Arc;
 
@@ -38,13 +39,16 @@ pub(crate) fn routes() -> OpenApiRouter<Arc<App>> {
         .routes(routes!(fetch))
         .routes(routes!(cancel))
         .routes(routes!(differences))
+        .routes(routes!(source::variances))
+        .routes(routes!(source::apply))
 }
 
 /// Reconcile the views with the log.
 ///
 /// For an ADMIN or MANAGER. The log is replayed in the background up to the position that it has now, and every row of
 /// every view is compared with it while writes go on. With `asOf` or `knownAt`, what is answered of the stock of that
-/// past is compared. One runs at a time; others wait.
+/// past is compared. With a `source`, what was counted or reported outside is compared with the ledger instead, and what
+/// differs explained as far as it can be. One runs at a time; others wait.
 #[utoipa::path(
     post,
     path = "/api/v1/reconciliations",
@@ -77,6 +81,7 @@ async fn create(asker: Asker, headers: HeaderMap, body: Body) -> Result<Response
             warehouse: draft.warehouse.map(|id| asker.warehouse_to_see(id)).transpose()?,
             variant: draft.variant.map(|id| variant_of(&asker, id)).transpose()?,
         },
+        source: draft.source.map(|source| source.resolve(&asker)),
         author: asker.caller.id.to_string(),
     };
     let id = asker.open.reconciliations.start(&asked).await?;
@@ -90,17 +95,36 @@ struct Draft {
     past: AsOf,
     warehouse: Option<Uuid>,
     variant: Option<Uuid>,
+    source: Option<source::DraftSource>,
 }
 
 fn read_new(bytes: &[u8]) -> Result<Draft, Failure> {
     let draft = tree::object(bytes, |fields, faults| {
+        let past = AsOf {
+            as_of: fields.optional("asOf", faults, tree::instant),
+            known_at: fields.optional("knownAt", faults, tree::instant),
+        };
+        let warehouse = fields.optional("warehouseId", faults, tree::uuid);
+        let variant = fields.optional("variantId", faults, tree::uuid);
+        let source = fields.optional("source", faults, Ok);
+        let source = source.and_then(|tree| source::read_source(tree, faults));
+        if source.is_some() {
+            for (field, is_set) in [
+                ("asOf", past.as_of.is_some()),
+                ("knownAt", past.known_at.is_some()),
+                ("warehouseId", warehouse.is_some()),
+                ("variantId", variant.is_some()),
+            ] {
+                if is_set {
+                    faults.add(fields.at(field), "does not go with a source");
+                }
+            }
+        }
         Some(Draft {
-            past: AsOf {
-                as_of: fields.optional("asOf", faults, tree::instant),
-                known_at: fields.optional("knownAt", faults, tree::instant),
-            },
-            warehouse: fields.optional("warehouseId", faults, tree::uuid),
-            variant: fields.optional("variantId", faults, tree::uuid),
+            past,
+            warehouse,
+            variant,
+            source,
         })
     })?;
     Ok(draft)

@@ -59,6 +59,8 @@ routes! {
     Reconciliations = "/api/v1/reconciliations",
     Reconciliation = "/api/v1/reconciliations/{id}",
     ReconciliationCancel = "/api/v1/reconciliations/{id}/cancel",
+    ReconciliationVariances = "/api/v1/reconciliations/{id}/variances",
+    ReconciliationApply = "/api/v1/reconciliations/{id}/apply",
     ReconciliationDifferences = "/api/v1/reconciliations/{id}/differences",
     Users = "/api/v1/users",
     User = "/api/v1/users/{id}",

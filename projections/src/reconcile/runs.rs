@@ -2,24 +2,29 @@
 //!
 //! They do not follow from the log, so this file is never rebuilt. It is small, and written a few times a run.
 
+use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
 use bincard_ledger::{Position, Timestamp, VariantNo, WarehouseNo};
 use futures_util::TryStreamExt;
-use sqlx::Row;
 use sqlx::sqlite::{SqliteConnection, SqlitePool, SqliteRow};
+use sqlx::{AssertSqlSafe, Row};
 
+use super::outside::{Agreed, Explained, Measures, Source, SourceLine, Variance};
 use super::part::Filter;
 use crate::error::Error;
 use crate::history::AsOf;
 use crate::name::ViewName;
 use crate::sqlite::record_pool;
+use crate::stock::StockKey;
 use crate::verify::Verified;
 use crate::views::{Page, Slice};
 
-/// The version of the tables.
-const VERSION: i64 = 1;
-const SCHEMA: &[&str] = &[
+/// The version of the tables: how many of the steps that make them.
+const VERSION: i64 = STEPS.len() as i64;
+/// The steps that make the tables. Those that are here never change; a change is one more.
+const STEPS: &[&[&str]] = &[RUNS, SOURCES];
+const RUNS: &[&str] = &[
     "create table runs (
         id integer primary key,
         state integer not null,
@@ -59,6 +64,41 @@ const SCHEMA: &[&str] = &[
         found text,
         first integer,
         primary key (run, no)
+    ) without rowid",
+];
+const SOURCES: &[&str] = &[
+    "create table sources (
+        run integer primary key,
+        name text not null,
+        reported_at integer,
+        measures integer not null
+    )",
+    "create table lines (
+        run integer not null,
+        no integer not null,
+        named text not null,
+        warehouse integer,
+        variant integer,
+        problem text,
+        quantity integer not null,
+        at_report integer,
+        now integer,
+        reserved integer,
+        picked integer,
+        packed integer,
+        held integer,
+        unexplained integer,
+        agreed_run integer,
+        agreed_at integer,
+        primary key (run, no)
+    ) without rowid",
+    "create table agreed (
+        warehouse integer not null,
+        variant integer not null,
+        measures integer not null,
+        run integer not null,
+        at integer not null,
+        primary key (warehouse, variant, measures)
     ) without rowid",
 ];
 /// Runs that are over and older than so many others are forgotten.
@@ -117,6 +157,8 @@ pub struct Asked {
     pub past: AsOf,
     /// Which keys.
     pub filter: Filter,
+    /// What was counted or reported outside, to be compared instead of the views.
+    pub source: Option<Source>,
     /// Who asked, in the caller's own words.
     pub author: String,
 }
@@ -208,11 +250,12 @@ impl Runs {
             let version: i64 = sqlx::query_scalar("pragma user_version")
                 .fetch_one(&mut *tx)
                 .await?;
-            if version == 0 {
-                for sql in SCHEMA {
+            if version < VERSION {
+                let done = usize::try_from(version).unwrap_or_default();
+                for sql in STEPS.iter().skip(done).copied().flatten() {
                     sqlx::query(*sql).execute(&mut *tx).await?;
                 }
-                sqlx::query(sqlx::AssertSqlSafe(format!("pragma user_version = {VERSION}")))
+                sqlx::query(AssertSqlSafe(format!("pragma user_version = {VERSION}")))
                     .execute(&mut *tx)
                     .await?;
             }
@@ -271,7 +314,12 @@ impl Runs {
             .execute(&mut *tx)
             .await?;
             let id = added.last_insert_rowid();
+            if let Some(source) = &asked.source {
+                add_source(&mut tx, id, source).await?;
+            }
             for sql in [
+                "delete from lines where run <= $1",
+                "delete from sources where run <= $1",
                 "delete from differences where run <= $1",
                 "delete from compared where run <= $1",
                 "delete from runs where id <= $1",
@@ -287,11 +335,17 @@ impl Runs {
     /// The run to be done next: one that was under way, else the one that waits longest.
     pub(super) async fn next(&self) -> Result<Option<Run>, Error> {
         let sql = format!("select {COLUMNS} from runs where state in (0, 1) order by state desc, id limit 1");
-        let row = sqlx::query(sqlx::AssertSqlSafe(sql))
-            .fetch_optional(&self.pool)
-            .await;
-        let row = row.map_err(self.failing())?;
-        row.map(|row| read_run(&row)).transpose().map_err(self.failing())
+        let row = sqlx::query(AssertSqlSafe(sql)).fetch_optional(&self.pool).await;
+        let Some(row) = row.map_err(self.failing())? else {
+            return Ok(None);
+        };
+        let read = async {
+            let mut run = read_run(&row)?;
+            let mut connection = self.pool.acquire().await?;
+            run.asked.source = read_source(&mut connection, run.id).await?;
+            Ok(run)
+        };
+        read.await.map(Some).map_err(self.failing())
     }
 
     /// Begins a run, whose position is fixed from now on. `false` when it was cancelled.
@@ -403,18 +457,127 @@ impl Runs {
         end.await.map_err(self.failing())
     }
 
+    /// When each key last agreed with a source that measured the same.
+    pub(super) async fn agreed(&self, measures: Measures) -> Result<HashMap<StockKey, Agreed>, Error> {
+        let rows = sqlx::query("select warehouse, variant, run, at from agreed where measures = $1")
+            .bind(measures.column())
+            .fetch_all(&self.pool)
+            .await
+            .map_err(self.failing())?;
+        let read = |row: &SqliteRow| {
+            let key = StockKey::from_columns(row.try_get(0)?, row.try_get(1)?);
+            let agreed = Agreed {
+                run: row.try_get::<i64, _>(2)?.cast_unsigned(),
+                at: Timestamp::from_micros(row.try_get(3)?),
+            };
+            Ok((key, agreed))
+        };
+        let all: Result<_, sqlx::Error> = rows.iter().map(read).collect();
+        all.map_err(self.failing())
+    }
+
+    /// Ends a run over a source with what the ledger says of its lines.
+    pub(super) async fn end_source(
+        &self,
+        id: u64,
+        source: &Source,
+        explained: &[Option<Explained>],
+        now: Timestamp,
+    ) -> Result<(), Error> {
+        let end = async {
+            let mut tx = self.pool.begin_with("begin immediate").await?;
+            let mut differing = 0_i64;
+            for (index, (line, explained)) in source.lines.iter().zip(explained).enumerate() {
+                let (Ok(key), Some(one)) = (&line.key, explained) else {
+                    differing += 1;
+                    continue;
+                };
+                let [warehouse, variant] = key.columns();
+                sqlx::query(
+                    "update lines set at_report = $3, now = $4, reserved = $5, picked = $6, packed = $7, held = $8,
+                     unexplained = $9, agreed_run = $10, agreed_at = $11 where run = $1 and no = $2",
+                )
+                .bind(id.cast_signed())
+                .bind(index as i64 + 1)
+                .bind(one.at_report)
+                .bind(one.now)
+                .bind(one.reserved)
+                .bind(one.picked)
+                .bind(one.packed)
+                .bind(one.held)
+                .bind(one.unexplained)
+                .bind(one.agreed.map(|agreed| agreed.run.cast_signed()))
+                .bind(one.agreed.map(|agreed| agreed.at.micros()))
+                .execute(&mut *tx)
+                .await?;
+                if line.quantity == one.at_report {
+                    sqlx::query("insert or replace into agreed values ($1, $2, $3, $4, $5)")
+                        .bind(warehouse)
+                        .bind(variant)
+                        .bind(source.measures.column())
+                        .bind(id.cast_signed())
+                        .bind(source.reported_at.unwrap_or(now).micros())
+                        .execute(&mut *tx)
+                        .await?;
+                } else {
+                    differing += 1;
+                }
+            }
+            let state = if differing == 0 {
+                RunState::Agrees
+            } else {
+                RunState::Differs
+            };
+            sqlx::query("update runs set state = $2, ended_at = $3, differing = $4 where id = $1")
+                .bind(id.cast_signed())
+                .bind(state.column())
+                .bind(now.micros())
+                .bind(differing)
+                .execute(&mut *tx)
+                .await?;
+            tx.commit().await
+        };
+        end.await.map_err(self.failing())
+    }
+
+    /// A page of the lines of a run's source, in order, with what became of them.
+    pub(super) async fn variances(&self, id: u64, slice: Slice<u64>) -> Result<Page<Variance>, Error> {
+        let read = async {
+            let mut connection = self.pool.acquire().await?;
+            let sql =
+                format!("select {LINE} from lines where run = $1 and no > $2 order by no limit $3 offset $4");
+            let rows = sqlx::query(AssertSqlSafe(sql))
+                .bind(id.cast_signed())
+                .bind(slice.after.unwrap_or_default().cast_signed())
+                .bind(slice.wanted())
+                .bind(slice.skip())
+                .fetch_all(&mut *connection)
+                .await?;
+            let rows = rows.iter().map(read_variance).collect::<Result<Vec<_>, _>>()?;
+            let total = if slice.with_total {
+                let count = sqlx::query_scalar("select count(*) from lines where run = $1");
+                Some(count.bind(id.cast_signed()).fetch_one(&mut *connection).await?)
+            } else {
+                None
+            };
+            Ok(slice.page(rows, total))
+        };
+        read.await.map_err(self.failing())
+    }
+
     /// One run.
     pub(super) async fn one(&self, id: u64) -> Result<Option<Run>, Error> {
         let read = async {
             let mut connection = self.pool.acquire().await?;
             let sql = format!("select {COLUMNS} from runs where id = $1");
-            let row = sqlx::query(sqlx::AssertSqlSafe(sql))
+            let row = sqlx::query(AssertSqlSafe(sql))
                 .bind(id.cast_signed())
                 .fetch_optional(&mut *connection)
                 .await?;
             let Some(row) = row else { return Ok(None) };
             let mut run = read_run(&row)?;
             run.compared = read_compared(&mut connection, id).await?;
+            run.asked.source = read_source_head(&mut connection, id).await?;
             Ok(Some(run))
         };
         read.await.map_err(self.failing())
@@ -426,7 +589,7 @@ impl Runs {
             let mut connection = self.pool.acquire().await?;
             let sql = format!("select {COLUMNS} from runs where id < $1 order by id desc limit $2 offset $3");
             let after = slice.after.map_or(i64::MAX, u64::cast_signed);
-            let rows = sqlx::query(sqlx::AssertSqlSafe(sql))
+            let rows = sqlx::query(AssertSqlSafe(sql))
                 .bind(after)
                 .bind(slice.wanted())
                 .bind(slice.skip())
@@ -435,6 +598,7 @@ impl Runs {
             let mut runs = rows.iter().map(read_run).collect::<Result<Vec<_>, _>>()?;
             for run in &mut runs {
                 run.compared = read_compared(&mut connection, run.id).await?;
+                run.asked.source = read_source_head(&mut connection, run.id).await?;
             }
             let total = if slice.with_total {
                 Some(
@@ -481,6 +645,110 @@ impl Runs {
     }
 }
 
+async fn add_source(connection: &mut SqliteConnection, run: i64, source: &Source) -> Result<(), sqlx::Error> {
+    sqlx::query("insert into sources values ($1, $2, $3, $4)")
+        .bind(run)
+        .bind(&source.name)
+        .bind(source.reported_at.map(Timestamp::micros))
+        .bind(source.measures.column())
+        .execute(&mut *connection)
+        .await?;
+    for (index, line) in source.lines.iter().enumerate() {
+        let key = line.key.as_ref().ok();
+        sqlx::query(
+            "insert into lines (run, no, named, warehouse, variant, problem, quantity)
+             values ($1, $2, $3, $4, $5, $6, $7)",
+        )
+        .bind(run)
+        .bind(index as i64 + 1)
+        .bind(&line.named)
+        .bind(key.map(|key| i64::from(key.warehouse.0)))
+        .bind(key.map(|key| i64::from(key.variant.0)))
+        .bind(line.key.as_ref().err())
+        .bind(line.quantity)
+        .execute(&mut *connection)
+        .await?;
+    }
+    Ok(())
+}
+
+/// The source of a run without its lines.
+async fn read_source_head(
+    connection: &mut SqliteConnection,
+    run: u64,
+) -> Result<Option<Source>, sqlx::Error> {
+    let row = sqlx::query("select name, reported_at, measures from sources where run = $1")
+        .bind(run.cast_signed())
+        .fetch_optional(connection)
+        .await?;
+    let Some(row) = row else { return Ok(None) };
+    Ok(Some(Source {
+        name: row.try_get(0)?,
+        reported_at: row.try_get::<Option<i64>, _>(1)?.map(Timestamp::from_micros),
+        measures: Measures::read(row.try_get(2)?)?,
+        lines: Vec::new(),
+    }))
+}
+
+async fn read_source(connection: &mut SqliteConnection, run: u64) -> Result<Option<Source>, sqlx::Error> {
+    let Some(mut source) = read_source_head(connection, run).await? else {
+        return Ok(None);
+    };
+    let rows = sqlx::query(AssertSqlSafe(format!(
+        "select {LINE} from lines where run = $1 order by no"
+    )))
+    .bind(run.cast_signed())
+    .fetch_all(connection)
+    .await?;
+    for row in rows {
+        source.lines.push(read_variance(&row)?.line);
+    }
+    Ok(Some(source))
+}
+
+const LINE: &str = "no, named, warehouse, variant, problem, quantity, at_report, now, reserved, picked, packed, held, \
+                    unexplained, agreed_run, agreed_at";
+
+fn read_variance(row: &SqliteRow) -> Result<Variance, sqlx::Error> {
+    let whole = |index| row.try_get::<Option<i64>, _>(index);
+    let problem: Option<String> = row.try_get(4)?;
+    let key = match (whole(2)?, whole(3)?, problem) {
+        (Some(warehouse), Some(variant), None) => Ok(StockKey::from_columns(warehouse, variant)),
+        (_, _, problem) => Err(problem.unwrap_or_default()),
+    };
+    let explained = match whole(6)? {
+        None => None,
+        Some(at_report) => {
+            let units = |index| Ok::<_, sqlx::Error>(whole(index)?.unwrap_or_default());
+            Some(Explained {
+                at_report,
+                now: units(7)?,
+                reserved: units(8)?,
+                picked: units(9)?,
+                packed: units(10)?,
+                held: units(11)?,
+                unexplained: units(12)?,
+                agreed: match (whole(13)?, whole(14)?) {
+                    (Some(run), Some(at)) => Some(Agreed {
+                        run: run.cast_unsigned(),
+                        at: Timestamp::from_micros(at),
+                    }),
+                    _ => None,
+                },
+            })
+        }
+    };
+    Ok(Variance {
+        no: row.try_get::<i64, _>(0)?.cast_unsigned(),
+        line: SourceLine {
+            named: row.try_get(1)?,
+            key,
+            quantity: row.try_get(5)?,
+        },
+        explained,
+    })
+}
+
 fn read_run(row: &SqliteRow) -> Result<Run, sqlx::Error> {
     let instant =
         |index| Ok::<_, sqlx::Error>(row.try_get::<Option<i64>, _>(index)?.map(Timestamp::from_micros));
@@ -497,6 +765,7 @@ fn read_run(row: &SqliteRow) -> Result<Run, sqlx::Error> {
                 warehouse: number(9)?.map(WarehouseNo),
                 variant: number(10)?.map(VariantNo),
             },
+            source: None,
             author: row.try_get(2)?,
         },
         state: RunState::read(row.try_get(1)?)?,

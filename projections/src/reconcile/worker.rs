@@ -12,6 +12,7 @@ use tokio::sync::Notify;
 
 use super::audit::Audit;
 use super::compare::Bench;
+use super::outside::{Explained, Variance, compare_outside};
 use super::part::Part;
 use super::past::compare_past;
 use super::replay::{Pace, Replay};
@@ -165,6 +166,14 @@ impl Reconciliations {
         self.shared.runs.differences(id, slice).await
     }
 
+    /// A page of the lines of a run's source, in order, with what became of each.
+    ///
+    /// # Errors
+    /// When the runs cannot be read.
+    pub async fn variances(&self, id: u64, slice: Slice<u64>) -> Result<Page<Variance>, Error> {
+        self.shared.runs.variances(id, slice).await
+    }
+
     /// Ends a run that is not over: one that waits at once, one that is under way within moments.
     ///
     /// # Errors
@@ -271,6 +280,14 @@ impl Drop for Reconciler {
 // A run compares every view: one that is new has its place in the replay, and is compared like the others.
 const _: () = assert!(ViewName::COUNT == 5);
 
+/// What a run found.
+enum Found {
+    /// Of views.
+    Views(Vec<Verified>),
+    /// Of the lines of a source.
+    Outside(Vec<Option<Explained>>),
+}
+
 struct Worker {
     shared: Arc<Shared>,
     runs: Runs,
@@ -334,7 +351,15 @@ impl Worker {
         self.shared.set_progress(None);
         let runs = &self.runs;
         let noted = match done {
-            Ok(Some(found)) => {
+            Ok(Some(Found::Outside(explained))) => {
+                let source = run.asked.source.as_ref();
+                let source = source.map(|source| runs.end_source(run.id, source, &explained, self.now()));
+                match source {
+                    Some(ending) => ending.await,
+                    None => Ok(()),
+                }
+            }
+            Ok(Some(Found::Views(found))) => {
                 for one in found.iter().filter(|one| !one.is_well()) {
                     tell(Some(&run), one);
                     self.count(one);
@@ -364,7 +389,7 @@ impl Worker {
     }
 
     /// Does a run. `None` when it was cancelled before it began.
-    async fn run(&self, run: &Run) -> Result<Option<Vec<Verified>>, Error> {
+    async fn run(&self, run: &Run) -> Result<Option<Found>, Error> {
         let position = run.position.unwrap_or_else(|| self.reader.head().position);
         if !self.runs.begin(run.id, position, self.now()).await? {
             return Ok(None);
@@ -398,10 +423,14 @@ impl Worker {
             tell: &compared,
             folded: &folded,
         };
+        if let Some(source) = &run.asked.source {
+            let agreed = self.runs.agreed(source.measures).await?;
+            let explained = compare_outside(&bench, source, &agreed, position, self.now()).await?;
+            return Ok(Some(Found::Outside(explained)));
+        }
         if run.asked.past != AsOf::default() {
-            return Ok(Some(vec![
-                compare_past(&bench, run.asked.filter, run.asked.past, position).await?,
-            ]));
+            let found = compare_past(&bench, run.asked.filter, run.asked.past, position).await?;
+            return Ok(Some(Found::Views(vec![found])));
         }
         let mut replay = Replay::empty();
         replay.run(&self.reader, position, Pace::Polite, folded)?;
@@ -425,7 +454,7 @@ impl Worker {
             note(bench.compare(reservations, position).await?);
             note(bench.compare_kept(exceptions, position).await?);
         }
-        Ok(Some(found))
+        Ok(Some(Found::Views(found)))
     }
 }
 

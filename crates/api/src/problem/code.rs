@@ -120,6 +120,7 @@ codes! {
     TransferNotFound = 404 "transfer-not-found" "There is no such transfer",
     ExceptionNotFound = 404 "exception-not-found" "There is no such exception",
     ReconciliationNotFound = 404 "reconciliation-not-found" "There is no such reconciliation",
+    NothingToApply = 409 "nothing-to-apply" "There is no count to correct the ledger by",
     UserNotFound = 404 "user-not-found" "There is no such user",
     KeyNotFound = 404 "key-not-found" "There is no such API key",
     ViewNotFound = 404 "view-not-found" "There is no such view",

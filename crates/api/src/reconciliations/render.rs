@@ -2,7 +2,9 @@
 
 use bincard_ledger::{VariantNo, WarehouseNo};
 use bincard_projections::ViewName;
-use bincard_projections::reconcile::{Compared, Phase, Run, RunDifference, RunProgress, RunState};
+use bincard_projections::reconcile::{
+    Compared, Measures, Phase, Run, RunDifference, RunProgress, RunState, Source, Variance,
+};
 use uuid::Uuid;
 
 use crate::asker::Asker;
@@ -44,6 +46,11 @@ pub(super) fn write_run(json: &mut Json, asker: &Asker, run: &Run, progress: Opt
     uuid_or_null(json, run.asked.filter.warehouse.map(|no| ids.warehouse(no)));
     json.raw(r#","variantId":"#);
     uuid_or_null(json, run.asked.filter.variant.map(|no| ids.variant(no)));
+    json.raw(r#","source":"#);
+    match &run.asked.source {
+        Some(source) => write_source(json, source),
+        None => _ = json.raw("null"),
+    }
     json.raw(r#","position":"#);
     match run.position {
         Some(position) => json.whole(position.0),
@@ -63,6 +70,62 @@ pub(super) fn write_run(json: &mut Json, asker: &Asker, run: &Run, progress: Opt
     json.raw(r#","error":"#)
         .text_or_null(run.error.as_deref())
         .raw("}");
+}
+
+fn write_source(json: &mut Json, source: &Source) {
+    json.raw(r#"{"name":"#).text(&source.name);
+    json.raw(r#","reportedAt":"#).instant_or_null(source.reported_at);
+    let measures = match source.measures {
+        Measures::OnHand => "onHand",
+        Measures::Available => "available",
+    };
+    json.raw(r#","measures":"#).text(measures).raw("}");
+}
+
+pub(super) fn write_variance(json: &mut Json, asker: &Asker, one: &Variance) {
+    json.raw(r#"{"no":"#).whole(one.no);
+    json.raw(r#","named":"#).text(&one.line.named);
+    let key = one.line.key.as_ref().ok();
+    write_key(
+        json,
+        asker,
+        key.map(|key| key.warehouse),
+        key.map(|key| key.variant),
+    );
+    let problem = one.line.key.as_ref().err();
+    json.raw(r#","problem":"#)
+        .text_or_null(problem.map(|text| &**text));
+    json.raw(r#","reported":"#).whole(one.line.quantity);
+    json.raw(r#","variance":"#);
+    match one.variance() {
+        Some(units) => json.whole(units),
+        None => json.raw("null"),
+    };
+    json.raw(r#","explained":"#);
+    let Some(explained) = &one.explained else {
+        json.raw("null}");
+        return;
+    };
+    json.raw(r#"{"ledgerAtReport":"#).whole(explained.at_report);
+    json.raw(r#","ledgerNow":"#).whole(explained.now);
+    let moved = explained.now.saturating_sub(explained.at_report);
+    json.raw(r#","movedSince":"#).whole(moved);
+    json.raw(r#","reserved":"#).whole(explained.reserved);
+    json.raw(r#","picked":"#).whole(explained.picked);
+    json.raw(r#","packed":"#).whole(explained.packed);
+    json.raw(r#","held":"#).whole(explained.held);
+    json.raw(r#","unexplained":"#).whole(explained.unexplained);
+    json.raw(r#","lastAgreed":"#);
+    match explained.agreed {
+        Some(agreed) => json
+            .raw(r#"{"reconciliation":"#)
+            .whole(agreed.run)
+            .raw(r#","at":"#)
+            .instant(agreed.at)
+            .raw("}"),
+        None => json.raw("null"),
+    };
+    json.raw("}}");
 }
 
 fn write_progress(json: &mut Json, progress: RunProgress) {

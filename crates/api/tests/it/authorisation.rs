@@ -121,6 +121,8 @@ GET    /api/v1/reconciliations                     200   200     403    403     
 GET    /api/v1/reconciliations/{id}                200   200     403    403       403    401    200
 POST   /api/v1/reconciliations/{id}/cancel         202   202     403    403       403    401    202
 GET    /api/v1/reconciliations/{id}/differences    200   200     403    403       403    401    200
+GET    /api/v1/reconciliations/{id}/variances      200   200     403    403       403    401    200
+POST   /api/v1/reconciliations/{id}/apply          409   409     403    403       403    401    409
 GET    /api/v1/users                               200   403     403    403       403    401    200
 POST   /api/v1/users                               201   403     403    403       403    401    201 <- {"email":"N@example.com","username":"N","password":"long enough","role":"VIEWER"}
 GET    /api/v1/users/{id}                          200   403     403    403       403    401    404

@@ -212,3 +212,197 @@ async fn what_is_asked_for_must_make_sense() {
     assert_eq!(over["state"], "AGREES");
     assert!(uuid(over["createdById"].as_str().unwrap()) != uuid::Uuid::nil());
 }
+
+/// The lines of a run's source, as they were explained.
+async fn variances(server: &Server, run: &Value) -> Vec<Value> {
+    let path = format!("{PATH}/{}/variances", run["id"]);
+    let page = server.get(&path, &server.manager).await.expect(200).json();
+    page["content"].as_array().unwrap().clone()
+}
+
+async fn apply(server: &Server, run: &Value) -> Value {
+    let path = format!("{PATH}/{}/apply", run["id"]);
+    let applied = server.call(Method::POST, &path, &server.manager, None).await;
+    applied.expect(200).json()
+}
+
+#[tokio::test]
+async fn a_count_is_explained_line_by_line_and_corrects_the_ledger_once() {
+    let server = Server::start().await;
+    let w = server.warehouse("A").await;
+    let (s, t, u) = (
+        server.variant("S").await,
+        server.variant("T").await,
+        server.variant("U").await,
+    );
+    for variant in [&s, &t, &u] {
+        server.receive(&w, variant, 10).await;
+    }
+    // Four of S are for an order, and three of them off the shelf.
+    let lines = json!([{"variantId": s, "quantity": 4}]);
+    let order = json!({"orderId": "o", "warehouseId": w, "lines": lines});
+    let order = server
+        .post("/api/v1/reservations", &server.admin, &order)
+        .await
+        .expect(201)
+        .json();
+    let pick = format!("/api/v1/reservations/{}/pick", order["id"].as_str().unwrap());
+    let picked = json!({"lines": [{"variantId": s, "quantity": 3}]});
+    server.post(&pick, &server.admin, &picked).await.expect(201);
+    server.clock.advance_ms(3_600_000);
+    let counted_at = "2025-06-01T13:00:00Z";
+    server.clock.advance_ms(3_600_000);
+    // What moves after the count is no part of the variance.
+    server.receive(&w, &s, 5).await;
+    let source = json!({"source": {"name": "cycle count 12", "reportedAt": counted_at, "lines": [
+        {"warehouseCode": "A", "sku": "S", "quantity": 5},
+        {"warehouseId": w, "variantId": t, "quantity": 10},
+        {"warehouseCode": "A", "sku": "NONE", "quantity": 3},
+        {"warehouseCode": "A", "sku": "U", "quantity": 12},
+        {"warehouseCode": "A", "variantId": u, "quantity": 1},
+    ]}});
+    let run = reconcile(&server, source.clone()).await;
+    assert_eq!(
+        (&run["state"], &run["differing"]),
+        (&json!("DIFFERS"), &json!(4)),
+        "{run}"
+    );
+    assert_eq!(
+        run["source"],
+        json!({"name": "cycle count 12", "reportedAt": counted_at, "measures": "onHand"})
+    );
+    let found = variances(&server, &run).await;
+    assert_eq!(found.len(), 5);
+    assert_eq!(
+        (&found[0]["reported"], &found[0]["variance"]),
+        (&json!(5), &json!(-5))
+    );
+    assert_eq!(
+        found[0]["explained"],
+        json!({
+            "ledgerAtReport": 10, "ledgerNow": 15, "movedSince": 5, "reserved": 0, "picked": -3, "packed": 0, "held": 0,
+            "unexplained": -2, "lastAgreed": null,
+        })
+    );
+    assert_eq!(
+        (&found[1]["variance"], &found[1]["explained"]["unexplained"]),
+        (&json!(0), &json!(0))
+    );
+    assert_eq!(
+        (&found[2]["problem"], &found[2]["named"]),
+        (&json!("there is no such variant"), &json!("A / NONE"))
+    );
+    assert_eq!(found[3]["explained"]["unexplained"], 2);
+    assert_eq!(
+        found[4]["problem"],
+        "line 4 is of the same variant at the same warehouse"
+    );
+
+    let applied = apply(&server, &run).await;
+    assert_eq!(
+        applied,
+        json!({"corrected": 2, "correctedBefore": 0, "refused": []})
+    );
+    let again = apply(&server, &run).await;
+    assert_eq!(
+        again,
+        json!({"corrected": 0, "correctedBefore": 2, "refused": []})
+    );
+    let other = server.key("default", bincard_access::Role::Admin, &[]).await;
+    let path = format!("{PATH}/{}/apply", run["id"]);
+    let by_another = server
+        .call(Method::POST, &path, &other, None)
+        .await
+        .expect(200)
+        .json();
+    assert_eq!(by_another["correctedBefore"], 2);
+    let stock = server
+        .fetch_now("/api/v1/stock?sku=S", &server.viewer)
+        .await
+        .expect(200)
+        .json();
+    assert_eq!(stock["content"][0]["onHand"], 13);
+    let events = server
+        .fetch_now(&format!("/api/v1/stock-events?variantId={u}"), &server.admin)
+        .await
+        .expect(200)
+        .json();
+    let last = &events["content"][0];
+    assert_eq!(
+        (&last["type"], &last["reasonCode"], &last["occurredAt"]),
+        (&json!("ADJUST"), &json!("COUNT_CORRECTION"), &json!(counted_at))
+    );
+
+    // Counted again, only what orders hold is left to explain, and T is known to have agreed.
+    let run = reconcile(&server, source).await;
+    let found = variances(&server, &run).await;
+    assert_eq!(
+        (&found[0]["variance"], &found[0]["explained"]["unexplained"]),
+        (&json!(-3), &json!(0))
+    );
+    assert_eq!(
+        found[1]["explained"]["lastAgreed"],
+        json!({"reconciliation": 1, "at": counted_at})
+    );
+    assert_eq!(found[3]["variance"], 0);
+    assert_eq!(
+        apply(&server, &run).await,
+        json!({"corrected": 0, "correctedBefore": 0, "refused": []})
+    );
+}
+
+#[tokio::test]
+async fn a_channels_report_is_explained_and_not_applied_and_a_refused_correction_is_told() {
+    let server = Server::start().await;
+    let (w, v) = (server.warehouse("A").await, server.variant("S").await);
+    server.receive(&w, &v, 10).await;
+    let order = json!({"orderId": "o", "warehouseId": w, "lines": [{"variantId": v, "quantity": 4}]});
+    server
+        .post("/api/v1/reservations", &server.admin, &order)
+        .await
+        .expect(201);
+    let source = |measures: &str, quantity: i64| {
+        let lines = json!([{"warehouseId": w, "variantId": v, "quantity": quantity}]);
+        json!({"source": {"name": "shop", "measures": measures, "lines": lines}})
+    };
+    let run = reconcile(&server, source("available", 11)).await;
+    let found = variances(&server, &run).await;
+    let explained = &found[0]["explained"];
+    assert_eq!(
+        (
+            &found[0]["variance"],
+            &explained["reserved"],
+            &explained["unexplained"]
+        ),
+        (&json!(5), &json!(4), &json!(1))
+    );
+    let path = format!("{PATH}/{}/apply", run["id"]);
+    let refused = server.call(Method::POST, &path, &server.manager, None).await;
+    refused.expect_problem(409, "nothing-to-apply", "nothing-to-apply");
+    // Four of the ten are reserved: nine cannot be taken away.
+    let run = reconcile(&server, source("onHand", 1)).await;
+    let applied = apply(&server, &run).await;
+    assert_eq!(
+        (&applied["corrected"], &applied["refused"][0]["type"]),
+        (&json!(0), &json!("/problems/insufficient-stock"))
+    );
+    for (body, pointer) in [
+        (
+            json!({"source": {"name": "", "lines": [{"sku": "S", "warehouseCode": "A", "quantity": 1}]}}),
+            "/source/name",
+        ),
+        (json!({"source": {"name": "x", "lines": []}}), "/source/lines"),
+        (
+            json!({"source": {"name": "x", "lines": [{"warehouseCode": "A", "quantity": 1}]}}),
+            "/source/lines/0/variantId",
+        ),
+        (
+            json!({"source": {"name": "x", "lines": [{"sku": "S", "warehouseCode": "A", "quantity": 1}]}, "asOf": "2025-06-01T00:00:00Z"}),
+            "/asOf",
+        ),
+    ] {
+        let problem = server.post(PATH, &server.manager, &body).await;
+        let problem = problem.expect_problem(400, "invalid-payload", "invalid payload");
+        assert_eq!(problem["errors"][0]["pointer"], pointer, "{problem}");
+    }
+}

@@ -20,6 +20,125 @@ pub(crate) struct NewReconciliation {
     pub(crate) warehouse_id: Option<Uuid>,
     /// Only stock of this variant.
     pub(crate) variant_id: Option<Uuid>,
+    /// What was counted or reported outside: compared with the ledger instead of the views.
+    pub(crate) source: Option<NewSource>,
+}
+
+/// What was counted or reported outside.
+#[derive(ToSchema, Deserialize, Debug)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+pub(crate) struct NewSource {
+    /// What it is called: 1 to 200 characters.
+    pub(crate) name: String,
+    /// When it was so; now, when left out.
+    #[schema(format = DateTime)]
+    pub(crate) reported_at: Option<String>,
+    /// Which figure the quantities are; `onHand` when left out.
+    pub(crate) measures: Option<SourceMeasures>,
+    /// 1 to 10,000.
+    pub(crate) lines: Vec<NewSourceLine>,
+}
+
+/// `onHand` is what a count finds, `available` what a channel reports.
+#[derive(ToSchema, Deserialize, Debug)]
+#[serde(rename_all = "camelCase")]
+pub(crate) enum SourceMeasures {
+    OnHand,
+    Available,
+}
+
+/// A line of a source, with a warehouse and a variant by id, or by code and SKU.
+#[derive(ToSchema, Deserialize, Debug)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+pub(crate) struct NewSourceLine {
+    pub(crate) warehouse_id: Option<Uuid>,
+    pub(crate) warehouse_code: Option<String>,
+    pub(crate) variant_id: Option<Uuid>,
+    pub(crate) sku: Option<String>,
+    pub(crate) quantity: i64,
+}
+
+/// The source of a reconciliation.
+#[derive(ToSchema, Deserialize, Debug)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+pub(crate) struct ReconciliationSource {
+    pub(crate) name: String,
+    #[schema(format = DateTime)]
+    pub(crate) reported_at: Option<String>,
+    pub(crate) measures: SourceMeasures,
+}
+
+/// A line of a source, with what became of it.
+#[derive(ToSchema, Deserialize, Debug)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+pub(crate) struct ReconciliationVariance {
+    /// The line's number, from 1.
+    pub(crate) no: u64,
+    /// Warehouse and variant in the source's own words.
+    pub(crate) named: String,
+    pub(crate) warehouse_id: Option<Uuid>,
+    pub(crate) warehouse_code: Option<String>,
+    pub(crate) variant_id: Option<Uuid>,
+    pub(crate) variant_sku: Option<String>,
+    /// Why the line could not be compared.
+    pub(crate) problem: Option<String>,
+    pub(crate) reported: i64,
+    /// What was reported, less what the ledger said as of the report; null until that is known.
+    pub(crate) variance: Option<i64>,
+    pub(crate) explained: Option<VarianceExplained>,
+}
+
+/// What explains a variance, with its sign. `reserved`, `picked`, `packed`, `held` and `unexplained` sum to it.
+#[derive(ToSchema, Deserialize, Debug)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+pub(crate) struct VarianceExplained {
+    pub(crate) ledger_at_report: i64,
+    pub(crate) ledger_now: i64,
+    /// What moved after the report: no part of the variance.
+    pub(crate) moved_since: i64,
+    /// Held by orders, which a channel may take for available.
+    pub(crate) reserved: i64,
+    /// Picked and not packed: off the shelf.
+    pub(crate) picked: i64,
+    /// Packed and not shipped: off the shelf.
+    pub(crate) packed: i64,
+    /// On hold.
+    pub(crate) held: i64,
+    /// What nothing here explains.
+    pub(crate) unexplained: i64,
+    /// When it last agreed: what is unexplained came after it.
+    pub(crate) last_agreed: Option<LastAgreed>,
+}
+
+/// When a variant at a warehouse last agreed with a source.
+#[derive(ToSchema, Deserialize, Debug)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+pub(crate) struct LastAgreed {
+    pub(crate) reconciliation: u64,
+    #[schema(format = DateTime)]
+    pub(crate) at: String,
+}
+
+/// What became of the corrections.
+#[derive(ToSchema, Deserialize, Debug)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+pub(crate) struct ReconciliationApplied {
+    /// Lines that were corrected now.
+    pub(crate) corrected: u64,
+    /// Lines that had been corrected before.
+    pub(crate) corrected_before: u64,
+    pub(crate) refused: Vec<RefusedCorrection>,
+}
+
+/// A correction that the ledger refused.
+#[derive(ToSchema, Deserialize, Debug)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct RefusedCorrection {
+    /// The line's number.
+    pub(crate) no: u64,
+    /// The problem's type.
+    pub(crate) r#type: String,
+    pub(crate) title: String,
 }
 
 /// How a reconciliation stands.
@@ -63,13 +182,15 @@ pub(crate) struct Reconciliation {
     pub(crate) known_at: Option<String>,
     pub(crate) warehouse_id: Option<Uuid>,
     pub(crate) variant_id: Option<Uuid>,
+    /// What was counted or reported outside, where it is about that.
+    pub(crate) source: Option<ReconciliationSource>,
     /// The position in the log that it is for; null until it begins.
     pub(crate) position: Option<u64>,
     /// How far it is, while it is under way.
     pub(crate) progress: Option<ReconciliationProgress>,
     /// The views it compared, once it is over.
     pub(crate) views: Vec<ReconciledView>,
-    /// How many rows differ. At most 1,000 of a view are named.
+    /// How many rows of views differ (at most 1,000 of a view are named), or lines of the source.
     pub(crate) differing: u64,
     /// Why it failed.
     pub(crate) error: Option<String>,
@@ -145,4 +266,6 @@ pages! {
     ReconciliationPage of Reconciliation,
     /// A page of what a reconciliation found.
     ReconciliationDifferencePage of ReconciliationDifference,
+    /// A page of what became of a source's lines.
+    ReconciliationVariancePage of ReconciliationVariance,
 }

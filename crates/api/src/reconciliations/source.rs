@@ -1,0 +1,360 @@
+//! What was counted or reported outside: how it is read, what became of its lines, and the corrections that follow.
+
+use std::collections::HashMap;
+
+use axum::body::Body;
+use axum::extract::RawQuery;
+use axum::http::{Response, StatusCode};
+use bincard_engine::Refusal;
+use bincard_ledger::command::KeySpace;
+use bincard_ledger::{
+    Command, IdempotencyKey, Kind, Line, Position, Reason, Request, StockCommand, Timestamp,
+};
+use bincard_projections::Slice;
+use bincard_projections::reconcile::{Measures, Run, Source, SourceLine, Variance};
+use bincard_projections::stock::StockKey;
+use uuid::Uuid;
+
+use super::{NONE, number, page_of, read_paging, render, slice_of};
+use crate::answer;
+use crate::asker::Asker;
+use crate::docs::schema::{Problem, ReconciliationApplied, ReconciliationVariancePage};
+use crate::failure::Failure;
+use crate::segment::Segment;
+use crate::wire::json::Json;
+use crate::wire::tree::{self, Faults, Reading, Tree};
+
+/// The most lines of a source.
+const LINES_MAX: usize = 10_000;
+/// The most characters of its name.
+const NAME_CHARS_MAX: usize = 200;
+/// Lines that are corrected between two looks at the next.
+const PAGE: usize = 500;
+
+/// A source as it was sent.
+pub(super) struct DraftSource {
+    name: String,
+    reported_at: Option<Timestamp>,
+    measures: Measures,
+    lines: Vec<DraftLine>,
+}
+
+struct DraftLine {
+    warehouse: Named,
+    variant: Named,
+    quantity: i64,
+}
+
+/// A thing by its id, or by its code or SKU.
+enum Named {
+    Id(Uuid),
+    Text(String),
+}
+
+impl Named {
+    fn shown(&self) -> String {
+        match self {
+            Named::Id(id) => id.to_string(),
+            Named::Text(text) => text.clone(),
+        }
+    }
+}
+
+/// Reads the source at `/source`.
+pub(super) fn read_source(tree: &Tree<'_>, faults: &mut Faults) -> Option<DraftSource> {
+    let mut fields = tree.fields("/source", faults)?;
+    let name = fields.required("name", faults, read_name);
+    let reported_at = fields.optional("reportedAt", faults, tree::instant);
+    let measures = fields.optional("measures", faults, read_measures);
+    let lines = fields.required("lines", faults, read_lines);
+    fields.finish(faults);
+    let mut read = Vec::new();
+    for (index, line) in lines.unwrap_or_default().iter().enumerate() {
+        let Some(mut fields) = line.fields(&format!("/source/lines/{index}"), faults) else {
+            continue;
+        };
+        let mut named = |id: &'static str, text: &'static str, faults: &mut Faults| {
+            let by_id = fields.optional(id, faults, tree::uuid).map(Named::Id);
+            let by_text = fields.optional(text, faults, tree::text);
+            let by_text = by_text.map(|text| Named::Text(text.to_owned()));
+            let (at_id, at_text) = (fields.at(id), fields.at(text));
+            match (by_id, by_text) {
+                (Some(_), Some(_)) => {
+                    faults.add(at_text, "does not go with the id");
+                    None
+                }
+                (None, None) => {
+                    faults.add(at_id, format!("is required, or {text}"));
+                    None
+                }
+                (by_id, by_text) => by_id.or(by_text),
+            }
+        };
+        let warehouse = named("warehouseId", "warehouseCode", faults);
+        let variant = named("variantId", "sku", faults);
+        let quantity = fields.required("quantity", faults, read_quantity);
+        fields.finish(faults);
+        if let (Some(warehouse), Some(variant), Some(quantity)) = (warehouse, variant, quantity) {
+            read.push(DraftLine {
+                warehouse,
+                variant,
+                quantity,
+            });
+        }
+    }
+    Some(DraftSource {
+        name: name?,
+        reported_at,
+        measures: measures.unwrap_or_default(),
+        lines: read,
+    })
+}
+
+fn read_name(tree: &Tree<'_>) -> Reading<String> {
+    let text = tree::text(tree)?;
+    let is_fit =
+        !text.trim().is_empty() && text.chars().count() <= NAME_CHARS_MAX && !text.contains(char::is_control);
+    is_fit
+        .then(|| text.to_owned())
+        .ok_or("must have 1 to 200 characters, none of them a control character")
+}
+
+fn read_measures(tree: &Tree<'_>) -> Reading<Measures> {
+    match tree::text(tree).unwrap_or_default() {
+        "onHand" => Ok(Measures::OnHand),
+        "available" => Ok(Measures::Available),
+        _ => Err("must be onHand or available"),
+    }
+}
+
+fn read_lines<'t, 'a>(tree: &'t Tree<'a>) -> Reading<&'t [Tree<'a>]> {
+    match tree::list(tree)? {
+        [] => Err("must have a line"),
+        lines if lines.len() > LINES_MAX => Err("must have at most 10,000 lines"),
+        lines => Ok(lines),
+    }
+}
+
+fn read_quantity(tree: &Tree<'_>) -> Reading<i64> {
+    let quantity = tree::whole(tree)?;
+    (-1_000_000_000_000..=1_000_000_000_000)
+        .contains(&quantity)
+        .then_some(quantity)
+        .ok_or("must lie between -1,000,000,000,000 and 1,000,000,000,000")
+}
+
+impl DraftSource {
+    /// The source with the ledger's numbers; lines that name what is not there say so.
+    pub(super) fn resolve(self, asker: &Asker) -> Source {
+        let ledger = &asker.open.ledger;
+        let (ids, names) = (ledger.ids(), ledger.names());
+        let mut seen: HashMap<StockKey, usize> = HashMap::new();
+        let mut resolve = |index: usize, line: &DraftLine| {
+            let warehouse = match &line.warehouse {
+                Named::Id(id) => ids
+                    .resolve_warehouse(*id)
+                    .filter(|no| names.warehouse(*no).is_some()),
+                Named::Text(code) => names.warehouse_by_code(code),
+            };
+            let variant = match &line.variant {
+                Named::Id(id) => ids.resolve_variant(*id).filter(|no| names.variant(*no).is_some()),
+                Named::Text(sku) => names.variant_by_sku(sku),
+            };
+            let key = match (warehouse, variant) {
+                (Some(warehouse), Some(variant)) => StockKey { warehouse, variant },
+                (None, _) => return Err("there is no such warehouse".to_owned()),
+                (_, None) => return Err("there is no such variant".to_owned()),
+            };
+            match seen.get(&key) {
+                Some(first) => Err(format!(
+                    "line {first} is of the same variant at the same warehouse"
+                )),
+                None => {
+                    seen.insert(key, index + 1);
+                    Ok(key)
+                }
+            }
+        };
+        let lines = self.lines.iter().enumerate().map(|(index, line)| SourceLine {
+            named: format!("{} / {}", line.warehouse.shown(), line.variant.shown()),
+            key: resolve(index, line),
+            quantity: line.quantity,
+        });
+        let lines = lines.collect();
+        Source {
+            name: self.name,
+            reported_at: self.reported_at,
+            measures: self.measures,
+            lines,
+        }
+    }
+}
+
+/// List what became of the lines of a source.
+///
+/// For an ADMIN or MANAGER. In the order of the source. `variance` is what was reported, less what the ledger said as of
+/// the report; it is the sum of what explains it and `unexplained`.
+#[utoipa::path(
+    get,
+    path = "/api/v1/reconciliations/{id}/variances",
+    tag = "Reconciliations",
+    params(
+        ("id" = u64, Path, description = "The reconciliation's number"),
+        ("page" = Option<u64>, Query, description = "From 0"),
+        ("size" = Option<u32>, Query, description = "1 to 500; 20 when left out"),
+        ("cursor" = Option<String>, Query, description = "The `nextCursor` of another page of the same list"),
+    ),
+    responses(
+        (status = 200, body = ReconciliationVariancePage),
+        (status = 400, body = Problem, content_type = "application/problem+json"),
+        (status = 403, body = Problem, content_type = "application/problem+json"),
+        (status = 404, body = Problem, content_type = "application/problem+json"),
+    )
+)]
+pub(super) async fn variances(
+    asker: Asker,
+    Segment(id): Segment,
+    RawQuery(query): RawQuery,
+) -> Result<Response<Body>, Failure> {
+    asker.must(asker.caller.may_reconcile())?;
+    let id = number(&id)?;
+    let (paging, question) = read_paging(query.as_deref(), format!("variances {id}"))?;
+    let (slice, number) = slice_of(&paging)?;
+    let reconciliations = &asker.open.reconciliations;
+    reconciliations.run(id).await?.ok_or(NONE)?;
+    let page = reconciliations.variances(id, slice).await?;
+    let last = page.rows.last().map(|one| one.no);
+    Ok(page_of(&page, (&paging, number), last, &question, |json, one| {
+        render::write_variance(json, &asker, one);
+    }))
+}
+
+/// Correct the ledger by a count.
+///
+/// For an ADMIN or MANAGER. For every line of a reconciliation that is over, what is unexplained is recorded as an ADJUST
+/// with reason COUNT_CORRECTION, as of the report. Each line is corrected once, however often this is asked for.
+#[utoipa::path(
+    post,
+    path = "/api/v1/reconciliations/{id}/apply",
+    tag = "Reconciliations",
+    params(("id" = u64, Path, description = "The reconciliation's number")),
+    responses(
+        (status = 200, body = ReconciliationApplied),
+        (status = 403, body = Problem, content_type = "application/problem+json"),
+        (status = 404, body = Problem, content_type = "application/problem+json"),
+        (status = 409, description = "There is nothing to be applied", body = Problem, content_type = "application/problem+json"),
+        (status = 503, description = "Try again", body = Problem, content_type = "application/problem+json"),
+    )
+)]
+pub(super) async fn apply(asker: Asker, Segment(id): Segment) -> Result<Response<Body>, Failure> {
+    asker.must(asker.caller.may_reconcile())?;
+    let id = number(&id)?;
+    let reconciliations = &asker.open.reconciliations;
+    let (run, _) = reconciliations.run(id).await?.ok_or(NONE)?;
+    let source = source_to_apply(&run)?;
+    let mut applied = Applied::default();
+    let mut after = None;
+    loop {
+        let slice = Slice {
+            after,
+            skip: 0,
+            limit: PAGE,
+            with_total: false,
+        };
+        let page = reconciliations.variances(id, slice).await?;
+        for one in &page.rows {
+            applied.correct(&asker, id, source, one).await?;
+        }
+        after = page.rows.last().map(|one| one.no);
+        if !page.more {
+            break;
+        }
+    }
+    let mut json = Json::with_capacity(128 + applied.refused.len() * 160);
+    json.raw(r#"{"corrected":"#).whole(applied.corrected);
+    json.raw(r#","correctedBefore":"#).whole(applied.corrected_before);
+    json.raw(r#","refused":["#);
+    for (index, (no, failure)) in applied.refused.iter().enumerate() {
+        json.raw(if index == 0 { r#"{"no":"# } else { r#",{"no":"# })
+            .whole(*no);
+        json.raw(r#","type":"#).text(failure.code().path());
+        json.raw(r#","title":"#).text(failure.code().title()).raw("}");
+    }
+    json.raw("]}");
+    let mut response = answer::json(StatusCode::OK, json);
+    if applied.position.0 > 0 {
+        response
+            .headers_mut()
+            .insert(answer::LEDGER_POSITION, applied.position.0.into());
+    }
+    Ok(response)
+}
+
+fn source_to_apply(run: &Run) -> Result<&Source, Failure> {
+    use bincard_projections::reconcile::RunState;
+    let is_done = matches!(run.state, RunState::Agrees | RunState::Differs);
+    let source = run.asked.source.as_ref().filter(|_| is_done);
+    source
+        .filter(|source| source.measures == Measures::OnHand)
+        .ok_or(Failure::NothingToApply)
+}
+
+/// What was done about the lines so far.
+#[derive(Default)]
+struct Applied {
+    corrected: u64,
+    corrected_before: u64,
+    refused: Vec<(u64, Failure)>,
+    position: Position,
+}
+
+impl Applied {
+    async fn correct(
+        &mut self,
+        asker: &Asker,
+        run: u64,
+        source: &Source,
+        one: &Variance,
+    ) -> Result<(), Failure> {
+        let (Ok(key), Some(explained)) = (&one.line.key, &one.explained) else {
+            return Ok(());
+        };
+        if explained.unexplained == 0 {
+            return Ok(());
+        }
+        let ledger = &asker.open.ledger;
+        let line = Line {
+            variant: key.variant,
+            quantity: explained.unexplained,
+        };
+        let mut command = StockCommand::new(Kind::Adjust, key.warehouse, [line]);
+        command.reason = Some(Reason::CountCorrection);
+        command.occurred_at = source.reported_at;
+        command.notes = Some(format!("reconciliation {run}: {}", source.name).into());
+        let key = IdempotencyKey::parse(KeySpace::Server, &format!("reconcile:{run}:{}", one.no));
+        let request = Request {
+            command: Command::Stock(command),
+            author: asker.caller.id,
+            on_behalf_of: None,
+            key: Some(key.map_err(|error| Failure::internal(error.to_string()))?),
+        };
+        match ledger.submit(request).await {
+            Ok(receipt) => {
+                self.position = self.position.max(receipt.position);
+                if receipt.replayed {
+                    self.corrected_before += 1;
+                } else {
+                    self.corrected += 1;
+                }
+            }
+            // By somebody else: the key is of this line, whoever asked.
+            Err(Refusal::KeyReused { .. }) => self.corrected_before += 1,
+            Err(Refusal::Rejected(rejection)) => {
+                let failure = Failure::Rejected(rejection, ledger.ids());
+                self.refused.push((one.no, failure));
+            }
+            Err(refusal) => return Err(Failure::of_refusal(refusal, ledger.ids())),
+        }
+        Ok(())
+    }
+}
