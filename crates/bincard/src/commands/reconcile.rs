@@ -1,7 +1,9 @@
 //! `bincard reconcile`: replay the log and compare every view with it, in a stopped folder or on a running server.
 
 mod server;
+mod source;
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::bail;
@@ -35,6 +37,19 @@ pub(crate) struct Reconcile {
     /// Compare what is answered of the stock as it was known at this instant
     #[arg(long, value_name = "INSTANT")]
     known_at: Option<String>,
+    /// Compare what was counted or reported outside: a CSV file with the columns `warehouse` (or `warehouseId`), `sku` (or
+    /// `variantId`) and `quantity`, or NDJSON lines with such fields (with --url)
+    #[arg(long, requires = "url", conflicts_with_all = ["as_of", "known_at"], value_name = "FILE")]
+    source: Option<PathBuf>,
+    /// When that was counted or reported [default: now]
+    #[arg(long, requires = "source", value_name = "INSTANT")]
+    reported_at: Option<String>,
+    /// Which figure it tells: onHand or available
+    #[arg(long, requires = "source", default_value = "onHand", value_name = "FIGURE")]
+    measures: String,
+    /// Correct the ledger by what is unexplained
+    #[arg(long, requires = "source")]
+    apply: bool,
     /// Reconcile on the server at this address, instead of in a stopped data folder
     #[arg(long, requires = "key", value_name = "URL")]
     url: Option<String>,
@@ -80,6 +95,10 @@ impl Reconcile {
                 .transpose()?,
         };
         match (&self.url, &self.key) {
+            (Some(url), Some(key)) if self.source.is_some() => {
+                let source = source::read(&self)?;
+                server::reconcile_source(url, key, &source, self.apply)
+            }
             (Some(url), Some(key)) => {
                 server::reconcile(url, key, self.as_of.as_deref(), self.known_at.as_deref())
             }

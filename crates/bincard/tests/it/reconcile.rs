@@ -105,3 +105,33 @@ fn what_differs_is_told_with_exit_code_1_until_it_is_rebuilt() {
     scratch.run(["rebuild", "stock", "catalogue"]).succeeds();
     scratch.run(["reconcile"]).succeeds();
 }
+
+#[test]
+fn a_count_in_a_file_is_held_against_the_ledger_and_corrects_it_once() {
+    let scratch = Scratch::new();
+    let key = key(&scratch);
+    let server = serve(&scratch);
+    scratch.file("in.csv", "sku,n\nA,9\nB,9\n");
+    let mapping = "source = \"in\"\n[columns]\nsku = \"sku\"\nquantity = \"n\"\n[time]\nvalue = \"2024-01-01T00:00:00Z\"\n\
+                   [warehouse]\ncode = \"W1\"\n[[rules]]\nname = \"in\"\nkind = \"INBOUND\"\n";
+    scratch.file("in.toml", mapping);
+    let through = ["--url", &server.url, "--key", &key];
+    let import = ["import", "in.csv", "--mapping", "in.toml"];
+    scratch.run(import.iter().chain(&through)).succeeds();
+    scratch.file("count.csv", "warehouse,sku,quantity\nW1,A,9\nW1,B,7\nW1,C,1\n");
+    let reconcile = ["reconcile", "--source", "count.csv"];
+    let ran = scratch.run(reconcile.iter().chain(&through)).fails_with(1, "");
+    let expected = "line 2 (W1 / B): 7 reported, 9 in the ledger then: -2 unexplained\n\
+                    line 3 (W1 / C): there is no such variant\n";
+    assert_eq!(ran.stdout, expected);
+    let correct = reconcile.iter().chain(&["--apply"]).chain(&through);
+    let ran = scratch.run(correct).fails_with(1, "");
+    assert_eq!(ran.stdout, format!("{expected}corrected 1 lines, 0 before\n"));
+    scratch.file("count.csv", "warehouse,sku,quantity\nW1,A,9\nW1,B,7\n");
+    scratch.run(reconcile.iter().chain(&through)).succeeds();
+    scratch.file("count.csv", "warehouse,sku,quantity\nW1,A,nine\n");
+    let wrong = scratch.run(reconcile.iter().chain(&through));
+    wrong.fails_with(2, "count.csv: line 2: \"nine\" is not a whole number");
+    scratch.run(reconcile).fails_with(2, "--url");
+    assert_eq!(server.stop().0, Some(0));
+}

@@ -9,6 +9,7 @@ use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
 use super::{LOOK_EVERY, Outcome, PAGE, Steps, Told, check, conclude, tell, tell_views};
+use crate::exit::{SaidAlready, shown};
 use bincard_projections::reconcile::RunState;
 
 const PATH: &str = "/api/v1/reconciliations";
@@ -26,7 +27,7 @@ struct RunAnswer {
     error: Option<String>,
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, Clone, Copy)]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
 enum State {
     Waiting,
@@ -118,36 +119,72 @@ impl Server {
     }
 }
 
-pub(super) fn reconcile(
-    url: &str,
-    key: &str,
-    as_of: Option<&str>,
-    known_at: Option<&str>,
-) -> anyhow::Result<()> {
-    let base = crate::commands::parse_url(url)?;
-    // An error says that one is installed already, which is as good.
-    let _ = rustls::crypto::ring::default_provider().install_default();
-    let client = Client::builder()
-        .connect_timeout(CONNECT_MAX)
-        .timeout(ANSWER_MAX)
-        .build()?;
-    let server = Server {
-        base: base.as_str().trim_end_matches('/').to_owned(),
-        key: key.to_owned(),
-        client,
-    };
-    crate::commands::block_on(async {
-        let begin = server.client.post(format!("{}{PATH}", server.base));
-        let mut asked = json!({});
-        for (field, text) in [("asOf", as_of), ("knownAt", known_at)] {
-            if let Some(text) = text {
-                asked[field] = text.into();
-            }
-        }
-        let begin = begin
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct VariancesAnswer {
+    content: Vec<VarianceAnswer>,
+    next_cursor: Option<String>,
+}
+
+#[derive(Deserialize)]
+struct VarianceAnswer {
+    no: u64,
+    named: String,
+    problem: Option<String>,
+    reported: i64,
+    variance: Option<i64>,
+    explained: Option<ExplainedAnswer>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct ExplainedAnswer {
+    ledger_at_report: i64,
+    reserved: i64,
+    picked: i64,
+    packed: i64,
+    held: i64,
+    unexplained: i64,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct AppliedAnswer {
+    corrected: u64,
+    corrected_before: u64,
+    refused: Vec<RefusedAnswer>,
+}
+
+#[derive(Deserialize)]
+struct RefusedAnswer {
+    no: u64,
+    title: String,
+}
+
+impl Server {
+    fn open(url: &str, key: &str) -> anyhow::Result<Server> {
+        let base = crate::commands::parse_url(url)?;
+        // An error says that one is installed already, which is as good.
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let client = Client::builder()
+            .connect_timeout(CONNECT_MAX)
+            .timeout(ANSWER_MAX)
+            .build()?;
+        Ok(Server {
+            base: base.as_str().trim_end_matches('/').to_owned(),
+            key: key.to_owned(),
+            client,
+        })
+    }
+
+    /// Asks for a run and waits for its end.
+    async fn run(&self, asked: &Value) -> anyhow::Result<RunAnswer> {
+        let begin = self
+            .client
+            .post(format!("{}{PATH}", self.base))
             .header("content-type", "application/json")
             .body(asked.to_string());
-        let mut run: RunAnswer = server.ask(begin).await?;
+        let mut run: RunAnswer = self.ask(begin).await?;
         let id = run.id;
         let mut steps = Steps::default();
         while matches!(run.state, State::Waiting | State::Running) {
@@ -155,10 +192,98 @@ pub(super) fn reconcile(
                 steps.show(at.view.as_deref(), at.replayed, at.through, at.rows);
             }
             tokio::time::sleep(LOOK_EVERY).await;
-            run = server.ask(server.get(&format!("{PATH}/{id}"))).await?;
+            run = self.ask(self.get(&format!("{PATH}/{id}"))).await?;
         }
         steps.finish();
         check(id, run.state.into(), run.error.as_deref())?;
+        Ok(run)
+    }
+}
+
+/// Compares a source with the ledger of the server, and corrects that where it is to be.
+pub(super) fn reconcile_source(url: &str, key: &str, source: &Value, apply: bool) -> anyhow::Result<()> {
+    let server = Server::open(url, key)?;
+    crate::commands::block_on(async {
+        let run = server.run(&json!({ "source": source })).await?;
+        let id = run.id;
+        let mut cursor = None;
+        loop {
+            let mut path = format!("{PATH}/{id}/variances?size={PAGE}");
+            if let Some(cursor) = &cursor {
+                path += &format!("&cursor={cursor}");
+            }
+            let page: VariancesAnswer = server.ask(server.get(&path)).await?;
+            for one in &page.content {
+                tell_variance(one)?;
+            }
+            cursor = page.next_cursor;
+            if cursor.is_none() {
+                break;
+            }
+        }
+        if apply {
+            let path = format!("{}{PATH}/{id}/apply", server.base);
+            let applied: AppliedAnswer = server.ask(server.client.post(path)).await?;
+            crate::commands::write_out(&format!(
+                "corrected {} lines, {} before\n",
+                applied.corrected, applied.corrected_before
+            ))?;
+            for refused in &applied.refused {
+                crate::commands::write_out(&format!(
+                    "line {} is not corrected: {}\n",
+                    refused.no, refused.title
+                ))?;
+            }
+        }
+        if run.differing == 0 {
+            Ok(())
+        } else {
+            Err(SaidAlready.into())
+        }
+    })
+}
+
+fn tell_variance(one: &VarianceAnswer) -> anyhow::Result<()> {
+    let (no, named, reported) = (one.no, shown(&one.named), one.reported);
+    let text = match (&one.problem, &one.explained, one.variance) {
+        (Some(problem), ..) => format!("line {no} ({named}): {}\n", shown(problem)),
+        (None, Some(explained), Some(variance)) if variance != 0 => {
+            let parts = [
+                ("reserved", explained.reserved),
+                ("picked", explained.picked),
+                ("packed", explained.packed),
+                ("held", explained.held),
+                ("unexplained", explained.unexplained),
+            ];
+            let parts = parts.iter().filter(|(_, units)| *units != 0);
+            let parts: Vec<String> = parts.map(|(what, units)| format!("{units:+} {what}")).collect();
+            format!(
+                "line {no} ({named}): {reported} reported, {} in the ledger then: {}\n",
+                explained.ledger_at_report,
+                parts.join(", ")
+            )
+        }
+        _ => return Ok(()),
+    };
+    crate::commands::write_out(&text)
+}
+
+pub(super) fn reconcile(
+    url: &str,
+    key: &str,
+    as_of: Option<&str>,
+    known_at: Option<&str>,
+) -> anyhow::Result<()> {
+    let server = Server::open(url, key)?;
+    crate::commands::block_on(async {
+        let mut asked = json!({});
+        for (field, text) in [("asOf", as_of), ("knownAt", known_at)] {
+            if let Some(text) = text {
+                asked[field] = text.into();
+            }
+        }
+        let run = server.run(&asked).await?;
+        let id = run.id;
         let views = run.views.into_iter();
         let outcome = Outcome {
             id,

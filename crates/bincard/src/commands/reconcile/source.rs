@@ -1,0 +1,108 @@
+//! What was counted or reported outside, read from a file.
+
+use std::path::Path;
+
+use anyhow::Context;
+use serde_json::{Map, Value, json};
+
+use super::Reconcile;
+use crate::exit::WrongUse;
+
+/// The source as the server takes it.
+pub(super) fn read(asked: &Reconcile) -> anyhow::Result<Value> {
+    let path = asked.source.as_deref().unwrap_or(Path::new(""));
+    let text = std::fs::read_to_string(path).with_context(|| format!("{} cannot be read", path.display()))?;
+    let is_json = text.trim_start().starts_with('{');
+    let lines = if is_json { ndjson(&text) } else { table(&text) };
+    let lines = lines.map_err(|what| WrongUse(format!("{}: {what}", path.display())))?;
+    let name = path.file_name().map(|name| name.to_string_lossy().into_owned());
+    let mut source = json!({
+        "name": name.unwrap_or_default(),
+        "measures": asked.measures,
+        "lines": lines,
+    });
+    if let Some(at) = &asked.reported_at {
+        source["reportedAt"] = at.as_str().into();
+    }
+    Ok(source)
+}
+
+fn ndjson(text: &str) -> Result<Vec<Value>, String> {
+    let lines = text
+        .lines()
+        .enumerate()
+        .filter(|(_, line)| !line.trim().is_empty());
+    lines
+        .map(|(index, line)| {
+            serde_json::from_str(line).map_err(|error| format!("line {}: {error}", index + 1))
+        })
+        .collect()
+}
+
+fn table(text: &str) -> Result<Vec<Value>, String> {
+    let mut reader = csv::ReaderBuilder::new()
+        .trim(csv::Trim::All)
+        .from_reader(text.as_bytes());
+    let header = reader.headers().map_err(|error| error.to_string())?.clone();
+    let fields: Vec<&str> = header
+        .iter()
+        .map(|column| match column.trim_start_matches('\u{FEFF}') {
+            "warehouse" | "warehouseCode" => Ok("warehouseCode"),
+            "warehouseId" => Ok("warehouseId"),
+            "sku" => Ok("sku"),
+            "variantId" => Ok("variantId"),
+            "quantity" => Ok("quantity"),
+            other => Err(format!(
+                "there is no column {other:?}; there are warehouse, warehouseId, sku, variantId and quantity"
+            )),
+        })
+        .collect::<Result<_, _>>()?;
+    let mut lines = Vec::new();
+    for (index, row) in reader.records().enumerate() {
+        let at = index + 2;
+        let row = row.map_err(|error| format!("line {at}: {error}"))?;
+        let mut line = Map::new();
+        for (field, value) in fields.iter().zip(&row).filter(|(_, value)| !value.is_empty()) {
+            let value = if *field == "quantity" {
+                let units: i64 = value
+                    .parse()
+                    .map_err(|_| format!("line {at}: {value:?} is not a whole number"))?;
+                units.into()
+            } else {
+                value.into()
+            };
+            line.insert((*field).to_owned(), value);
+        }
+        lines.push(line.into());
+    }
+    Ok(lines)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_table_and_lines_of_json_say_the_same() {
+        let expected = vec![
+            json!({"warehouseCode": "A", "sku": "S, red", "quantity": 5}),
+            json!({"warehouseCode": "A", "sku": "T", "quantity": -1}),
+        ];
+        assert_eq!(
+            table("warehouse,sku,quantity\nA,\"S, red\",5\nA, T ,-1\n"),
+            Ok(expected.clone())
+        );
+        let text: String = expected.iter().map(|line| format!("{line}\n")).collect();
+        assert_eq!(ndjson(&text), Ok(expected));
+    }
+
+    #[test]
+    fn what_is_wrong_is_named_with_its_line() {
+        assert!(table("place,sku\n").is_err_and(|what| what.contains("\"place\"")));
+        assert!(
+            table("sku,quantity\nS,many\n")
+                .is_err_and(|what| what.contains("line 2") && what.contains("many"))
+        );
+        assert!(ndjson("{}\n{\n").is_err_and(|what| what.starts_with("line 2: ")));
+    }
+}
