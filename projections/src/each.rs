@@ -7,6 +7,7 @@ use crate::exceptions::Exceptions;
 use crate::history::History;
 use crate::reservations::Reservations;
 use crate::stock::Stock;
+use crate::transfers::Transfers;
 use crate::view::View;
 
 /// A kind of thing that there is one of for each view.
@@ -66,6 +67,7 @@ views! {
     catalogue: Catalogue,
     reservations: Reservations,
     exceptions: Exceptions,
+    transfers: Transfers,
 }
 
 /// Writes an expression once for every view, as an array in the order of their names: `each_view!(($V:ty, $field:ident)
@@ -79,6 +81,7 @@ macro_rules! each_view {
             one!($crate::catalogue::Catalogue, catalogue),
             one!($crate::reservations::Reservations, reservations),
             one!($crate::exceptions::Exceptions, exceptions),
+            one!($crate::transfers::Transfers, transfers),
         ]
     }};
 }
@@ -107,6 +110,10 @@ macro_rules! with_view {
                 type $V = $crate::exceptions::Exceptions;
                 $do
             }
+            $crate::ViewName::Transfers => {
+                type $V = $crate::transfers::Transfers;
+                $do
+            }
         }
     };
 }
@@ -120,6 +127,7 @@ macro_rules! of_any {
             $crate::each::OfAny::Catalogue($own) => $do,
             $crate::each::OfAny::Reservations($own) => $do,
             $crate::each::OfAny::Exceptions($own) => $do,
+            $crate::each::OfAny::Transfers($own) => $do,
         }
     };
 }

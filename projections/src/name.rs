@@ -15,6 +15,8 @@ pub enum ViewName {
     Reservations,
     /// What somebody is to see to.
     Exceptions,
+    /// What went from one warehouse to another, and what is on the way.
+    Transfers,
 }
 
 impl ViewName {
@@ -25,9 +27,10 @@ impl ViewName {
         ViewName::Catalogue,
         ViewName::Reservations,
         ViewName::Exceptions,
+        ViewName::Transfers,
     ];
     /// How many views there are.
-    pub const COUNT: usize = 5;
+    pub const COUNT: usize = 6;
 
     /// The name in files, routes and commands.
     pub const fn as_str(self) -> &'static str {
@@ -37,6 +40,7 @@ impl ViewName {
             ViewName::Catalogue => "catalogue",
             ViewName::Reservations => "reservations",
             ViewName::Exceptions => "exceptions",
+            ViewName::Transfers => "transfers",
         }
     }
 

@@ -24,6 +24,7 @@ use crate::refold::{Refold, Refolded};
 use crate::reservations::{self, ReservationFilter, ReservationRow, Reservations};
 use crate::serving::{Reading, Shared, ViewStatus};
 use crate::stock::{self, Stock, StockFilter, StockKey, StockRow};
+use crate::transfers::{self, TransferFilter, TransferRow, Transfers};
 
 /// An answer, and the position that its view stood at.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -617,6 +618,49 @@ impl Views {
         let total = match slice.with_total {
             true => Some(
                 exceptions::total(&mut reading.tx, filter)
+                    .await
+                    .map_err(&database)?,
+            ),
+            false => None,
+        };
+        Ok(Answer {
+            position: reading.position,
+            value: slice.page(rows, total),
+        })
+    }
+
+    /// The transfer with an id.
+    ///
+    /// # Errors
+    /// When the view cannot be read.
+    pub async fn transfer(&self, id: Position) -> Result<Answer<Option<TransferRow>>, Error> {
+        let mut reading = self.begin::<Transfers>().await?;
+        let found = transfers::one(&mut reading.tx, id).await;
+        Ok(Answer {
+            position: reading.position,
+            value: found.map_err(self.failing(ViewName::Transfers))?,
+        })
+    }
+
+    /// A page of the transfers that pass `filter`, by when they were dispatched.
+    ///
+    /// # Errors
+    /// When the view cannot be read.
+    pub async fn transfers(
+        &self,
+        filter: &TransferFilter,
+        descending: bool,
+        slice: Slice<Position>,
+    ) -> Result<Answer<Page<TransferRow>>, Error> {
+        let database = self.failing(ViewName::Transfers);
+        let mut reading = self.begin::<Transfers>().await?;
+        let span = (slice.after, slice.skip(), slice.wanted());
+        let rows = transfers::page(&mut reading.tx, filter, descending, span)
+            .await
+            .map_err(&database)?;
+        let total = match slice.with_total {
+            true => Some(
+                transfers::total(&mut reading.tx, filter)
                     .await
                     .map_err(&database)?,
             ),

@@ -21,6 +21,8 @@ fn the_whole_bench_runs_at_small_size_and_the_views_are_right() {
                 "history built anew, events a second",
                 "catalogue built anew, events a second",
                 "reservations built anew, events a second",
+                "exceptions built anew, events a second",
+                "transfers built anew, events a second",
             ],
             vec![
                 "GET /stock, one row",

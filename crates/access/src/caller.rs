@@ -118,6 +118,11 @@ impl Caller {
         self.may_write_stock() && self.may_see_warehouse(warehouse)
     }
 
+    /// Write off what of a transfer did not arrive.
+    pub fn may_close_transfers(&self) -> bool {
+        matches!(self.role, Role::Admin | Role::Manager)
+    }
+
     /// Read what lies and happens at this warehouse.
     pub fn may_see_warehouse(&self, warehouse: Uuid) -> bool {
         !self.is_bound_to_warehouses() || self.warehouses.binary_search(&warehouse).is_ok()

@@ -18,6 +18,8 @@ use crate::wire::tree::{At, Faults};
 pub(crate) enum Failure {
     /// The ledger's rules refuse it.
     Rejected(Rejection, PublicIds),
+    /// The same, where the field that it is about is named otherwise than a stock event's: a JSON pointer.
+    RejectedAt(Rejection, PublicIds, String),
     /// Another request stands under its idempotency key.
     KeyReused {
         event: Uuid,
@@ -81,6 +83,7 @@ pub(crate) enum Missing {
     Reservation,
     Exception,
     Reconciliation,
+    Transfer,
     User,
     Key,
     View,

@@ -35,6 +35,7 @@ mod serve;
 mod stock;
 mod stock_events;
 mod trace;
+mod transfers;
 mod versions;
 mod warehouse;
 mod wire;

@@ -37,7 +37,7 @@ impl Failure {
     /// What kind of problem it is.
     pub(crate) fn code(&self) -> Code {
         match self {
-            Failure::Rejected(rejection, _) => code_of(rejection),
+            Failure::Rejected(rejection, _) | Failure::RejectedAt(rejection, ..) => code_of(rejection),
             Failure::KeyReused { .. } => Code::IdempotencyConflict,
             Failure::AlreadyReversed { .. } => Code::AlreadyReversed,
             Failure::Busy => Code::Busy,
@@ -56,6 +56,7 @@ impl Failure {
             Failure::NotFound(Missing::Reservation) => Code::ReservationNotFound,
             Failure::NotFound(Missing::Exception) => Code::ExceptionNotFound,
             Failure::NotFound(Missing::Reconciliation) => Code::ReconciliationNotFound,
+            Failure::NotFound(Missing::Transfer) => Code::TransferNotFound,
             Failure::NotFound(Missing::User) => Code::UserNotFound,
             Failure::NotFound(Missing::Key) => Code::KeyNotFound,
             Failure::NotFound(Missing::View) => Code::ViewNotFound,
@@ -277,7 +278,12 @@ pub(crate) fn write(json: &mut Json, failure: &Failure, request_id: Option<&str>
 /// What a kind of problem tells besides.
 fn write_members(json: &mut Json, failure: &Failure) {
     match failure {
-        Failure::Rejected(rejection, ids) => write_rejection(json, rejection, *ids),
+        Failure::Rejected(rejection, ids) => {
+            write_rejection(json, rejection, *ids, pointer_of(rejection).as_deref());
+        }
+        Failure::RejectedAt(rejection, ids, pointer) => {
+            write_rejection(json, rejection, *ids, Some(pointer));
+        }
         Failure::KeyReused { event } => {
             json.raw(r#","eventId":"#).uuid(*event);
         }
@@ -329,7 +335,7 @@ fn write_members(json: &mut Json, failure: &Failure) {
     }
 }
 
-fn write_rejection(json: &mut Json, rejection: &Rejection, ids: PublicIds) {
+fn write_rejection(json: &mut Json, rejection: &Rejection, ids: PublicIds, pointer: Option<&str>) {
     match rejection {
         Rejection::Insufficient { shortages } | Rejection::OverReceipt { shortages, .. } => {
             json.raw(r#","shortages":"#);
@@ -367,8 +373,8 @@ fn write_rejection(json: &mut Json, rejection: &Rejection, ids: PublicIds) {
         }
         _ => {}
     }
-    if let Some(pointer) = pointer_of(rejection) {
-        write_error(json, &pointer, &message_of(rejection));
+    if let Some(pointer) = pointer {
+        write_error(json, pointer, &message_of(rejection));
     }
 }
 

@@ -10,7 +10,7 @@ use crate::app::App;
 use crate::failure::{Failure, Missing};
 use crate::{
     administration, auth, catalogue, docs, exceptions, health, ledger, movements, reconciliations,
-    reservations, stock, stock_events, warehouse,
+    reservations, stock, stock_events, transfers, warehouse,
 };
 
 /// The routes, without what stands before them.
@@ -35,6 +35,7 @@ fn described() -> (Router<Arc<App>>, OpenApi) {
         .merge(movements::routes())
         .merge(reservations::routes())
         .merge(exceptions::routes())
+        .merge(transfers::routes())
         .merge(catalogue::routes())
         .merge(ledger::routes())
         .merge(reconciliations::routes())

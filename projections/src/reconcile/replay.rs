@@ -19,6 +19,7 @@ use crate::history::History;
 use crate::reservations::Reservations;
 use crate::source::Source;
 use crate::stock::Stock;
+use crate::transfers::Transfers;
 
 /// The events that go from thread to thread at once: few enough to stay in a processor's cache.
 const BATCH_EVENTS: u64 = 8_192;
@@ -52,6 +53,7 @@ pub(super) struct Replay {
     pub(super) reservations: Fold<Reservations>,
     pub(super) catalogue: Kept<Catalogue>,
     pub(super) exceptions: Kept<Exceptions>,
+    pub(super) transfers: Kept<Transfers>,
 }
 
 type Batch = Arc<Vec<Recorded>>;
@@ -66,6 +68,7 @@ impl Replay {
             reservations: Fold::empty(),
             catalogue: Kept::empty(),
             exceptions: Kept::empty(),
+            transfers: Kept::empty(),
         }
     }
 
@@ -84,21 +87,31 @@ impl Replay {
             reservations,
             catalogue,
             exceptions,
+            transfers,
         } = self;
         thread::scope(|scope| {
             let (to_stock, for_stock) = sync_channel(BATCHES_WAITING);
             let (to_history, for_history) = sync_channel(BATCHES_WAITING);
             let (to_reservations, for_reservations) = sync_channel(BATCHES_WAITING);
             let (to_exceptions, for_exceptions) = sync_channel(BATCHES_WAITING);
+            let (to_transfers, for_transfers) = sync_channel(BATCHES_WAITING);
             let (to_catalogue, for_catalogue) = sync_channel(BATCHES_WAITING);
             let folds = [
                 scope.spawn(move || take_all(&for_stock, |batch| stock.take(batch))),
                 scope.spawn(move || take_all(&for_history, |batch| history.take(batch))),
                 scope.spawn(move || take_all(&for_reservations, |batch| reservations.take(batch))),
                 scope.spawn(move || take_all(&for_exceptions, |batch| exceptions.take(batch))),
+                scope.spawn(move || take_all(&for_transfers, |batch| transfers.take(batch))),
                 scope.spawn(move || take_all(&for_catalogue, |batch| catalogue.take(batch))),
             ];
-            let to_all = [to_stock, to_history, to_reservations, to_catalogue, to_exceptions];
+            let to_all = [
+                to_stock,
+                to_history,
+                to_reservations,
+                to_catalogue,
+                to_exceptions,
+                to_transfers,
+            ];
             let read = read(reader, *position, through, pace, |batch, at| {
                 *position = at;
                 let batch = Arc::new(batch);

@@ -278,7 +278,7 @@ impl Drop for Reconciler {
 }
 
 // A run compares every view: one that is new has its place in the replay, and is compared like the others.
-const _: () = assert!(ViewName::COUNT == 5);
+const _: () = assert!(ViewName::COUNT == 6);
 
 /// What a run found.
 enum Found {
@@ -440,6 +440,7 @@ impl Worker {
             reservations,
             catalogue,
             exceptions,
+            transfers,
             ..
         } = replay;
         let mut found = Vec::new();
@@ -453,6 +454,7 @@ impl Worker {
             note(bench.compare_kept(catalogue, position).await?);
             note(bench.compare(reservations, position).await?);
             note(bench.compare_kept(exceptions, position).await?);
+            note(bench.compare_kept(transfers, position).await?);
         }
         Ok(Some(Found::Views(found)))
     }

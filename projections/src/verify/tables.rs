@@ -62,6 +62,7 @@ pub(crate) fn of(view: ViewName) -> &'static [Table] {
         ViewName::Catalogue => CATALOGUE,
         ViewName::Reservations => RESERVATIONS,
         ViewName::Exceptions => EXCEPTIONS,
+        ViewName::Transfers => TRANSFERS,
     }
 }
 
@@ -324,6 +325,44 @@ static EXCEPTIONS: &[Table] = &[
 fn is_of_exception(event: &Recorded, stock: &StockEvent, id: i64) -> bool {
     let is_it = |position: Position| position.0.cast_signed() == id;
     is_it(event.position) || stock.kind == Kind::ExceptionCleared && stock.about.is_some_and(is_it)
+}
+
+static TRANSFERS: &[Table] = &[
+    Table {
+        name: "transfers",
+        key: &["id"],
+        values: &["name", "source", "destination", "state", "ended_at"],
+        wanted: "true",
+        touches: Some(|key, event| is_stock(event, |stock| is_of_transfer(event, stock, key[0]))),
+    },
+    Table {
+        name: "transfer_lines",
+        key: &["transfer", "variant"],
+        values: &["sent", "received", "damaged", "short", "written_off"],
+        wanted: "true",
+        touches: Some(|key, event| {
+            is_stock(event, |stock| {
+                is_of_transfer(event, stock, key[0]) && (moves(stock, key[1]) || notes(stock, key[1]))
+            })
+        }),
+    },
+    Table {
+        name: "transfer_events",
+        key: &["transfer", "position"],
+        values: &[],
+        wanted: "true",
+        touches: Some(|key, event| event.position.0.cast_signed() == key[1]),
+    },
+];
+
+/// Whether an event opened a transfer, or is a later one of it.
+fn is_of_transfer(event: &Recorded, stock: &StockEvent, id: i64) -> bool {
+    let is_it = |position: Position| position.0.cast_signed() == id;
+    match stock.kind {
+        Kind::TransferOut => is_it(event.position),
+        Kind::TransferExpected | Kind::TransferIn | Kind::TransferClosed => stock.about.is_some_and(is_it),
+        _ => false,
+    }
 }
 
 /// Whether an event made a reservation, or takes from what it holds, or extends it.

@@ -7,9 +7,9 @@ use std::time::Duration;
 use bincard_ledger::codec::Body;
 use bincard_ledger::event::{PickOrder, SlotChange};
 use bincard_ledger::{
-    Bucket, CatalogueCommand, Command, Event, ExtendCommand, Kind, LedgerId, Line, NegativeStock, Position,
-    ProductNo, Reason, Record, Recorded, ReverseCommand, State, StockCommand, Timestamp, VariantNo,
-    WarehouseNo, decide,
+    Bucket, CatalogueCommand, CloseCommand, Command, Event, ExtendCommand, Kind, LedgerId, Line,
+    NegativeStock, Position, ProductNo, Reason, ReceiveCommand, ReceivedLine, Record, Recorded,
+    ReverseCommand, State, StockCommand, Timestamp, VariantNo, WarehouseNo, decide,
 };
 use bincard_projections::{Projector, ViewName, Views};
 use bincard_store::disk::RealDisk;
@@ -187,6 +187,11 @@ impl Ledger {
                 }
             }
             14..18 => return self.random_reversal(random),
+            18..26 => {
+                if let Some(command) = self.random_of_transfer(random) {
+                    return command;
+                }
+            }
             _ => {}
         }
         let kinds = [
@@ -201,6 +206,8 @@ impl Ledger {
             Kind::Pick,
             Kind::Pack,
             Kind::Ship,
+            Kind::TransferOut,
+            Kind::TransferOut,
             Kind::TransferOut,
             Kind::TransferIn,
             Kind::Hold,
@@ -241,6 +248,10 @@ impl Ledger {
         }
         if kind.needs_transfer() {
             command.transfer = Some(format!("transfer {}", random.below(3)).into());
+        }
+        if kind == Kind::TransferOut && random.below(3) > 0 {
+            command.counterpart = Some(WarehouseNo(random.below(u64::from(WAREHOUSES)) as u32 + 1));
+            command.transfer = command.transfer.filter(|_| random.below(2) == 0);
         }
         if kind == Kind::Reservation && random.below(2) == 0 {
             command.expires_at = Some(
@@ -291,6 +302,36 @@ impl Ledger {
             order: Some(order),
             reservation: Some(reservation),
             ..StockCommand::new(kind, warehouse, [])
+        }))
+    }
+
+    /// What happens to one of the transfers that are on the way: it is received, wholly or in part, or closed.
+    fn random_of_transfer(&self, random: &mut Random) -> Option<Command> {
+        let open: Vec<_> = self.state.transfers().collect();
+        if open.is_empty() {
+            return None;
+        }
+        let (transfer, found) = open[random.below(open.len() as u64) as usize];
+        if random.below(6) == 0 {
+            return Some(Command::Close(CloseCommand {
+                transfer,
+                reason: Reason::Other,
+                notes: None,
+            }));
+        }
+        let lines = found.lines.iter().map(|line| ReceivedLine {
+            variant: line.variant,
+            received: random.below(line.units as u64 + 1) as i64,
+            damaged: random.below(2) as i64,
+            short: random.below(3) as i64,
+        });
+        let lines: Vec<_> = lines.filter(|line| line.received > 0 || line.short > 0).collect();
+        Some(Command::Receive(ReceiveCommand {
+            transfer,
+            warehouse: found.destination,
+            occurred_at: None,
+            lines: if random.below(5) == 0 { Vec::new() } else { lines },
+            notes: None,
         }))
     }
 

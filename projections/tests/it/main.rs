@@ -19,4 +19,5 @@ mod reconcile;
 mod refold;
 mod reservations;
 mod slots;
+mod transfers;
 mod verify;

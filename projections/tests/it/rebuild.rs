@@ -15,6 +15,7 @@ const FIRST_GENERATION: [&str; ViewName::COUNT] = [
     "history.1.db",
     "reservations.1.db",
     "stock.1.db",
+    "transfers.1.db",
 ];
 
 fn files(ledger: &Ledger) -> Vec<String> {

@@ -471,7 +471,7 @@ fn what_is_fed_meanwhile_is_not_looked_at() {
 
 #[test]
 fn a_changed_and_a_missing_slot_are_named_with_their_events() {
-    let ledger = closed(200);
+    let ledger = closed(500);
     let said = ledger
         .events
         .iter()
@@ -507,7 +507,7 @@ fn a_changed_and_a_missing_slot_are_named_with_their_events() {
     );
     assert!(difference.expected.is_some() && difference.found.is_none());
 
-    let ledger = closed(200);
+    let ledger = closed(500);
     let tamper =
         format!("update slots set bin = 'elsewhere' where warehouse = {warehouse} and variant = {variant}");
     let changed = differences(&ledger, ViewName::Catalogue, tamper.leak());

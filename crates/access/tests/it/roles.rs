@@ -38,6 +38,8 @@ async fn each_role_may_do_what_the_table_says() {
         ];
         assert_eq!(may, expected, "{role}");
         assert_eq!(caller.may_act_for_others(), caller.is_admin(), "{role}");
+        let leads = role == Role::Admin || role == Role::Manager;
+        assert_eq!(caller.may_close_transfers(), leads, "{role}");
     }
 }
 

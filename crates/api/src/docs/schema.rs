@@ -20,6 +20,7 @@ mod reconciliations;
 mod reservations;
 mod stock;
 mod stock_events;
+mod transfers;
 mod warehouse;
 
 pub(crate) use administration::*;
@@ -33,4 +34,5 @@ pub(crate) use reconciliations::*;
 pub(crate) use reservations::*;
 pub(crate) use stock::*;
 pub(crate) use stock_events::*;
+pub(crate) use transfers::*;
 pub(crate) use warehouse::*;

@@ -63,8 +63,8 @@ fn row(line: &'static str) -> Row {
     }
 }
 
-/// W, V, E, P, U and K stand for ids of a warehouse, a variant, an event there, a product, a user and a key; N for
-/// something new each time. `{id}` in a route is the one that fits it.
+/// W, V, E, P, U and K stand for ids of a warehouse, a variant, an event there, a product, a user and a key; D for a
+/// warehouse that is nobody's own; N for something new each time. A transfer goes from there to W. `{id}` in a route is the one that fits it.
 const TABLE: &str = r#"
                                                    ADMIN MANAGER SELLER elsewhere VIEWER nobody stranger
 POST   /api/v1/stock-events                        201   201     201    403       403    401    404 <- {"type":"INBOUND","warehouseId":"W","lines":[{"variantId":"V","quantity":1}]}
@@ -94,6 +94,13 @@ GET    /api/v1/exceptions                          200   200     403    403     
 GET    /api/v1/exceptions?variantId=V&state=OPEN&type=negative-stock 200 200 403 403 200 401    404
 GET    /api/v1/exceptions/{id}                     200   200     200    404       200    401    404
 POST   /api/v1/exceptions/{id}/clear               201   201     403    403       403    401    404 <- {"notes":"N"}
+POST   /api/v1/transfers                           201   201     201    403       403    401    404 <- {"fromWarehouseId":"W","toWarehouseId":"D","lines":[{"variantId":"V","quantity":1}]}
+GET    /api/v1/transfers?fromWarehouseId=W         200   200     200    403       200    401    404
+GET    /api/v1/transfers?toWarehouseId=W           200   200     200    403       200    401    404
+GET    /api/v1/transfers                           200   200     403    403       200    401    200
+GET    /api/v1/transfers/{id}                      200   200     200    404       200    401    404
+POST   /api/v1/transfers/{id}/receive              201   201     201    404       403    401    404
+POST   /api/v1/transfers/{id}/close                201   201     403    403       403    401    404 <- {"reasonCode":"OTHER"}
 GET    /api/v1/products                            200   200     200    200       200    401    200
 POST   /api/v1/products                            201   201     403    403       403    401    201 <- {"name":"N"}
 POST   /api/v1/products/bulk                       200   200     403    403       403    401    200 <- {"name":"N"}
@@ -181,6 +188,7 @@ fn the_table_has_every_route_that_is_described_and_no_other() {
 struct Things {
     own: String,
     elsewhere: String,
+    depot: String,
     variant: String,
     own_event: String,
     elsewhere_event: String,
@@ -209,6 +217,7 @@ async fn everybody_may_do_what_the_table_says() {
         product,
         own,
         elsewhere,
+        depot: server.warehouse("DEPOT").await,
         variant,
     };
     server.app.accounts().tenant_add("other").await.unwrap();
@@ -257,6 +266,7 @@ async fn nobody_may_do_anything_else() {
     let things = Things {
         own: nowhere.clone(),
         elsewhere: nowhere.clone(),
+        depot: nowhere.clone(),
         variant: nowhere.clone(),
         own_event: nowhere.clone(),
         elsewhere_event: nowhere,
@@ -299,6 +309,7 @@ async fn call(server: &Server, row: &Row, things: &Things, who: &str, token: &st
             "stock-events" => event.clone(),
             "reservations" => reservation(server, warehouse, &things.variant, number).await,
             "exceptions" => exception(server, warehouse, &things.variant, number).await,
+            "transfers" => transfer(server, things, warehouse).await,
             "products" => things.product.clone(),
             "warehouses" => warehouse.clone(),
             "variants" => things.variant.clone(),
@@ -321,6 +332,7 @@ async fn call(server: &Server, row: &Row, things: &Things, who: &str, token: &st
     let body = row
         .body
         .replace("\"W\"", &format!("\"{warehouse}\""))
+        .replace("\"D\"", &format!("\"{}\"", things.depot))
         .replace("\"V\"", &format!("\"{}\"", things.variant));
     let body = body.replace("\"N", &format!("\"new{number}"));
     if row.route.ends_with("/bulk") {
@@ -401,6 +413,20 @@ async fn exception(server: &Server, warehouse: &str, variant: &str, number: usiz
                 .expect(201);
             taken.json()["id"].as_str().unwrap().to_owned()
         }
+        _ => warehouse.to_owned(),
+    }
+}
+
+/// The id of a transfer to a warehouse made for this; any id where there is no such warehouse.
+async fn transfer(server: &Server, things: &Things, warehouse: &str) -> String {
+    let lines = serde_json::json!([{"variantId": things.variant, "quantity": 1}]);
+    let inbound = serde_json::json!({"type": "INBOUND", "warehouseId": things.depot, "lines": lines});
+    server.post("/api/v1/stock-events", &server.admin, &inbound).await;
+    let body =
+        serde_json::json!({"fromWarehouseId": things.depot, "toWarehouseId": warehouse, "lines": lines});
+    let made = server.post("/api/v1/transfers", &server.admin, &body).await;
+    match made.status.as_u16() {
+        201 => made.json()["id"].as_str().unwrap().to_owned(),
         _ => warehouse.to_owned(),
     }
 }

@@ -41,7 +41,14 @@ async fn the_ledger_says_how_it_stands() {
         .collect();
     assert_eq!(
         names,
-        ["stock", "history", "catalogue", "reservations", "exceptions"]
+        [
+            "stock",
+            "history",
+            "catalogue",
+            "reservations",
+            "exceptions",
+            "transfers"
+        ]
     );
 }
 

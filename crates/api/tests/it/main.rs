@@ -21,6 +21,7 @@ mod slots;
 mod stock_events;
 mod support;
 mod tidy;
+mod transfers;
 mod warehouse;
 mod warehouse_adjustments;
 mod warehouse_dialect;

@@ -1,0 +1,172 @@
+//! The steps of a transfer: `POST /api/v1/transfers/{id}/receive` and `close`.
+
+use std::sync::Arc;
+
+use axum::body::Body;
+use axum::extract::State;
+use axum::http::{HeaderMap, Response};
+use bincard_ledger::{
+    CloseCommand, Command, PublicIds, ReceiveCommand, ReceivedLine, Rejection, Request, WarehouseNo,
+};
+use uuid::Uuid;
+
+use super::draft::{FoundLine, read_closing, read_receipt};
+use super::{NONE, Opened, found, refused};
+use crate::app::App;
+use crate::asker::{Asker, on_behalf_of};
+use crate::body;
+use crate::docs::schema::{Event, NewClosing, NewReceipt, Problem};
+use crate::failure::{Failure, Forbidden, Missing};
+use crate::segment::Segment;
+use crate::stock_events::{answer_event, key_of};
+
+/// Receive a transfer, all of it or some.
+///
+/// Without lines everything that is on the way arrived, and all of it is sound. With lines, so much of each was found:
+/// `received` is available from then on, `damaged` is held, and `short` is missing: it stays on the way until it is found
+/// or the transfer is closed. A SELLER receives at its own warehouses.
+#[utoipa::path(
+    post,
+    path = "/api/v1/transfers/{id}/receive",
+    tag = "Transfers",
+    params(
+        ("id" = Uuid, Path, description = "The transfer"),
+        ("Idempotency-Key" = Option<String>, Header, description = "1 to 255 visible ASCII characters"),
+    ),
+    request_body(content = Option<NewReceipt>, content_type = "application/json"),
+    responses(
+        (status = 201, description = "The event that records it", body = Event),
+        (status = 400, body = Problem, content_type = "application/problem+json"),
+        (status = 403, description = "It does not go to one of your warehouses", body = Problem, content_type = "application/problem+json"),
+        (status = 404, body = Problem, content_type = "application/problem+json"),
+        (status = 409, description = "More was found than is on the way, or nothing is on the way any more, or it goes elsewhere, or the key belongs to another request", body = Problem, content_type = "application/problem+json"),
+        (status = 503, description = "Try again", body = Problem, content_type = "application/problem+json"),
+    )
+)]
+pub(super) async fn receive(
+    State(app): State<Arc<App>>,
+    asker: Asker,
+    Segment(id): Segment,
+    headers: HeaderMap,
+    body: Body,
+) -> Result<Response<Body>, Failure> {
+    asker.must(asker.caller.may_write_stock())?;
+    body::require_json(&headers)?;
+    let recorded = found(&asker, &id)?;
+    let opened = Opened::of(&recorded).ok_or(NONE)?;
+    let ids = asker.open.ledger.ids();
+    if !asker.caller.may_write_stock_at(ids.warehouse(opened.destination)) {
+        return Err(Failure::Forbidden(Forbidden::Warehouse));
+    }
+    let asked = read_receipt(&body::read(body).await?)?;
+    let command = Command::Receive(ReceiveCommand {
+        transfer: opened.id(),
+        warehouse: warehouse_of(asked.warehouse, ids, opened.destination)?,
+        occurred_at: asked.occurred_at,
+        lines: lines_of(asked.lines, ids)?,
+        notes: asked.notes,
+    });
+    send(&app, &asker, &headers, asked.user, command).await
+}
+
+/// Close a transfer: what has not arrived is written off.
+///
+/// Only a MANAGER or an ADMIN does this. What is still on the way is gone from the books, for the reason given, and nothing
+/// more can arrive under this transfer.
+#[utoipa::path(
+    post,
+    path = "/api/v1/transfers/{id}/close",
+    tag = "Transfers",
+    params(
+        ("id" = Uuid, Path, description = "The transfer"),
+        ("Idempotency-Key" = Option<String>, Header, description = "1 to 255 visible ASCII characters"),
+    ),
+    request_body = NewClosing,
+    responses(
+        (status = 201, description = "The event that records it", body = Event),
+        (status = 400, body = Problem, content_type = "application/problem+json"),
+        (status = 403, body = Problem, content_type = "application/problem+json"),
+        (status = 404, body = Problem, content_type = "application/problem+json"),
+        (status = 409, description = "Nothing is on the way any more, or the key belongs to another request", body = Problem, content_type = "application/problem+json"),
+        (status = 503, description = "Try again", body = Problem, content_type = "application/problem+json"),
+    )
+)]
+pub(super) async fn close(
+    State(app): State<Arc<App>>,
+    asker: Asker,
+    Segment(id): Segment,
+    headers: HeaderMap,
+    body: Body,
+) -> Result<Response<Body>, Failure> {
+    asker.must(asker.caller.may_close_transfers())?;
+    body::require_json(&headers)?;
+    let recorded = found(&asker, &id)?;
+    let opened = Opened::of(&recorded).ok_or(NONE)?;
+    let asked = read_closing(&body::read(body).await?)?;
+    let command = Command::Close(CloseCommand {
+        transfer: opened.id(),
+        reason: asked.reason,
+        notes: asked.notes,
+    });
+    send(&app, &asker, &headers, asked.user, command).await
+}
+
+/// Where a receipt says that it arrived; where it says nothing, where the transfer goes.
+fn warehouse_of(
+    said: Option<Uuid>,
+    ids: PublicIds,
+    destination: WarehouseNo,
+) -> Result<WarehouseNo, Failure> {
+    match said {
+        None => Ok(destination),
+        Some(id) => ids
+            .resolve_warehouse(id)
+            .ok_or(Failure::NotFound(Missing::Warehouse)),
+    }
+}
+
+fn lines_of(lines: Vec<FoundLine>, ids: PublicIds) -> Result<Vec<ReceivedLine>, Failure> {
+    let line = |(line, found): (usize, FoundLine)| {
+        let variant = ids
+            .resolve_variant(found.variant)
+            .ok_or(Failure::NotFound(Missing::Variant { line: Some(line) }))?;
+        Ok(ReceivedLine {
+            variant,
+            received: found.received,
+            damaged: found.damaged,
+            short: found.short,
+        })
+    };
+    lines.into_iter().enumerate().map(line).collect()
+}
+
+async fn send(
+    app: &App,
+    asker: &Asker,
+    headers: &HeaderMap,
+    user: Option<Uuid>,
+    command: Command,
+) -> Result<Response<Body>, Failure> {
+    let ledger = &asker.open.ledger;
+    let request = Request {
+        command,
+        author: asker.caller.id,
+        on_behalf_of: on_behalf_of(app, &asker.caller, user).await?,
+        key: key_of(headers)?,
+    };
+    let receipt = ledger
+        .submit(request)
+        .await
+        .map_err(|refusal| refused(refusal, ledger.ids(), pointer_to))?;
+    answer_event(app, ledger, &receipt).await
+}
+
+/// A line of a receipt has several quantities: what is wrong with one is said of the line.
+fn pointer_to(rejection: &Rejection) -> Option<String> {
+    match rejection {
+        Rejection::InvalidQuantity { line, .. } | Rejection::Overflow { line, .. } => {
+            Some(format!("/lines/{line}"))
+        }
+        _ => None,
+    }
+}

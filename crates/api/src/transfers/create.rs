@@ -1,0 +1,149 @@
+//! `POST /api/v1/transfers`.
+
+use std::sync::Arc;
+
+use axum::body::Body;
+use axum::extract::State;
+use axum::http::{HeaderMap, Response, StatusCode};
+use bincard_engine::Ledger;
+use bincard_ledger::{
+    Command, Conditions, Event, Kind, Line, Position, Rejection, Request, StockCommand, WarehouseNo,
+};
+use uuid::Uuid;
+
+use super::draft::{NewTransfer, read_new};
+use super::{Opened, recorded_at, refused, render};
+use crate::answer;
+use crate::app::App;
+use crate::asker::{Asker, on_behalf_of};
+use crate::body;
+use crate::docs::schema::{NewTransfer as NewTransferSchema, Problem, Transfer};
+use crate::failure::{Failure, Missing};
+use crate::stock_events::{check_warehouse, key_of};
+use crate::wire::json::Json;
+
+/// Dispatch a transfer to another warehouse.
+///
+/// What is sent is no longer available where it comes from, and on the way until it is received. Both warehouses' streams
+/// tell of it, in one step: all lines leave or none. A SELLER dispatches from its own warehouses, to any.
+#[utoipa::path(
+    post,
+    path = "/api/v1/transfers",
+    tag = "Transfers",
+    params(("Idempotency-Key" = Option<String>, Header, description = "1 to 255 visible ASCII characters")),
+    request_body = NewTransferSchema,
+    responses(
+        (status = 201, description = "Dispatched", body = Transfer, headers(
+            ("Location" = String, description = "Where it is found"),
+            ("Ledger-Position" = u64, description = "The place in the log of the last of its events"),
+            ("Idempotency-Replayed" = Option<bool>, description = "It had been recorded before under this key"),
+        )),
+        (status = 400, body = Problem, content_type = "application/problem+json"),
+        (status = 403, body = Problem, content_type = "application/problem+json"),
+        (status = 404, body = Problem, content_type = "application/problem+json"),
+        (status = 409, description = "Not enough stock, or an open transfer has the id, or the key belongs to another request", body = Problem, content_type = "application/problem+json"),
+        (status = 412, description = "Another quantity is available than was expected", body = Problem, content_type = "application/problem+json"),
+        (status = 503, description = "Try again", body = Problem, content_type = "application/problem+json"),
+    )
+)]
+pub(super) async fn create(
+    State(app): State<Arc<App>>,
+    asker: Asker,
+    headers: HeaderMap,
+    body: Body,
+) -> Result<Response<Body>, Failure> {
+    asker.must(asker.caller.may_write_stock())?;
+    body::require_json(&headers)?;
+    let key = key_of(&headers)?;
+    let asked = read_new(&body::read(body).await?)?;
+    let ledger = &asker.open.ledger;
+    check_warehouse(&asker.caller, ledger, asked.source)?;
+    let on_behalf_of = on_behalf_of(&app, &asker.caller, asked.user).await?;
+    let ids = ledger.ids();
+    let command = command_of(asked, ledger)?;
+    let (source, destination) = (command.warehouse, command.counterpart);
+    let request = Request {
+        command: Command::Stock(command),
+        author: asker.caller.id,
+        on_behalf_of,
+        key,
+    };
+    let receipt = ledger.submit(request).await.map_err(|refusal| {
+        refused(refusal, ids, |rejection| {
+            pointer_to(rejection, source, destination)
+        })
+    })?;
+    // As it was when it was recorded: the answer to the same request is the same for ever.
+    let recorded = opened_before(ledger, receipt.position)?;
+    let opened = Opened::of(&recorded)
+        .ok_or_else(|| Failure::internal("the key of a dispatch leads to something else"))?;
+    let mut json = Json::with_capacity(render::TRANSFER_BYTES);
+    render::write_as_opened(&app, &mut json, ledger, &opened).await?;
+    let mut response = answer::written(StatusCode::CREATED, receipt.position, receipt.replayed, json);
+    let id = ids.transfer(opened.id());
+    answer::locate(&mut response, format!("/api/v1/transfers/{id}"));
+    Ok(response)
+}
+
+fn command_of(asked: NewTransfer, ledger: &Ledger) -> Result<StockCommand, Failure> {
+    let ids = ledger.ids();
+    let warehouse = |id: Uuid| {
+        ids.resolve_warehouse(id)
+            .ok_or(Failure::NotFound(Missing::Warehouse))
+    };
+    let mut command = StockCommand::new(Kind::TransferOut, warehouse(asked.source)?, []);
+    command.counterpart = Some(warehouse(asked.destination)?);
+    command.transfer = asked.name;
+    command.occurred_at = asked.occurred_at;
+    command.notes = asked.notes;
+    let mut expected = Vec::new();
+    for (line, draft) in asked.lines.into_iter().enumerate() {
+        let variant = ids
+            .resolve_variant(draft.variant)
+            .ok_or(Failure::NotFound(Missing::Variant { line: Some(line) }))?;
+        command.lines.push(Line {
+            variant,
+            quantity: draft.quantity,
+        });
+        expected.extend(draft.expected.map(|units| (variant, units)));
+    }
+    if !expected.is_empty() {
+        command.conditions = Some(Box::new(Conditions {
+            version: None,
+            available: expected,
+        }));
+    }
+    Ok(command)
+}
+
+fn pointer_to(
+    rejection: &Rejection,
+    source: WarehouseNo,
+    destination: Option<WarehouseNo>,
+) -> Option<String> {
+    match rejection {
+        Rejection::UnknownWarehouse { warehouse } | Rejection::InactiveWarehouse { warehouse } => {
+            let is_source = *warehouse == source && Some(*warehouse) != destination;
+            let field = if is_source {
+                "/fromWarehouseId"
+            } else {
+                "/toWarehouseId"
+            };
+            Some(field.to_owned())
+        }
+        Rejection::InvalidReference => Some("/transferId".to_owned()),
+        _ => None,
+    }
+}
+
+/// The event that opened the transfer whose TRANSFER_EXPECTED is at `position`.
+fn opened_before(ledger: &Ledger, position: Position) -> Result<bincard_ledger::Recorded, Failure> {
+    const MISSING: &str = "the log has no transfer where one was recorded";
+    let expected = recorded_at(ledger, position)?.ok_or_else(|| Failure::internal(MISSING))?;
+    let opened = match &expected.record.event {
+        Event::Stock(event) if event.kind == Kind::TransferExpected => event.about,
+        _ => None,
+    };
+    let opened = opened.ok_or_else(|| Failure::internal(MISSING))?;
+    recorded_at(ledger, opened)?.ok_or_else(|| Failure::internal(MISSING))
+}

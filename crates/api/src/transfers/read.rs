@@ -1,0 +1,210 @@
+//! `GET /api/v1/transfers` and `GET /api/v1/transfers/{id}`: how transfers stand is for the view to say, how they were
+//! dispatched for the log.
+
+use std::sync::Arc;
+
+use axum::body::Body;
+use axum::extract::{RawQuery, State};
+use axum::http::Response;
+use bincard_ledger::{Position, WarehouseNo};
+use bincard_projections::transfers::{TransferFilter, TransferRow, TransferState};
+use bincard_projections::{Answer, Page, ViewName};
+use uuid::Uuid;
+
+use super::render::{self, TRANSFER_BYTES};
+use super::{NONE, Opened, found};
+use crate::answer;
+use crate::app::App;
+use crate::asker::{Asker, MinPosition};
+use crate::docs::schema::{Problem, Transfer, TransferPage, TransferState as StateSchema};
+use crate::failure::{Failure, Forbidden, Missing};
+use crate::segment::Segment;
+use crate::stock_events::{read_events, variant_of};
+use crate::wire::json::Json;
+use crate::wire::page::{self, Extent, Paging};
+use crate::wire::query::Query;
+
+/// Fetch a transfer.
+///
+/// A SELLER sees those from and to its own warehouses; all others answer 404.
+#[utoipa::path(
+    get,
+    path = "/api/v1/transfers/{id}",
+    tag = "Transfers",
+    params(
+        ("id" = Uuid, Path, description = "The transfer"),
+        ("Ledger-Min-Position" = Option<u64>, Header, description = "Wait until the view has come so far"),
+    ),
+    responses(
+        (status = 200, body = Transfer),
+        (status = 404, body = Problem, content_type = "application/problem+json"),
+        (status = 503, body = Problem, content_type = "application/problem+json"),
+    )
+)]
+pub(super) async fn fetch(
+    State(app): State<Arc<App>>,
+    asker: Asker,
+    MinPosition(min): MinPosition,
+    Segment(id): Segment,
+) -> Result<Response<Body>, Failure> {
+    let recorded = found(&asker, &id)?;
+    let opened = Opened::of(&recorded).ok_or(NONE)?;
+    // A transfer that has its id has been dispatched, which is two events: it is there as soon as the view has come to both.
+    let min = Position(min.0.max(opened.id().next().0));
+    asker.open.wait_for_view(ViewName::Transfers, min).await?;
+    let found = asker.open.views.transfer(opened.id()).await?;
+    let row = found.value.ok_or(NONE)?;
+    let mut json = Json::with_capacity(TRANSFER_BYTES);
+    render::write_row(&app, &mut json, &asker.open.ledger, &opened, &row).await?;
+    Ok(answer::read(found.position, json))
+}
+
+/// What a list is asked to be.
+struct Asked {
+    state: Option<TransferState>,
+    source: Option<Uuid>,
+    destination: Option<Uuid>,
+    variant: Option<Uuid>,
+    descending: bool,
+    paging: Paging,
+    question: String,
+}
+
+/// List transfers.
+///
+/// Filters may be combined. What is on the way is `state=OPEN`, and `sort=createdAt,asc` has the oldest first; since when,
+/// `dispatchedAt` says. A SELLER names one of its warehouses, as the one or as the other.
+#[utoipa::path(
+    get,
+    path = "/api/v1/transfers",
+    tag = "Transfers",
+    params(
+        ("state" = Option<StateSchema>, Query),
+        ("fromWarehouseId" = Option<Uuid>, Query),
+        ("toWarehouseId" = Option<Uuid>, Query),
+        ("variantId" = Option<Uuid>, Query, description = "Only transfers with this variant"),
+        ("page" = Option<u64>, Query, description = "From 0"),
+        ("size" = Option<u32>, Query, description = "1 to 500; 20 when left out"),
+        ("sort" = Option<String>, Query, description = "`createdAt,asc` or `createdAt,desc`; the latter when left out"),
+        ("cursor" = Option<String>, Query, description = "The `nextCursor` of another page of the same list"),
+        ("Ledger-Min-Position" = Option<u64>, Header, description = "Wait until the list has come so far"),
+    ),
+    responses(
+        (status = 200, body = TransferPage),
+        (status = 400, body = Problem, content_type = "application/problem+json"),
+        (status = 403, body = Problem, content_type = "application/problem+json"),
+        (status = 404, body = Problem, content_type = "application/problem+json"),
+        (status = 503, body = Problem, content_type = "application/problem+json"),
+    )
+)]
+pub(super) async fn list(
+    State(app): State<Arc<App>>,
+    asker: Asker,
+    MinPosition(min): MinPosition,
+    RawQuery(query): RawQuery,
+) -> Result<Response<Body>, Failure> {
+    let asked = read_query(query.as_deref())?;
+    let filter = filter_of(&asker, &asked)?;
+    let (slice, number, known_total) = page::slice_of(&asked.paging)?;
+    asker.open.wait_for_view(ViewName::Transfers, min).await?;
+    let Answer {
+        position,
+        value: Page { rows, more, total },
+    } = asker
+        .open
+        .views
+        .transfers(&filter, asked.descending, slice)
+        .await?;
+    let total = known_total.or(total).unwrap_or_default();
+    let next = rows.last().filter(|_| more).map(|last| {
+        let words = [
+            page::word_of(total),
+            page::word_of(number.saturating_add(1)),
+            last.id.0.cast_signed(),
+        ];
+        page::cursor_text(&words, &asked.question)
+    });
+    let mut json = write_rows(&app, &asker, &rows).await?;
+    let size = asked.paging.size;
+    page::finish(&mut json, Extent { number, size, total }, next);
+    Ok(answer::read(position, json))
+}
+
+fn read_query(query: Option<&str>) -> Result<Asked, Failure> {
+    let mut query = Query::parse(query);
+    let state = query.read("state", "must be OPEN, RECEIVED or CLOSED", render::state_of);
+    let source = query.uuid("fromWarehouseId");
+    let destination = query.uuid("toWarehouseId");
+    let variant = query.uuid("variantId");
+    let descending = query.read(
+        "sort",
+        "must be createdAt,asc or createdAt,desc",
+        |text| match text {
+            "createdAt,desc" => Some(true),
+            "createdAt,asc" | "createdAt" => Some(false),
+            _ => None,
+        },
+    );
+    let descending = descending.unwrap_or(true);
+    let question = format!("transfers {state:?} {source:?} {destination:?} {variant:?} {descending}");
+    let paging = Paging::read(&mut query, &question);
+    query.finish()?;
+    Ok(Asked {
+        state,
+        source,
+        destination,
+        variant,
+        descending,
+        paging,
+        question,
+    })
+}
+
+/// The filter, where the caller may list by it: a SELLER names at least one warehouse of its own.
+fn filter_of(asker: &Asker, asked: &Asked) -> Result<TransferFilter, Failure> {
+    let named: Vec<Uuid> = asked.source.into_iter().chain(asked.destination).collect();
+    let sees_one = named.iter().any(|id| asker.caller.may_see_warehouse(*id));
+    if asker.caller.is_bound_to_warehouses() && named.is_empty() {
+        return Err(Failure::Forbidden(Forbidden::WarehouseRequired));
+    }
+    let source = asked.source.map(|id| warehouse_of(asker, id)).transpose()?;
+    let destination = asked.destination.map(|id| warehouse_of(asker, id)).transpose()?;
+    if !named.is_empty() && !sees_one {
+        return Err(Failure::Forbidden(Forbidden::Warehouse));
+    }
+    let variant = asked.variant.map(|id| variant_of(asker, id)).transpose()?;
+    Ok(TransferFilter {
+        state: asked.state,
+        source,
+        destination,
+        variant,
+    })
+}
+
+fn warehouse_of(asker: &Asker, id: Uuid) -> Result<WarehouseNo, Failure> {
+    let ledger = &asker.open.ledger;
+    let no = ledger
+        .ids()
+        .resolve_warehouse(id)
+        .filter(|no| ledger.names().warehouse(*no).is_some());
+    no.ok_or(Failure::NotFound(Missing::Warehouse))
+}
+
+/// Begins a page with `rows`.
+async fn write_rows(app: &App, asker: &Asker, rows: &[TransferRow]) -> Result<Json, Failure> {
+    let ledger = &asker.open.ledger;
+    let events = read_events(ledger, rows.iter().map(|row| row.id).collect()).await?;
+    let mut json = Json::with_capacity(96 + rows.len() * TRANSFER_BYTES);
+    json.raw(r#"{"content":["#);
+    for (index, row) in rows.iter().enumerate() {
+        let Some(opened) = events.get(&row.id).and_then(Opened::of) else {
+            let id = row.id;
+            return Err(Failure::internal(format!(
+                "the view lists position {id}, where the log opens no transfer"
+            )));
+        };
+        json.raw(if index == 0 { "" } else { "," });
+        render::write_row(app, &mut json, ledger, &opened, row).await?;
+    }
+    Ok(json)
+}
