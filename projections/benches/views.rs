@@ -108,6 +108,7 @@ fn stock_event(position: u64, warehouse: u64, variant: u64, kind: Kind, quantity
         about: None,
         noted: Vec::new(),
         counterpart: None,
+        count: None,
         postings: smallvec![Posting {
             variant: VariantNo(variant as u32),
             from,

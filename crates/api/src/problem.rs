@@ -132,6 +132,13 @@ fn code_of(rejection: &Rejection) -> Code {
         Rejection::OverReceipt { .. } => Code::OverReceipt,
         Rejection::NotReversible { .. } => Code::NotReversible,
         Rejection::ExceptionCleared { .. } => Code::ExceptionCleared,
+        Rejection::CountOver { .. } => Code::CountOver,
+        Rejection::CountOverlaps { .. } => Code::CountOverlaps,
+        Rejection::NotToBeCounted { .. } => Code::NotToBeCounted,
+        Rejection::InvalidCount { .. } => Code::InvalidCount,
+        Rejection::CountedTooEarly { .. } => Code::CountedTooEarly,
+        Rejection::NothingCounted { .. } => Code::NothingCounted,
+        Rejection::CountFull { .. } => Code::CountFull,
         Rejection::VersionMismatch { .. } => Code::VersionMismatch,
         Rejection::AvailableMismatch { .. } => Code::AvailableMismatch,
         Rejection::Overflow { .. } => Code::QuantityOverflow,
@@ -164,6 +171,7 @@ fn detail_of(code: Code) -> &'static str {
         | Code::WarehouseInactive
         | Code::VariantInactive
         | Code::QuantityOverflow
+        | Code::InvalidCount
         | Code::InvalidText
         | Code::NumberOutOfRange
         | Code::InvalidPayload => "invalid payload",
@@ -191,6 +199,12 @@ fn detail_of(code: Code) -> &'static str {
         | Code::NotReversible
         | Code::AlreadyReversed
         | Code::ExceptionCleared
+        | Code::CountOver
+        | Code::CountOverlaps
+        | Code::NotToBeCounted
+        | Code::CountedTooEarly
+        | Code::NothingCounted
+        | Code::CountFull
         | Code::VersionMismatch
         | Code::AvailableMismatch
         | Code::Unprocessable
@@ -418,6 +432,9 @@ fn pointer_of(rejection: &Rejection) -> Option<Cow<'static, str>> {
         | Rejection::UnknownVariant { line, .. }
         | Rejection::InactiveVariant { line, .. }
         | Rejection::VariantExpired { line, .. } => at_line(line, "variantId"),
+        Rejection::NotToBeCounted { line, .. } => at_line(line, "variantId"),
+        Rejection::InvalidCount { line, .. } => at_line(line, "counted"),
+        Rejection::CountedTooEarly { line, .. } => at_line(line, "countedAt"),
         Rejection::ReasonMismatch { .. } => Some("/reasonCode".into()),
         Rejection::NotesTooLong => Some("/notes".into()),
         Rejection::OccursInFuture { .. } => Some("/occurredAt".into()),
@@ -447,6 +464,10 @@ fn pointer_of(rejection: &Rejection) -> Option<Cow<'static, str>> {
         | Rejection::OverReceipt { .. }
         | Rejection::NotReversible { .. }
         | Rejection::ExceptionCleared { .. }
+        | Rejection::CountOver { .. }
+        | Rejection::CountOverlaps { .. }
+        | Rejection::NothingCounted { .. }
+        | Rejection::CountFull { .. }
         | Rejection::VersionMismatch { .. }
         | Rejection::AvailableMismatch { .. }
         | Rejection::NumbersExhausted => None,

@@ -62,7 +62,7 @@ fn receipt_of(recorded: &Recorded) -> Receipt {
 
 /// Whether an event says more than what was asked for.
 pub(crate) fn says_more(event: &Event) -> bool {
-    matches!(event, Event::Stock(event) if !event.noted.is_empty())
+    matches!(event, Event::Stock(event) if !event.noted.is_empty() || event.count.is_some())
 }
 
 /// The number of what a catalogue event is about.

@@ -406,6 +406,7 @@ fn subject_of_command(command: &Command) -> u32 {
         | Command::Receive(_)
         | Command::Close(_)
         | Command::Clear(_)
+        | Command::Count(_)
         | Command::ExpireDue { .. } => 0,
     }
 }

@@ -9,6 +9,7 @@
 
 mod bytes;
 mod catalogue;
+mod count;
 mod record;
 
 pub use bytes::{DecodeError, Reader, Writer};

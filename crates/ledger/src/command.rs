@@ -154,6 +154,57 @@ pub struct ClearCommand {
     pub notes: Option<Box<str>>,
 }
 
+/// Asks something of a count at a warehouse.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct CountCommand {
+    /// Where.
+    pub warehouse: WarehouseNo,
+    /// What.
+    pub step: CountStep,
+    /// Free text, at most 500 characters.
+    pub notes: Option<Box<str>>,
+}
+
+/// What is asked of a count. One that is open is named by the position of the event that opened it.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum CountStep {
+    /// Open one.
+    Open {
+        /// Whether those who count are not told what is expected.
+        is_blind: bool,
+        /// What is to be counted, 1 to 1,000 variants, each once; `None` for everything at the warehouse.
+        variants: Option<Vec<VariantNo>>,
+    },
+    /// Say what was found.
+    Submit {
+        /// In which one.
+        count: Position,
+        /// 1 to 1,000 lines, each variant once.
+        lines: Vec<FoundLine>,
+    },
+    /// Post what was found.
+    Approve {
+        /// Which one.
+        count: Position,
+    },
+    /// Let it be over without posting anything.
+    Cancel {
+        /// Which one.
+        count: Position,
+    },
+}
+
+/// What was found of one variant.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub struct FoundLine {
+    /// Of what.
+    pub variant: VariantNo,
+    /// How many units were found on hand: 0 to 1,000,000,000,000.
+    pub counted: i64,
+    /// When it was counted; `None` is "now", whenever that is decided.
+    pub at: Option<Timestamp>,
+}
+
 impl StockCommand {
     /// A command of `kind` at `warehouse` over `lines`, happening now, with nothing else said.
     pub fn new(kind: Kind, warehouse: WarehouseNo, lines: impl IntoIterator<Item = Line>) -> StockCommand {
@@ -268,6 +319,8 @@ pub enum Command {
     Close(CloseCommand),
     /// Say that an exception was seen to.
     Clear(ClearCommand),
+    /// Open a count, or go on with one.
+    Count(Box<CountCommand>),
     /// Change the catalogue.
     Catalogue(CatalogueCommand),
     /// Record the expiry of reservations that have run out, at most so many. Housekeeping of the ledger's own:

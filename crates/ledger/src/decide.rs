@@ -3,6 +3,7 @@
 mod catalogue;
 mod clear;
 mod conditions;
+mod count;
 mod held;
 mod reverse;
 mod shape;
@@ -36,6 +37,7 @@ pub fn decide(state: &State, command: &Command, now: Timestamp) -> Result<Decisi
         Command::Receive(command) => transfer::receive(state, command, now),
         Command::Close(command) => transfer::close(state, command, now),
         Command::Clear(command) => clear::decide(state, command, now),
+        Command::Count(command) => count::decide(state, command, now),
         Command::Catalogue(command) => catalogue::decide(state, command),
         Command::ExpireDue { reservations_max } => Ok(expire_due(state, now, *reservations_max)),
     }
@@ -63,10 +65,11 @@ fn decide_stock(state: &State, command: &StockCommand, now: Timestamp) -> Result
     }
     let mut freed = Freed::new(state, now);
     let mut noted = Vec::new();
-    let postings = match command.kind {
+    let mut postings = match command.kind {
         Kind::Release | Kind::Pick | Kind::Pack | Kind::Ship => held::post(state, command, now)?,
-        _ => post_stock(state, command, &mut freed, &mut noted)?,
+        _ => post_stock(state, command, occurred_at, &mut freed, &mut noted)?,
     };
+    let count = count::compensate(state, command.warehouse, occurred_at, &mut postings)?;
     let event = StockEvent {
         kind: command.kind,
         warehouse: command.warehouse,
@@ -78,6 +81,7 @@ fn decide_stock(state: &State, command: &StockCommand, now: Timestamp) -> Result
         about: None,
         noted,
         counterpart: command.counterpart,
+        count,
         postings,
         notes: command.notes.clone(),
     };
@@ -145,6 +149,7 @@ fn check_catalogue(state: &State, command: &StockCommand, occurred_at: Timestamp
 fn post_stock(
     state: &State,
     command: &StockCommand,
+    occurred_at: Timestamp,
     freed: &mut Freed<'_>,
     noted: &mut Vec<(VariantNo, i64)>,
 ) -> Result<Postings, Rejection> {
@@ -152,7 +157,7 @@ fn post_stock(
     let flow = flow.ok_or(Rejection::NotCommandable { kind: command.kind })?;
     let transfer = command.transfer.as_deref();
     let transfer = transfer.filter(|_| command.counterpart.is_none());
-    let mut moves = Moves::new(state, command.warehouse, transfer, noted);
+    let mut moves = Moves::new(state, command.warehouse, occurred_at, transfer, noted);
     for (line, &Line { variant, quantity }) in command.lines.iter().enumerate() {
         let (from, to) = if quantity < 0 { (flow.1, flow.0) } else { flow };
         let mut requested = quantity.saturating_abs();
@@ -186,6 +191,8 @@ fn post_stock(
 struct Moves<'s> {
     state: &'s State,
     warehouse: WarehouseNo,
+    /// When it happened: what a count had seen already is given back.
+    occurred_at: Timestamp,
     /// What happens when a physical fact takes more than is available.
     policy: NegativeStock,
     /// The transfer that units come from or go to, where it is known by name only.
@@ -200,6 +207,7 @@ impl<'s> Moves<'s> {
     fn new(
         state: &'s State,
         warehouse: WarehouseNo,
+        occurred_at: Timestamp,
         transfer: Option<&'s str>,
         noted: &'s mut Vec<(VariantNo, i64)>,
     ) -> Moves<'s> {
@@ -207,6 +215,7 @@ impl<'s> Moves<'s> {
         Moves {
             state,
             warehouse,
+            occurred_at,
             policy: policy.unwrap_or_default(),
             transfer,
             postings: Postings::new(),
@@ -227,7 +236,7 @@ impl<'s> Moves<'s> {
         if !self.has_room(variant, from, to, requested) {
             return Err(Rejection::Overflow { line, variant });
         }
-        if let Some(available) = self.to_take(variant, from, requested, freed)
+        if let Some(available) = self.to_take(variant, (from, to), requested, freed)
             && available < requested
         {
             if !self.may_overdraw(from, to) {
@@ -274,8 +283,21 @@ impl<'s> Moves<'s> {
     }
 
     /// How many units there are to take from `from`; `None` where there is no limit.
-    fn to_take(&self, variant: VariantNo, from: Place, wanted: i64, freed: &mut Freed<'_>) -> Option<i64> {
+    fn to_take(
+        &self,
+        variant: VariantNo,
+        (from, to): (Place, Place),
+        wanted: i64,
+        freed: &mut Freed<'_>,
+    ) -> Option<i64> {
         match from {
+            // What a count had seen go already is given back beside.
+            Place::Bucket(Bucket::Available)
+                if matches!(to, Place::Account(_))
+                    && self.state.was_seen(self.warehouse, variant, self.occurred_at) =>
+            {
+                None
+            }
             Place::Bucket(Bucket::Available) => Some(freed.available(self.warehouse, variant, wanted)),
             Place::Bucket(bucket) => Some(self.state.buckets(self.warehouse, variant).of(bucket)),
             Place::Account(Account::Transit) => Some(

@@ -6,6 +6,7 @@ use smallvec::SmallVec;
 use uuid::Uuid;
 
 use crate::command::IdempotencyKey;
+use crate::count::Counting;
 use crate::id::{Position, ProductNo, Stream, VariantNo, Version, WarehouseNo};
 use crate::place::{Account, Bucket, Place, Posting};
 use crate::policy::NegativeStock;
@@ -51,11 +52,19 @@ pub enum Kind {
     TransferClosed = 17,
     /// Somebody has seen to an exception. Moves nothing.
     ExceptionCleared = 18,
+    /// A count was opened. Moves nothing.
+    CountOpened = 19,
+    /// Something was counted. Moves nothing.
+    Counted = 20,
+    /// What was counted is right: adjustment → available, or back. Moves nothing where everything was as expected.
+    CountApproved = 21,
+    /// A count is over, and nothing came of it. Moves nothing.
+    CountCancelled = 22,
 }
 
 impl Kind {
     /// Every kind, in the order of their numbers.
-    pub const ALL: [Kind; 18] = [
+    pub const ALL: [Kind; 22] = [
         Kind::Inbound,
         Kind::Outbound,
         Kind::Adjust,
@@ -74,6 +83,10 @@ impl Kind {
         Kind::TransferExpected,
         Kind::TransferClosed,
         Kind::ExceptionCleared,
+        Kind::CountOpened,
+        Kind::Counted,
+        Kind::CountApproved,
+        Kind::CountCancelled,
     ];
 
     /// The number that stands for this kind in records.
@@ -104,7 +117,14 @@ impl Kind {
             Kind::Hold => (B(Bucket::Available), B(Bucket::Held)),
             Kind::Unhold => (B(Bucket::Held), B(Bucket::Available)),
             Kind::TransferClosed => (A(Account::Transit), A(Account::Adjustment)),
-            Kind::Extend | Kind::Reversal | Kind::TransferExpected | Kind::ExceptionCleared => return None,
+            Kind::Extend
+            | Kind::Reversal
+            | Kind::TransferExpected
+            | Kind::ExceptionCleared
+            | Kind::CountOpened
+            | Kind::Counted
+            | Kind::CountApproved
+            | Kind::CountCancelled => return None,
         })
     }
 
@@ -146,6 +166,9 @@ impl Kind {
                 | Kind::Reversal
                 | Kind::TransferClosed
                 | Kind::ExceptionCleared
+                | Kind::Counted
+                | Kind::CountApproved
+                | Kind::CountCancelled
         )
     }
 }
@@ -186,6 +209,10 @@ impl fmt::Display for Kind {
             Kind::TransferExpected => "TRANSFER_EXPECTED",
             Kind::TransferClosed => "TRANSFER_CLOSED",
             Kind::ExceptionCleared => "EXCEPTION_CLEARED",
+            Kind::CountOpened => "COUNT_OPENED",
+            Kind::Counted => "COUNTED",
+            Kind::CountApproved => "COUNT_APPROVED",
+            Kind::CountCancelled => "COUNT_CANCELLED",
         })
     }
 }
@@ -273,17 +300,19 @@ pub struct StockEvent {
     pub expires_at: Option<Timestamp>,
     /// The earlier event that it acts on: the one that made the reservation of an EXTEND, the one that a REVERSAL undoes,
     /// the TRANSFER_OUT that opened the transfer of a TRANSFER_EXPECTED, TRANSFER_IN or TRANSFER_CLOSED, the one whose
-    /// exception an EXCEPTION_CLEARED clears.
+    /// exception an EXCEPTION_CLEARED clears, the COUNT_OPENED of what happens to a count, which a RELEASE may be as well.
     pub about: Option<Position>,
     /// Units by variant that it notes and does not move: what a partial RESERVATION asked for beyond what there was, what
     /// the reservation of an EXTEND still has reserved, what a TRANSFER_EXPECTED expects, what a TRANSFER_IN found missing;
-    /// of an OUTBOUND, ADJUST or REVERSAL that took more than was available, how far below zero available stands after it.
+    /// of an OUTBOUND, ADJUST, REVERSAL or COUNT_APPROVED that took more than was available, how far below zero available stands after it.
     pub noted: Vec<(VariantNo, i64)>,
     /// The transfer's other warehouse: where a TRANSFER_OUT goes, where the others of a transfer come from. `None` in a
     /// TRANSFER_OUT or TRANSFER_IN that knows its transfer by name only.
     pub counterpart: Option<WarehouseNo>,
-    /// What moved from where to where; at least one, but for an EXTEND, a TRANSFER_EXPECTED, an EXCEPTION_CLEARED, and a
-    /// TRANSFER_IN that notes what is missing and no more.
+    /// What it has to do with counting.
+    pub count: Option<Box<Counting>>,
+    /// What moved from where to where; at least one, but for an EXTEND, a TRANSFER_EXPECTED, an EXCEPTION_CLEARED and
+    /// what happens to a count, and a TRANSFER_IN that notes what is missing and no more.
     pub postings: Postings,
     /// Free text, at most 500 characters.
     pub notes: Option<Box<str>>,
@@ -323,11 +352,13 @@ pub struct PickOrder {
 pub enum ExceptionType {
     /// An event took more than was available: available stands below zero.
     NegativeStock,
+    /// A count found less than there was to be, and took from what was promised to an order.
+    CountShortage,
 }
 
 impl ExceptionType {
     /// Every type.
-    pub const ALL: [ExceptionType; 1] = [ExceptionType::NegativeStock];
+    pub const ALL: [ExceptionType; 2] = [ExceptionType::NegativeStock, ExceptionType::CountShortage];
 }
 
 /// What an exception is of.
@@ -335,24 +366,54 @@ impl ExceptionType {
 pub struct ExceptionLine {
     /// Of what.
     pub variant: VariantNo,
-    /// How many units: of negative stock, how far below zero available stood after the event.
+    /// How many units: of negative stock, how far below zero available stood after the event; of a count's shortage, how
+    /// many were taken.
     pub units: i64,
+    /// The reservation that they were taken from.
+    pub reservation: Option<Position>,
 }
 
 impl StockEvent {
     /// The exception that this event puts on the list, if it is one to be seen to. The event's position is the
     /// exception's id.
     pub fn exception(&self) -> Option<ExceptionType> {
-        let overdraws = matches!(self.kind, Kind::Outbound | Kind::Adjust | Kind::Reversal);
-        (overdraws && !self.noted.is_empty()).then_some(ExceptionType::NegativeStock)
+        let overdraws = matches!(
+            self.kind,
+            Kind::Outbound | Kind::Adjust | Kind::Reversal | Kind::CountApproved
+        );
+        if overdraws && !self.noted.is_empty() {
+            Some(ExceptionType::NegativeStock)
+        } else if self.kind == Kind::Release && self.about.is_some() {
+            Some(ExceptionType::CountShortage)
+        } else {
+            None
+        }
+    }
+
+    /// The variants whose units a count had seen move already.
+    pub fn seen(&self) -> &[VariantNo] {
+        match self.count.as_deref() {
+            Some(Counting::Seen(variants)) => variants,
+            _ => &[],
+        }
     }
 
     /// What the exception that this event puts on the list is of.
     pub fn exception_lines(&self) -> Vec<ExceptionLine> {
-        let noted = |&(variant, units): &(VariantNo, i64)| ExceptionLine { variant, units };
+        let noted = |&(variant, units): &(VariantNo, i64)| ExceptionLine {
+            variant,
+            units,
+            reservation: None,
+        };
+        let taken = |posting: &Posting| ExceptionLine {
+            variant: posting.variant,
+            units: posting.quantity,
+            reservation: posting.reservation,
+        };
         match self.exception() {
             None => Vec::new(),
             Some(ExceptionType::NegativeStock) => self.noted.iter().map(noted).collect(),
+            Some(ExceptionType::CountShortage) => self.postings.iter().map(taken).collect(),
         }
     }
 }

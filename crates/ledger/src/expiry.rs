@@ -92,6 +92,7 @@ pub(crate) fn expiry_of(state: &State, reservation: &Reservation) -> Option<Even
         about: None,
         noted: Vec::new(),
         counterpart: None,
+        count: None,
         postings: postings.collect(),
         notes: None,
     }))

@@ -16,6 +16,7 @@
 
 pub mod codec;
 pub mod command;
+pub mod count;
 mod decide;
 pub mod event;
 mod expiry;
@@ -28,9 +29,11 @@ pub mod state;
 mod time;
 
 pub use command::{
-    CatalogueCommand, ClearCommand, CloseCommand, Command, Conditions, ExtendCommand, IdempotencyKey, Line,
-    ReceiveCommand, ReceivedLine, Request, ReverseCommand, StockCommand,
+    CatalogueCommand, ClearCommand, CloseCommand, Command, Conditions, CountCommand, CountStep,
+    ExtendCommand, FoundLine, IdempotencyKey, Line, ReceiveCommand, ReceivedLine, Request, ReverseCommand,
+    StockCommand,
 };
+pub use count::{CountLine, Counting};
 pub use decide::{Decision, decide, expire_due};
 pub use event::{CatalogueEvent, Event, ExceptionType, Kind, Reason, Record, Recorded, StockEvent};
 pub use id::{IdKind, LedgerId, Position, ProductNo, PublicIds, Stream, VariantNo, Version, WarehouseNo};

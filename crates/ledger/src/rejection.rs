@@ -115,6 +115,24 @@ pub enum Rejection {
     NotReversible { kind: Kind },
     #[error("there is no such exception to clear")]
     ExceptionCleared { exception: Position },
+    #[error("the count is over: it was approved or cancelled, or there is none at this warehouse")]
+    CountOver { count: Position },
+    #[error("another open count is of the same stock")]
+    CountOverlaps { by: Position },
+    #[error("line {line}: the variant is not one that this count is of")]
+    NotToBeCounted { line: usize, variant: VariantNo },
+    #[error("line {line}: what is counted is 0 to 1,000,000,000,000 units, not {counted}")]
+    InvalidCount { line: usize, counted: i64 },
+    #[error("line {line}: it was counted before the count was opened")]
+    CountedTooEarly {
+        line: usize,
+        at: Timestamp,
+        opened_at: Timestamp,
+    },
+    #[error("nothing has been counted")]
+    NothingCounted { count: Position },
+    #[error("one count is of at most 50,000 variants")]
+    CountFull { count: Position },
     #[error("the warehouse's stream has come to another version")]
     VersionMismatch { expected: Version, present: Version },
     #[error("another quantity is available than was expected")]
@@ -171,6 +189,13 @@ impl Rejection {
             Rejection::OverReceipt { .. } => "over-receipt",
             Rejection::NotReversible { .. } => "not-reversible",
             Rejection::ExceptionCleared { .. } => "exception-cleared",
+            Rejection::CountOver { .. } => "count-over",
+            Rejection::CountOverlaps { .. } => "count-overlaps",
+            Rejection::NotToBeCounted { .. } => "not-to-be-counted",
+            Rejection::InvalidCount { .. } => "invalid-count",
+            Rejection::CountedTooEarly { .. } => "counted-too-early",
+            Rejection::NothingCounted { .. } => "nothing-counted",
+            Rejection::CountFull { .. } => "count-full",
             Rejection::VersionMismatch { .. } => "version-mismatch",
             Rejection::AvailableMismatch { .. } => "available-mismatch",
             Rejection::Overflow { .. } => "quantity-overflow",

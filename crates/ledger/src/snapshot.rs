@@ -3,6 +3,7 @@
 //! A state has one encoding only, with everything in order of its key, and what decodes is a state that could be:
 //! bytes that decode are the bytes that encoding the result gives.
 
+mod counts;
 mod transfers;
 
 use smallvec::SmallVec;
@@ -24,6 +25,8 @@ const SNAPSHOT_VERSION_SECTIONS: u8 = 2;
 // Sections stand in the order of these numbers.
 const TRANSFERS: u8 = 1;
 const EXCEPTIONS: u8 = 2;
+const COUNTS: u8 = 3;
+const COUNTED: u8 = 4;
 
 // What is so of a warehouse.
 const ACTIVE: u8 = 1;
@@ -37,7 +40,10 @@ pub fn encode(state: &State) -> Vec<u8> {
             .saturating_mul(16)
             .saturating_add(stock.saturating_mul(12)),
     );
-    let has_sections = !state.transfers.is_empty() || !state.exceptions.is_empty();
+    let has_sections = !state.transfers.is_empty()
+        || !state.exceptions.is_empty()
+        || !state.counts.is_empty()
+        || !state.counted.is_empty();
     w.u8(if has_sections {
         SNAPSHOT_VERSION_SECTIONS
     } else {
@@ -52,6 +58,7 @@ pub fn encode(state: &State) -> Vec<u8> {
     write_transits(&mut w, state);
     transfers::write(&mut w, state);
     write_exceptions(&mut w, state);
+    counts::write(&mut w, state);
     w.into_bytes()
 }
 
@@ -359,6 +366,8 @@ fn read_sections(r: &mut Reader<'_>, state: &mut State) -> Result<(), DecodeErro
         match section {
             TRANSFERS => transfers::read(r, state)?,
             EXCEPTIONS => read_exceptions(r, state)?,
+            COUNTS => counts::read_counts(r, state)?,
+            COUNTED => counts::read_counted(r, state)?,
             code => {
                 return Err(DecodeError::Unknown {
                     what: "section",

@@ -5,6 +5,7 @@
 
 mod apply;
 mod catalogue;
+mod count;
 mod held;
 mod shelf;
 mod text_hash;
@@ -17,6 +18,7 @@ use hashbrown::{HashMap, HashTable};
 use smallvec::SmallVec;
 
 pub use apply::Inconsistent;
+pub use count::Count;
 pub use held::{HeldLine, Reservation};
 pub(crate) use shelf::{Shelf, StockKey};
 use text_hash::TextHash;
@@ -91,6 +93,12 @@ pub struct State {
     pub(crate) transfer_names: HashMap<Box<str>, Position, TextHash>,
     /// Exceptions that nobody has seen to: the events that made them, and where.
     pub(crate) exceptions: BTreeMap<Position, WarehouseNo>,
+    /// Counts that are open, by the events that opened them.
+    pub(crate) counts: BTreeMap<Position, Count>,
+    /// When keys were counted last, by counts that were approved.
+    pub(crate) counted: HashMap<StockKey, Timestamp, FixedState>,
+    /// The latest of these instants.
+    pub(crate) counted_max: Timestamp,
 }
 
 /// The index in a list of the thing with number `no`.
@@ -106,6 +114,7 @@ impl State {
         State {
             text_hash,
             stock: HashMap::with_hasher(FixedState::with_seed(ledger.seed())),
+            counted: HashMap::with_hasher(FixedState::with_seed(ledger.seed())),
             orders: HashMap::with_hasher(text_hash),
             transits: HashMap::with_hasher(text_hash),
             transfer_names: HashMap::with_hasher(text_hash),

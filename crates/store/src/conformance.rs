@@ -69,6 +69,7 @@ fn stock(warehouse: u32, version: u64, key: Option<&IdempotencyKey>) -> Record {
         about: None,
         noted: Vec::new(),
         counterpart: None,
+        count: None,
         postings: std::iter::once(posting).collect(),
         notes: Some("note".into()),
     };

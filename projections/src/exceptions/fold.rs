@@ -34,7 +34,7 @@ impl View for Exceptions {
     type Memory = ();
 
     const NAME: ViewName = ViewName::Exceptions;
-    const SCHEMA_VERSION: i64 = 1;
+    const SCHEMA_VERSION: i64 = 2;
     const SCHEMA: &'static [&'static str] = queries::SCHEMA;
 
     fn empty() -> Exceptions {

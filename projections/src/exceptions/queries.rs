@@ -13,7 +13,7 @@ use super::fold::Rows;
 use crate::filter::Conditions;
 use crate::sqlite::Insert;
 
-/// `cleared` is the event that cleared the exception, 0 while it is open. An index ends with the id, which is the row's
+/// `cleared` is the event that cleared the exception, 0 while it is open; `reservation` is 0 where there is none. An index ends with the id, which is the row's
 /// number.
 pub(super) const SCHEMA: &[&str] = &[
     "create table exceptions (
@@ -28,13 +28,14 @@ pub(super) const SCHEMA: &[&str] = &[
         line integer not null,
         variant integer not null,
         units integer not null,
+        reservation integer not null,
         primary key (exception, line)
     ) without rowid",
     "create index exception_lines_by_variant on exception_lines (variant, exception)",
 ];
 
 static INSERT: LazyLock<Insert> = LazyLock::new(|| Insert::new("exceptions", 4, ""));
-static INSERT_LINES: LazyLock<Insert> = LazyLock::new(|| Insert::new("exception_lines", 4, ""));
+static INSERT_LINES: LazyLock<Insert> = LazyLock::new(|| Insert::new("exception_lines", 5, ""));
 
 /// Which exceptions a list is about. A filter that is not set lets everything pass.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
@@ -77,12 +78,14 @@ impl ExceptionFilter {
 fn column_of(kind: ExceptionType) -> i64 {
     match kind {
         ExceptionType::NegativeStock => 1,
+        ExceptionType::CountShortage => 2,
     }
 }
 
 fn read_type(column: i64) -> Result<ExceptionType, sqlx::Error> {
     match column {
         1 => Ok(ExceptionType::NegativeStock),
+        2 => Ok(ExceptionType::CountShortage),
         _ => Err(sqlx::Error::Decode(
             format!("there is no type of exception {column}").into(),
         )),
@@ -95,7 +98,8 @@ pub(super) async fn write(connection: &mut SqliteConnection, rows: &Rows) -> Res
         let id = made.id.0.cast_signed();
         exceptions.extend([id, column_of(made.kind), i64::from(made.warehouse.0), 0]);
         for (line, one) in (0..).zip(&made.lines) {
-            lines.extend([id, line, i64::from(one.variant.0), one.units]);
+            let reservation = one.reservation.map_or(0, |id| id.0.cast_signed());
+            lines.extend([id, line, i64::from(one.variant.0), one.units, reservation]);
         }
     }
     INSERT.run(connection, &exceptions).await?;
@@ -173,16 +177,18 @@ async fn read(
     let mut of_these = Conditions::default();
     of_these.one_of("exception", exceptions.iter().map(|row| row.id.0.cast_signed()));
     let sql = format!(
-        "select exception, variant, units from exception_lines{} order by exception, line",
+        "select exception, variant, units, reservation from exception_lines{} order by exception, line",
         of_these.clause()
     );
     let mut lines = of_these.bind(sqlx::query(AssertSqlSafe(sql))).fetch(connection);
     while let Some(line) = lines.try_next().await? {
         let of = Position(line.try_get::<i64, _>(0)?.cast_unsigned());
         if let Some(row) = exceptions.iter_mut().find(|row| row.id == of) {
+            let reservation = line.try_get::<i64, _>(3)?.cast_unsigned();
             row.lines.push(ExceptionLine {
                 variant: VariantNo(line.try_get::<i64, _>(1)? as u32),
                 units: line.try_get(2)?,
+                reservation: (reservation > 0).then_some(Position(reservation)),
             });
         }
     }

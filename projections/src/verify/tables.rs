@@ -315,7 +315,7 @@ static EXCEPTIONS: &[Table] = &[
     Table {
         name: "exception_lines",
         key: &["exception", "line"],
-        values: &["variant", "units"],
+        values: &["variant", "units", "reservation"],
         wanted: "true",
         touches: Some(|key, event| event.position.0.cast_signed() == key[0]),
     },

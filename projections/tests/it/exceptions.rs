@@ -18,7 +18,11 @@ fn exceptions(events: &[Recorded]) -> Vec<ExceptionRow> {
     for (recorded, event) in stock_events(events) {
         let takes = [Kind::Outbound, Kind::Adjust, Kind::Reversal].contains(&event.kind);
         if takes && !event.noted.is_empty() {
-            let line = |&(variant, units): &(VariantNo, i64)| ExceptionLine { variant, units };
+            let line = |&(variant, units): &(VariantNo, i64)| ExceptionLine {
+                variant,
+                units,
+                reservation: None,
+            };
             let row = ExceptionRow {
                 id: recorded.position,
                 kind: ExceptionType::NegativeStock,

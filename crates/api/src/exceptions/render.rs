@@ -67,6 +67,9 @@ pub(super) async fn write(
         let sku = names.variant(line.variant).map(|name| name.sku);
         json.raw(r#","variantSku":"#).text_or_null(sku.as_deref());
         json.raw(r#","units":"#).whole(line.units);
+        if let Some(reservation) = line.reservation {
+            json.raw(r#","reservationId":"#).uuid(ids.event(reservation));
+        }
         let key = StockKey {
             warehouse: row.warehouse,
             variant: line.variant,

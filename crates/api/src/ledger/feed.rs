@@ -12,7 +12,10 @@ use axum::extract::{RawQuery, State};
 use axum::http::header::CONTENT_TYPE;
 use axum::http::{HeaderValue, Response};
 use bincard_ledger::event::SlotChange;
-use bincard_ledger::{CatalogueEvent, Event, Position, Posting, PublicIds, Recorded, StockEvent, Stream};
+use bincard_ledger::{
+    CatalogueEvent, Counting, Event, Kind, Position, Posting, PublicIds, Recorded, StockEvent, Stream,
+    VariantNo,
+};
 use bytes::Bytes;
 use futures_util::stream;
 use tokio::sync::watch;
@@ -221,12 +224,61 @@ fn write_stock(json: &mut Json, ids: PublicIds, position: Position, event: &Stoc
         json.raw(r#","notes":"#).text(notes);
     }
     write_noted(json, ids, event);
+    if let Some(count) = event.count.as_deref() {
+        write_count(json, ids, event.kind, count);
+    }
     json.raw(r#","postings":["#);
     for (index, posting) in event.postings.iter().enumerate() {
         json.raw(if index == 0 { "" } else { "," });
         write_posting(json, ids, posting);
     }
     json.raw("]");
+}
+
+/// What an event has to do with counting. What was expected is told when the count is approved, and not to those who count.
+fn write_count(json: &mut Json, ids: PublicIds, kind: Kind, count: &Counting) {
+    let variants = |json: &mut Json, variants: &[VariantNo]| {
+        json.raw("[");
+        for (index, variant) in variants.iter().enumerate() {
+            json.raw(if index == 0 { "" } else { "," });
+            json.uuid(ids.variant(*variant));
+        }
+        json.raw("]");
+    };
+    match count {
+        Counting::Opened {
+            is_blind,
+            variants: of,
+        } => {
+            json.raw(r#","blind":"#).flag(*is_blind);
+            if let Some(of) = of {
+                json.raw(r#","variantIds":"#);
+                variants(json, of);
+            }
+        }
+        Counting::Seen(of) => {
+            json.raw(r#","seenByCount":"#);
+            variants(json, of);
+        }
+        Counting::Lines(lines) => {
+            json.raw(r#","counted":["#);
+            for (index, line) in lines.iter().enumerate() {
+                json.raw(if index == 0 {
+                    r#"{"variantId":"#
+                } else {
+                    r#",{"variantId":"#
+                });
+                json.uuid(ids.variant(line.variant));
+                json.raw(r#","countedAt":"#).instant(line.at);
+                json.raw(r#","counted":"#).whole(line.counted);
+                if kind == Kind::CountApproved {
+                    json.raw(r#","expected":"#).whole(line.expected);
+                }
+                json.raw("}");
+            }
+            json.raw("]");
+        }
+    }
 }
 
 fn write_posting(json: &mut Json, ids: PublicIds, posting: &Posting) {

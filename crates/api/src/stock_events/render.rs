@@ -153,12 +153,22 @@ fn write_references(json: &mut Json, ids: PublicIds, position: Position, event: 
     if let Some(exception) = related.clears {
         json.raw(r#","clearsId":"#).uuid(ids.event(exception));
     }
+    if let Some(count) = related.count {
+        json.raw(r#","countId":"#).uuid(ids.event(count));
+    }
     if let Some(reservation) = related.reservation {
         json.raw(r#","reservationId":"#).uuid(ids.event(reservation));
     }
+    for (index, variant) in event.seen().iter().enumerate() {
+        json.raw(if index == 0 { r#","seenByCount":["# } else { "," });
+        json.uuid(ids.variant(*variant));
+    }
+    if !event.seen().is_empty() {
+        json.raw("]");
+    }
 }
 
-/// The earlier event that an event has to do with, by what it is to it: at most one.
+/// The earlier events that an event has to do with, by what they are to it.
 #[derive(Default)]
 pub(super) struct Related {
     /// The one that opened the transfer that this is a step of.
@@ -167,6 +177,8 @@ pub(super) struct Related {
     /// The exception that it clears.
     pub(super) clears: Option<Position>,
     pub(super) reservation: Option<Position>,
+    /// The count that it is a step of, or that took from the reservation.
+    pub(super) count: Option<Position>,
 }
 
 impl Related {
@@ -178,6 +190,12 @@ impl Related {
             related.reverses = event.about;
         } else if event.kind == Kind::ExceptionCleared {
             related.clears = event.about;
+        } else if matches!(
+            event.kind,
+            Kind::Counted | Kind::CountApproved | Kind::CountCancelled | Kind::Release
+        ) {
+            related.count = event.about;
+            related.reservation = reservation_of(&event.postings);
         } else {
             related.reservation = event.about.or_else(|| reservation_of(&event.postings));
         }

@@ -23,6 +23,10 @@ pub(crate) const fn of_kind(kind: Kind) -> &'static str {
         Kind::TransferExpected => "TRANSFER_EXPECTED",
         Kind::TransferClosed => "TRANSFER_CLOSED",
         Kind::ExceptionCleared => "EXCEPTION_CLEARED",
+        Kind::CountOpened => "COUNT_OPENED",
+        Kind::Counted => "COUNTED",
+        Kind::CountApproved => "COUNT_APPROVED",
+        Kind::CountCancelled => "COUNT_CANCELLED",
     }
 }
 
@@ -52,6 +56,7 @@ pub(crate) fn policy(word: &str) -> Option<NegativeStock> {
 pub(crate) const fn of_exception(kind: ExceptionType) -> &'static str {
     match kind {
         ExceptionType::NegativeStock => "negative-stock",
+        ExceptionType::CountShortage => "count-shortage",
     }
 }
 

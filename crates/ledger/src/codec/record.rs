@@ -8,7 +8,7 @@ use smallvec::SmallVec;
 use uuid::Uuid;
 
 use super::bytes::{DecodeError, Reader, Writer};
-use super::catalogue;
+use super::{catalogue, count};
 use crate::command::{IdempotencyKey, KeySpace};
 use crate::event::{Event, Kind, Postings, Reason, Record, RecordedKey, StockEvent};
 use crate::id::{Position, Stream, VariantNo, Version, WarehouseNo};
@@ -25,8 +25,9 @@ const HAS_EXPIRES_AT: u64 = 1 << 6;
 const HAS_ABOUT: u64 = 1 << 7;
 const HAS_NOTED: u64 = 1 << 8;
 const HAS_COUNTERPART: u64 = 1 << 9;
+const HAS_COUNT: u64 = 1 << 12;
 /// The flags that stock events may have; the catalogue's have those of the author and the key only.
-const STOCK_FLAGS: u64 = (1 << 10) - 1;
+const STOCK_FLAGS: u64 = ((1 << 10) - 1) | HAS_COUNT;
 const CATALOGUE_FLAGS: u64 = HAS_KEY | HAS_ON_BEHALF_OF;
 
 /// A posting's code: bits 0..4 from, 4..8 to. This bit of the code announces a reservation.
@@ -184,6 +185,7 @@ fn read_stock(
     let about = read_if(flags, HAS_ABOUT, || r.varint().map(Position))?;
     let noted = read_if(flags, HAS_NOTED, || read_noted(r))?.unwrap_or_default();
     let counterpart = read_if(flags, HAS_COUNTERPART, || r.varint_u32().map(WarehouseNo))?;
+    let count = read_if(flags, HAS_COUNT, || count::read(r, recorded_at).map(Box::new))?;
     let postings = read_postings(r)?;
     let notes = read_if(flags, HAS_NOTES, || r.text().map(Box::from))?;
     let occurred_at = Timestamp::from_micros(occurred_at);
@@ -198,6 +200,7 @@ fn read_stock(
         about,
         noted,
         counterpart,
+        count,
         postings,
         notes,
     })
@@ -292,6 +295,7 @@ fn stock_flags(event: &StockEvent) -> u64 {
         | flag(HAS_EXPIRES_AT, &event.expires_at)
         | flag(HAS_ABOUT, &event.about)
         | flag(HAS_COUNTERPART, &event.counterpart)
+        | flag(HAS_COUNT, &event.count)
         | if event.noted.is_empty() { 0 } else { HAS_NOTED }
 }
 
@@ -321,6 +325,9 @@ fn write_stock(w: &mut Writer, event: &StockEvent, recorded_at: Timestamp) {
     }
     if let Some(WarehouseNo(counterpart)) = event.counterpart {
         w.varint(u64::from(counterpart));
+    }
+    if let Some(count) = &event.count {
+        count::write(w, count, recorded_at);
     }
     w.varint(event.postings.len() as u64);
     for posting in &event.postings {

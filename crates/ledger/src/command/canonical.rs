@@ -5,8 +5,8 @@
 //! with 0 or 1: so what may or may not stand at a command's end begins with another byte.
 
 use super::{
-    CatalogueCommand, ClearCommand, CloseCommand, Command, Conditions, ExtendCommand, ReceiveCommand,
-    ReverseCommand, StockCommand,
+    CatalogueCommand, ClearCommand, CloseCommand, Command, Conditions, CountCommand, CountStep,
+    ExtendCommand, FoundLine, ReceiveCommand, ReverseCommand, StockCommand,
 };
 use crate::codec::Writer;
 use crate::event::SlotChange;
@@ -29,6 +29,10 @@ const RECEIVE: u8 = 77;
 const CLOSE: u8 = 78;
 const CHANGE_SLOT: u8 = 80;
 const CLEAR: u8 = 73;
+const OPEN_COUNT: u8 = 84;
+const SUBMIT_COUNT: u8 = 85;
+const APPROVE_COUNT: u8 = 86;
+const CANCEL_COUNT: u8 = 87;
 
 // What a stock command says beyond what all of them can.
 const RESERVATION: u8 = 2;
@@ -48,6 +52,7 @@ impl Command {
             Command::Receive(command) => command.write_canonical(w),
             Command::Close(command) => command.write_canonical(w),
             Command::Clear(command) => command.write_canonical(w),
+            Command::Count(command) => command.write_canonical(w),
             Command::Catalogue(command) => command.write_canonical(w),
             Command::ExpireDue { reservations_max } => {
                 w.u8(EXPIRE_DUE);
@@ -172,6 +177,41 @@ impl ClearCommand {
         w.u8(CLEAR);
         w.varint(u64::from(self.warehouse.0));
         w.varint(self.exception.0);
+        w.optional(self.notes.as_ref(), |w, notes| w.text(notes));
+    }
+}
+
+impl CountCommand {
+    fn write_canonical(&self, w: &mut Writer) {
+        match &self.step {
+            CountStep::Open { is_blind, variants } => {
+                w.u8(OPEN_COUNT);
+                w.u8(u8::from(*is_blind));
+                w.optional(variants.as_ref(), |w, variants| {
+                    w.varint(variants.len() as u64);
+                    variants.iter().for_each(|no| w.varint(u64::from(no.0)));
+                });
+            }
+            CountStep::Submit { count, lines } => {
+                w.u8(SUBMIT_COUNT);
+                w.varint(count.0);
+                w.varint(lines.len() as u64);
+                for FoundLine { variant, counted, at } in lines {
+                    w.varint(u64::from(variant.0));
+                    w.signed(*counted);
+                    w.optional(at.as_ref(), |w, at| w.signed(at.micros()));
+                }
+            }
+            CountStep::Approve { count } => {
+                w.u8(APPROVE_COUNT);
+                w.varint(count.0);
+            }
+            CountStep::Cancel { count } => {
+                w.u8(CANCEL_COUNT);
+                w.varint(count.0);
+            }
+        }
+        w.varint(u64::from(self.warehouse.0));
         w.optional(self.notes.as_ref(), |w, notes| w.text(notes));
     }
 }

@@ -37,6 +37,7 @@ pub(super) fn decide(state: &State, command: &ClearCommand, now: Timestamp) -> R
         about: Some(*exception),
         noted: Vec::new(),
         counterpart: None,
+        count: None,
         postings: Postings::new(),
         notes: notes.clone(),
     })])

@@ -184,6 +184,7 @@ pub(super) fn extend(state: &State, command: &ExtendCommand, now: Timestamp) -> 
         about: Some(*id),
         noted,
         counterpart: None,
+        count: None,
         postings: Postings::new(),
         notes: notes.clone(),
     })])

@@ -6,6 +6,7 @@ use super::{Decision, Moves, behind, conditions, shape};
 use crate::command::ReverseCommand;
 use crate::event::{Event, Kind, StockEvent};
 use crate::expiry::Freed;
+use crate::place::Posting;
 use crate::rejection::Rejection;
 use crate::state::State;
 use crate::time::Timestamp;
@@ -23,8 +24,11 @@ pub(super) fn decide(state: &State, command: &ReverseCommand, now: Timestamp) ->
     conditions::check_version(state, warehouse, command.version)?;
     let mut freed = Freed::new(state, now);
     let mut noted = Vec::new();
-    let mut moves = Moves::new(state, warehouse, None, &mut noted);
-    for (line, posting) in undone.postings.iter().enumerate() {
+    let mut moves = Moves::new(state, warehouse, now, None, &mut noted);
+    let seen = undone.seen();
+    // What a count had seen had no effect, and has none when it is undone.
+    let postings = undone.postings.iter().enumerate();
+    for (line, posting) in postings.filter(|(_, posting)| !seen.contains(&posting.variant)) {
         let variant = posting.variant;
         if state.variant(variant).is_none() {
             return Err(Rejection::UnknownVariant { line, variant });
@@ -32,7 +36,13 @@ pub(super) fn decide(state: &State, command: &ReverseCommand, now: Timestamp) ->
         let way_back = (posting.to, posting.from);
         moves.add(line, variant, way_back, posting.quantity, &mut freed)?;
     }
-    let postings = moves.finish()?;
+    let mut postings = moves.finish()?;
+    let back = undone.postings.iter().rev();
+    postings.extend(back.filter(|one| seen.contains(&one.variant)).map(|one| Posting {
+        from: one.to,
+        to: one.from,
+        ..*one
+    }));
     let event = Event::Stock(StockEvent {
         kind: Kind::Reversal,
         warehouse,
@@ -44,6 +54,7 @@ pub(super) fn decide(state: &State, command: &ReverseCommand, now: Timestamp) ->
         about: Some(command.position),
         noted,
         counterpart: None,
+        count: undone.count.clone().filter(|_| !seen.is_empty()),
         postings,
         notes: command.notes.clone(),
     });

@@ -70,6 +70,15 @@ fn check_reservation(command: &StockCommand) -> Result<(), Rejection> {
     Ok(())
 }
 
+/// How many lines there are of what is not a movement.
+pub(super) fn check_count(count: usize) -> Result<(), Rejection> {
+    match count {
+        0 => Err(Rejection::NoLines),
+        1..=LINES_MAX => Ok(()),
+        _ => Err(Rejection::TooManyLines { count }),
+    }
+}
+
 pub(super) fn check_notes(notes: Option<&str>) -> Result<(), Rejection> {
     match notes {
         Some(notes) if notes.chars().count() > NOTES_LENGTH_MAX => Err(Rejection::NotesTooLong),

@@ -5,7 +5,7 @@
 
 use smallvec::smallvec;
 
-use super::{Decision, behind, shape};
+use super::{Decision, behind, count, shape};
 use crate::command::{CloseCommand, ReceiveCommand, ReceivedLine, StockCommand};
 use crate::event::{Event, Kind, Postings, StockEvent};
 use crate::expiry::Freed;
@@ -57,9 +57,11 @@ pub(super) fn dispatch(
         noted: event
             .postings
             .iter()
+            .filter(|posting| posting.to == Place::Account(Account::Transit))
             .map(|posting| (posting.variant, posting.quantity))
             .collect(),
         counterpart: Some(event.warehouse),
+        count: None,
         postings: Postings::new(),
         notes: None,
     };
@@ -110,9 +112,11 @@ pub(super) fn receive(
     }
     let missing = lines.iter().filter(|line| line.short > 0);
     let noted = missing.map(|line| (line.variant, line.short)).collect();
+    let count = count::compensate(state, warehouse, occurred_at, &mut postings)?;
     Ok(one(StockEvent {
         occurred_at,
         noted,
+        count,
         postings,
         notes: command.notes.clone(),
         ..at_destination(Kind::TransferIn, id, transfer, now)
@@ -222,6 +226,7 @@ fn at_destination(kind: Kind, id: Position, transfer: &Transfer, now: Timestamp)
         about: Some(id),
         noted: Vec::new(),
         counterpart: Some(transfer.source),
+        count: None,
         postings: Postings::new(),
         notes: None,
     }

@@ -34,7 +34,14 @@ impl State {
             return Err(inconsistent("its version is not the next of its stream"));
         }
         match &recorded.record.event {
-            Event::Stock(event) => self.apply_stock(position, event).map_err(inconsistent)?,
+            Event::Stock(event) => {
+                let recorded_at = recorded.recorded_at;
+                self.apply_stock(position, event, recorded_at)
+                    .map_err(inconsistent)?;
+                if !self.counts.is_empty() && event.kind != Kind::CountApproved {
+                    self.note_moved(event, recorded_at);
+                }
+            }
             Event::Catalogue(event) => {
                 self.apply_catalogue(event).map_err(inconsistent)?;
                 self.catalogue_version = recorded.record.version;
@@ -45,7 +52,12 @@ impl State {
         Ok(())
     }
 
-    fn apply_stock(&mut self, position: Position, event: &StockEvent) -> Result<(), &'static str> {
+    fn apply_stock(
+        &mut self,
+        position: Position,
+        event: &StockEvent,
+        recorded_at: Timestamp,
+    ) -> Result<(), &'static str> {
         let warehouse = index_of(event.warehouse.0).and_then(|index| self.warehouses.get_mut(index));
         let warehouse = warehouse.ok_or("there is no such warehouse")?;
         warehouse.version = warehouse.version.next();
@@ -56,9 +68,12 @@ impl State {
             Kind::TransferIn if event.about.is_some() => return self.receive_transfer(event),
             Kind::TransferClosed => return self.close_transfer(event),
             Kind::ExceptionCleared => return self.clear_exception(event),
+            Kind::CountOpened => return self.open_count(position, event, recorded_at),
+            Kind::Counted => return self.take_counted(event, recorded_at),
+            Kind::CountCancelled => return self.cancel_count(event),
             _ => {}
         }
-        if event.postings.is_empty() {
+        if event.postings.is_empty() && event.kind != Kind::CountApproved {
             return Err("it moves nothing");
         }
         if event.kind == Kind::Reservation {
@@ -72,10 +87,11 @@ impl State {
         // What takes available below zero says how far.
         let floor = match exception {
             None => 0,
+            Some(ExceptionType::CountShortage) => 0,
             Some(ExceptionType::NegativeStock) => i64::MIN,
         };
         for posting in &event.postings {
-            self.move_stock(event.warehouse, posting, floor)?;
+            self.move_stock(event, posting, floor)?;
             if is_held(posting.from) || is_held(posting.to) {
                 self.move_held(position, event, posting)?;
             }
@@ -84,6 +100,10 @@ impl State {
                 self.move_transit(event, posting)?;
             }
         }
+        if event.kind == Kind::CountApproved {
+            self.approve_count(event)?;
+        }
+        check_seen(event)?;
         if let Some(exception) = exception {
             self.open_exception(position, event, exception, policy)?;
         }
@@ -99,6 +119,7 @@ impl State {
         policy: NegativeStock,
     ) -> Result<(), &'static str> {
         match exception {
+            ExceptionType::CountShortage => {}
             ExceptionType::NegativeStock => {
                 if policy != NegativeStock::Record {
                     return Err("available falls below zero where that is forbidden");
@@ -112,6 +133,7 @@ impl State {
                 // Whatever it took below zero it says.
                 let says = |posting: &Posting| {
                     self.available(event.warehouse, posting.variant) >= 0
+                        || event.seen().contains(&posting.variant)
                         || posting.from != Place::Bucket(Bucket::Available)
                         || event.noted.iter().any(|(variant, _)| *variant == posting.variant)
                 };
@@ -135,17 +157,21 @@ impl State {
         }
     }
 
+    /// Moves what a posting moves, which leaves `floor` or more where it takes from what is available; whatever is given
+    /// back or was brought by the same event, because a count had seen it, is taken all the same.
     pub(super) fn move_stock(
         &mut self,
-        warehouse: WarehouseNo,
+        event: &StockEvent,
         posting: &Posting,
         floor: i64,
     ) -> Result<(), &'static str> {
         if posting.quantity < 1 {
             return Err("a posting moves less than one unit");
         }
+        let is_seen = event.seen().contains(&posting.variant);
+        let floor = if is_seen { i64::MIN } else { floor };
         self.stock
-            .entry(StockKey::new(warehouse, posting.variant))
+            .entry(StockKey::new(event.warehouse, posting.variant))
             .or_default()
             .post(posting, floor)
             .ok_or("a bucket would fall below zero or overflow")
@@ -298,4 +324,21 @@ impl State {
         }
         Ok(())
     }
+}
+
+/// What a count had seen changes nothing on hand, and leaves no less available.
+pub(super) fn check_seen(event: &StockEvent) -> Result<(), &'static str> {
+    for variant in event.seen() {
+        let of_it = event.postings.iter().filter(|one| one.variant == *variant);
+        let sum = |change: fn(&Posting) -> i64| {
+            of_it
+                .clone()
+                .fold(0, |sum: i64, one| sum.saturating_add(change(one)))
+        };
+        let available = sum(|posting| posting.change_of(Bucket::Available));
+        if sum(Posting::change_on_hand) != 0 || available < 0 {
+            return Err("it changes what a count had seen");
+        }
+    }
+    Ok(())
 }

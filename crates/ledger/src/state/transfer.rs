@@ -5,6 +5,7 @@
 use smallvec::SmallVec;
 
 use super::State;
+use super::apply::check_seen;
 use crate::event::{Kind, StockEvent};
 use crate::id::{Position, VariantNo, WarehouseNo};
 use crate::place::{Account, Bucket, Place, Posting};
@@ -94,10 +95,13 @@ impl State {
             return Err("the transfer goes to no other warehouse");
         }
         let transit = Place::Account(Account::Transit);
-        if event.postings.iter().any(|posting| posting.to != transit) {
+        // What a count had seen leave already is given back beside.
+        let sent = |posting: &&Posting| posting.from != Place::Account(Account::Adjustment);
+        let mut sent = event.postings.iter().filter(sent);
+        if sent.clone().any(|posting| posting.to != transit) {
             return Err("it opens a transfer of what is not on the way");
         }
-        let lines = event.postings.iter().map(|posting| TransitLine {
+        let lines = sent.by_ref().map(|posting| TransitLine {
             variant: posting.variant,
             units: posting.quantity,
         });
@@ -149,7 +153,9 @@ impl State {
             return Err("it moves nothing");
         }
         let (id, transfer) = self.transfer_of(event)?;
-        for posting in &event.postings {
+        // What a count had seen arrive already is taken out again beside.
+        let found = |posting: &&Posting| posting.to != Place::Account(Account::Adjustment);
+        for posting in event.postings.iter().filter(found) {
             let arrives = matches!(posting.to, Place::Bucket(Bucket::Available | Bucket::Held));
             if posting.from != Place::Account(Account::Transit) || !arrives {
                 return Err("it receives what was not on the way, or where nothing arrives");
@@ -166,9 +172,9 @@ impl State {
             self.remove_transfer(id);
         }
         for posting in &event.postings {
-            self.move_stock(event.warehouse, posting, 0)?;
+            self.move_stock(event, posting, 0)?;
         }
-        Ok(())
+        check_seen(event)
     }
 
     /// Forgets a transfer, all of which that was on the way is written off.

@@ -3,8 +3,8 @@
 use bincard_ledger::command::KeySpace;
 use bincard_ledger::event::{CatalogueEvent as E, PickOrder, RecordedKey, SlotChange};
 use bincard_ledger::{
-    Event, IdempotencyKey, Kind, NegativeStock, Place, Position, Posting, ProductNo, Reason, Record,
-    StockEvent, Timestamp, VariantNo, Version, WarehouseNo,
+    CountLine, Counting, Event, IdempotencyKey, Kind, NegativeStock, Place, Position, Posting, ProductNo,
+    Reason, Record, StockEvent, Timestamp, VariantNo, Version, WarehouseNo,
 };
 use proptest::collection::vec;
 use proptest::option;
@@ -76,6 +76,7 @@ fn stock() -> impl Strategy<Value = StockEvent> {
             about,
             vec(noted, 0..3),
             option::of(any::<u32>().prop_map(WarehouseNo)),
+            option::of(counting()),
         ),
     )
         .prop_map(
@@ -86,7 +87,7 @@ fn stock() -> impl Strategy<Value = StockEvent> {
                 references,
                 (occurred_at, expires_at),
                 postings,
-                (about, noted, counterpart),
+                (about, noted, counterpart, count),
             )| {
                 let (order, transfer, notes) = references;
                 StockEvent {
@@ -100,11 +101,31 @@ fn stock() -> impl Strategy<Value = StockEvent> {
                     about,
                     noted,
                     counterpart,
+                    count: count.map(Box::new),
                     postings: postings.into(),
                     notes,
                 }
             },
         )
+}
+
+fn counting() -> impl Strategy<Value = Counting> {
+    let variants = || vec(any::<u32>().prop_map(VariantNo), 0..3);
+    let line =
+        (any::<u32>(), instant(), any::<i64>(), any::<i64>()).prop_map(|(no, at, counted, expected)| {
+            CountLine {
+                variant: VariantNo(no),
+                at,
+                counted,
+                expected,
+            }
+        });
+    prop_oneof![
+        (any::<bool>(), option::of(variants()))
+            .prop_map(|(is_blind, variants)| Counting::Opened { is_blind, variants }),
+        vec(line, 0..3).prop_map(Counting::Lines),
+        variants().prop_map(Counting::Seen),
+    ]
 }
 
 fn catalogue() -> impl Strategy<Value = E> {

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use bincard_ledger::Rejection;
+use bincard_ledger::{Position, Rejection};
 
 use crate::scenario::check;
 
@@ -241,6 +241,22 @@ const REFUSALS: &str = "
     > refused over-receipt: more was found than is on the way, #9, 2 of 3 A
     7 close #8 reason=Other
     > refused transfer-over: the transfer has nothing on the way any more, #8
+    7 count N of=A
+    > COUNT_OPENED N at 7, of A
+    7 approve N #11
+    > refused nothing-counted: nothing has been counted, #11
+    7 count N
+    > refused count-overlaps: another open count is of the same stock, #11
+    7 counted N #11 B:1
+    > refused not-to-be-counted: line 0: the variant is not one that this count is of
+    7 counted N #11 A:-1
+    > refused invalid-count: line 0: what is counted is 0 to 1,000,000,000,000 units, not -1
+    7 counted N #11 A:1 at=0
+    > refused counted-too-early: line 0: it was counted before the count was opened
+    7 cancel N #11
+    > COUNT_CANCELLED N at 7, about #11
+    7 counted N #11 A:1
+    > refused count-over: the count is over: it was approved or cancelled, or there is none at this warehouse, #11
     7 change-variant A active=no
     > VariantDeactivated(VariantNo(1))
     7 INBOUND N B:1 A:1
@@ -254,9 +270,12 @@ const REFUSALS: &str = "
 #[test]
 fn every_way_to_be_refused_has_its_story() {
     let told: BTreeSet<_> = check(REFUSALS).iter().map(number_of).collect();
-    // To have given out every number takes four billion variants.
-    let untold = BTreeSet::from([number_of(&Rejection::NumbersExhausted)]);
-    let all: BTreeSet<_> = (0..39).collect();
+    // To have given out every number takes four billion variants, to fill a count 50,000.
+    let untold = BTreeSet::from([
+        number_of(&Rejection::NumbersExhausted),
+        number_of(&Rejection::CountFull { count: Position(1) }),
+    ]);
+    let all: BTreeSet<_> = (0..46).collect();
     assert_eq!(&all - &told, untold);
 }
 
@@ -302,5 +321,12 @@ fn number_of(rejection: &Rejection) -> usize {
         Rejection::OverReceipt { .. } => 36,
         Rejection::NumberOutOfRange { .. } => 37,
         Rejection::ExceptionCleared { .. } => 38,
+        Rejection::CountOver { .. } => 39,
+        Rejection::CountOverlaps { .. } => 40,
+        Rejection::NotToBeCounted { .. } => 41,
+        Rejection::InvalidCount { .. } => 42,
+        Rejection::CountedTooEarly { .. } => 43,
+        Rejection::NothingCounted { .. } => 44,
+        Rejection::CountFull { .. } => 45,
     }
 }

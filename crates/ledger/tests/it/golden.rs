@@ -149,6 +149,7 @@ fn later_events() -> Vec<(&'static str, StockEvent)> {
         about: Some(Position(21)),
         noted: vec![(VariantNo(1), 8)],
         counterpart: None,
+        count: None,
         postings: smallvec![],
         ..stock(Kind::Reservation, 1, 1, None)
     };
@@ -425,6 +426,7 @@ pub(crate) fn stock(kind: Kind, warehouse: u32, quantity: i64, reservation: Opti
         about: None,
         noted: Vec::new(),
         counterpart: None,
+        count: None,
         postings: smallvec![Posting {
             variant,
             from,

@@ -124,6 +124,7 @@ fn log() -> (Vec<(&'static str, Record)>, State) {
         about: None,
         noted: vec![(VariantNo(1), 3)],
         counterpart: None,
+        count: None,
         postings: smallvec![Posting {
             variant: VariantNo(1),
             from: Place::Bucket(bincard_ledger::Bucket::Available),

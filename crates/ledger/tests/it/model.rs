@@ -144,6 +144,7 @@ impl Model {
             Command::Receive(command) => self.take_receive(command, now),
             Command::Close(command) => self.take_close(command),
             Command::Clear(command) => self.take_clear(command),
+            Command::Count(_) => unreachable!("counts have a test of their own"),
             Command::Catalogue(command) => self.take_catalogue(command),
             Command::ExpireDue { .. } => Ok(()),
         }
@@ -344,7 +345,11 @@ impl Model {
                 | Kind::Reversal
                 | Kind::TransferExpected
                 | Kind::TransferClosed
-                | Kind::ExceptionCleared,
+                | Kind::ExceptionCleared
+                | Kind::CountOpened
+                | Kind::Counted
+                | Kind::CountApproved
+                | Kind::CountCancelled,
                 _,
             ) => {
                 unreachable!("nobody may ask for it like this")

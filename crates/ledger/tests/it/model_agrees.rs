@@ -103,7 +103,7 @@ fn check_decision(
             .collect(),
         Command::Reverse(asked) => quantities(&asked.event.postings),
         Command::Extend(_) | Command::Receive(_) | Command::Close(_) | Command::Clear(_) => Vec::new(),
-        Command::Catalogue(_) | Command::ExpireDue { .. } => return Ok(()),
+        Command::Catalogue(_) | Command::Count(_) | Command::ExpireDue { .. } => return Ok(()),
     };
     let expected = check_expected(state, command, decision)?;
     let own = decision.len().checked_sub(1 + expected);
@@ -184,6 +184,7 @@ fn check_own(command: &Command, own: &StockEvent, now: Timestamp) -> Result<(), 
                 about: Some(asked.reservation),
                 noted: own.noted.clone(),
                 counterpart: None,
+                count: None,
                 postings: [].into_iter().collect(),
                 notes: asked.notes.clone(),
             };
@@ -246,13 +247,14 @@ fn check_own(command: &Command, own: &StockEvent, now: Timestamp) -> Result<(), 
                 about: Some(asked.exception),
                 noted: Vec::new(),
                 counterpart: None,
+                count: None,
                 postings: [].into_iter().collect(),
                 notes: asked.notes.clone(),
             };
             prop_assert_eq!(own, &expected);
             Ok(())
         }
-        Command::Catalogue(_) | Command::ExpireDue { .. } => Ok(()),
+        Command::Catalogue(_) | Command::Count(_) | Command::ExpireDue { .. } => Ok(()),
     }
 }
 

@@ -11,9 +11,10 @@ use std::collections::BTreeMap;
 use bincard_ledger::command::CatalogueCommand as C;
 use bincard_ledger::event::{PickOrder, SlotChange};
 use bincard_ledger::{
-    Bucket, ClearCommand, CloseCommand, Command, Conditions, Event, ExtendCommand, Kind, Line, Mismatch,
-    NegativeStock, Place, Position, ProductNo, Reason, ReceiveCommand, ReceivedLine, Rejection,
-    ReverseCommand, Shortage, State, StockCommand, StockEvent, Timestamp, VariantNo, Version, WarehouseNo,
+    Bucket, ClearCommand, CloseCommand, Command, Conditions, CountCommand, CountStep, Counting, Event,
+    ExtendCommand, FoundLine, Kind, Line, Mismatch, NegativeStock, Place, Position, ProductNo, Reason,
+    ReceiveCommand, ReceivedLine, Rejection, ReverseCommand, Shortage, State, StockCommand, StockEvent,
+    Timestamp, VariantNo, Version, WarehouseNo,
 };
 
 use crate::journal::Journal;
@@ -138,6 +139,9 @@ impl<'t> Asked<'t> {
                 exception: position(self.words[1]),
                 notes: self.text("notes"),
             }),
+            None if ["count", "counted", "approve", "cancel"].contains(&self.what) => {
+                Command::Count(Box::new(self.count(state)))
+            }
             None if self.what == "expire" => Command::ExpireDue {
                 reservations_max: self.words[0].parse().unwrap(),
             },
@@ -148,6 +152,43 @@ impl<'t> Asked<'t> {
     fn version(&self) -> Option<Version> {
         let version = self.fields.get("if-version");
         version.map(|text| Version(text.parse().unwrap()))
+    }
+
+    /// `count N of=A,B blind=yes` of these variants, or of all; `counted N #7 A:3 at=2`; `approve N #7` and `cancel N #7`.
+    fn count(&self, state: &State) -> CountCommand {
+        let count = || position(self.words[1]);
+        let step = match self.what {
+            "count" => CountStep::Open {
+                is_blind: self.fields.get("blind").is_some_and(|text| *text == "yes"),
+                variants: self
+                    .fields
+                    .get("of")
+                    .map(|text| text.split(',').map(|sku| variant(state, sku)).collect()),
+            },
+            "counted" => CountStep::Submit {
+                count: count(),
+                lines: self.words[2..]
+                    .iter()
+                    .map(|word| self.found(state, word))
+                    .collect(),
+            },
+            "approve" => CountStep::Approve { count: count() },
+            _ => CountStep::Cancel { count: count() },
+        };
+        CountCommand {
+            warehouse: warehouse(state, self.words[0]),
+            step,
+            notes: self.text("notes"),
+        }
+    }
+
+    fn found(&self, state: &State, word: &str) -> FoundLine {
+        let (sku, counted) = word.split_once(':').expect("a line is SKU:quantity");
+        FoundLine {
+            variant: variant(state, sku),
+            counted: counted.parse().unwrap(),
+            at: self.instant("at"),
+        }
     }
 
     fn reverse(&self, journal: &Journal) -> ReverseCommand {
@@ -380,6 +421,10 @@ fn name(kind: Kind) -> &'static str {
         Kind::TransferExpected => "TRANSFER_EXPECTED",
         Kind::TransferClosed => "TRANSFER_CLOSED",
         Kind::ExceptionCleared => "EXCEPTION_CLEARED",
+        Kind::CountOpened => "COUNT_OPENED",
+        Kind::Counted => "COUNTED",
+        Kind::CountApproved => "COUNT_APPROVED",
+        Kind::CountCancelled => "COUNT_CANCELLED",
     }
 }
 
@@ -415,6 +460,25 @@ fn tell_event(state: &State, event: &StockEvent) -> String {
     if event.kind == Kind::Extend {
         let until = event.expires_at.map(|at| format!("until {}", second(at)));
         told += &format!(", {}", until.as_deref().unwrap_or("for good"));
+    }
+    match event.count.as_deref() {
+        None => {}
+        Some(Counting::Opened { variants, .. }) => {
+            let all = variants.iter().flatten().map(|no| sku(state, *no));
+            let all = all.collect::<Vec<_>>().join(" ");
+            told += &format!(", of {}", if variants.is_some() { &all } else { "everything" });
+        }
+        Some(Counting::Lines(lines)) => {
+            for line in lines {
+                let (sku, at) = (sku(state, line.variant), second(line.at));
+                told += &format!(", {sku} {} of {} at {at}", line.counted, line.expected);
+            }
+        }
+        Some(Counting::Seen(variants)) => {
+            for variant in variants {
+                told += &format!(", {} was seen", sku(state, *variant));
+            }
+        }
     }
     for posting in &event.postings {
         let (sku, from, to) = (
@@ -464,6 +528,8 @@ fn details(state: &State, rejection: &Rejection) -> String {
         }
         Rejection::AvailableMismatch { lines } => lines.iter().map(other).collect(),
         Rejection::VersionMismatch { expected, present } => format!(", {present} and not {expected}"),
+        Rejection::CountOver { count } | Rejection::NothingCounted { count } => format!(", #{count}"),
+        Rejection::CountOverlaps { by } => format!(", #{by}"),
         Rejection::ExceptionCleared { exception } => format!(", #{exception}"),
         Rejection::ReservationOver { reservation } | Rejection::NothingHeld { reservation, .. } => {
             format!(", #{reservation}")

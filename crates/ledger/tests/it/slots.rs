@@ -130,6 +130,7 @@ fn records() -> Vec<(String, Record)> {
             order: None,
             transfer: None,
             counterpart: None,
+            count: None,
             expires_at: None,
             about: None,
             noted: Vec::new(),

@@ -28,6 +28,7 @@ fn events() -> Vec<(&'static str, StockEvent)> {
     let out = StockEvent {
         transfer: Some("T-9".into()),
         counterpart: Some(WarehouseNo(2)),
+        count: None,
         ..stock(Kind::TransferOut, 1, 60, None)
     };
     let at_destination = |kind, about| StockEvent {
@@ -36,6 +37,7 @@ fn events() -> Vec<(&'static str, StockEvent)> {
         transfer: Some("T-9".into()),
         about: Some(about),
         counterpart: Some(WarehouseNo(1)),
+        count: None,
         postings: smallvec![],
         ..stock(Kind::Inbound, 2, 1, None)
     };
@@ -67,6 +69,7 @@ fn events() -> Vec<(&'static str, StockEvent)> {
     };
     let nameless = StockEvent {
         counterpart: Some(WarehouseNo(2)),
+        count: None,
         ..stock(Kind::TransferOut, 1, 1, None)
     };
     vec![

@@ -170,6 +170,7 @@ fn extension(expires_at: Option<Timestamp>) -> StockEvent {
         about: Some(Position(21)),
         noted: vec![(VariantNo(1), 8)],
         counterpart: None,
+        count: None,
         postings: [].into_iter().collect(),
         notes: None,
     }
@@ -196,6 +197,7 @@ fn next(state: &State) -> Recorded {
         about: None,
         noted: Vec::new(),
         counterpart: None,
+        count: None,
         postings: [posting].into_iter().collect(),
         notes: None,
     };

@@ -42,6 +42,7 @@ pub(crate) fn stock_record(warehouse: u32, version: u64, key: Option<&str>, note
         about: None,
         noted: Vec::new(),
         counterpart: None,
+        count: None,
         postings: smallvec![Posting {
             variant: bincard_ledger::VariantNo(1),
             from: Place::Account(Account::Supplier),

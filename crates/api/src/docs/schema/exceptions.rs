@@ -13,6 +13,8 @@ use super::stock_events::EventType;
 pub(crate) enum ExceptionType {
     /// An event took more than was available: available stands below zero.
     NegativeStock,
+    /// A count found less than there was to be, and took from what was promised to an order.
+    CountShortage,
 }
 
 /// Whether somebody has seen to it.
@@ -58,8 +60,10 @@ pub(crate) struct Exception {
 pub(crate) struct ExceptionLine {
     pub(crate) variant_id: Uuid,
     pub(crate) variant_sku: Option<String>,
-    /// Of negative stock, how far below zero available stood after the event.
+    /// Of negative stock, how far below zero available stood after the event; of a count's shortage, how many were taken.
     pub(crate) units: i64,
+    /// The reservation that they were taken from.
+    pub(crate) reservation_id: Option<Uuid>,
     /// How many units are available now.
     pub(crate) available: i64,
 }

@@ -38,6 +38,10 @@ pub(crate) enum EventType {
     TransferExpected,
     TransferClosed,
     ExceptionCleared,
+    CountOpened,
+    Counted,
+    CountApproved,
+    CountCancelled,
 }
 
 /// Why stock moved. PURCHASE goes with INBOUND, SALE with OUTBOUND, COUNT_CORRECTION with ADJUST; DAMAGE and
@@ -159,10 +163,14 @@ pub(crate) struct Event {
     pub(crate) reverses_id: Option<Uuid>,
     /// The event that undid it, where one did.
     pub(crate) reversed_by_id: Option<Uuid>,
+    /// The count that it is a step of, or that took from the reservation.
+    pub(crate) count_id: Option<Uuid>,
     /// The exception that it clears.
     pub(crate) clears_id: Option<Uuid>,
     /// Where it took more than was available: how far below zero available stood after it.
     pub(crate) below_zero: Option<Vec<BelowZero>>,
+    /// The variants whose units a count had seen move already: they are given back, or taken out, in the same event.
+    pub(crate) seen_by_count: Option<Vec<Uuid>>,
     pub(crate) lines: Vec<EventLine>,
 }
 

@@ -38,6 +38,10 @@ pub(super) fn check_shape(c: &StockCommand, now: Timestamp) -> Result<(), Reject
         Kind::TransferExpected,
         Kind::TransferClosed,
         Kind::ExceptionCleared,
+        Kind::CountOpened,
+        Kind::Counted,
+        Kind::CountApproved,
+        Kind::CountCancelled,
     ];
     if own.contains(&kind) {
         return Err(Rejection::NotCommandable { kind });
