@@ -82,6 +82,7 @@ pub(crate) enum Missing {
     Event,
     Reservation,
     Exception,
+    Count,
     Reconciliation,
     Transfer,
     User,

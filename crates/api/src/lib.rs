@@ -12,6 +12,7 @@ mod auth;
 mod body;
 mod bulk;
 mod catalogue;
+mod counts;
 mod docs;
 mod exceptions;
 mod export;

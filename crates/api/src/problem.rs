@@ -55,6 +55,7 @@ impl Failure {
             Failure::NotFound(Missing::Event) => Code::EventNotFound,
             Failure::NotFound(Missing::Reservation) => Code::ReservationNotFound,
             Failure::NotFound(Missing::Exception) => Code::ExceptionNotFound,
+            Failure::NotFound(Missing::Count) => Code::CountNotFound,
             Failure::NotFound(Missing::Reconciliation) => Code::ReconciliationNotFound,
             Failure::NotFound(Missing::Transfer) => Code::TransferNotFound,
             Failure::NotFound(Missing::User) => Code::UserNotFound,
@@ -182,6 +183,7 @@ fn detail_of(code: Code) -> &'static str {
         Code::ReservationNotFound => "stock-reservation-not-found",
         Code::TransferNotFound => "stock-transfer-not-found",
         Code::ExceptionNotFound => "stock-exception-not-found",
+        Code::CountNotFound => "stock-count-not-found",
         Code::VariantExpired => "stock-variant-expired",
         Code::InsufficientStock => "stock-insufficient",
         Code::IdempotencyConflict => "stock-idempotency-conflict",
@@ -381,6 +383,9 @@ fn write_rejection(json: &mut Json, rejection: &Rejection, ids: PublicIds, point
         }
         Rejection::CodeTaken { by } => {
             json.raw(r#","takenBy":"#).uuid(ids.warehouse(*by));
+        }
+        Rejection::CountOverlaps { by } => {
+            json.raw(r#","countId":"#).uuid(ids.event(*by));
         }
         Rejection::SkuTaken { by } => {
             json.raw(r#","takenBy":"#).uuid(ids.variant(*by));

@@ -9,7 +9,7 @@ use utoipa_axum::router::OpenApiRouter;
 use crate::app::App;
 use crate::failure::{Failure, Missing};
 use crate::{
-    administration, auth, catalogue, docs, exceptions, health, ledger, movements, reconciliations,
+    administration, auth, catalogue, counts, docs, exceptions, health, ledger, movements, reconciliations,
     reservations, stock, stock_events, transfers, warehouse,
 };
 
@@ -36,6 +36,7 @@ fn described() -> (Router<Arc<App>>, OpenApi) {
         .merge(reservations::routes())
         .merge(exceptions::routes())
         .merge(transfers::routes())
+        .merge(counts::routes())
         .merge(catalogue::routes())
         .merge(ledger::routes())
         .merge(reconciliations::routes())

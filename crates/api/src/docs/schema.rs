@@ -11,6 +11,7 @@
 mod administration;
 mod auth;
 mod catalogue;
+mod counts;
 mod exceptions;
 mod health;
 mod ledger;
@@ -26,6 +27,7 @@ mod warehouse;
 pub(crate) use administration::*;
 pub(crate) use auth::*;
 pub(crate) use catalogue::*;
+pub(crate) use counts::*;
 pub(crate) use exceptions::*;
 pub(crate) use health::*;
 pub(crate) use ledger::*;

@@ -125,6 +125,7 @@ codes! {
     EventNotFound = 404 "event-not-found" "There is no such event",
     ReservationNotFound = 404 "reservation-not-found" "There is no such reservation",
     TransferNotFound = 404 "transfer-not-found" "There is no such transfer",
+    CountNotFound = 404 "count-not-found" "There is no such count",
     ExceptionNotFound = 404 "exception-not-found" "There is no such exception",
     ReconciliationNotFound = 404 "reconciliation-not-found" "There is no such reconciliation",
     NothingToApply = 409 "nothing-to-apply" "There is no count to correct the ledger by",

@@ -101,6 +101,10 @@ GET    /api/v1/transfers                           200   200     403    403     
 GET    /api/v1/transfers/{id}                      200   200     200    404       200    401    404
 POST   /api/v1/transfers/{id}/receive              201   201     201    404       403    401    404
 POST   /api/v1/transfers/{id}/close                201   201     403    403       403    401    404 <- {"reasonCode":"OTHER"}
+POST   /api/v1/counts                              201   201     403    403       403    401    404 <- {"warehouseId":"W","blind":true}
+POST   /api/v1/counts/{id}/lines                   201   201     201    404       403    401    404 <- {"lines":[{"variantId":"V","counted":3}]}
+POST   /api/v1/counts/{id}/approve                 409   409     403    403       403    401    404
+POST   /api/v1/counts/{id}/cancel                  201   201     403    403       403    401    404 <- {"notes":"N"}
 GET    /api/v1/products                            200   200     200    200       200    401    200
 POST   /api/v1/products                            201   201     403    403       403    401    201 <- {"name":"N"}
 POST   /api/v1/products/bulk                       200   200     403    403       403    401    200 <- {"name":"N"}
@@ -308,6 +312,7 @@ async fn call(server: &Server, row: &Row, things: &Things, who: &str, token: &st
             }
             "stock-events" => event.clone(),
             "reservations" => reservation(server, warehouse, &things.variant, number).await,
+            "counts" => count(server, warehouse).await,
             "exceptions" => exception(server, warehouse, &things.variant, number).await,
             "transfers" => transfer(server, things, warehouse).await,
             "products" => things.product.clone(),
@@ -323,6 +328,10 @@ async fn call(server: &Server, row: &Row, things: &Things, who: &str, token: &st
             other => panic!("what is {other}?"),
         };
         path = path.replace("{id}", &id);
+    }
+    if row.route == "/api/v1/counts" {
+        // Of what is being counted no other count is opened.
+        cancel(server, &count(server, warehouse).await).await;
     }
     let fill = |text: &str| {
         text.replace("=W", &format!("={warehouse}"))
@@ -382,6 +391,24 @@ async fn undoable(server: &Server, warehouse: &str, variant: &str) -> String {
         201 => made.json()["id"].as_str().unwrap().to_owned(),
         _ => warehouse.to_owned(),
     }
+}
+
+/// The id of a count opened for this, after cancelling one that was open; any id where there is no such warehouse.
+async fn count(server: &Server, warehouse: &str) -> String {
+    let body = serde_json::json!({"warehouseId": warehouse});
+    loop {
+        let opened = server.post("/api/v1/counts", &server.admin, &body).await;
+        match opened.status.as_u16() {
+            201 => return opened.json()["id"].as_str().unwrap().to_owned(),
+            409 => cancel(server, opened.json()["countId"].as_str().unwrap()).await,
+            _ => return warehouse.to_owned(),
+        }
+    }
+}
+
+async fn cancel(server: &Server, count: &str) {
+    let path = format!("/api/v1/counts/{count}/cancel");
+    server.call(Method::POST, &path, &server.admin, None).await;
 }
 
 /// The id of an exception made for this; any id where there is no such warehouse.

@@ -6,6 +6,7 @@ mod authorisation;
 mod bulk;
 mod catalogue;
 mod conditional;
+mod counts;
 mod described;
 mod edges;
 mod exceptions;

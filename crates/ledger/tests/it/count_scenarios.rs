@@ -107,11 +107,12 @@ fn what_is_missing_is_taken_from_what_was_promised_last() {
         6 count N
         > COUNT_OPENED N at 6, of everything
         6 counted N #17 A:1
-        > refused count-over: the count is over: it was approved or cancelled, or there is none at this warehouse, #16
+        > COUNTED N at 6, about #17, A 1 of 5 at 6
         6 approve N #17
-        > refused count-over: the count is over: it was approved or cancelled, or there is none at this warehouse, #16
+        > RELEASE N at 6, about #17, 1 A reserved -> available (of #4)
+        > COUNT_APPROVED N at 6, about #17, A 1 of 5 at 6, 1 A available -> adjustment, 3 A held -> adjustment
         6 stock
-        > N A: 0 1 1 0 3
+        > N A: 0 0 1 0 0
         ",
     );
 }
@@ -183,9 +184,9 @@ fn a_count_may_be_repeated_and_cancelled_and_is_of_what_no_other_is() {
         4 approve N #5
         > refused count-over: the count is over: it was approved or cancelled, or there is none at this warehouse, #5
         5 counted N #10 B:2
-        > refused count-over: the count is over: it was approved or cancelled, or there is none at this warehouse, #9
+        > COUNTED N at 5, about #10, B 2 of 0 at 5
         5 cancel N #10
-        > refused count-over: the count is over: it was approved or cancelled, or there is none at this warehouse, #9
+        > COUNT_CANCELLED N at 5, about #10
         5 stock
         > N A: 9 0 0 0 0
         ",

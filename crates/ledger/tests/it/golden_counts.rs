@@ -50,53 +50,26 @@ fn journal() -> Journal {
         occurred_at: Some(later(1)),
         ..StockCommand::new(Kind::Inbound, WarehouseNo(1), [line])
     };
-    let again = Position(id.0 + 7);
-    let commands = [
-        (
-            0,
-            count(CountStep::Open {
-                is_blind: true,
-                variants,
-            }),
-        ),
-        (
-            5,
-            count(CountStep::Submit {
-                count: id,
-                lines: vec![found(2, 0, None), found(1, 7, Some(3))],
-            }),
-        ),
-        (
-            6,
-            count(CountStep::Submit {
-                count: id,
-                lines: vec![found(1, 8, Some(2))],
-            }),
-        ),
-        (7, count(CountStep::Approve { count: id })),
-        (8, Command::Stock(late)),
-        (
-            8,
-            count(CountStep::Open {
-                is_blind: false,
-                variants: None,
-            }),
-        ),
-        (
-            9,
-            count(CountStep::Submit {
-                count: again,
-                lines: vec![found(1, 300, None)],
-            }),
-        ),
-        (
-            9,
-            Command::Stock(StockCommand::new(Kind::Inbound, WarehouseNo(1), [line])),
-        ),
-    ];
-    for (seconds, command) in commands {
+    let mut take = |seconds, command: Command| {
         journal.take(&command, later(seconds)).unwrap();
-    }
+        journal.state.head()
+    };
+    let is_blind = true;
+    take(0, count(CountStep::Open { is_blind, variants }));
+    let lines = vec![found(2, 0, None), found(1, 7, Some(3))];
+    take(5, count(CountStep::Submit { count: id, lines }));
+    let lines = vec![found(1, 8, Some(2))];
+    take(6, count(CountStep::Submit { count: id, lines }));
+    take(7, count(CountStep::Approve { count: id }));
+    take(8, Command::Stock(late));
+    let (is_blind, variants) = (false, None);
+    let again = take(8, count(CountStep::Open { is_blind, variants }));
+    let lines = vec![found(1, 300, None)];
+    take(9, count(CountStep::Submit { count: again, lines }));
+    take(
+        9,
+        Command::Stock(StockCommand::new(Kind::Inbound, WarehouseNo(1), [line])),
+    );
     journal
 }
 

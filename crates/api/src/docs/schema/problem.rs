@@ -34,6 +34,8 @@ pub(crate) struct Problem {
     pub(crate) event_id: Option<Uuid>,
     /// The event that undid it already.
     pub(crate) reversed_by_id: Option<Uuid>,
+    /// The open count that is of the same stock.
+    pub(crate) count_id: Option<Uuid>,
     /// Who has the code, the SKU or the transfer's id.
     pub(crate) taken_by: Option<Uuid>,
     /// The type of body that is taken.

@@ -1,0 +1,221 @@
+//! Counts: `/api/v1/counts`. What is on the shelves is counted while goods come and go, and what was found is posted when
+//! it is approved.
+//!
+//! A count's id is that of the event that opened it. Each answer is the event that records the step.
+
+mod draft;
+
+use std::sync::Arc;
+
+use axum::body::Body;
+use axum::extract::State;
+use axum::http::{HeaderMap, Response};
+use bincard_ledger::{
+    Command, CountCommand, CountStep, Event as LedgerEvent, Kind, Position, Request, WarehouseNo,
+};
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+use uuid::Uuid;
+
+use crate::app::App;
+use crate::asker::{Asker, on_behalf_of};
+use crate::body;
+use crate::docs::schema::{Event, NewCount, NewCounted, NewNotes, Problem};
+use crate::failure::{Failure, Missing};
+use crate::segment::Segment;
+use crate::stock_events::{answer_event, check_warehouse, key_of};
+use crate::wire::tree::parse_uuid;
+use draft::{read_counted, read_new, read_notes};
+
+pub(crate) fn routes() -> OpenApiRouter<Arc<App>> {
+    OpenApiRouter::new()
+        .routes(routes!(open))
+        .routes(routes!(submit))
+        .routes(routes!(approve))
+        .routes(routes!(cancel))
+}
+
+const NONE: Failure = Failure::NotFound(Missing::Count);
+
+/// Open a count of a warehouse, or of some variants there.
+///
+/// Nothing is frozen: goods come and go while they are counted. A variant is under one open count at a warehouse at most.
+#[utoipa::path(
+    post,
+    path = "/api/v1/counts",
+    tag = "Counts",
+    params(("Idempotency-Key" = Option<String>, Header, description = "1 to 255 visible ASCII characters")),
+    request_body = NewCount,
+    responses(
+        (status = 201, description = "The event that records it; its id is the count's", body = Event),
+        (status = 400, body = Problem, content_type = "application/problem+json"),
+        (status = 403, body = Problem, content_type = "application/problem+json"),
+        (status = 404, body = Problem, content_type = "application/problem+json"),
+        (status = 409, description = "Another count is of the same stock, or the key belongs to another request", body = Problem, content_type = "application/problem+json"),
+        (status = 503, description = "Try again", body = Problem, content_type = "application/problem+json"),
+    )
+)]
+async fn open(
+    State(app): State<Arc<App>>,
+    asker: Asker,
+    headers: HeaderMap,
+    body: Body,
+) -> Result<Response<Body>, Failure> {
+    asker.must(asker.caller.may_oversee_stock())?;
+    body::require_json(&headers)?;
+    let asked = read_new(&body::read(body).await?)?;
+    let ids = asker.open.ledger.ids();
+    let warehouse = ids
+        .resolve_warehouse(asked.warehouse)
+        .ok_or(Failure::NotFound(Missing::Warehouse))?;
+    let variants = asked.variants.map(|all| {
+        let resolve = |(line, id): (usize, Uuid)| {
+            let missing = Failure::NotFound(Missing::Variant { line: Some(line) });
+            ids.resolve_variant(id).ok_or(missing)
+        };
+        all.into_iter().enumerate().map(resolve).collect()
+    });
+    let step = CountStep::Open {
+        is_blind: asked.is_blind,
+        variants: variants.transpose()?,
+    };
+    send(&app, &asker, &headers, warehouse, step, asked.notes, asked.user).await
+}
+
+/// Say what was counted.
+///
+/// A variant may be counted again: the last submission counts, and all of them stay in the log. `countedAt` is when it was
+/// counted, now when left out, and not before the count was opened.
+#[utoipa::path(
+    post,
+    path = "/api/v1/counts/{id}/lines",
+    tag = "Counts",
+    params(
+        ("id" = Uuid, Path, description = "The count"),
+        ("Idempotency-Key" = Option<String>, Header, description = "1 to 255 visible ASCII characters"),
+    ),
+    request_body = NewCounted,
+    responses(
+        (status = 201, description = "The event that records it", body = Event),
+        (status = 400, body = Problem, content_type = "application/problem+json"),
+        (status = 403, body = Problem, content_type = "application/problem+json"),
+        (status = 404, body = Problem, content_type = "application/problem+json"),
+        (status = 409, description = "The count is over or not of this, or the key belongs to another request", body = Problem, content_type = "application/problem+json"),
+        (status = 503, description = "Try again", body = Problem, content_type = "application/problem+json"),
+    )
+)]
+async fn submit(
+    State(app): State<Arc<App>>,
+    asker: Asker,
+    Segment(id): Segment,
+    headers: HeaderMap,
+    body: Body,
+) -> Result<Response<Body>, Failure> {
+    asker.must(asker.caller.may_write_stock())?;
+    body::require_json(&headers)?;
+    let (count, warehouse) = opened(&asker, &id)?;
+    let ids = asker.open.ledger.ids();
+    check_warehouse(&asker.caller, &asker.open.ledger, ids.warehouse(warehouse))?;
+    let asked = read_counted(&body::read(body).await?, ids)?;
+    let step = CountStep::Submit {
+        count,
+        lines: asked.lines,
+    };
+    send(&app, &asker, &headers, warehouse, step, asked.notes, asked.user).await
+}
+
+macro_rules! ends {
+    ($($(#[$doc:meta])* $name:ident $path:literal $step:ident $conflict:literal;)*) => {$(
+        $(#[$doc])*
+        #[utoipa::path(
+            post,
+            path = $path,
+            tag = "Counts",
+            params(
+                ("id" = Uuid, Path, description = "The count"),
+                ("Idempotency-Key" = Option<String>, Header, description = "1 to 255 visible ASCII characters"),
+            ),
+            request_body(content = Option<NewNotes>, content_type = "application/json"),
+            responses(
+                (status = 201, description = "The event that records it", body = Event),
+                (status = 400, body = Problem, content_type = "application/problem+json"),
+                (status = 403, body = Problem, content_type = "application/problem+json"),
+                (status = 404, body = Problem, content_type = "application/problem+json"),
+                (status = 409, description = $conflict, body = Problem, content_type = "application/problem+json"),
+                (status = 503, description = "Try again", body = Problem, content_type = "application/problem+json"),
+            )
+        )]
+        async fn $name(
+            State(app): State<Arc<App>>,
+            asker: Asker,
+            Segment(id): Segment,
+            headers: HeaderMap,
+            body: Body,
+        ) -> Result<Response<Body>, Failure> {
+            asker.must(asker.caller.may_oversee_stock())?;
+            body::require_json(&headers)?;
+            let (count, warehouse) = opened(&asker, &id)?;
+            let (notes, user) = read_notes(&body::read(body).await?)?;
+            send(&app, &asker, &headers, warehouse, CountStep::$step { count }, notes, user).await
+        }
+    )*};
+}
+
+ends! {
+    /// Approve a count: what was counted is right.
+    ///
+    /// All variances are posted at once. What is missing beyond what is available is taken from the reservations made last,
+    /// and each of them is an exception to be seen to. What was not counted stays as it was.
+    approve "/api/v1/counts/{id}/approve" Approve "It is over, nothing was counted, more has left since than was counted, or the key belongs to another request";
+
+    /// Cancel a count: nothing comes of it.
+    cancel "/api/v1/counts/{id}/cancel" Cancel "It is over, or the key belongs to another request";
+}
+
+/// The count with an id in a path, and where it is, if the caller may see it: a SELLER those at its own warehouses.
+fn opened(asker: &Asker, id: &str) -> Result<(Position, WarehouseNo), Failure> {
+    let ledger = &asker.open.ledger;
+    let position = parse_uuid(id)
+        .and_then(|id| ledger.ids().resolve_event(id))
+        .ok_or(NONE)?;
+    let recorded = ledger.reader().event(position).map_err(Failure::internal)?;
+    match recorded.ok_or(NONE)?.record.event {
+        LedgerEvent::Stock(event)
+            if event.kind == Kind::CountOpened
+                && asker
+                    .caller
+                    .may_see_warehouse(ledger.ids().warehouse(event.warehouse)) =>
+        {
+            Ok((position, event.warehouse))
+        }
+        _ => Err(NONE),
+    }
+}
+
+async fn send(
+    app: &App,
+    asker: &Asker,
+    headers: &HeaderMap,
+    warehouse: WarehouseNo,
+    step: CountStep,
+    notes: Option<Box<str>>,
+    user: Option<Uuid>,
+) -> Result<Response<Body>, Failure> {
+    let ledger = &asker.open.ledger;
+    let command = CountCommand {
+        warehouse,
+        step,
+        notes,
+    };
+    let request = Request {
+        command: Command::Count(Box::new(command)),
+        author: asker.caller.id,
+        on_behalf_of: on_behalf_of(app, &asker.caller, user).await?,
+        key: key_of(headers)?,
+    };
+    let receipt = ledger
+        .submit(request)
+        .await
+        .map_err(|refusal| Failure::of_refusal(refusal, ledger.ids()))?;
+    answer_event(app, ledger, &receipt).await
+}
