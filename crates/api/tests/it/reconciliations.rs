@@ -64,7 +64,14 @@ async fn exactly_what_was_changed_behind_the_views_is_found_and_a_rebuild_puts_i
         .collect();
     assert_eq!(
         views,
-        ["stock", "history", "catalogue", "reservations", "exceptions"]
+        [
+            "stock",
+            "history",
+            "catalogue",
+            "reservations",
+            "exceptions",
+            "transfers"
+        ]
     );
 
     tamper(&folder, "stock", "update stock set available = 9").await;
