@@ -116,6 +116,7 @@ impl Bench {
             negative_stock: None,
         };
         let variant = |no| CatalogueCommand::CreateVariant {
+            tracks_lots: false,
             sku: format!("SKU-{no}").into(),
             name: format!("Variant {no}").into(),
             product: None,

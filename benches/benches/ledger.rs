@@ -208,6 +208,7 @@ fn stocked(stock_keys: u32) -> Result<State> {
         take(
             &mut state,
             &Command::Catalogue(CatalogueCommand::CreateVariant {
+                tracks_lots: false,
                 sku,
                 name,
                 product,

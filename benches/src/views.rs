@@ -118,6 +118,7 @@ fn write_log(folder: &Path, plan: Plan) -> anyhow::Result<i64> {
         negative_stock: None,
     };
     let variant = |no| CatalogueCommand::CreateVariant {
+        tracks_lots: false,
         sku: format!("SKU-{no:05}").into(),
         name: format!("Variant {no}").into(),
         product: None,

@@ -136,6 +136,7 @@ fn write_log(writer: &mut Writer, events: u64, skus: u64, warehouses: u64) -> Re
             format!("Thing {no}").into(),
         );
         let event = CatalogueEvent::VariantCreated {
+            tracks_lots: false,
             no,
             sku,
             name,
@@ -202,6 +203,7 @@ async fn read(views: &Views, events: u64, skus: u64) -> Result<()> {
     };
     timed("stock, one row through SQL", 2_000, |n| {
         let filter = StockFilter {
+            in_lots: false,
             warehouses: Some(vec![WarehouseNo(1)]),
             variant: Some(key(u64::from(n)).variant),
         };
@@ -218,6 +220,7 @@ async fn read(views: &Views, events: u64, skus: u64) -> Result<()> {
         views.stock_page(
             const {
                 &StockFilter {
+                    in_lots: false,
                     warehouses: None,
                     variant: None,
                 }

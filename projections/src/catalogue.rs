@@ -16,8 +16,8 @@ pub(crate) use fold::Catalogue;
 pub(crate) use memory::InOrder;
 pub use queries::{CatalogueFilter, Search};
 pub(crate) use queries::{
-    found_variants, list, names_of_variants, names_of_warehouses, read_product, read_variant, read_warehouse,
-    select, total,
+    found_variants, list, names_of_variants, names_of_warehouses, read_lot, read_product, read_variant,
+    read_warehouse, select, total,
 };
 pub use slots::SlotFilter;
 pub(crate) use slots::{one as slot, page as slot_page, total as slot_total};
@@ -75,6 +75,31 @@ pub struct VariantRow {
     pub name: String,
     /// The product it is a variant of.
     pub product: Option<ProductNo>,
+    /// When its goods expire.
+    pub expires_at: Option<Timestamp>,
+    /// Whether its stock lies in lots.
+    pub tracks_lots: bool,
+    /// Whether it takes stock events.
+    pub active: bool,
+    /// The event that created it.
+    pub created: Position,
+    /// When that was recorded.
+    pub created_at: Timestamp,
+    /// The last event that changed it.
+    pub changed: Position,
+    /// When that was recorded.
+    pub changed_at: Timestamp,
+}
+
+/// A lot of a variant.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct LotRow {
+    /// Its number, which is of the variants'.
+    pub no: VariantNo,
+    /// The variant that it is of.
+    pub variant: VariantNo,
+    /// Its code, unique among those of its variant.
+    pub code: String,
     /// When its goods expire.
     pub expires_at: Option<Timestamp>,
     /// Whether it takes stock events.

@@ -89,6 +89,12 @@ impl Conditions {
         ));
     }
 
+    /// `condition` holds, which has no parameter.
+    pub(crate) fn says(&mut self, condition: &str) {
+        self.begin();
+        self.write(format_args!("{condition}"));
+    }
+
     /// `condition` does not hold of `value`, whose parameter follows it.
     pub(crate) fn unless(&mut self, condition: &str, value: i64) {
         self.begin();

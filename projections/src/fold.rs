@@ -1,6 +1,8 @@
 //! What the folds of several views have in common.
 
-use bincard_ledger::{Buckets, Place, Posting};
+use bincard_ledger::{Buckets, CatalogueEvent, Place, Posting, VariantNo};
+use foldhash::fast::FixedState;
+use hashbrown::HashMap;
 
 /// `buckets` after `posting`; `None` on overflow.
 ///
@@ -30,4 +32,36 @@ pub(crate) const fn day_of(micros: i64) -> i64 {
 pub(crate) fn day_span(day: i64) -> (i64, i64) {
     let first = day.saturating_mul(DAY_MICROS);
     (first, first.saturating_add(DAY_MICROS - 1))
+}
+
+/// The variants of lots. What moves is of a lot's number; what a view says of a variant it says of all its lots.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Lots(HashMap<VariantNo, VariantNo, FixedState>);
+
+impl Lots {
+    /// Takes note of a lot that comes to be, and answers it with its variant.
+    pub(crate) fn hear(&mut self, event: &CatalogueEvent) -> Option<(VariantNo, VariantNo)> {
+        let &CatalogueEvent::LotCreated { no, of, .. } = event else {
+            return None;
+        };
+        self.add(no, of);
+        Some((no, of))
+    }
+
+    /// All lots with their variants, in no order.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (VariantNo, VariantNo)> {
+        self.0.iter().map(|(lot, variant)| (*lot, *variant))
+    }
+
+    pub(crate) fn add(&mut self, lot: VariantNo, variant: VariantNo) {
+        self.0.insert(lot, variant);
+    }
+
+    /// The variant that a number is of: a lot's, or the number itself.
+    pub(crate) fn variant_of(&self, no: VariantNo) -> VariantNo {
+        if self.0.is_empty() {
+            return no;
+        }
+        self.0.get(&no).copied().unwrap_or(no)
+    }
 }

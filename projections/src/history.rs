@@ -8,6 +8,7 @@
 //! - `recorded`: every thousandth position and its instant of recording, to find the position of an instant.
 //! - `movements`: a row a posting, clustered by variant and occurrence, with what its key holds after it.
 //! - `stock_days`: by how much the events of a day of occurrence changed each bucket of a key.
+//! - `lots`: the variants of lots. Movements of a lot stand under its variant, with the lot's number beside the places.
 //! - `keys`: what each key holds, and `marks`: what it held every `MARK_MOVEMENTS` of its movements ago, by position.
 //!   A movement is found by its position without an index of its own, from the span of occurrences between two marks.
 //!
@@ -20,7 +21,7 @@ mod movements;
 mod queries;
 mod transactions;
 
-use bincard_ledger::{Bucket, Buckets, Kind, Place, Position, Reason, Timestamp, WarehouseNo};
+use bincard_ledger::{Bucket, Buckets, Kind, Place, Position, Reason, Timestamp, VariantNo, WarehouseNo};
 
 pub use as_of::{AsOf, StockAsOf};
 pub(crate) use as_of::{as_of_one, as_of_page, as_of_total};
@@ -67,6 +68,8 @@ pub struct MovementRow {
     pub line: u16,
     /// Where and what.
     pub key: StockKey,
+    /// Which lot of it.
+    pub lot: Option<VariantNo>,
     /// When it happened.
     pub occurred_at: Timestamp,
     /// What kind of movement.
@@ -109,6 +112,9 @@ impl MovementRow {
 /// How a movement's places stand in `movements.places`: 4 bits from, 4 bits to, and this bit where an earlier posting
 /// of the same event moves the same variant. Rows without it are the distinct events of a variant.
 pub(crate) const PLACES_REPEATED: i64 = 256;
+
+/// Above so many bits of the same column stands the number of the lot that moved; 0 where it was of none.
+pub(crate) const PLACES_LOT: u32 = 16;
 
 /// The number of a reason in the tables; 0 where there is none.
 pub(crate) fn reason_column(reason: Option<Reason>) -> i64 {

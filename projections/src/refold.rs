@@ -74,7 +74,8 @@ impl Refold {
         if self.position >= through {
             return Ok(());
         }
-        let stream = Stream::Warehouse(self.key.warehouse);
+        // The catalogue says which lots are the variant's.
+        let streams = [Stream::Warehouse(self.key.warehouse), Stream::Catalogue];
         let mut commits = log.commits(self.position)?;
         while self.position < through {
             let Some(commit) = commits.next()? else { break };
@@ -84,7 +85,7 @@ impl Refold {
             for record in commit.records().map_err(decoding(commit.first))?.records() {
                 let record = record.map_err(decoding(position))?;
                 let head = record.head().map_err(decoding(position))?;
-                if position > self.position && position <= through && head.stream == stream {
+                if position > self.position && position <= through && streams.contains(&head.stream) {
                     let record = record.decode().map_err(decoding(position))?;
                     self.take(Recorded {
                         position,
@@ -100,17 +101,17 @@ impl Refold {
     }
 
     fn take(&mut self, mut recorded: Recorded) -> Result<(), Error> {
-        let Event::Stock(event) = &mut recorded.record.event else {
-            return Ok(());
-        };
-        let variant = self.key.variant;
-        let StockEvent { postings, noted, .. } = event;
-        postings.retain(|posting| posting.variant == variant);
-        noted.retain(|(of, _)| *of == variant);
-        if postings.is_empty() && noted.is_empty() {
-            return Ok(());
+        if let Event::Stock(event) = &mut recorded.record.event {
+            let (wanted, lots) = (self.key.variant, &self.stock.lots);
+            let concerns = |no| no == wanted || lots.variant_of(no) == wanted;
+            let StockEvent { postings, noted, .. } = event;
+            postings.retain(|posting| concerns(posting.variant));
+            noted.retain(|(of, _)| concerns(*of));
+            if postings.is_empty() && noted.is_empty() {
+                return Ok(());
+            }
+            self.events += 1;
         }
-        self.events += 1;
         let mut rows = Default::default();
         self.stock.fold(&recorded, &mut rows)?;
         Ok(())

@@ -15,7 +15,7 @@ pub(crate) mod tables;
 
 use std::path::Path;
 
-use bincard_ledger::{Position, Recorded, VariantNo, WarehouseNo};
+use bincard_ledger::{Event, Position, Recorded, VariantNo, WarehouseNo};
 use bincard_store::segment::Reader;
 use futures_util::TryStreamExt;
 use smallvec::SmallVec;
@@ -24,6 +24,7 @@ use sqlx::sqlite::SqliteConnection;
 
 use crate::each::{Listed, with_view};
 use crate::error::Error;
+use crate::fold::Lots;
 use crate::generation::Folder;
 use crate::name::ViewName;
 use crate::source::Source;
@@ -304,8 +305,12 @@ pub(crate) async fn find_first(
             open.drain(..).partition(|(_, one)| one.table.touches.is_some());
         if !searched.is_empty() {
             let mut source = Source::open(&reader, Position(0))?;
+            let mut lots = Lots::default();
             source.read(u64::MAX, through, |event| {
-                found.extend(searched.extract_if(.., |(_, one)| one.look_at(&event)));
+                if let Event::Catalogue(event) = &event.record.event {
+                    lots.hear(event);
+                }
+                found.extend(searched.extract_if(.., |(_, one)| one.look_at(&event, &lots)));
             })?;
         }
         found.append(&mut searched);
@@ -317,7 +322,7 @@ pub(crate) async fn find_first(
 
 impl Open {
     /// Takes an event for the first one, if it is; whether it was.
-    fn look_at(&mut self, event: &Recorded) -> bool {
+    fn look_at(&mut self, event: &Recorded, lots: &Lots) -> bool {
         let Some(touches) = self.table.touches else {
             return false;
         };
@@ -325,7 +330,7 @@ impl Open {
             return false;
         }
         let key: SmallVec<[i64; 4]> = self.key.iter().map(Cell::integer).collect();
-        let is_it = touches(&key, event);
+        let is_it = touches(&key, event, lots);
         if is_it {
             self.difference.first = Some(event.position);
         }

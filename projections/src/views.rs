@@ -8,7 +8,8 @@ use bincard_store::segment::Reader;
 use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::catalogue::{
-    self, Catalogue, CatalogueFilter, ProductRow, SlotFilter, SlotRow, VariantRow, WarehouseRow, select,
+    self, Catalogue, CatalogueFilter, LotRow, ProductRow, SlotFilter, SlotRow, VariantRow, WarehouseRow,
+    select,
 };
 use crate::each::Listed;
 use crate::error::Error;
@@ -693,4 +694,5 @@ impl Views {
         catalogue::read_variant,
         "variants"
     );
+    catalogue_queries!(lots, LotRow, LOTS, catalogue::read_lot, "lots");
 }

@@ -35,6 +35,7 @@ const WINDOW_CHUNKS: usize = 4;
 const RESULT_BYTES: usize = 112;
 
 /// What a line turned out to be.
+#[expect(clippy::large_enum_variant, reason = "nearly every line is a request")]
 pub(crate) enum LineRead {
     /// A request for the ledger.
     Asks(Request),

@@ -121,6 +121,12 @@ fn code_of(rejection: &Rejection) -> Code {
         Rejection::UnknownVariant { .. } => Code::VariantNotFound,
         Rejection::InactiveVariant { .. } => Code::VariantInactive,
         Rejection::VariantExpired { .. } => Code::VariantExpired,
+        Rejection::TooManyPostings { .. } => Code::TooManyPostings,
+        Rejection::LotMissing { .. } => Code::LotMissing,
+        Rejection::LotNotTracked { .. } => Code::LotNotTracked,
+        Rejection::UnknownLot { .. } => Code::LotNotFound,
+        Rejection::LotExpiryMismatch { .. } => Code::LotExpiryMismatch,
+        Rejection::VariantHasStock { .. } => Code::VariantHasStock,
         Rejection::UnknownProduct { .. } => Code::ProductNotFound,
         Rejection::Insufficient { .. } => Code::InsufficientStock,
         Rejection::ReservationOver { .. } => Code::ReservationOver,
@@ -175,9 +181,13 @@ fn detail_of(code: Code) -> &'static str {
         | Code::InvalidCount
         | Code::InvalidText
         | Code::NumberOutOfRange
+        | Code::TooManyPostings
+        | Code::LotMissing
+        | Code::LotNotTracked
         | Code::InvalidPayload => "invalid payload",
         Code::WarehouseNotFound => "stock-warehouse-not-found",
         Code::VariantNotFound => "stock-variant-not-found",
+        Code::LotNotFound => "stock-lot-not-found",
         Code::ProductNotFound => "stock-product-not-found",
         Code::EventNotFound => "stock-event-not-found",
         Code::ReservationNotFound => "stock-reservation-not-found",
@@ -191,6 +201,8 @@ fn detail_of(code: Code) -> &'static str {
         Code::SkuTaken => "stock-sku-taken",
         Code::Forbidden => "Forbidden",
         Code::NumbersExhausted
+        | Code::LotExpiryMismatch
+        | Code::VariantHasStock
         | Code::ReservationOver
         | Code::ReservationExpired
         | Code::NothingHeld
@@ -429,7 +441,14 @@ fn message_of(rejection: &Rejection) -> String {
 fn pointer_of(rejection: &Rejection) -> Option<Cow<'static, str>> {
     let at_line = |line: &usize, field: &str| Some(Cow::Owned(format!("/lines/{line}/{field}")));
     match rejection {
-        Rejection::NoLines | Rejection::TooManyLines { .. } => Some("/lines".into()),
+        Rejection::NoLines | Rejection::TooManyLines { .. } | Rejection::TooManyPostings { .. } => {
+            Some("/lines".into())
+        }
+        Rejection::LotMissing { line, .. }
+        | Rejection::LotNotTracked { line, .. }
+        | Rejection::UnknownLot { line, .. } => at_line(line, "lot"),
+        Rejection::LotExpiryMismatch { line, .. } => at_line(line, "expiresAt"),
+        Rejection::VariantHasStock { .. } => Some("/tracksLots".into()),
         Rejection::InvalidQuantity { line, .. } | Rejection::Overflow { line, .. } => {
             at_line(line, "quantity")
         }

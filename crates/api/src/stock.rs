@@ -253,6 +253,7 @@ async fn many(
 ) -> Result<Part, Failure> {
     let views = &asker.open.views;
     let filter = StockFilter {
+        in_lots: false,
         warehouses: warehouse.map(|no| vec![no]),
         variant,
     };

@@ -75,6 +75,7 @@ pub(crate) fn subject_of(event: &Event) -> u32 {
         CatalogueEvent::ProductCreated { no, .. } | CatalogueEvent::ProductChanged { no, .. } => no.0,
         CatalogueEvent::ProductActivated(no) | CatalogueEvent::ProductDeactivated(no) => no.0,
         CatalogueEvent::VariantCreated { no, .. } | CatalogueEvent::VariantChanged { no, .. } => no.0,
+        CatalogueEvent::LotCreated { no, .. } | CatalogueEvent::LotChanged { no, .. } => no.0,
         CatalogueEvent::SlotChanged { variant, .. } => variant.0,
         CatalogueEvent::VariantActivated(no) | CatalogueEvent::VariantDeactivated(no) => no.0,
     }

@@ -6,6 +6,7 @@
 use std::collections::HashMap;
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
+use bincard_ledger::state::Tracking;
 use bincard_ledger::{CatalogueEvent, State, VariantNo, WarehouseNo};
 
 /// How a warehouse is called.
@@ -17,19 +18,31 @@ pub struct WarehouseName {
     pub active: bool,
 }
 
-/// How a variant is called.
+/// How a variant, or a lot of one, is called.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct VariantName {
-    /// Its SKU.
+    /// The variant's number: of a lot, another one than the lot's own.
+    pub of: VariantNo,
+    /// The variant's SKU.
     pub sku: Arc<str>,
+    /// The lot's code, where it is a lot.
+    pub lot: Option<Arc<str>>,
     /// Whether it takes stock events.
     pub active: bool,
+}
+
+struct Variant {
+    /// The variant that it is a lot of.
+    lot_of: Option<VariantNo>,
+    /// Its SKU, or the lot's code.
+    name: Arc<str>,
+    active: bool,
 }
 
 #[derive(Default)]
 struct Tables {
     warehouses: Vec<WarehouseName>,
-    variants: Vec<VariantName>,
+    variants: Vec<Variant>,
     codes: HashMap<Arc<str>, WarehouseNo>,
     skus: HashMap<Arc<str>, VariantNo>,
 }
@@ -50,7 +63,12 @@ impl Names {
         }
         for no in (1..=variants as u32).map(VariantNo) {
             if let Some(variant) = state.variant(no) {
-                tables.add_variant(no, &variant.sku, variant.active);
+                match variant.tracking {
+                    Tracking::LotOf(of) => tables.add_lot(of, &variant.sku, variant.active),
+                    Tracking::Whole | Tracking::InLots => {
+                        tables.add_variant(no, &variant.sku, variant.active)
+                    }
+                }
             }
         }
         Names(RwLock::new(tables))
@@ -61,9 +79,17 @@ impl Names {
         self.read().warehouses.get(index(no.0)?).cloned()
     }
 
-    /// The variant with this number.
+    /// The variant, or lot, with this number.
     pub fn variant(&self, no: VariantNo) -> Option<VariantName> {
-        self.read().variants.get(index(no.0)?).cloned()
+        let tables = self.read();
+        let found = tables.variants.get(index(no.0)?)?;
+        let of = found.lot_of.unwrap_or(no);
+        Some(VariantName {
+            of,
+            sku: tables.variants.get(index(of.0)?)?.name.clone(),
+            lot: found.lot_of.map(|_| found.name.clone()),
+            active: found.active,
+        })
     }
 
     /// The warehouse with this code.
@@ -116,14 +142,26 @@ impl Tables {
     fn add_variant(&mut self, no: VariantNo, sku: &str, active: bool) {
         let sku: Arc<str> = sku.into();
         self.skus.insert(sku.clone(), no);
-        self.variants.push(VariantName { sku, active });
+        self.variants.push(Variant {
+            lot_of: None,
+            name: sku,
+            active,
+        });
+    }
+
+    fn add_lot(&mut self, of: VariantNo, code: &str, active: bool) {
+        self.variants.push(Variant {
+            lot_of: Some(of),
+            name: code.into(),
+            active,
+        });
     }
 
     fn warehouse_mut(&mut self, no: WarehouseNo) -> Option<&mut WarehouseName> {
         self.warehouses.get_mut(index(no.0)?)
     }
 
-    fn variant_mut(&mut self, no: VariantNo) -> Option<&mut VariantName> {
+    fn variant_mut(&mut self, no: VariantNo) -> Option<&mut Variant> {
         self.variants.get_mut(index(no.0)?)
     }
 
@@ -131,6 +169,7 @@ impl Tables {
         match event {
             CatalogueEvent::WarehouseCreated { no, code, .. } => self.add_warehouse(*no, code, true),
             CatalogueEvent::VariantCreated { no, sku, .. } => self.add_variant(*no, sku, true),
+            CatalogueEvent::LotCreated { of, code, .. } => self.add_lot(*of, code, true),
             CatalogueEvent::WarehouseChanged {
                 no, code: Some(code), ..
             } => self.recode_warehouse(*no, code),
@@ -144,6 +183,7 @@ impl Tables {
             CatalogueEvent::WarehouseChanged { code: None, .. }
             | CatalogueEvent::VariantChanged { sku: None, .. }
             | CatalogueEvent::WarehousePolicyChanged { .. }
+            | CatalogueEvent::LotChanged { .. }
             | CatalogueEvent::ProductCreated { .. }
             | CatalogueEvent::ProductChanged { .. }
             | CatalogueEvent::ProductActivated(_)
@@ -164,7 +204,7 @@ impl Tables {
     fn recode_variant(&mut self, no: VariantNo, sku: &str) {
         let sku: Arc<str> = sku.into();
         if let Some(variant) = self.variant_mut(no) {
-            let old = std::mem::replace(&mut variant.sku, sku.clone());
+            let old = std::mem::replace(&mut variant.name, sku.clone());
             self.skus.remove(&old);
             self.skus.insert(sku, no);
         }

@@ -397,7 +397,7 @@ fn subject_of_command(command: &Command) -> u32 {
     match command {
         Command::Catalogue(C::ChangeWarehouse { no, .. }) => no.0,
         Command::Catalogue(C::ChangeProduct { no, .. }) => no.0,
-        Command::Catalogue(C::ChangeVariant { no, .. }) => no.0,
+        Command::Catalogue(C::ChangeVariant { no, .. } | C::ChangeLot { no, .. }) => no.0,
         Command::Catalogue(C::ChangeSlot { variant, .. }) => variant.0,
         Command::Catalogue(C::CreateWarehouse { .. } | C::CreateProduct { .. } | C::CreateVariant { .. })
         | Command::Stock(_)

@@ -25,6 +25,17 @@ pub struct Line {
 /// Lines of one command; nearly always one.
 pub type Lines = SmallVec<[Line; 1]>;
 
+/// The lot that a line names.
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
+pub struct LineLot {
+    /// Which line, from 0.
+    pub line: usize,
+    /// The lot's code: 1 to 64 characters.
+    pub code: Box<str>,
+    /// When its goods expire, as far as the line says so: what brings in the first of a lot gives it this expiry.
+    pub expires_at: Option<Timestamp>,
+}
+
 /// Asks to move stock at one warehouse.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct StockCommand {
@@ -58,7 +69,9 @@ pub struct StockCommand {
     pub conditions: Option<Box<Conditions>>,
     /// Free text, at most 500 characters.
     pub notes: Option<Box<str>>,
-    /// What and how much: 1 to 1,000 lines, each variant once. None where it acts on one reservation: all that this one
+    /// The lots that lines name, in the order of the lines.
+    pub lots: Vec<LineLot>,
+    /// What and how much: 1 to 1,000 lines, each variant once, or each lot of it. None where it acts on one reservation: all that this one
     /// has in the bucket, and of a RELEASE that names no bucket, all that it holds.
     pub lines: Lines,
 }
@@ -115,6 +128,8 @@ pub struct ReceiveCommand {
     pub occurred_at: Option<Timestamp>,
     /// What was found: at most 1,000 lines, each variant once. None: everything on the way, and all of it sound.
     pub lines: Vec<ReceivedLine>,
+    /// The lots that lines name, in the order of the lines.
+    pub lots: Vec<LineLot>,
     /// Free text, at most 500 characters.
     pub notes: Option<Box<str>>,
 }
@@ -223,6 +238,7 @@ impl StockCommand {
             is_warehouse_chosen: false,
             conditions: None,
             notes: None,
+            lots: Vec::new(),
             lines: lines.into_iter().collect(),
         }
     }
@@ -277,6 +293,8 @@ pub enum CatalogueCommand {
         product: Option<ProductNo>,
         /// When its goods expire.
         expires_at: Option<Timestamp>,
+        /// Whether its stock lies in lots.
+        tracks_lots: bool,
     },
     /// Change a variant. `Some(None)` takes the product or expiry away.
     ChangeVariant {
@@ -291,6 +309,18 @@ pub enum CatalogueCommand {
         /// The new expiry.
         expires_at: Option<Option<Timestamp>>,
         /// Whether it takes stock events.
+        active: Option<bool>,
+        /// Whether its stock lies in lots; changed only while it has none.
+        tracks_lots: Option<bool>,
+    },
+    /// Change a lot.
+    ChangeLot {
+        /// Which.
+        no: VariantNo,
+        /// The new expiry; `Some(None)` takes it away.
+        expires_at: Option<Option<Timestamp>>,
+        /// Whether it takes stock events: a lot that does not is neither chosen nor issued, but for goods that are no longer
+        /// good.
         active: Option<bool>,
     },
     /// Change a variant's place at a warehouse.

@@ -5,6 +5,7 @@ mod clear;
 mod conditions;
 mod count;
 mod held;
+mod lots;
 mod reverse;
 mod shape;
 mod transfer;
@@ -18,7 +19,7 @@ use crate::id::{VariantNo, WarehouseNo};
 use crate::place::{Account, Bucket, Place, Posting};
 use crate::policy::NegativeStock;
 use crate::rejection::{Rejection, Shortage};
-use crate::state::State;
+use crate::state::{State, Tracking, Variant};
 use crate::time::Timestamp;
 
 /// The events that follow from a command, in the order of recording: all of them are appended, or none. The last one
@@ -56,7 +57,7 @@ pub fn expire_due(state: &State, now: Timestamp, reservations_max: usize) -> Dec
 
 fn decide_stock(state: &State, command: &StockCommand, now: Timestamp) -> Result<Decision, Rejection> {
     let occurred_at = shape::check(command, now)?;
-    check_catalogue(state, command, occurred_at)?;
+    let concerns_lots = check_catalogue(state, command, occurred_at)?;
     if let Some(destination) = command.counterpart {
         transfer::check_dispatch(state, command, destination)?;
     }
@@ -65,11 +66,24 @@ fn decide_stock(state: &State, command: &StockCommand, now: Timestamp) -> Result
     }
     let mut freed = Freed::new(state, now);
     let mut noted = Vec::new();
+    let in_lots;
+    let (command, created, shortages) = if concerns_lots || !command.lots.is_empty() {
+        let resolved = lots::resolve(state, command, occurred_at, &mut freed, &mut noted)?;
+        in_lots = resolved.command;
+        (&in_lots, resolved.created, resolved.shortages)
+    } else {
+        (command, Vec::new(), Vec::new())
+    };
     let mut postings = match command.kind {
         Kind::Release | Kind::Pick | Kind::Pack | Kind::Ship => held::post(state, command, now)?,
-        _ => post_stock(state, command, occurred_at, &mut freed, &mut noted)?,
+        _ => post_stock(state, command, occurred_at, &mut freed, &mut noted, shortages)?,
     };
     let count = count::compensate(state, command.warehouse, occurred_at, &mut postings)?;
+    if postings.len() > POSTINGS_MAX {
+        return Err(Rejection::TooManyPostings {
+            count: postings.len(),
+        });
+    }
     let event = StockEvent {
         kind: command.kind,
         warehouse: command.warehouse,
@@ -88,7 +102,9 @@ fn decide_stock(state: &State, command: &StockCommand, now: Timestamp) -> Result
     if let Some(destination) = command.counterpart {
         return Ok(transfer::dispatch(state, freed, event, destination));
     }
-    Ok(behind(freed, Event::Stock(event)))
+    let mut decision = behind(freed, Event::Stock(event));
+    decision.insert_many(0, created);
+    Ok(decision)
 }
 
 /// An event behind the expiries that it needs.
@@ -101,14 +117,12 @@ fn behind(freed: Freed<'_>, event: Event) -> Decision {
     decision
 }
 
-/// The warehouse and the variants exist, are active and have not expired.
-fn check_catalogue(state: &State, command: &StockCommand, occurred_at: Timestamp) -> Result<(), Rejection> {
-    let StockCommand {
-        kind,
-        warehouse,
-        reason,
-        ..
-    } = *command;
+/// The most postings of an event: its lines are told apart by numbers below this. Lots make several of one line.
+const POSTINGS_MAX: usize = 1_024;
+
+/// The warehouse and the variants exist, are active and have not expired. Answers whether any of them has to do with lots.
+fn check_catalogue(state: &State, command: &StockCommand, occurred_at: Timestamp) -> Result<bool, Rejection> {
+    let StockCommand { kind, warehouse, .. } = *command;
     let needs_active = !kind.finishes();
     match state.warehouse(warehouse) {
         None => return Err(Rejection::UnknownWarehouse { warehouse }),
@@ -117,47 +131,68 @@ fn check_catalogue(state: &State, command: &StockCommand, occurred_at: Timestamp
         }
         Some(_) => {}
     }
-    let may_be_expired = !matches!(kind, Kind::Outbound | Kind::Reservation)
-        || matches!(
-            reason,
-            Some(Reason::DiscardExpired | Reason::Damage | Reason::CountCorrection)
-        );
+    let mut concerns_lots = false;
     for (line, Line { variant, .. }) in command.lines.iter().enumerate() {
-        let variant = *variant;
-        let found = state
-            .variant(variant)
-            .ok_or(Rejection::UnknownVariant { line, variant })?;
-        if needs_active && !found.active {
-            return Err(Rejection::InactiveVariant { line, variant });
+        let found = check_good(state, command, line, *variant, occurred_at)?;
+        if found.tracking != Tracking::Whole {
+            concerns_lots = true;
         }
-        if let Some(expired_at) = found
-            .expires_at
-            .filter(|at| !may_be_expired && *at <= occurred_at)
-        {
-            return Err(Rejection::VariantExpired {
-                line,
-                variant,
-                expired_at,
-            });
+        if let Tracking::LotOf(of) = found.tracking {
+            check_good(state, command, line, of, occurred_at)?;
         }
     }
-    Ok(())
+    Ok(concerns_lots)
+}
+
+/// A line's variant, or a lot of it, exists, is active and has not expired.
+fn check_good<'s>(
+    state: &'s State,
+    command: &StockCommand,
+    line: usize,
+    variant: VariantNo,
+    occurred_at: Timestamp,
+) -> Result<&'s Variant, Rejection> {
+    let StockCommand { kind, reason, .. } = *command;
+    let is_no_longer_good = matches!(
+        reason,
+        Some(Reason::DiscardExpired | Reason::Damage | Reason::CountCorrection)
+    );
+    let found = state
+        .variant(variant)
+        .ok_or(Rejection::UnknownVariant { line, variant })?;
+    // A lot that was taken out of use leaves as what it is.
+    let may_be_inactive =
+        kind.finishes() || is_no_longer_good && matches!(found.tracking, Tracking::LotOf(_));
+    if !found.active && !may_be_inactive {
+        return Err(Rejection::InactiveVariant { line, variant });
+    }
+    let may_be_expired = !matches!(kind, Kind::Outbound | Kind::Reservation) || is_no_longer_good;
+    match found.expires_at {
+        Some(expired_at) if !may_be_expired && expired_at <= occurred_at => Err(Rejection::VariantExpired {
+            line,
+            variant,
+            expired_at,
+        }),
+        _ => Ok(found),
+    }
 }
 
 /// Postings that take from a bucket or account as a whole. What a partial command asks for beyond what there is goes to
-/// `noted`, in the order of its lines.
+/// `noted`, in the order of its lines. `shortages` are those that are known already.
 fn post_stock(
     state: &State,
     command: &StockCommand,
     occurred_at: Timestamp,
     freed: &mut Freed<'_>,
     noted: &mut Vec<(VariantNo, i64)>,
+    shortages: Vec<Shortage>,
 ) -> Result<Postings, Rejection> {
     let flow = command.kind.flow();
     let flow = flow.ok_or(Rejection::NotCommandable { kind: command.kind })?;
     let transfer = command.transfer.as_deref();
     let transfer = transfer.filter(|_| command.counterpart.is_none());
     let mut moves = Moves::new(state, command.warehouse, occurred_at, transfer, noted);
+    moves.shortages = shortages;
     for (line, &Line { variant, quantity }) in command.lines.iter().enumerate() {
         let (from, to) = if quantity < 0 { (flow.1, flow.0) } else { flow };
         let mut requested = quantity.saturating_abs();

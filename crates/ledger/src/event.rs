@@ -480,8 +480,10 @@ pub enum CatalogueEvent {
         product: Option<ProductNo>,
         /// When its goods expire.
         expires_at: Option<Timestamp>,
+        /// Whether its stock lies in lots.
+        tracks_lots: bool,
     },
-    /// A variant got another SKU, name, product or expiry. `Some(None)` takes the product or expiry away.
+    /// A variant got another SKU, name, product, expiry or tracking. `Some(None)` takes the product or expiry away.
     VariantChanged {
         /// Which.
         no: VariantNo,
@@ -493,10 +495,12 @@ pub enum CatalogueEvent {
         product: Option<Option<ProductNo>>,
         /// The new expiry.
         expires_at: Option<Option<Timestamp>>,
+        /// Whether its stock lies in lots from now on.
+        tracks_lots: Option<bool>,
     },
-    /// A variant takes stock events again.
+    /// A variant, or a lot, takes stock events again.
     VariantActivated(VariantNo),
-    /// A variant takes no more stock events.
+    /// A variant, or a lot, takes no more stock events.
     VariantDeactivated(VariantNo),
     /// A variant's place at a warehouse got other settings.
     SlotChanged {
@@ -506,6 +510,25 @@ pub enum CatalogueEvent {
         variant: VariantNo,
         /// What changed.
         change: SlotChange,
+    },
+    /// The first goods of a lot came in. Its number is of the variants': what is of a lot has its number wherever what is
+    /// not in lots has its variant's.
+    LotCreated {
+        /// Its number.
+        no: VariantNo,
+        /// The variant that it is of.
+        of: VariantNo,
+        /// Its code, unique among those of its variant.
+        code: Box<str>,
+        /// When its goods expire.
+        expires_at: Option<Timestamp>,
+    },
+    /// The goods of a lot expire at another instant, or not.
+    LotChanged {
+        /// Which.
+        no: VariantNo,
+        /// The new expiry.
+        expires_at: Option<Timestamp>,
     },
 }
 

@@ -30,8 +30,8 @@ mod time;
 
 pub use command::{
     CatalogueCommand, ClearCommand, CloseCommand, Command, Conditions, CountCommand, CountStep,
-    ExtendCommand, FoundLine, IdempotencyKey, Line, ReceiveCommand, ReceivedLine, Request, ReverseCommand,
-    StockCommand,
+    ExtendCommand, FoundLine, IdempotencyKey, Line, LineLot, ReceiveCommand, ReceivedLine, Request,
+    ReverseCommand, StockCommand,
 };
 pub use count::{CountLine, Counting};
 pub use decide::{Decision, decide, expire_due};

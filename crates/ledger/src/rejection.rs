@@ -39,6 +39,10 @@ pub enum Rejection {
     #[error("an event has at most 1,000 lines; this one has {count}")]
     TooManyLines { count: usize },
     #[error(
+        "the lines are of {count} lots and reservations, and an event has room for 1,024: make several of it"
+    )]
+    TooManyPostings { count: usize },
+    #[error(
         "line {line}: a quantity is 1 to 1,000,000,000 (of an ADJUST either sign, never 0), not {quantity}"
     )]
     InvalidQuantity { line: usize, quantity: i64 },
@@ -83,6 +87,20 @@ pub enum Rejection {
         variant: VariantNo,
         expired_at: Timestamp,
     },
+    #[error("line {line}: the stock of this variant lies in lots: name the lot")]
+    LotMissing { line: usize, variant: VariantNo },
+    #[error("line {line}: the stock of this variant does not lie in lots")]
+    LotNotTracked { line: usize, variant: VariantNo },
+    #[error("line {line}: there is no such lot of the variant")]
+    UnknownLot { line: usize, variant: VariantNo },
+    #[error("line {line}: the lot expires at another instant")]
+    LotExpiryMismatch {
+        line: usize,
+        lot: VariantNo,
+        expires_at: Option<Timestamp>,
+    },
+    #[error("a variant that has stock goes on as it is: in lots or not")]
+    VariantHasStock { variant: VariantNo },
     #[error("there is no such product")]
     UnknownProduct { product: ProductNo },
 
@@ -160,6 +178,7 @@ impl Rejection {
         match self {
             Rejection::NoLines => "no-lines",
             Rejection::TooManyLines { .. } => "too-many-lines",
+            Rejection::TooManyPostings { .. } => "too-many-postings",
             Rejection::InvalidQuantity { .. } => "invalid-quantity",
             Rejection::DuplicateVariant { .. } => "duplicate-variant",
             Rejection::ReasonMismatch { .. } => "reason-mismatch",
@@ -178,6 +197,11 @@ impl Rejection {
             Rejection::UnknownVariant { .. } => "variant-not-found",
             Rejection::InactiveVariant { .. } => "variant-inactive",
             Rejection::VariantExpired { .. } => "variant-expired",
+            Rejection::LotMissing { .. } => "lot-missing",
+            Rejection::LotNotTracked { .. } => "lot-not-tracked",
+            Rejection::UnknownLot { .. } => "lot-not-found",
+            Rejection::LotExpiryMismatch { .. } => "lot-expiry-mismatch",
+            Rejection::VariantHasStock { .. } => "variant-has-stock",
             Rejection::UnknownProduct { .. } => "product-not-found",
             Rejection::Insufficient { .. } => "insufficient-stock",
             Rejection::ReservationOver { .. } => "reservation-over",

@@ -13,7 +13,7 @@ use crate::id::{LedgerId, Position, VariantNo, Version, WarehouseNo};
 use crate::place::{Bucket, Buckets};
 use crate::policy::NegativeStock;
 use crate::state::{
-    HeldLine, Product, Reservation, Shelf, State, StockKey, TransitLines, Variant, Warehouse,
+    HeldLine, Product, Reservation, Shelf, State, StockKey, Tracking, TransitLines, Variant, Warehouse,
 };
 use crate::time::Timestamp;
 
@@ -28,9 +28,11 @@ const EXCEPTIONS: u8 = 2;
 const COUNTS: u8 = 3;
 const COUNTED: u8 = 4;
 
-// What is so of a warehouse.
+// What is so of a warehouse or variant; the rest of either.
 const ACTIVE: u8 = 1;
 const RECORDS_NEGATIVE: u8 = 2;
+const IN_LOTS: u8 = 2;
+const IS_LOT: u8 = 4;
 
 /// Writes a state down. Equal states give equal bytes.
 pub fn encode(state: &State) -> Vec<u8> {
@@ -85,10 +87,19 @@ fn write_catalogue(w: &mut Writer, state: &State) {
         sku,
         active,
         expires_at,
+        tracking,
     } in &state.variants
     {
         w.text(sku);
-        w.u8(u8::from(*active));
+        let active = if *active { ACTIVE } else { 0 };
+        match tracking {
+            Tracking::Whole => w.u8(active),
+            Tracking::InLots => w.u8(active | IN_LOTS),
+            Tracking::LotOf(of) => {
+                w.u8(active | IS_LOT);
+                w.varint(u64::from(of.0));
+            }
+        }
         w.optional(expires_at.as_ref(), |w, at| w.signed(at.micros()));
     }
 }
@@ -238,11 +249,23 @@ fn read_catalogue(r: &mut Reader<'_>, state: &mut State) -> Result<(), DecodeErr
         state.products.push(Product { active: flag(r)? });
     }
     for _ in 0..r.varint()? {
-        let (sku, active, expires_at) = (r.text()?.into(), flag(r)?, r.optional(instant)?);
+        let (sku, flags) = (r.text()?.into(), r.u8()?);
+        let tracking = match flags & !ACTIVE {
+            0 => Tracking::Whole,
+            IN_LOTS => Tracking::InLots,
+            IS_LOT => Tracking::LotOf(VariantNo(r.varint_u32()?)),
+            code => {
+                return Err(DecodeError::Unknown {
+                    what: "flag",
+                    code: u64::from(code),
+                });
+            }
+        };
         let variant = Variant {
             sku,
-            active,
-            expires_at,
+            active: flags & ACTIVE != 0,
+            expires_at: r.optional(instant)?,
+            tracking,
         };
         state.add_variant(variant).map_err(impossible)?;
     }
@@ -273,6 +296,10 @@ fn read_stock(r: &mut Reader<'_>, state: &mut State) -> Result<(), DecodeError> 
             });
         }
         state.stock.insert(key, Shelf::new(buckets));
+        let impossible = |what| DecodeError::Impossible { what };
+        state
+            .note_lot(key.warehouse(), key.variant())
+            .map_err(impossible)?;
     }
     Ok(())
 }

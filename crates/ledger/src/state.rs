@@ -7,6 +7,7 @@ mod apply;
 mod catalogue;
 mod count;
 mod held;
+mod lots;
 mod shelf;
 mod text_hash;
 mod transfer;
@@ -63,6 +64,20 @@ pub struct Variant {
     pub active: bool,
     /// When its goods expire.
     pub expires_at: Option<Timestamp>,
+    /// Whether its stock lies in lots, or it is one.
+    pub tracking: Tracking,
+}
+
+/// How the stock of a variant is told apart.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum Tracking {
+    /// Not at all.
+    #[default]
+    Whole,
+    /// By lot: all of it is of the numbers of its lots, and none of its own.
+    InLots,
+    /// This is the number of a lot of another variant, and the "SKU" the lot's code.
+    LotOf(VariantNo),
 }
 
 /// The fold of all events up to [`State::head`].
@@ -78,6 +93,7 @@ pub struct State {
     /// Numbers of warehouses by code, of variants by SKU: the texts stand in the lists above only.
     codes: HashTable<WarehouseNo>,
     skus: HashTable<VariantNo>,
+    lots: lots::Lots,
     pub(crate) stock: HashMap<StockKey, Shelf, FixedState>,
     /// What each order holds, in the order of reserving.
     pub(crate) orders: HashMap<Box<str>, Vec<Reservation>, TextHash>,
@@ -198,7 +214,15 @@ impl State {
     }
 
     /// How many units are free at the instant `now`, those of reservations that ran out by then included.
+    ///
+    /// Of a variant that lies in lots, those of all of them.
     pub fn available_at(&self, warehouse: WarehouseNo, variant: VariantNo, now: Timestamp) -> i64 {
+        let lots = self.lots_at(warehouse, variant);
+        lots.map(|lot| self.available_of(warehouse, lot, now))
+            .fold(self.available_of(warehouse, variant, now), i64::saturating_add)
+    }
+
+    fn available_of(&self, warehouse: WarehouseNo, variant: VariantNo, now: Timestamp) -> i64 {
         self.due(warehouse, variant, now)
             .map(|reservation| reservation.holds(variant, Bucket::Reserved))
             .fold(self.available(warehouse, variant), i64::saturating_add)

@@ -2,13 +2,14 @@
 
 use std::sync::Arc;
 
-use bincard_ledger::{CatalogueEvent, Event, Inconsistent, Position, Recorded, Timestamp};
+use bincard_ledger::{CatalogueEvent, Event, Inconsistent, Position, Recorded, Timestamp, VariantNo};
 use foldhash::fast::FixedState;
 use hashbrown::HashMap;
 use sqlx::sqlite::SqliteConnection;
 
 use super::memory::Memory;
 use super::{SlotSettings, queries, slots};
+use crate::fold::Lots;
 use crate::name::ViewName;
 use crate::stock::StockKey;
 use crate::view::View;
@@ -16,10 +17,11 @@ use crate::view::View;
 /// Slots by key, each with its settings where it ever had any.
 pub(crate) type Slots = HashMap<StockKey, Option<Arc<SlotSettings>>, FixedState>;
 
-/// The view. Of warehouses, products and variants it carries nothing: their events say all that they change.
+/// The view. Of warehouses, products and variants it carries nothing but which lots there are: their events say all that they change.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Catalogue {
     pub(crate) slots: Slots,
+    lots: Lots,
 }
 
 /// A change with its place.
@@ -37,9 +39,15 @@ pub(crate) enum What {
     Event(CatalogueEvent),
     /// There is a slot now.
     Slot(StockKey),
+    /// A lot takes stock events, or takes no more.
+    LotActive(VariantNo, bool),
 }
 
 impl Catalogue {
+    fn is_lot(&self, no: VariantNo) -> bool {
+        self.lots.variant_of(no) != no
+    }
+
     /// Makes a slot, unless there is one.
     fn open_slot(&mut self, key: StockKey, recorded: &Recorded, rows: &mut Vec<Change>) {
         if !self.slots.contains_key(&key) {
@@ -72,7 +80,7 @@ impl View for Catalogue {
     type Memory = Memory;
 
     const NAME: ViewName = ViewName::Catalogue;
-    const SCHEMA_VERSION: i64 = 2;
+    const SCHEMA_VERSION: i64 = 3;
     const SCHEMA: &'static [&'static str] = queries::SCHEMA;
 
     fn empty() -> Catalogue {
@@ -85,6 +93,7 @@ impl View for Catalogue {
             catalogue.slots.insert(key, settings);
         })
         .await?;
+        queries::load_lots(connection, &mut catalogue.lots).await?;
         Ok(catalogue)
     }
 
@@ -92,7 +101,7 @@ impl View for Catalogue {
         match &recorded.record.event {
             Event::Stock(event) => {
                 for posting in &event.postings {
-                    let (warehouse, variant) = (event.warehouse, posting.variant);
+                    let (warehouse, variant) = (event.warehouse, self.lots.variant_of(posting.variant));
                     self.open_slot(StockKey { warehouse, variant }, recorded, rows);
                 }
             }
@@ -108,7 +117,13 @@ impl View for Catalogue {
                     self.open_slot(key, recorded, rows);
                     change_slot(&mut self.slots, key, change);
                 }
-                rows.push(Change::of(recorded, What::Event(event.clone())));
+                self.lots.hear(event);
+                let what = match *event {
+                    CatalogueEvent::VariantActivated(no) if self.is_lot(no) => What::LotActive(no, true),
+                    CatalogueEvent::VariantDeactivated(no) if self.is_lot(no) => What::LotActive(no, false),
+                    _ => What::Event(event.clone()),
+                };
+                rows.push(Change::of(recorded, what));
             }
         }
         Ok(())

@@ -83,7 +83,7 @@ impl Memory {
                     );
                     warehouse.order = OnceLock::new();
                 }
-                What::Event(_) => {}
+                What::Event(_) | What::LotActive(..) => {}
             }
         }
     }

@@ -4,14 +4,16 @@ use std::collections::{HashMap, HashSet};
 use std::sync::LazyLock;
 
 use bincard_ledger::{CatalogueEvent, NegativeStock, Position, ProductNo, Timestamp, VariantNo, WarehouseNo};
+use futures_util::TryStreamExt;
 use sqlx::encode::IsNull;
 use sqlx::error::BoxDynError;
 use sqlx::sqlite::{SqliteArgumentsBuffer, SqliteConnection, SqliteRow, SqliteTypeInfo};
 use sqlx::{AssertSqlSafe, Encode, Row, Sqlite, Type};
 
 use super::fold::{Change, What};
-use super::{ProductRow, VariantRow, WarehouseRow, folded, slots};
+use super::{LotRow, ProductRow, VariantRow, WarehouseRow, folded, slots};
 use crate::filter::Conditions;
+use crate::fold::Lots;
 use crate::sqlite::Insert;
 use crate::stock::StockKey;
 
@@ -48,6 +50,7 @@ pub(super) const SCHEMA: &[&str] = &[
         name_folded text not null,
         product integer,
         expires_at integer,
+        tracks_lots integer not null,
         active integer not null,
         created integer not null,
         created_at integer not null,
@@ -56,13 +59,27 @@ pub(super) const SCHEMA: &[&str] = &[
     )",
     "create index variants_by_sku on variants (sku)",
     "create index variants_by_product on variants (product)",
+    "create table lots (
+        no integer primary key,
+        variant integer not null,
+        code text not null,
+        code_folded text not null,
+        expires_at integer,
+        active integer not null,
+        created integer not null,
+        created_at integer not null,
+        changed integer not null,
+        changed_at integer not null
+    )",
+    "create index lots_by_variant on lots (variant)",
     slots::SCHEMA,
     slots::INDEX,
 ];
 
 static INSERT_WAREHOUSES: LazyLock<Insert> = LazyLock::new(|| Insert::new("warehouses", 11, ""));
 static INSERT_PRODUCTS: LazyLock<Insert> = LazyLock::new(|| Insert::new("products", 8, ""));
-static INSERT_VARIANTS: LazyLock<Insert> = LazyLock::new(|| Insert::new("variants", 12, ""));
+static INSERT_VARIANTS: LazyLock<Insert> = LazyLock::new(|| Insert::new("variants", 13, ""));
+static INSERT_LOTS: LazyLock<Insert> = LazyLock::new(|| Insert::new("lots", 10, ""));
 static INSERT_SLOTS: LazyLock<Insert> = LazyLock::new(|| Insert::new("slots", slots::COLUMNS, ""));
 
 /// A value of a catalogue row.
@@ -114,6 +131,7 @@ struct Created {
     warehouses: Vec<Value>,
     products: Vec<Value>,
     variants: Vec<Value>,
+    lots: Vec<Value>,
     slots: Vec<Value>,
 }
 
@@ -122,6 +140,7 @@ impl Created {
         INSERT_WAREHOUSES.run(connection, &self.warehouses).await?;
         INSERT_PRODUCTS.run(connection, &self.products).await?;
         INSERT_VARIANTS.run(connection, &self.variants).await?;
+        INSERT_LOTS.run(connection, &self.lots).await?;
         INSERT_SLOTS.run(connection, &self.slots).await?;
         *self = Created::default();
         Ok(())
@@ -133,6 +152,7 @@ impl Created {
         let stamps = [1, position, at, position, at].map(Value::Integer);
         let event = match &change.what {
             What::Event(event) => event,
+            What::LotActive(..) => return false,
             What::Slot(key) => {
                 const NOTHING_SAID: [Value; 7] = [
                     Value::Null,
@@ -173,13 +193,27 @@ impl Created {
                 name,
                 product,
                 expires_at,
+                tracks_lots,
             } => {
                 let texts = [&**sku, &**name, &folded(sku), &folded(name)].map(Value::from);
                 self.variants.push(i64::from(no.0).into());
                 self.variants.extend(texts);
                 self.variants.push(product.map(|no| i64::from(no.0)).into());
                 self.variants.push(expires_at.map(Timestamp::micros).into());
+                self.variants.push(i64::from(*tracks_lots).into());
                 self.variants.extend(stamps);
+            }
+            CatalogueEvent::LotCreated {
+                no,
+                of,
+                code,
+                expires_at,
+            } => {
+                self.lots.push(i64::from(no.0).into());
+                self.lots.push(i64::from(of.0).into());
+                self.lots.extend([&**code, &folded(code)].map(Value::from));
+                self.lots.push(expires_at.map(Timestamp::micros).into());
+                self.lots.extend(stamps);
             }
             _ => return false,
         }
@@ -219,10 +253,15 @@ impl Sets {
 
 async fn update(connection: &mut SqliteConnection, change: &Change) -> Result<(), sqlx::Error> {
     let mut sets = Sets::default();
-    let What::Event(event) = &change.what else {
-        return Ok(());
+    let event = match &change.what {
+        What::Event(event) => event,
+        What::Slot(_) => return Ok(()),
+        What::LotActive(lot, active) => {
+            let of = sets.active("lots", lot.0, *active);
+            return sets.run(connection, of, change).await;
+        }
     };
-    let (table, no) = match event {
+    let of = match event {
         CatalogueEvent::WarehouseChanged { no, code, name } => {
             sets.text("code", "code_folded", code.as_deref());
             sets.text("name", "name_folded", name.as_deref());
@@ -238,7 +277,9 @@ async fn update(connection: &mut SqliteConnection, change: &Change) -> Result<()
             name,
             product,
             expires_at,
+            tracks_lots,
         } => {
+            sets.integer("tracks_lots", tracks_lots.map(|tracks| Some(i64::from(tracks))));
             sets.text("sku", "sku_folded", sku.as_deref());
             sets.text("name", "name_folded", name.as_deref());
             sets.integer(
@@ -269,38 +310,63 @@ async fn update(connection: &mut SqliteConnection, change: &Change) -> Result<()
         }
         CatalogueEvent::WarehouseCreated { .. }
         | CatalogueEvent::ProductCreated { .. }
-        | CatalogueEvent::VariantCreated { .. } => return Ok(()),
+        | CatalogueEvent::VariantCreated { .. }
+        | CatalogueEvent::LotCreated { .. } => return Ok(()),
+        CatalogueEvent::LotChanged { no, expires_at } => {
+            sets.integer("expires_at", Some(expires_at.map(Timestamp::micros)));
+            ("lots", no.0)
+        }
     };
-    sets.0.push(("changed", change.position.0.cast_signed().into()));
-    sets.0.push(("changed_at", change.recorded_at.micros().into()));
-    let columns: Vec<String> = sets
-        .0
-        .iter()
-        .enumerate()
-        .map(|(index, (column, _))| format!("{column} = ${}", index + 1))
-        .collect();
-    let sql = format!(
-        "update {table} set {} where no = ${}",
-        columns.join(", "),
-        columns.len() + 1
-    );
-    let mut query = sqlx::query(AssertSqlSafe(sql));
-    for (_, value) in sets.0 {
-        query = match value {
-            Value::Null => query.bind(None::<i64>),
-            Value::Integer(value) => query.bind(value),
-            Value::Text(text) => query.bind(text),
-        };
-    }
-    query.bind(i64::from(no)).execute(connection).await?;
-    Ok(())
+    sets.run(connection, of, change).await
 }
 
 impl Sets {
+    /// Changes the row of a table with a number.
+    async fn run(
+        self,
+        connection: &mut SqliteConnection,
+        (table, no): (&'static str, u32),
+        change: &Change,
+    ) -> Result<(), sqlx::Error> {
+        let mut sets = self;
+        sets.0.push(("changed", change.position.0.cast_signed().into()));
+        sets.0.push(("changed_at", change.recorded_at.micros().into()));
+        let columns: Vec<String> = sets
+            .0
+            .iter()
+            .enumerate()
+            .map(|(index, (column, _))| format!("{column} = ${}", index + 1))
+            .collect();
+        let sql = format!(
+            "update {table} set {} where no = ${}",
+            columns.join(", "),
+            columns.len() + 1
+        );
+        let mut query = sqlx::query(AssertSqlSafe(sql));
+        for (_, value) in sets.0 {
+            query = match value {
+                Value::Null => query.bind(None::<i64>),
+                Value::Integer(value) => query.bind(value),
+                Value::Text(text) => query.bind(text),
+            };
+        }
+        query.bind(i64::from(no)).execute(connection).await?;
+        Ok(())
+    }
+
     fn active(&mut self, table: &'static str, no: u32, active: bool) -> (&'static str, u32) {
         self.0.push(("active", i64::from(active).into()));
         (table, no)
     }
+}
+
+pub(super) async fn load_lots(connection: &mut SqliteConnection, lots: &mut Lots) -> Result<(), sqlx::Error> {
+    let mut rows = sqlx::query("select no, variant from lots").fetch(connection);
+    while let Some(row) = rows.try_next().await? {
+        let number = |column| row.try_get::<i64, _>(column).map(|no| VariantNo(no as u32));
+        lots.add(number(0)?, number(1)?);
+    }
+    Ok(())
 }
 
 /// How a text is searched for, without regard to case, in codes, SKUs and names.
@@ -321,6 +387,10 @@ pub struct CatalogueFilter {
     pub active: Option<bool>,
     /// Only variants of this product. Concerns variants only.
     pub product: Option<ProductNo>,
+    /// Only lots of this variant. Concerns lots only.
+    pub variant: Option<VariantNo>,
+    /// Only lots that expire at this instant or earlier. Concerns lots only.
+    pub expires_by: Option<Timestamp>,
     /// Only these numbers; an empty list lets none pass.
     pub numbers: Option<Vec<u32>>,
     /// Only this code or SKU, exactly. Does not concern products.
@@ -335,6 +405,7 @@ pub(crate) struct Table {
     code: Option<&'static str>,
     searched: &'static [&'static str],
     has_product: bool,
+    is_lots: bool,
 }
 
 pub(crate) mod select {
@@ -347,6 +418,7 @@ pub(crate) mod select {
         code: Some("code"),
         searched: &["code_folded", "name_folded"],
         has_product: false,
+        is_lots: false,
     };
     pub(crate) const PRODUCTS: Table = Table {
         name: "products",
@@ -354,13 +426,23 @@ pub(crate) mod select {
         code: None,
         searched: &["name_folded"],
         has_product: false,
+        is_lots: false,
     };
     pub(crate) const VARIANTS: Table = Table {
         name: "variants",
-        columns: "no, active, created, created_at, changed, changed_at, name, sku, product, expires_at",
+        columns: "no, active, created, created_at, changed, changed_at, name, sku, product, expires_at, tracks_lots",
         code: Some("sku"),
         searched: &["sku_folded", "name_folded"],
         has_product: true,
+        is_lots: false,
+    };
+    pub(crate) const LOTS: Table = Table {
+        name: "lots",
+        columns: "no, active, created, created_at, changed, changed_at, code, variant, expires_at",
+        code: Some("code"),
+        searched: &["code_folded"],
+        has_product: false,
+        is_lots: true,
     };
 }
 
@@ -377,6 +459,12 @@ fn conditions(table: Table, filter: &CatalogueFilter) -> Conditions {
     }
     if let Some(product) = filter.product.filter(|_| table.has_product) {
         conditions.equals("product", i64::from(product.0));
+    }
+    if let Some(variant) = filter.variant.filter(|_| table.is_lots) {
+        conditions.equals("variant", i64::from(variant.0));
+    }
+    if let Some(at) = filter.expires_by.filter(|_| table.is_lots) {
+        conditions.compare("expires_at", "<=", at.micros());
     }
     match &filter.search {
         Some(Search::Prefix(text)) => conditions.any_like(table.searched, format!("{}%", pattern(text))),
@@ -543,6 +631,22 @@ pub(crate) fn read_variant(row: &SqliteRow) -> Result<VariantRow, sqlx::Error> {
         name,
         product,
         expires_at,
+        tracks_lots: row.try_get::<i64, _>(10)? != 0,
+        active,
+        created,
+        created_at,
+        changed,
+        changed_at,
+    })
+}
+
+pub(crate) fn read_lot(row: &SqliteRow) -> Result<LotRow, sqlx::Error> {
+    let (no, active, created, created_at, changed, changed_at) = read_opening(row)?;
+    Ok(LotRow {
+        no: VariantNo(no),
+        variant: VariantNo(row.try_get::<i64, _>(7)? as u32),
+        code: row.try_get(6)?,
+        expires_at: row.try_get::<Option<i64>, _>(8)?.map(Timestamp::from_micros),
         active,
         created,
         created_at,

@@ -5,8 +5,10 @@ use foldhash::fast::FixedState;
 use hashbrown::HashMap;
 use sqlx::sqlite::SqliteConnection;
 
-use super::{BLOCK_POSITIONS, MARK_MOVEMENTS, PLACES_REPEATED, RECORDED_POSITIONS, queries, reason_column};
-use crate::fold::{day_of, moved};
+use super::{
+    BLOCK_POSITIONS, MARK_MOVEMENTS, PLACES_LOT, PLACES_REPEATED, RECORDED_POSITIONS, queries, reason_column,
+};
+use crate::fold::{Lots, day_of, moved};
 use crate::name::ViewName;
 use crate::stock::StockKey;
 use crate::view::View;
@@ -37,6 +39,7 @@ impl Default for KeyCarry {
 #[derive(Clone, Debug)]
 pub(crate) struct History {
     pub(crate) keys: HashMap<StockKey, KeyCarry, FixedState>,
+    pub(crate) lots: Lots,
     /// The stretch of positions that the last row of `recorded` stands for.
     pub(crate) recorded_stretch: i64,
     /// Keys that the batch at hand changed, with repetitions.
@@ -64,6 +67,8 @@ pub(crate) struct Rows {
     pub(crate) keys: Vec<(StockKey, KeyCarry)>,
     /// Variant, warehouse, position, first and last occurrence, buckets.
     pub(crate) marks: Vec<[i64; 10]>,
+    /// Lot, variant.
+    pub(crate) lots: Vec<[i64; 2]>,
 }
 
 impl History {
@@ -90,20 +95,27 @@ impl History {
             rows.recorded.push([recorded_at, place]);
         }
         for (line, posting) in event.postings.iter().enumerate() {
-            let variant = i64::from(posting.variant.0);
+            let of = self.lots.variant_of(posting.variant);
+            let variant = i64::from(of.0);
+            let lot = if of == posting.variant {
+                0
+            } else {
+                posting.variant.0
+            };
             let key = StockKey {
                 warehouse: event.warehouse,
-                variant: posting.variant,
+                variant: of,
             };
             let carry = self.keys.entry(key).or_default();
             let after = moved(carry.buckets, posting).ok_or("a bucket would overflow")?;
             let before = std::mem::replace(&mut carry.buckets, after);
             let repeated = event.postings[..line]
                 .iter()
-                .any(|other| other.variant == posting.variant);
+                .any(|other| self.lots.variant_of(other.variant) == of);
             let places = i64::from(posting.from.code())
                 | i64::from(posting.to.code()) << 4
-                | if repeated { PLACES_REPEATED } else { 0 };
+                | if repeated { PLACES_REPEATED } else { 0 }
+                | i64::from(lot) << PLACES_LOT;
             let [a, r, p, k, h] = after.0;
             let quantity = posting.quantity;
             rows.movements.push([
@@ -135,7 +147,7 @@ impl History {
         for posting in &event.postings {
             let key = StockKey {
                 warehouse: event.warehouse,
-                variant: posting.variant,
+                variant: self.lots.variant_of(posting.variant),
             };
             self.mark_if_due(key, place, rows);
         }
@@ -182,12 +194,13 @@ impl View for History {
     type Memory = ();
 
     const NAME: ViewName = ViewName::History;
-    const SCHEMA_VERSION: i64 = 2;
+    const SCHEMA_VERSION: i64 = 3;
     const SCHEMA: &'static [&'static str] = queries::SCHEMA;
 
     fn empty() -> History {
         History {
             keys: HashMap::default(),
+            lots: Lots::default(),
             recorded_stretch: -1,
             touched: Vec::new(),
         }
@@ -199,6 +212,7 @@ impl View for History {
             history.keys.insert(key, carry);
         })
         .await?;
+        queries::load_lots(connection, &mut history.lots).await?;
         if let Some(position) = queries::last_recorded(connection).await? {
             history.recorded_stretch = position / RECORDED_POSITIONS;
         }
@@ -211,7 +225,12 @@ impl View for History {
             Event::Stock(event) => self
                 .fold_event(position, recorded.recorded_at, event, rows)
                 .map_err(|what| Inconsistent { position, what }),
-            Event::Catalogue(_) => Ok(()),
+            Event::Catalogue(event) => {
+                if let Some((lot, variant)) = self.lots.hear(event) {
+                    rows.lots.push([i64::from(lot.0), i64::from(variant.0)]);
+                }
+                Ok(())
+            }
         }
     }
 

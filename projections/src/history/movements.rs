@@ -5,7 +5,7 @@ use futures_util::TryStreamExt;
 use sqlx::sqlite::{SqliteConnection, SqliteRow};
 use sqlx::{AssertSqlSafe, Row};
 
-use super::{MovementRow, queries, read_kind, read_place, read_reason};
+use super::{MovementRow, PLACES_LOT, queries, read_kind, read_place, read_reason};
 use crate::filter::Conditions;
 use crate::stock::StockKey;
 
@@ -141,6 +141,7 @@ fn read_movement(row: &SqliteRow) -> Result<MovementRow, sqlx::Error> {
         occurred_at: Timestamp::from_micros(row.try_get(4)?),
         kind: read_kind(row.try_get(5)?)?,
         reason: read_reason(row.try_get(6)?)?,
+        lot: Some(VariantNo((places >> PLACES_LOT) as u32)).filter(|lot| lot.0 > 0),
         from: read_place(places)?,
         to: read_place(places >> 4)?,
         quantity: row.try_get(8)?,

@@ -2,12 +2,13 @@
 
 use std::sync::LazyLock;
 
-use bincard_ledger::{Bucket, Buckets};
+use bincard_ledger::{Bucket, Buckets, VariantNo};
 use futures_util::TryStreamExt;
 use sqlx::Row;
 use sqlx::sqlite::{SqliteConnection, SqliteRow};
 
 use super::fold::{Counts, KeyCarry, Rows};
+use crate::fold::Lots;
 use crate::sqlite::Insert;
 use crate::stock::StockKey;
 
@@ -99,6 +100,10 @@ pub(super) const SCHEMA: &[&str] = &[
         held integer not null,
         primary key (variant, warehouse, position)
     ) without rowid",
+    "create table lots (
+        lot integer primary key,
+        variant integer not null
+    )",
 ];
 
 const ADD_EVENTS: &str =
@@ -127,8 +132,10 @@ static INSERT_KEYS: LazyLock<Insert> = LazyLock::new(|| {
     )
 });
 static INSERT_MARKS: LazyLock<Insert> = LazyLock::new(|| Insert::new("marks", 10, ""));
+static INSERT_LOTS: LazyLock<Insert> = LazyLock::new(|| Insert::new("lots", 2, ""));
 
 pub(super) async fn write(connection: &mut SqliteConnection, rows: &Rows) -> Result<(), sqlx::Error> {
+    INSERT_LOTS.run(connection, rows.lots.as_flattened()).await?;
     INSERT_EVENTS.run(connection, rows.events.as_flattened()).await?;
     INSERT_MOVEMENTS
         .run(connection, rows.movements.as_flattened())
@@ -148,6 +155,15 @@ pub(super) async fn write(connection: &mut SqliteConnection, rows: &Rows) -> Res
     INSERT_RECORDED
         .run(connection, rows.recorded.as_flattened())
         .await
+}
+
+pub(super) async fn load_lots(connection: &mut SqliteConnection, lots: &mut Lots) -> Result<(), sqlx::Error> {
+    let mut rows = sqlx::query("select lot, variant from lots").fetch(connection);
+    while let Some(row) = rows.try_next().await? {
+        let number = |column| row.try_get::<i64, _>(column).map(|no| VariantNo(no as u32));
+        lots.add(number(0)?, number(1)?);
+    }
+    Ok(())
 }
 
 fn key_columns(keys: &[(StockKey, KeyCarry)]) -> Vec<i64> {

@@ -7,6 +7,7 @@ use super::digest::{Digests, Group, RowHash};
 use super::part::Part;
 use crate::each::Listed;
 use crate::error::Error;
+use crate::fold::Lots;
 use crate::history::{self, History};
 use crate::reservations::{self, ReservationState, Reservations};
 use crate::stock::{self, Stock, StockKey};
@@ -145,7 +146,9 @@ fn key_group(warehouse: i64, variant: i64) -> Group {
 
 /// The number of the table of versions among the stock view's. A row a warehouse: all of them are one group.
 const VERSIONS: usize = 2;
-const ALL_VERSIONS: Group = Group::Block(0);
+/// And that of its lots, of which the same is so.
+const STOCK_LOTS: usize = 3;
+const ALL_OF_THEM: Group = Group::Block(0);
 
 impl Digested for Stock {
     const TABLES: &'static [Table] = tables::STOCK;
@@ -156,7 +159,7 @@ impl Digested for Stock {
 
     fn group(table: usize, row: &[i64]) -> Group {
         match table {
-            VERSIONS => ALL_VERSIONS,
+            VERSIONS | STOCK_LOTS => ALL_OF_THEM,
             _ => key_group(row[0], row[1]),
         }
     }
@@ -191,10 +194,11 @@ impl Digested for Stock {
             let row = RowHash::of(0).wholes(&key.columns()).wholes(&held.buckets.0);
             digests.add(Group::Key(*key), row.whole(held.changed.0.cast_signed()).end());
         }
-        let versions = self.versions.iter().filter(|_| part.has(ALL_VERSIONS));
+        add_lots(STOCK_LOTS, &self.lots, part, digests);
+        let versions = self.versions.iter().filter(|_| part.has(ALL_OF_THEM));
         for (warehouse, version) in versions {
             let row = RowHash::of(VERSIONS).whole(i64::from(warehouse.0));
-            digests.add(ALL_VERSIONS, row.whole(version.0.cast_signed()).end());
+            digests.add(ALL_OF_THEM, row.whole(version.0.cast_signed()).end());
         }
         for (key, list) in self
             .expiring
@@ -213,6 +217,7 @@ impl Digested for Stock {
 
     fn retain(rows: &mut stock::Rows, wanted: &Wanted) {
         rows.versions.retain(|_| wanted.blocks.contains(&0));
+        rows.lots.retain(|_| wanted.blocks.contains(&0));
         rows.stock.retain(|(key, _)| wanted.keys.contains(key));
         rows.expiring.retain(|(key, _)| wanted.keys.contains(key));
     }
@@ -227,6 +232,7 @@ const MOVEMENTS: usize = 4;
 const STOCK_DAYS: usize = 5;
 const KEYS: usize = 6;
 const MARKS: usize = 7;
+const LOTS: usize = 8;
 
 impl Digested for History {
     const TABLES: &'static [Table] = tables::HISTORY;
@@ -246,6 +252,7 @@ impl Digested for History {
             RECORDED => Group::block_of(row[1]),
             // The warehouse is the first of the values, behind four columns of the key.
             MOVEMENTS => key_group(row[4], row[0]),
+            LOTS => ALL_OF_THEM,
             _ => key_group(row[1], row[0]),
         }
     }
@@ -308,6 +315,7 @@ impl Digested for History {
     }
 
     fn add_last(&self, part: Part, digests: &mut Digests) {
+        add_lots(LOTS, &self.lots, part, digests);
         for (key, carry) in self.keys.iter().filter(|(key, _)| part.has(Group::Key(**key))) {
             let [warehouse, variant] = key.columns();
             let row = RowHash::of(KEYS)
@@ -328,6 +336,14 @@ impl Digested for History {
         rows.stock_days.retain(|key, _| wanted.has_key(key[1], key[0]));
         rows.keys.retain(|(key, _)| wanted.keys.contains(key));
         rows.marks.retain(|row| wanted.has_key(row[1], row[0]));
+        rows.lots.retain(|_| wanted.blocks.contains(&0));
+    }
+}
+
+fn add_lots(table: usize, lots: &Lots, part: Part, digests: &mut Digests) {
+    for (lot, variant) in lots.iter().filter(|_| part.has(ALL_OF_THEM)) {
+        let row = RowHash::of(table).wholes(&[i64::from(lot.0), i64::from(variant.0)]);
+        digests.add(ALL_OF_THEM, row.end());
     }
 }
 

@@ -198,6 +198,7 @@ pub(super) async fn compare_outside(
 
 async fn buckets_now(standing: &mut Standing, key: StockKey, now: Timestamp) -> Result<Buckets, Error> {
     let filter = StockFilter {
+        in_lots: false,
         warehouses: Some(vec![key.warehouse]),
         variant: Some(key.variant),
     };

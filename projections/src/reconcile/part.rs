@@ -81,7 +81,7 @@ impl Part {
                 let within = |column| Some(format!(" where {column} between {first} and {last}"));
                 match table.name {
                     "events" | "recorded" => within("position"),
-                    "versions" if no == 0 => Some(String::new()),
+                    "versions" | "lots" if no == 0 => Some(String::new()),
                     "event_blocks" => Some(format!(" where slot = {no}")),
                     "reservations" => within("id"),
                     "reservation_lines" => within("reservation"),

@@ -8,7 +8,7 @@ use super::compare::{Bench, KEPT_MAX, close, nothing};
 use super::part::Filter;
 use super::replay::{Pace, read};
 use crate::error::Error;
-use crate::fold::moved;
+use crate::fold::{Lots, moved};
 use crate::history::{AsOf, History, as_of_page};
 use crate::name::ViewName;
 use crate::stock::{StockFilter, StockKey};
@@ -38,9 +38,10 @@ pub(super) async fn compare_past(
     };
     let through = standing.position.min(bench.reader.head().position);
     let mut held: HashMap<StockKey, Held, FixedState> = HashMap::default();
+    let mut lots = Lots::default();
     read(bench.reader, Position(0), through, Pace::Polite, |batch, at| {
         for event in &batch {
-            take(&mut held, event, past)?;
+            take(&mut held, &mut lots, event, past)?;
         }
         (bench.folded)(at)
     })?;
@@ -52,6 +53,7 @@ pub(super) async fn compare_past(
     let filter = StockFilter {
         warehouses: filter.warehouse.map(|no| vec![no]),
         variant: filter.variant,
+        in_lots: false,
     };
     let mut after = None;
     loop {
@@ -81,18 +83,23 @@ pub(super) async fn compare_past(
 
 fn take(
     held: &mut HashMap<StockKey, Held, FixedState>,
+    lots: &mut Lots,
     event: &Recorded,
     past: AsOf,
 ) -> Result<(), bincard_ledger::Inconsistent> {
-    let Event::Stock(stock) = &event.record.event else {
-        return Ok(());
+    let stock = match &event.record.event {
+        Event::Stock(stock) => stock,
+        Event::Catalogue(event) => {
+            lots.hear(event);
+            return Ok(());
+        }
     };
     let counts = past.as_of.is_none_or(|at| stock.occurred_at <= at)
         && past.known_at.is_none_or(|at| event.recorded_at <= at);
     for posting in &stock.postings {
         let key = StockKey {
             warehouse: stock.warehouse,
-            variant: posting.variant,
+            variant: lots.variant_of(posting.variant),
         };
         // A key is listed from its first event on, whether that counts or not.
         let held = held.entry(key).or_insert(Held {

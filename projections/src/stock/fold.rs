@@ -1,9 +1,9 @@
 //! How events become stock.
 
 use bincard_ledger::{
-    Bucket, Buckets, Event, Inconsistent, Kind, Place, Position, Recorded, StockEvent, Timestamp,
+    Bucket, Buckets, Event, Inconsistent, Kind, Place, Position, Posting, Recorded, StockEvent, Timestamp,
+    VariantNo, Version, WarehouseNo,
 };
-use bincard_ledger::{VariantNo, Version, WarehouseNo};
 use foldhash::fast::FixedState;
 use hashbrown::HashMap;
 use smallvec::SmallVec;
@@ -11,7 +11,7 @@ use sqlx::sqlite::SqliteConnection;
 
 use super::memory::Memory;
 use super::{StockKey, queries};
-use crate::fold::moved;
+use crate::fold::{Lots, moved};
 use crate::name::ViewName;
 use crate::view::View;
 
@@ -40,6 +40,7 @@ pub(crate) struct Stock {
     pub(crate) stock: HashMap<StockKey, Held, FixedState>,
     pub(crate) expiring: HashMap<StockKey, ExpiringList, FixedState>,
     pub(crate) versions: HashMap<WarehouseNo, Version, FixedState>,
+    pub(crate) lots: Lots,
     /// Keys that the batch at hand changed, with repetitions.
     touched: Vec<StockKey>,
     /// Reservations that the batch at hand changed, with repetitions.
@@ -78,6 +79,8 @@ pub(crate) struct Rows {
     pub(crate) expiring: Vec<(StockKey, Expiring)>,
     /// By warehouse.
     pub(crate) versions: Vec<(WarehouseNo, Version)>,
+    /// Lots and their variants.
+    pub(crate) lots: Vec<(VariantNo, VariantNo)>,
 }
 
 impl Stock {
@@ -112,6 +115,7 @@ impl Stock {
                 .collect(),
             // A version is no key's.
             versions: Vec::new(),
+            lots: Vec::new(),
         }
     }
 
@@ -120,30 +124,9 @@ impl Stock {
             self.extend(event);
         }
         for posting in &event.postings {
-            let key = StockKey {
-                warehouse: event.warehouse,
-                variant: posting.variant,
-            };
-            let held = self.stock.entry(key).or_default();
-            held.buckets = moved(held.buckets, posting).ok_or("a bucket would overflow")?;
-            held.changed = position;
-            self.touched.push(key);
-            let reserved = Place::Bucket(Bucket::Reserved);
-            if posting.to == reserved
-                && let Some(expires_at) = event.expires_at
-            {
-                let reservation = posting.reservation.unwrap_or(position);
-                self.expiring.entry(key).or_default().push(Expiring {
-                    reservation,
-                    expires_at,
-                    quantity: posting.quantity,
-                });
-                self.touched_expiring.push((key, reservation, expires_at));
-            }
-            if posting.from == reserved
-                && let Some(reservation) = posting.reservation
-            {
-                self.take_expiring(key, reservation, posting.quantity);
+            for variant in both(self.lots.variant_of(posting.variant), posting.variant) {
+                let (warehouse, variant) = (event.warehouse, variant);
+                self.fold_posting(position, event, posting, StockKey { warehouse, variant })?;
             }
         }
         Ok(())
@@ -156,22 +139,68 @@ impl Stock {
         self.touched_warehouses.clear();
     }
 
+    /// Folds what a posting does to one key: its lot's, or its variant's.
+    fn fold_posting(
+        &mut self,
+        position: Position,
+        event: &StockEvent,
+        posting: &Posting,
+        key: StockKey,
+    ) -> Result<(), &'static str> {
+        let held = self.stock.entry(key).or_default();
+        held.buckets = moved(held.buckets, posting).ok_or("a bucket would overflow")?;
+        held.changed = position;
+        self.touched.push(key);
+        let reserved = Place::Bucket(Bucket::Reserved);
+        if posting.to == reserved
+            && let Some(expires_at) = event.expires_at
+        {
+            let reservation = posting.reservation.unwrap_or(position);
+            self.add_expiring(key, reservation, expires_at, posting.quantity);
+        }
+        if posting.from == reserved
+            && let Some(reservation) = posting.reservation
+        {
+            self.take_expiring(key, reservation, posting.quantity);
+        }
+        Ok(())
+    }
+
+    /// Adds to what a reservation has reserved until an instant.
+    fn add_expiring(&mut self, key: StockKey, reservation: Position, expires_at: Timestamp, quantity: i64) {
+        let list = self.expiring.entry(key).or_default();
+        let is_it = |one: &&mut Expiring| (one.reservation, one.expires_at) == (reservation, expires_at);
+        match list.iter_mut().find(is_it) {
+            Some(one) => one.quantity = one.quantity.saturating_add(quantity),
+            None => list.push(Expiring {
+                reservation,
+                expires_at,
+                quantity,
+            }),
+        }
+        self.touched_expiring.push((key, reservation, expires_at));
+    }
+
     /// Lets what a reservation still has reserved run out at another instant, or not at all.
     fn extend(&mut self, event: &StockEvent) {
         let Some(reservation) = event.about else { return };
-        for &(variant, quantity) in &event.noted {
-            let key = StockKey {
+        let keys = |lots: &Lots, noted: VariantNo| {
+            both(lots.variant_of(noted), noted).map(|variant| StockKey {
                 warehouse: event.warehouse,
                 variant,
-            };
-            self.take_expiring(key, reservation, i64::MAX);
-            if let Some(expires_at) = event.expires_at {
-                self.expiring.entry(key).or_default().push(Expiring {
-                    reservation,
-                    expires_at,
-                    quantity,
-                });
-                self.touched_expiring.push((key, reservation, expires_at));
+            })
+        };
+        for &(noted, _) in &event.noted {
+            for key in keys(&self.lots, noted) {
+                self.take_expiring(key, reservation, i64::MAX);
+            }
+        }
+        let Some(expires_at) = event.expires_at else {
+            return;
+        };
+        for &(noted, quantity) in &event.noted {
+            for key in keys(&self.lots, noted) {
+                self.add_expiring(key, reservation, expires_at, quantity);
             }
         }
     }
@@ -204,12 +233,17 @@ impl Stock {
     }
 }
 
+/// A variant and a lot of it, or the one where both are the same.
+fn both(variant: VariantNo, no: VariantNo) -> impl Iterator<Item = VariantNo> {
+    std::iter::once(variant).chain((no != variant).then_some(no))
+}
+
 impl View for Stock {
     type Rows = Rows;
     type Memory = Memory;
 
     const NAME: ViewName = ViewName::Stock;
-    const SCHEMA_VERSION: i64 = 2;
+    const SCHEMA_VERSION: i64 = 3;
     const SCHEMA: &'static [&'static str] = queries::SCHEMA;
 
     fn empty() -> Stock {
@@ -222,6 +256,7 @@ impl View for Stock {
             stock.stock.insert(key, held);
         })
         .await?;
+        queries::load_lots(connection, &mut stock.lots).await?;
         queries::load_expiring(connection, |key, one| {
             stock.expiring.entry(key).or_default().push(one)
         })
@@ -230,7 +265,7 @@ impl View for Stock {
         Ok(stock)
     }
 
-    fn fold(&mut self, recorded: &Recorded, _: &mut Rows) -> Result<(), Inconsistent> {
+    fn fold(&mut self, recorded: &Recorded, rows: &mut Rows) -> Result<(), Inconsistent> {
         let position = recorded.position;
         match &recorded.record.event {
             Event::Stock(event) => {
@@ -241,7 +276,10 @@ impl View for Stock {
                 self.fold_event(position, event)
                     .map_err(|what| Inconsistent { position, what })
             }
-            Event::Catalogue(_) => Ok(()),
+            Event::Catalogue(event) => {
+                rows.lots.extend(self.lots.hear(event));
+                Ok(())
+            }
         }
     }
 

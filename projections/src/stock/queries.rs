@@ -9,6 +9,7 @@ use std::sync::LazyLock;
 use super::fold::{Expiring, ExpiringList, Held, Rows, Standing};
 use super::{StockKey, StockRow, with_run_out};
 use crate::filter::Conditions;
+use crate::fold::Lots;
 use crate::sqlite::Insert;
 
 pub(super) const SCHEMA: &[&str] = &[
@@ -36,6 +37,11 @@ pub(super) const SCHEMA: &[&str] = &[
         warehouse integer not null primary key,
         version integer not null
     ) without rowid",
+    "create table lots (
+        lot integer primary key,
+        variant integer not null
+    )",
+    "create index lots_by_variant on lots (variant)",
 ];
 
 static INSERT_STOCK: LazyLock<Insert> = LazyLock::new(|| {
@@ -62,14 +68,17 @@ static INSERT_VERSIONS: LazyLock<Insert> = LazyLock::new(|| {
         "on conflict (warehouse) do update set version = excluded.version",
     )
 });
+static INSERT_LOTS: LazyLock<Insert> = LazyLock::new(|| Insert::new("lots", 2, ""));
 
 /// Which keys a page of stock is about. A filter that is not set lets everything pass.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct StockFilter {
     /// Only these warehouses; an empty list lets none pass.
     pub warehouses: Option<Vec<WarehouseNo>>,
-    /// Only this variant.
+    /// Only this variant, or this lot.
     pub variant: Option<VariantNo>,
+    /// Whether each lot is a row instead of each variant: of the variant, where one is set.
+    pub in_lots: bool,
 }
 
 impl StockFilter {
@@ -78,14 +87,27 @@ impl StockFilter {
         if let Some(warehouses) = &self.warehouses {
             conditions.one_of("warehouse", warehouses.iter().map(|no| i64::from(no.0)));
         }
-        if let Some(variant) = self.variant {
-            conditions.equals("variant", i64::from(variant.0));
+        match (self.variant, self.in_lots) {
+            (Some(variant), false) => conditions.equals("variant", i64::from(variant.0)),
+            (Some(variant), true) => {
+                conditions.is_found(
+                    "variant",
+                    "select lot from lots where variant =",
+                    i64::from(variant.0),
+                );
+            }
+            (None, false) => conditions.says("variant not in (select lot from lots)"),
+            (None, true) => conditions.says("variant in (select lot from lots)"),
         }
         conditions
     }
 }
 
 pub(super) async fn write(connection: &mut SqliteConnection, rows: &Rows) -> Result<(), sqlx::Error> {
+    let lots = rows.lots.iter().flat_map(|(lot, variant)| [lot.0, variant.0]);
+    INSERT_LOTS
+        .run(connection, &lots.map(i64::from).collect::<Vec<_>>())
+        .await?;
     let mut values = Vec::with_capacity(rows.stock.len() * 8);
     for (key, held) in &rows.stock {
         if held.changed == Position(0) {
@@ -173,6 +195,15 @@ pub(super) async fn load_stock(
     while let Some(row) = rows.try_next().await? {
         let (key, held) = read_held(&row)?;
         each(key, held);
+    }
+    Ok(())
+}
+
+pub(super) async fn load_lots(connection: &mut SqliteConnection, lots: &mut Lots) -> Result<(), sqlx::Error> {
+    let mut rows = sqlx::query("select lot, variant from lots").fetch(connection);
+    while let Some(row) = rows.try_next().await? {
+        let number = |column| row.try_get::<i64, _>(column).map(|no| VariantNo(no as u32));
+        lots.add(number(0)?, number(1)?);
     }
     Ok(())
 }

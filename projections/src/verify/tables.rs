@@ -1,10 +1,13 @@
 //! The tables of every view, as verification compares them: key, values, and which events concern a row.
 
-use bincard_ledger::{CatalogueEvent, Event, Kind, Position, Recorded, StockEvent};
+use bincard_ledger::{CatalogueEvent, Event, Kind, Position, Recorded, StockEvent, VariantNo};
 
-use crate::fold::day_of;
+use crate::fold::{Lots, day_of};
 use crate::history::{BLOCK_POSITIONS, reason_column};
 use crate::name::ViewName;
+
+/// Whether an event concerns the row with a key, where these are the lots so far.
+pub(crate) type Touches = fn(&[i64], &Recorded, &Lots) -> bool;
 
 /// A table to compare.
 pub(crate) struct Table {
@@ -16,7 +19,7 @@ pub(crate) struct Table {
     /// The condition that picks the rows that a reconciliation looks at one by one; its shadow says which they are.
     pub(crate) wanted: &'static str,
     /// Whether an event concerns the row with a key; `None` where rows do not come from events.
-    pub(crate) touches: Option<fn(&[i64], &Recorded) -> bool>,
+    pub(crate) touches: Option<Touches>,
 }
 
 impl Table {
@@ -72,7 +75,9 @@ pub(crate) static STOCK: &[Table] = &[
         key: &["warehouse", "variant"],
         values: &["available", "reserved", "picked", "packed", "held", "changed"],
         wanted: KEYS_WANTED,
-        touches: Some(|key, event| is_stock(event, |stock| is_at(stock, key[0]) && moves(stock, key[1]))),
+        touches: Some(|key, event, lots| {
+            is_stock(event, |stock| is_at(stock, key[0]) && moves(stock, key[1], lots))
+        }),
     },
     Table {
         name: "expiring",
@@ -80,13 +85,13 @@ pub(crate) static STOCK: &[Table] = &[
         values: &["quantity"],
         // A reservation has a row at an instant from the event on that said that it runs out then.
         wanted: KEYS_WANTED,
-        touches: Some(|key, event| {
+        touches: Some(|key, event, lots| {
             let reserves =
-                |stock: &StockEvent| event.position.0.cast_signed() == key[3] && moves(stock, key[1]);
+                |stock: &StockEvent| event.position.0.cast_signed() == key[3] && moves(stock, key[1], lots);
             let extends = |stock: &StockEvent| {
                 stock.kind == Kind::Extend
                     && stock.about.is_some_and(|id| id.0.cast_signed() == key[3])
-                    && notes(stock, key[1])
+                    && notes(stock, key[1], lots)
             };
             is_stock(event, |stock| {
                 is_at(stock, key[0])
@@ -100,7 +105,14 @@ pub(crate) static STOCK: &[Table] = &[
         key: &["warehouse"],
         values: &["version"],
         wanted: "exists (select 1 from shadow.wanted_blocks)",
-        touches: Some(|key, event| is_stock(event, |stock| is_at(stock, key[0]))),
+        touches: Some(|key, event, _| is_stock(event, |stock| is_at(stock, key[0]))),
+    },
+    Table {
+        name: "lots",
+        key: &["lot"],
+        values: &["variant"],
+        wanted: "exists (select 1 from shadow.wanted_blocks)",
+        touches: Some(|key, event, _| catalogue_no(event).2 == Some(key[0])),
     },
 ];
 
@@ -110,14 +122,14 @@ pub(crate) static HISTORY: &[Table] = &[
         key: &["position"],
         values: &["occurred_at", "recorded_at", "warehouse", "kind", "reason"],
         wanted: POSITIONS_WANTED,
-        touches: Some(|key, event| event.position.0.cast_signed() == key[0]),
+        touches: Some(|key, event, _| event.position.0.cast_signed() == key[0]),
     },
     Table {
         name: "event_days",
         key: &["slot", "warehouse", "kind", "reason"],
         values: &["events"],
         wanted: "slot in (select no from shadow.wanted_days)",
-        touches: Some(|key, event| {
+        touches: Some(|key, event, _| {
             is_stock(event, |stock| {
                 day_of(stock.occurred_at.micros()) == key[0] && is_of(stock, &key[1..])
             })
@@ -128,7 +140,7 @@ pub(crate) static HISTORY: &[Table] = &[
         key: &["slot", "warehouse", "kind", "reason"],
         values: &["events"],
         wanted: "slot in (select no from shadow.wanted_blocks)",
-        touches: Some(|key, event| {
+        touches: Some(|key, event, _| {
             event.position.0.cast_signed() / BLOCK_POSITIONS == key[0]
                 && is_stock(event, |stock| is_of(stock, &key[1..]))
         }),
@@ -138,7 +150,7 @@ pub(crate) static HISTORY: &[Table] = &[
         key: &["recorded_at", "position"],
         values: &[],
         wanted: POSITIONS_WANTED,
-        touches: Some(|key, event| event.position.0.cast_signed() == key[1]),
+        touches: Some(|key, event, _| event.position.0.cast_signed() == key[1]),
     },
     Table {
         name: "movements",
@@ -156,16 +168,18 @@ pub(crate) static HISTORY: &[Table] = &[
             "held",
         ],
         wanted: KEYS_WANTED,
-        touches: Some(|key, event| event.position.0.cast_signed() == key[2]),
+        touches: Some(|key, event, _| event.position.0.cast_signed() == key[2]),
     },
     Table {
         name: "stock_days",
         key: &["variant", "warehouse", "day"],
         values: &["available", "reserved", "picked", "packed", "held", "events"],
         wanted: KEYS_WANTED,
-        touches: Some(|key, event| {
+        touches: Some(|key, event, lots| {
             is_stock(event, |stock| {
-                is_at(stock, key[1]) && moves(stock, key[0]) && day_of(stock.occurred_at.micros()) == key[2]
+                is_at(stock, key[1])
+                    && moves(stock, key[0], lots)
+                    && day_of(stock.occurred_at.micros()) == key[2]
             })
         }),
     },
@@ -183,7 +197,9 @@ pub(crate) static HISTORY: &[Table] = &[
             "occurred_max",
         ],
         wanted: KEYS_WANTED,
-        touches: Some(|key, event| is_stock(event, |stock| is_at(stock, key[1]) && moves(stock, key[0]))),
+        touches: Some(|key, event, lots| {
+            is_stock(event, |stock| is_at(stock, key[1]) && moves(stock, key[0], lots))
+        }),
     },
     Table {
         name: "marks",
@@ -198,7 +214,14 @@ pub(crate) static HISTORY: &[Table] = &[
             "held",
         ],
         wanted: KEYS_WANTED,
-        touches: Some(|key, event| event.position.0.cast_signed() == key[2]),
+        touches: Some(|key, event, _| event.position.0.cast_signed() == key[2]),
+    },
+    Table {
+        name: "lots",
+        key: &["lot"],
+        values: &["variant"],
+        wanted: "exists (select 1 from shadow.wanted_blocks)",
+        touches: Some(|key, event, _| catalogue_no(event).2 == Some(key[0])),
     },
 ];
 
@@ -219,7 +242,7 @@ static CATALOGUE: &[Table] = &[
             "changed_at",
         ],
         wanted: "true",
-        touches: Some(|key, event| catalogue_no(event).0 == Some(key[0])),
+        touches: Some(|key, event, _| catalogue_no(event).0 == Some(key[0])),
     },
     Table {
         name: "products",
@@ -234,7 +257,7 @@ static CATALOGUE: &[Table] = &[
             "changed_at",
         ],
         wanted: "true",
-        touches: Some(|key, event| catalogue_no(event).1 == Some(key[0])),
+        touches: Some(|key, event, _| catalogue_no(event).1 == Some(key[0])),
     },
     Table {
         name: "variants",
@@ -246,6 +269,7 @@ static CATALOGUE: &[Table] = &[
             "name_folded",
             "product",
             "expires_at",
+            "tracks_lots",
             "active",
             "created",
             "created_at",
@@ -253,7 +277,7 @@ static CATALOGUE: &[Table] = &[
             "changed_at",
         ],
         wanted: "true",
-        touches: Some(|key, event| catalogue_no(event).2 == Some(key[0])),
+        touches: Some(|key, event, _| catalogue_no(event).2 == Some(key[0])),
     },
     Table {
         name: "slots",
@@ -268,10 +292,27 @@ static CATALOGUE: &[Table] = &[
             "changed_at",
         ],
         wanted: "true",
-        touches: Some(|key, event| {
-            is_stock(event, |stock| is_at(stock, key[0]) && moves(stock, key[1]))
+        touches: Some(|key, event, lots| {
+            is_stock(event, |stock| is_at(stock, key[0]) && moves(stock, key[1], lots))
                 || slot_of(event) == Some([key[0], key[1]])
         }),
+    },
+    Table {
+        name: "lots",
+        key: &["no"],
+        values: &[
+            "variant",
+            "code",
+            "code_folded",
+            "expires_at",
+            "active",
+            "created",
+            "created_at",
+            "changed",
+            "changed_at",
+        ],
+        wanted: "true",
+        touches: Some(|key, event, _| catalogue_no(event).2 == Some(key[0])),
     },
 ];
 
@@ -281,7 +322,7 @@ pub(crate) static RESERVATIONS: &[Table] = &[
         key: &["id"],
         values: &["order_id", "warehouse", "expires_at", "state", "held", "shipped"],
         wanted: "id / 16384 in (select no from shadow.wanted_blocks)",
-        touches: Some(|key, event| is_stock(event, |stock| is_of_reservation(event, stock, key[0]))),
+        touches: Some(|key, event, _| is_stock(event, |stock| is_of_reservation(event, stock, key[0]))),
     },
     Table {
         name: "reservation_lines",
@@ -296,9 +337,10 @@ pub(crate) static RESERVATIONS: &[Table] = &[
             "expired",
         ],
         wanted: "reservation / 16384 in (select no from shadow.wanted_blocks)",
-        touches: Some(|key, event| {
+        touches: Some(|key, event, lots| {
             is_stock(event, |stock| {
-                is_of_reservation(event, stock, key[0]) && (moves(stock, key[1]) || notes(stock, key[1]))
+                is_of_reservation(event, stock, key[0])
+                    && (moves(stock, key[1], lots) || notes(stock, key[1], lots))
             })
         }),
     },
@@ -310,14 +352,14 @@ static EXCEPTIONS: &[Table] = &[
         key: &["id"],
         values: &["type", "warehouse", "cleared"],
         wanted: "true",
-        touches: Some(|key, event| is_stock(event, |stock| is_of_exception(event, stock, key[0]))),
+        touches: Some(|key, event, _| is_stock(event, |stock| is_of_exception(event, stock, key[0]))),
     },
     Table {
         name: "exception_lines",
         key: &["exception", "line"],
         values: &["variant", "units", "reservation"],
         wanted: "true",
-        touches: Some(|key, event| event.position.0.cast_signed() == key[0]),
+        touches: Some(|key, event, _| event.position.0.cast_signed() == key[0]),
     },
 ];
 
@@ -333,16 +375,17 @@ static TRANSFERS: &[Table] = &[
         key: &["id"],
         values: &["name", "source", "destination", "state", "ended_at"],
         wanted: "true",
-        touches: Some(|key, event| is_stock(event, |stock| is_of_transfer(event, stock, key[0]))),
+        touches: Some(|key, event, _| is_stock(event, |stock| is_of_transfer(event, stock, key[0]))),
     },
     Table {
         name: "transfer_lines",
         key: &["transfer", "variant"],
         values: &["sent", "received", "damaged", "short", "written_off"],
         wanted: "true",
-        touches: Some(|key, event| {
+        touches: Some(|key, event, lots| {
             is_stock(event, |stock| {
-                is_of_transfer(event, stock, key[0]) && (moves(stock, key[1]) || notes(stock, key[1]))
+                is_of_transfer(event, stock, key[0])
+                    && (moves(stock, key[1], lots) || notes(stock, key[1], lots))
             })
         }),
     },
@@ -351,7 +394,7 @@ static TRANSFERS: &[Table] = &[
         key: &["transfer", "position"],
         values: &[],
         wanted: "true",
-        touches: Some(|key, event| event.position.0.cast_signed() == key[1]),
+        touches: Some(|key, event, _| event.position.0.cast_signed() == key[1]),
     },
 ];
 
@@ -384,15 +427,21 @@ fn is_at(stock: &StockEvent, warehouse: i64) -> bool {
     i64::from(stock.warehouse.0) == warehouse
 }
 
-fn moves(stock: &StockEvent, variant: i64) -> bool {
-    stock
-        .postings
-        .iter()
-        .any(|posting| i64::from(posting.variant.0) == variant)
+fn moves(stock: &StockEvent, variant: i64, lots: &Lots) -> bool {
+    let mut moved = stock.postings.iter().map(|posting| posting.variant);
+    moved.any(|no| is_of_variant(no, variant, lots))
 }
 
-fn notes(stock: &StockEvent, variant: i64) -> bool {
-    stock.noted.iter().any(|(no, _)| i64::from(no.0) == variant)
+fn notes(stock: &StockEvent, variant: i64, lots: &Lots) -> bool {
+    stock
+        .noted
+        .iter()
+        .any(|(no, _)| is_of_variant(*no, variant, lots))
+}
+
+/// Whether a number is the variant's or lot's, or a lot's of the variant.
+fn is_of_variant(no: VariantNo, variant: i64, lots: &Lots) -> bool {
+    i64::from(no.0) == variant || i64::from(lots.variant_of(no).0) == variant
 }
 
 /// Whether an event is of the warehouse, kind and reason in `key`.
@@ -422,6 +471,8 @@ fn catalogue_no(event: &Recorded) -> (Option<i64>, Option<i64>, Option<i64>) {
         | E::ProductDeactivated(no) => (None, Some(i64::from(no.0)), None),
         E::VariantCreated { no, .. }
         | E::VariantChanged { no, .. }
+        | E::LotCreated { no, .. }
+        | E::LotChanged { no, .. }
         | E::VariantActivated(no)
         | E::VariantDeactivated(no) => (None, None, Some(i64::from(no.0))),
         E::SlotChanged { .. } => (None, None, None),

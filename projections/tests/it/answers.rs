@@ -209,6 +209,7 @@ pub(crate) async fn check_stock(ledger: &Ledger, views: &Views) {
     ] {
         for variant in [None, Some(VariantNo(3))] {
             let filter = StockFilter {
+                in_lots: false,
                 warehouses: warehouses.clone(),
                 variant,
             };
@@ -297,6 +298,7 @@ async fn check_past(ledger: &Ledger, views: &Views, random: &mut Random) {
         }
     }
     let here = StockFilter {
+        in_lots: false,
         warehouses: Some(vec![WarehouseNo(WAREHOUSES)]),
         variant: None,
     };
@@ -419,7 +421,9 @@ pub(crate) fn variants(events: &[Recorded]) -> Vec<VariantRow> {
                 name,
                 product,
                 expires_at,
+                tracks_lots,
             } => rows.push(VariantRow {
+                tracks_lots: *tracks_lots,
                 no: *no,
                 sku: sku.to_string(),
                 name: name.to_string(),

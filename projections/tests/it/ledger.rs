@@ -7,7 +7,7 @@ use std::time::Duration;
 use bincard_ledger::codec::Body;
 use bincard_ledger::event::{PickOrder, SlotChange};
 use bincard_ledger::{
-    Bucket, CatalogueCommand, CloseCommand, Command, Event, ExtendCommand, Kind, LedgerId, Line,
+    Bucket, CatalogueCommand, CloseCommand, Command, Event, ExtendCommand, Kind, LedgerId, Line, LineLot,
     NegativeStock, Position, ProductNo, Reason, ReceiveCommand, ReceivedLine, Record, Recorded,
     ReverseCommand, State, StockCommand, Timestamp, VariantNo, WarehouseNo, decide,
 };
@@ -95,6 +95,7 @@ impl Ledger {
             let (sku, name) = (format!("SKU-{no}").into(), format!("Größe {no}").into());
             let product = no.is_multiple_of(2).then_some(ProductNo(1));
             let create = CatalogueCommand::CreateVariant {
+                tracks_lots: false,
                 sku,
                 name,
                 product,
@@ -327,6 +328,7 @@ impl Ledger {
         });
         let lines: Vec<_> = lines.filter(|line| line.received > 0 || line.short > 0).collect();
         Some(Command::Receive(ReceiveCommand {
+            lots: Vec::new(),
             transfer,
             warehouse: found.destination,
             occurred_at: None,
@@ -361,12 +363,14 @@ impl Ledger {
         let n = random.below(1_000_000);
         Command::Catalogue(match random.below(8) {
             0 => CatalogueCommand::CreateVariant {
+                tracks_lots: false,
                 sku: format!("NEW_{n}").into(),
                 name: format!("100% neu {n}").into(),
                 product: None,
                 expires_at: Some(self.now),
             },
             1 => CatalogueCommand::ChangeVariant {
+                tracks_lots: None,
                 no: variant,
                 sku: Some(format!("ÄNDER-{n}").into()),
                 name: None,
@@ -395,6 +399,7 @@ impl Ledger {
                 change: random_slot(random),
             },
             _ => CatalogueCommand::ChangeVariant {
+                tracks_lots: None,
                 no: VariantNo(VARIANTS),
                 sku: None,
                 name: Some(format!("anders {n}").into()),
@@ -416,6 +421,83 @@ impl Ledger {
             self.commit();
             self.pass(random.below(40) as i64 * MINUTE);
         }
+    }
+}
+
+impl Ledger {
+    /// The variant whose stock lies in lots, once [`Ledger::grow_lots`] has made it.
+    pub(crate) fn lotted(&self) -> VariantNo {
+        self.state.variant_by_sku("MILCH").unwrap()
+    }
+
+    /// Runs random commands about a variant in lots. The first call makes it.
+    pub(crate) fn grow_lots(&mut self, random: &mut Random, commands: usize) {
+        if self.state.variant_by_sku("MILCH").is_none() {
+            let create = CatalogueCommand::CreateVariant {
+                tracks_lots: true,
+                sku: "MILCH".into(),
+                name: "Milch".into(),
+                product: None,
+                expires_at: None,
+            };
+            assert!(self.run(&Command::Catalogue(create)));
+            self.commit();
+        }
+        for _ in 0..commands {
+            let command = self.random_of_lots(random);
+            self.run(&command);
+            if random.below(3) == 0 {
+                self.commit();
+                self.pass(random.below(40) as i64 * MINUTE);
+            }
+        }
+        self.commit();
+    }
+
+    fn random_of_lots(&self, random: &mut Random) -> Command {
+        let code = random.pick(&["2026-07", "2026-08", "2026-09", "2026-10"]);
+        if random.below(8) == 0 {
+            let change = CatalogueCommand::ChangeLot {
+                no: self.state.lot_by_code(self.lotted(), code).unwrap_or_default(),
+                expires_at: Some((random.below(2) == 0).then(|| self.now.saturating_add_micros(5 * HOUR))),
+                active: Some(random.below(3) > 0),
+            };
+            return Command::Catalogue(change);
+        }
+        let kind = random.pick(&[
+            Kind::Inbound,
+            Kind::Inbound,
+            Kind::Outbound,
+            Kind::Reservation,
+            Kind::Reservation,
+            Kind::Pick,
+            Kind::Pack,
+            Kind::Ship,
+            Kind::Release,
+            Kind::Hold,
+            Kind::Unhold,
+        ]);
+        let warehouse = WarehouseNo(1 + random.below(u64::from(WAREHOUSES)) as u32);
+        let quantity = 1 + random.below(9) as i64;
+        let line = Line {
+            variant: self.lotted(),
+            quantity,
+        };
+        let mut command = StockCommand::new(kind, warehouse, [line]);
+        if kind == Kind::Inbound || random.below(4) == 0 {
+            command.lots.push(LineLot {
+                line: 0,
+                code: code.into(),
+                expires_at: None,
+            });
+        }
+        if kind.needs_order() {
+            command.order = Some(format!("L-{}", random.below(3)).into());
+        }
+        if kind == Kind::Reservation && random.below(2) == 0 {
+            command.expires_at = Some(self.now.saturating_add_micros(1 + random.below(3) as i64 * HOUR));
+        }
+        Command::Stock(command)
     }
 }
 

@@ -127,6 +127,7 @@ fn long_histories_are_listed_and_looked_back_on_like_short_ones() {
             }
         }
         let filter = StockFilter {
+            in_lots: false,
             warehouses: Some(vec![WarehouseNo(2)]),
             variant: None,
         };

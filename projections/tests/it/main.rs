@@ -12,6 +12,7 @@ mod extensions;
 mod kill;
 mod ledger;
 mod long;
+mod lots;
 mod naive;
 mod pages;
 mod rebuild;

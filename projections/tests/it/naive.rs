@@ -160,6 +160,7 @@ pub(crate) fn movements(all: &[Recorded], variant: VariantNo) -> Vec<MovementRow
                 position: recorded.position,
                 line: line as u16,
                 key,
+                lot: None,
                 occurred_at: event.occurred_at,
                 kind: event.kind,
                 reason: event.reason,

@@ -17,7 +17,8 @@ use crate::ledger::{Ledger, Random, START, runtime};
 /// A ledger whose views have caught up and are closed.
 fn closed(events: usize) -> Ledger {
     let mut ledger = Ledger::with_catalogue();
-    ledger.grow(&mut Random::new(33), events);
+    ledger.grow(&mut Random::new(21), events);
+    ledger.grow_lots(&mut Random::new(34), 60);
     let projector = ledger.project();
     runtime().block_on(ledger.settled(&projector));
     projector.close();
@@ -85,7 +86,7 @@ async fn execute(ledger: &Ledger, view: ViewName, statement: String) -> u64 {
 
 #[test]
 fn views_that_are_what_the_log_makes_of_them_agree_at_the_position_of_the_run() {
-    let ledger = closed(700);
+    let ledger = closed(900);
     let reconciler = reconciler(&ledger);
     runtime().block_on(async {
         let (run, differences) = reconcile(&reconciler, &Asked::default()).await;
@@ -99,7 +100,9 @@ fn views_that_are_what_the_log_makes_of_them_agree_at_the_position_of_the_run() 
         assert!(
             run.compared
                 .iter()
-                .all(|one| one.rows > 0 && one.position == ledger.head())
+                .all(|one| one.rows > 0 && one.position == ledger.head()),
+            "{run:?} {}",
+            ledger.head()
         );
         assert!(run.started_at >= Some(run.asked_at) && run.ended_at >= run.started_at);
     });

@@ -187,7 +187,9 @@ async fn alter(
         let product = fields.change("productId", faults, read_product);
         let expires_at = fields.change("expiresAt", faults, tree::instant);
         let active = fields.change_to("active", faults, tree::flag);
+        let tracks_lots = fields.change_to("tracksLots", faults, tree::flag);
         Some(CatalogueCommand::ChangeVariant {
+            tracks_lots,
             no,
             sku,
             name,
@@ -229,9 +231,11 @@ fn read_new(bytes: &[u8], form: Form) -> Result<Asked, Failure> {
         let name = fields.required("name", faults, tree::text);
         let product = fields.optional("productId", faults, read_product);
         let expires_at = fields.optional("expiresAt", faults, tree::instant);
+        let tracks_lots = fields.optional("tracksLots", faults, tree::flag);
         let key = read_key(fields, form, faults).map(str::to_owned);
         Some((
             CatalogueCommand::CreateVariant {
+                tracks_lots: tracks_lots.unwrap_or_default(),
                 sku: sku?.into(),
                 name: name?.into(),
                 product,
@@ -253,12 +257,17 @@ fn write_new(json: &mut Json, ids: PublicIds, receipt: &Receipt, command: &Catal
         name,
         product,
         expires_at,
+        tracks_lots,
     } = command
     else {
         return;
     };
     let id = ids.variant(VariantNo(receipt.subject));
-    write_texts(json, id, (sku, name), *product, *expires_at, true);
+    let flags = Flags {
+        tracks_lots: *tracks_lots,
+        active: true,
+    };
+    write_texts(json, id, (sku, name), *product, *expires_at, flags);
     Stamps::fresh(receipt).write(json);
 }
 
@@ -270,7 +279,10 @@ fn write(json: &mut Json, ids: PublicIds, row: &VariantRow) {
         texts,
         row.product,
         row.expires_at,
-        row.active,
+        Flags {
+            tracks_lots: row.tracks_lots,
+            active: row.active,
+        },
     );
     Stamps {
         created_at: row.created_at,
@@ -279,13 +291,19 @@ fn write(json: &mut Json, ids: PublicIds, row: &VariantRow) {
     .write(json);
 }
 
+/// What is so of a variant or not.
+struct Flags {
+    tracks_lots: bool,
+    active: bool,
+}
+
 fn write_texts(
     json: &mut Json,
     id: Uuid,
     (sku, name): (&str, &str),
     product: Option<ProductNo>,
     expires_at: Option<Timestamp>,
-    active: bool,
+    flags: Flags,
 ) {
     json.raw(r#"{"id":"#).uuid(id);
     json.raw(r#","sku":"#).text(sku);
@@ -296,7 +314,8 @@ fn write_texts(
         None => json.raw("null"),
     };
     json.raw(r#","expiresAt":"#).instant_or_null(expires_at);
-    json.raw(r#","active":"#).flag(active);
+    json.raw(r#","tracksLots":"#).flag(flags.tracks_lots);
+    json.raw(r#","active":"#).flag(flags.active);
 }
 
 struct VariantLines {

@@ -346,6 +346,7 @@ fn write_catalogue(json: &mut Json, ids: PublicIds, event: &CatalogueEvent) {
             name,
             product,
             expires_at,
+            tracks_lots,
         } => {
             json.text("VARIANT_CREATED")
                 .raw(r#","variantId":"#)
@@ -357,6 +358,28 @@ fn write_catalogue(json: &mut Json, ids: PublicIds, event: &CatalogueEvent) {
             if let Some(expires_at) = expires_at {
                 json.raw(r#","expiresAt":"#).instant(*expires_at);
             }
+            if *tracks_lots {
+                json.raw(r#","tracksLots":true"#);
+            }
+        }
+        E::LotCreated {
+            no,
+            of,
+            code,
+            expires_at,
+        } => {
+            json.text("LOT_CREATED")
+                .raw(r#","lotId":"#)
+                .uuid(ids.variant(*no));
+            json.raw(r#","variantId":"#).uuid(ids.variant(*of));
+            json.raw(r#","lot":"#).text(code);
+            json.raw(r#","expiresAt":"#).instant_or_null(*expires_at);
+        }
+        E::LotChanged { no, expires_at } => {
+            json.text("LOT_CHANGED")
+                .raw(r#","lotId":"#)
+                .uuid(ids.variant(*no));
+            json.raw(r#","expiresAt":"#).instant_or_null(*expires_at);
         }
         E::VariantChanged {
             no,
@@ -364,6 +387,7 @@ fn write_catalogue(json: &mut Json, ids: PublicIds, event: &CatalogueEvent) {
             name,
             product,
             expires_at,
+            tracks_lots,
         } => {
             json.text("VARIANT_CHANGED")
                 .raw(r#","variantId":"#)
@@ -376,6 +400,13 @@ fn write_catalogue(json: &mut Json, ids: PublicIds, event: &CatalogueEvent) {
             }
             if let Some(expires_at) = expires_at {
                 json.raw(r#","expiresAt":"#).instant_or_null(*expires_at);
+            }
+            if let Some(tracks_lots) = tracks_lots {
+                json.raw(if *tracks_lots {
+                    r#","tracksLots":true"#
+                } else {
+                    r#","tracksLots":false"#
+                });
             }
         }
         E::VariantActivated(no) => {

@@ -60,6 +60,7 @@ pub(super) async fn receive(
     }
     let asked = read_receipt(&body::read(body).await?)?;
     let command = Command::Receive(ReceiveCommand {
+        lots: Vec::new(),
         transfer: opened.id(),
         warehouse: warehouse_of(asked.warehouse, ids, opened.destination)?,
         occurred_at: asked.occurred_at,

@@ -65,6 +65,7 @@ pub(super) async fn only_one(asker: &Asker, variant: VariantNo) -> Result<Wareho
     let ledger = &asker.open.ledger;
     caught_up(asker, ViewName::Stock).await?;
     let filter = StockFilter {
+        in_lots: false,
         warehouses: None,
         variant: Some(variant),
     };

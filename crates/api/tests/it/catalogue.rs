@@ -43,7 +43,8 @@ async fn things_are_created_changed_and_read_back() {
         .json();
     let expected = json!({
         "id": created["id"], "sku": "X-BLUE", "name": "Laptop X, red", "productId": null, "expiresAt": null,
-        "active": false, "createdAt": "2025-06-01T12:00:00Z", "updatedAt": "2025-06-01T12:00:01Z"});
+        "tracksLots": false, "active": false, "createdAt": "2025-06-01T12:00:00Z",
+        "updatedAt": "2025-06-01T12:00:01Z"});
     assert_eq!(changed, expected);
     let same = server
         .patch(&path, &server.manager, &json!({}))

@@ -103,6 +103,7 @@ pub(crate) fn furnish(ledger: &Ledger, variants: u32) {
     };
     submit(ledger, request(warehouse)).expect("a warehouse");
     let variant = |no: u32| CatalogueCommand::CreateVariant {
+        tracks_lots: false,
         sku: format!("SKU-{no}").into(),
         name: format!("Variant {no}").into(),
         product: None,

@@ -21,6 +21,11 @@ const VARIANT_ACTIVATED: u8 = CATALOGUE_TAG_MIN + 10;
 const VARIANT_DEACTIVATED: u8 = CATALOGUE_TAG_MIN + 11;
 const SLOT_CHANGED: u8 = CATALOGUE_TAG_MIN + 20;
 const WAREHOUSE_POLICY_CHANGED: u8 = CATALOGUE_TAG_MIN + 16;
+// A variant's creation and change have other tags where they say something of lots.
+const VARIANT_CREATED_IN_LOTS: u8 = CATALOGUE_TAG_MIN + 24;
+const VARIANT_CHANGED_TRACKING: u8 = CATALOGUE_TAG_MIN + 25;
+const LOT_CREATED: u8 = CATALOGUE_TAG_MIN + 26;
+const LOT_CHANGED: u8 = CATALOGUE_TAG_MIN + 27;
 
 pub(super) fn tag(event: &E) -> u8 {
     match event {
@@ -33,8 +38,16 @@ pub(super) fn tag(event: &E) -> u8 {
         E::ProductChanged { .. } => PRODUCT_CHANGED,
         E::ProductActivated(_) => PRODUCT_ACTIVATED,
         E::ProductDeactivated(_) => PRODUCT_DEACTIVATED,
-        E::VariantCreated { .. } => VARIANT_CREATED,
-        E::VariantChanged { .. } => VARIANT_CHANGED,
+        E::VariantCreated {
+            tracks_lots: false, ..
+        } => VARIANT_CREATED,
+        E::VariantCreated { .. } => VARIANT_CREATED_IN_LOTS,
+        E::VariantChanged {
+            tracks_lots: None, ..
+        } => VARIANT_CHANGED,
+        E::VariantChanged { .. } => VARIANT_CHANGED_TRACKING,
+        E::LotCreated { .. } => LOT_CREATED,
+        E::LotChanged { .. } => LOT_CHANGED,
         E::VariantActivated(_) => VARIANT_ACTIVATED,
         E::VariantDeactivated(_) => VARIANT_DEACTIVATED,
         E::SlotChanged { .. } => SLOT_CHANGED,
@@ -69,6 +82,7 @@ pub(super) fn write(w: &mut Writer, event: &E) {
             name,
             product,
             expires_at,
+            tracks_lots: _,
         } => {
             w.varint(u64::from(no.0));
             w.text(sku);
@@ -82,6 +96,7 @@ pub(super) fn write(w: &mut Writer, event: &E) {
             name,
             product,
             expires_at,
+            tracks_lots,
         } => {
             w.varint(u64::from(no.0));
             w.optional(sku.as_ref(), |w, sku| w.text(sku));
@@ -92,6 +107,24 @@ pub(super) fn write(w: &mut Writer, event: &E) {
             w.optional(expires_at.as_ref(), |w, at| {
                 w.optional(at.as_ref(), write_instant)
             });
+            if let Some(tracks_lots) = tracks_lots {
+                w.u8(u8::from(*tracks_lots));
+            }
+        }
+        E::LotCreated {
+            no,
+            of,
+            code,
+            expires_at,
+        } => {
+            w.varint(u64::from(no.0));
+            w.varint(u64::from(of.0));
+            w.text(code);
+            w.optional(expires_at.as_ref(), write_instant);
+        }
+        E::LotChanged { no, expires_at } => {
+            w.varint(u64::from(no.0));
+            w.optional(expires_at.as_ref(), write_instant);
         }
         E::VariantActivated(no) | E::VariantDeactivated(no) => w.varint(u64::from(no.0)),
         E::SlotChanged {
@@ -161,19 +194,31 @@ pub(super) fn read(r: &mut Reader<'_>, tag: u8) -> Result<E, DecodeError> {
         },
         PRODUCT_ACTIVATED => E::ProductActivated(product),
         PRODUCT_DEACTIVATED => E::ProductDeactivated(product),
-        VARIANT_CREATED => E::VariantCreated {
+        VARIANT_CREATED | VARIANT_CREATED_IN_LOTS => E::VariantCreated {
             no: variant,
             sku: text(r)?,
             name: text(r)?,
             product: r.optional(product_no)?,
             expires_at: r.optional(instant)?,
+            tracks_lots: tag == VARIANT_CREATED_IN_LOTS,
         },
-        VARIANT_CHANGED => E::VariantChanged {
+        VARIANT_CHANGED | VARIANT_CHANGED_TRACKING => E::VariantChanged {
             no: variant,
             sku: r.optional(text)?,
             name: r.optional(text)?,
             product: r.optional(|r| r.optional(product_no))?,
             expires_at: r.optional(|r| r.optional(instant))?,
+            tracks_lots: (tag == VARIANT_CHANGED_TRACKING).then(|| flag(r)).transpose()?,
+        },
+        LOT_CREATED => E::LotCreated {
+            no: variant,
+            of: r.varint_u32().map(VariantNo)?,
+            code: text(r)?,
+            expires_at: r.optional(instant)?,
+        },
+        LOT_CHANGED => E::LotChanged {
+            no: variant,
+            expires_at: r.optional(instant)?,
         },
         VARIANT_ACTIVATED => E::VariantActivated(variant),
         VARIANT_DEACTIVATED => E::VariantDeactivated(variant),
@@ -221,6 +266,17 @@ fn negative_stock(r: &mut Reader<'_>) -> Result<NegativeStock, DecodeError> {
         what: "policy",
         code: u64::from(code),
     })
+}
+
+fn flag(r: &mut Reader<'_>) -> Result<bool, DecodeError> {
+    match r.u8()? {
+        0 => Ok(false),
+        1 => Ok(true),
+        code => Err(DecodeError::Unknown {
+            what: "flag",
+            code: u64::from(code),
+        }),
+    }
 }
 
 fn product_no(r: &mut Reader<'_>) -> Result<ProductNo, DecodeError> {

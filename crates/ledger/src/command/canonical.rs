@@ -6,7 +6,7 @@
 
 use super::{
     CatalogueCommand, ClearCommand, CloseCommand, Command, Conditions, CountCommand, CountStep,
-    ExtendCommand, FoundLine, ReceiveCommand, ReverseCommand, StockCommand,
+    ExtendCommand, FoundLine, LineLot, ReceiveCommand, ReverseCommand, StockCommand,
 };
 use crate::codec::Writer;
 use crate::event::SlotChange;
@@ -33,6 +33,7 @@ const OPEN_COUNT: u8 = 84;
 const SUBMIT_COUNT: u8 = 85;
 const APPROVE_COUNT: u8 = 86;
 const CANCEL_COUNT: u8 = 87;
+const CHANGE_LOT: u8 = 92;
 
 // What a stock command says beyond what all of them can.
 const RESERVATION: u8 = 2;
@@ -42,6 +43,10 @@ const COUNTERPART: u8 = 5;
 const WAREHOUSE_CHOSEN: u8 = 16;
 // What a catalogue command says beyond that.
 const NEGATIVE_STOCK: u8 = 7;
+const LOTS: u8 = 9;
+
+// What a variant's creation and change say beyond what all of them can.
+const TRACKS_LOTS: u8 = 2;
 
 impl Command {
     pub(super) fn write_canonical(&self, w: &mut Writer) {
@@ -112,6 +117,21 @@ impl StockCommand {
             w.u8(COUNTERPART);
             w.varint(u64::from(warehouse.0));
         }
+        write_lots(w, &self.lots);
+    }
+}
+
+/// Lots stand behind the rest, and only where there are any.
+fn write_lots(w: &mut Writer, lots: &[LineLot]) {
+    if lots.is_empty() {
+        return;
+    }
+    w.u8(LOTS);
+    w.varint(lots.len() as u64);
+    for lot in lots {
+        w.varint(lot.line as u64);
+        w.text(&lot.code);
+        w.optional(lot.expires_at.as_ref(), |w, at| w.signed(at.micros()));
     }
 }
 
@@ -160,6 +180,7 @@ impl ReceiveCommand {
                 w.signed(units);
             }
         }
+        write_lots(w, &self.lots);
     }
 }
 
@@ -277,12 +298,16 @@ impl CatalogueCommand {
                 name,
                 product: of,
                 expires_at,
+                tracks_lots,
             } => {
                 w.u8(CREATE_VARIANT);
                 w.text(sku);
                 w.text(name);
                 product(w, *of);
                 instant(w, *expires_at);
+                if *tracks_lots {
+                    w.u8(TRACKS_LOTS);
+                }
             }
             CatalogueCommand::ChangeVariant {
                 no,
@@ -291,12 +316,27 @@ impl CatalogueCommand {
                 product: of,
                 expires_at,
                 active,
+                tracks_lots,
             } => {
                 w.u8(CHANGE_VARIANT);
                 w.varint(u64::from(no.0));
                 text(w, sku.as_deref());
                 text(w, name.as_deref());
                 w.optional(of.as_ref(), |w, of| product(w, *of));
+                w.optional(expires_at.as_ref(), |w, at| instant(w, *at));
+                flag(w, *active);
+                if let Some(tracks_lots) = tracks_lots {
+                    w.u8(TRACKS_LOTS);
+                    w.u8(u8::from(*tracks_lots));
+                }
+            }
+            CatalogueCommand::ChangeLot {
+                no,
+                expires_at,
+                active,
+            } => {
+                w.u8(CHANGE_LOT);
+                w.varint(u64::from(no.0));
                 w.optional(expires_at.as_ref(), |w, at| instant(w, *at));
                 flag(w, *active);
             }

@@ -8,7 +8,7 @@ use crate::event::{CatalogueEvent as E, Event, PickOrder, SlotChange};
 use crate::id::{ProductNo, VariantNo, WarehouseNo};
 use crate::policy::NegativeStock;
 use crate::rejection::Rejection;
-use crate::state::State;
+use crate::state::{State, Tracking, Variant};
 use crate::time::Timestamp;
 
 const CODE_LENGTH_MAX: usize = 64;
@@ -41,6 +41,7 @@ pub(super) fn decide(state: &State, command: &C) -> Result<Decision, Rejection> 
             name,
             product,
             expires_at,
+            tracks_lots,
         } => {
             check_text("sku", sku, SKU_LENGTH_MAX)?;
             check_text("name", name, NAME_LENGTH_MAX)?;
@@ -55,6 +56,7 @@ pub(super) fn decide(state: &State, command: &C) -> Result<Decision, Rejection> 
                 name,
                 product: *product,
                 expires_at: *expires_at,
+                tracks_lots: *tracks_lots,
             }))
         }
         C::ChangeVariant { .. } => change_variant(state, command),
@@ -63,6 +65,11 @@ pub(super) fn decide(state: &State, command: &C) -> Result<Decision, Rejection> 
             variant,
             change,
         } => change_slot(state, *warehouse, *variant, change),
+        C::ChangeLot {
+            no,
+            expires_at,
+            active,
+        } => change_lot(state, *no, *expires_at, *active),
     }
 }
 
@@ -171,6 +178,7 @@ fn change_variant(state: &State, command: &C) -> Result<Decision, Rejection> {
         product,
         expires_at,
         active,
+        tracks_lots,
     } = command
     else {
         return Ok(Decision::new());
@@ -178,6 +186,7 @@ fn change_variant(state: &State, command: &C) -> Result<Decision, Rejection> {
     let no = *no;
     let variant = state
         .variant(no)
+        .filter(|found| !matches!(found.tracking, Tracking::LotOf(_)))
         .ok_or(Rejection::UnknownVariant { line: 0, variant: no })?;
     if let Some(sku) = sku {
         check_text("sku", sku, SKU_LENGTH_MAX)?;
@@ -191,7 +200,11 @@ fn change_variant(state: &State, command: &C) -> Result<Decision, Rejection> {
     let mut decision = Decision::new();
     let sku = sku.clone().filter(|sku| *sku != variant.sku);
     let expires_at = expires_at.filter(|at| *at != variant.expires_at);
-    if sku.is_some() || name.is_some() || product.is_some() || expires_at.is_some() {
+    let tracks_lots = tracks_lots.filter(|tracks| *tracks != (variant.tracking == Tracking::InLots));
+    if tracks_lots.is_some() && state.has_stock(no) {
+        return Err(Rejection::VariantHasStock { variant: no });
+    }
+    if sku.is_some() || name.is_some() || product.is_some() || expires_at.is_some() || tracks_lots.is_some() {
         let (name, product) = (name.clone(), *product);
         decision.push(Event::Catalogue(E::VariantChanged {
             no,
@@ -199,13 +212,10 @@ fn change_variant(state: &State, command: &C) -> Result<Decision, Rejection> {
             name,
             product,
             expires_at,
+            tracks_lots,
         }));
     }
-    match active {
-        Some(true) if !variant.active => decision.push(Event::Catalogue(E::VariantActivated(no))),
-        Some(false) if variant.active => decision.push(Event::Catalogue(E::VariantDeactivated(no))),
-        _ => {}
-    }
+    decision.extend(activity(no, variant, *active));
     Ok(decision)
 }
 
@@ -251,7 +261,36 @@ fn check_number(field: &'static str, number: Option<i64>, min: i64) -> Result<()
     }
 }
 
-fn check_text(field: &'static str, text: &str, length_max: usize) -> Result<(), Rejection> {
+fn change_lot(
+    state: &State,
+    no: VariantNo,
+    expires_at: Option<Option<Timestamp>>,
+    active: Option<bool>,
+) -> Result<Decision, Rejection> {
+    let lot = state
+        .variant(no)
+        .filter(|found| matches!(found.tracking, Tracking::LotOf(_)))
+        .ok_or(Rejection::UnknownLot { line: 0, variant: no })?;
+    check_expiry(expires_at.flatten())?;
+    let mut decision = Decision::new();
+    if let Some(expires_at) = expires_at.filter(|at| *at != lot.expires_at) {
+        decision.push(Event::Catalogue(E::LotChanged { no, expires_at }));
+    }
+    decision.extend(activity(no, lot, active));
+    Ok(decision)
+}
+
+/// The event that a variant or lot is `active` from now on, if it is not so.
+fn activity(no: VariantNo, variant: &Variant, active: Option<bool>) -> Option<Event> {
+    let active = active.filter(|active| *active != variant.active)?;
+    Some(Event::Catalogue(if active {
+        E::VariantActivated(no)
+    } else {
+        E::VariantDeactivated(no)
+    }))
+}
+
+pub(super) fn check_text(field: &'static str, text: &str, length_max: usize) -> Result<(), Rejection> {
     let fits = !text.is_empty()
         && text.chars().count() <= length_max
         && !text.chars().any(char::is_control)
@@ -277,11 +316,11 @@ fn check_product(state: &State, product: Option<ProductNo>) -> Result<(), Reject
     }
 }
 
-fn check_expiry(expires_at: Option<Timestamp>) -> Result<(), Rejection> {
+pub(super) fn check_expiry(expires_at: Option<Timestamp>) -> Result<(), Rejection> {
     expires_at.map_or(Ok(()), |at| shape::check_instant("expiresAt", at))
 }
 
-fn next_number(count: usize) -> Result<u32, Rejection> {
+pub(super) fn next_number(count: usize) -> Result<u32, Rejection> {
     let next = count.checked_add(1).and_then(|next| u32::try_from(next).ok());
     next.ok_or(Rejection::NumbersExhausted)
 }

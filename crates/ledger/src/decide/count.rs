@@ -14,7 +14,7 @@ use crate::id::{Position, VariantNo, WarehouseNo};
 use crate::place::{Account, Bucket, Place, Posting};
 use crate::policy::NegativeStock;
 use crate::rejection::{Rejection, Shortage};
-use crate::state::{Count, State};
+use crate::state::{Count, State, Tracking};
 use crate::time::Timestamp;
 
 const AVAILABLE: Place = Place::Bucket(Bucket::Available);
@@ -95,15 +95,18 @@ fn open(
     Ok(smallvec![Event::Stock(event)])
 }
 
-/// All of them exist, and none stands there twice.
+/// All of them exist and are of one shelf each, and none stands there twice.
 fn check_variants(state: &State, variants: impl Iterator<Item = VariantNo>) -> Result<(), Rejection> {
     let mut seen = BTreeSet::new();
     for (line, variant) in variants.enumerate() {
         if !seen.insert(variant) {
             return Err(Rejection::DuplicateVariant { line, variant });
         }
-        if state.variant(variant).is_none() {
-            return Err(Rejection::UnknownVariant { line, variant });
+        let found = state.variant(variant);
+        let found = found.ok_or(Rejection::UnknownVariant { line, variant })?;
+        // What lies in lots is counted lot by lot.
+        if found.tracking == Tracking::InLots {
+            return Err(Rejection::LotMissing { line, variant });
         }
     }
     Ok(())

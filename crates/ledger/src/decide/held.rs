@@ -7,7 +7,7 @@ use crate::command::{ExtendCommand, Line, StockCommand};
 use crate::event::{Event, Kind, Postings, StockEvent};
 use crate::place::{Bucket, Place, Posting};
 use crate::rejection::{Rejection, Shortage};
-use crate::state::{HeldLine, Reservation, State};
+use crate::state::{HeldLine, Reservation, State, Tracking};
 use crate::time::Timestamp;
 
 /// Postings that take from what the order holds at the warehouse: from the reservation that the command names, or from
@@ -50,21 +50,26 @@ pub(super) fn post(state: &State, command: &StockCommand, now: Timestamp) -> Res
         quantity: requested,
     } in &command.lines
     {
+        let tracking = state.variant(variant).map(|found| found.tracking);
+        let in_lots = tracking == Some(Tracking::InLots);
+        let is_meant = |no| no == variant || in_lots && state.variant_of(no) == variant;
         let mut left = requested;
         for reservation in held.clone() {
             if left == 0 {
                 break;
             }
-            let quantity = reservation.holds(variant, bucket).min(left);
-            if quantity > 0 {
-                postings.push(Posting {
-                    variant,
-                    from,
-                    to,
-                    quantity,
-                    reservation: Some(reservation.id),
-                });
-                left = left.saturating_sub(quantity);
+            for line in reservation.lines.iter().filter(|line| is_meant(line.variant)) {
+                let quantity = line.of(bucket).min(left);
+                if quantity > 0 {
+                    postings.push(Posting {
+                        variant: line.variant,
+                        from,
+                        to,
+                        quantity,
+                        reservation: Some(reservation.id),
+                    });
+                    left = left.saturating_sub(quantity);
+                }
             }
         }
         if left > 0 {

@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 
-use crate::command::{ReceivedLine, StockCommand};
+use crate::command::{ReceiveCommand, StockCommand};
 use crate::event::{Kind, Reason};
 use crate::id::VariantNo;
 use crate::place::Bucket;
@@ -107,11 +107,16 @@ fn check_lines(command: &StockCommand) -> Result<(), Rejection> {
             });
         }
     }
-    check_distinct(lines, |line| line.variant)
+    // Where lots are named, whether two lines mean the same is for the lots to say.
+    if command.lots.is_empty() {
+        check_distinct(lines, |line| line.variant)?;
+    }
+    Ok(())
 }
 
 /// Checks what a receipt says that was found.
-pub(super) fn check_received(lines: &[ReceivedLine]) -> Result<(), Rejection> {
+pub(super) fn check_received(command: &ReceiveCommand) -> Result<(), Rejection> {
+    let lines = &command.lines;
     if lines.len() > LINES_MAX {
         return Err(Rejection::TooManyLines { count: lines.len() });
     }
@@ -126,7 +131,11 @@ pub(super) fn check_received(lines: &[ReceivedLine]) -> Result<(), Rejection> {
             return Err(Rejection::InvalidQuantity { line, quantity });
         }
     }
-    check_distinct(lines, |line| line.variant)
+    // As of a movement.
+    if command.lots.is_empty() {
+        check_distinct(lines, |line| line.variant)?;
+    }
+    Ok(())
 }
 
 /// Checks that no line's variant stands in an earlier one.

@@ -5,7 +5,7 @@
 
 use smallvec::smallvec;
 
-use super::{Decision, behind, count, shape};
+use super::{Decision, behind, count, lots, shape};
 use crate::command::{CloseCommand, ReceiveCommand, ReceivedLine, StockCommand};
 use crate::event::{Event, Kind, Postings, StockEvent};
 use crate::expiry::Freed;
@@ -77,7 +77,7 @@ pub(super) fn receive(
     command: &ReceiveCommand,
     now: Timestamp,
 ) -> Result<Decision, Rejection> {
-    shape::check_received(&command.lines)?;
+    shape::check_received(command)?;
     shape::check_notes(command.notes.as_deref())?;
     let occurred_at = shape::check_occurred(command.occurred_at, now)?;
     let warehouse = command.warehouse;
@@ -98,14 +98,12 @@ pub(super) fn receive(
             destination: transfer.destination,
         });
     }
-    let everything: Vec<_>;
-    let lines = if command.lines.is_empty() {
-        everything = transfer.lines.iter().map(all_sound).collect();
-        &everything
+    let (lines, shortages) = if command.lines.is_empty() {
+        (transfer.lines.iter().map(all_sound).collect(), Vec::new())
     } else {
-        &command.lines
+        lots::found(state, transfer, &command.lines, &command.lots)?
     };
-    check_on_the_way(id, transfer, lines)?;
+    check_on_the_way(id, transfer, &lines, shortages)?;
     let mut postings = Postings::new();
     for (line, one) in lines.iter().enumerate() {
         arrive(state, warehouse, line, one, &mut postings)?;
@@ -162,8 +160,13 @@ fn all_sound(line: &TransitLine) -> ReceivedLine {
     }
 }
 
-/// Nothing is found that is not on the way.
-fn check_on_the_way(id: Position, transfer: &Transfer, lines: &[ReceivedLine]) -> Result<(), Rejection> {
+/// Nothing is found that is not on the way. `shortages` are those that are known already.
+fn check_on_the_way(
+    id: Position,
+    transfer: &Transfer,
+    lines: &[ReceivedLine],
+    mut shortages: Vec<Shortage>,
+) -> Result<(), Rejection> {
     let too_many = |line: &ReceivedLine| {
         let requested = [line.damaged, line.short]
             .into_iter()
@@ -175,7 +178,7 @@ fn check_on_the_way(id: Position, transfer: &Transfer, lines: &[ReceivedLine]) -
             available,
         })
     };
-    let shortages: Vec<_> = lines.iter().filter_map(too_many).collect();
+    shortages.extend(lines.iter().filter_map(too_many));
     if shortages.is_empty() {
         Ok(())
     } else {

@@ -174,7 +174,8 @@ impl State {
             .entry(StockKey::new(event.warehouse, posting.variant))
             .or_default()
             .post(posting, floor)
-            .ok_or("a bucket would fall below zero or overflow")
+            .ok_or("a bucket would fall below zero or overflow")?;
+        self.note_lot(event.warehouse, posting.variant)
     }
 
     /// Makes the reservation that the event's postings fill.

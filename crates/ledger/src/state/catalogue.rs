@@ -2,7 +2,7 @@
 
 use std::hash::BuildHasher;
 
-use super::{Product, State, Variant, Warehouse, index_of};
+use super::{Product, State, Tracking, Variant, Warehouse, index_of};
 use crate::event::CatalogueEvent as E;
 use crate::id::{ProductNo, VariantNo, Version, WarehouseNo};
 use crate::policy::NegativeStock;
@@ -46,24 +46,61 @@ impl State {
             E::ProductActivated(no) => self.product_mut(*no).map(|one| one.active = true),
             E::ProductDeactivated(no) => self.product_mut(*no).map(|one| one.active = false),
             E::VariantCreated {
-                no, sku, expires_at, ..
+                no,
+                sku,
+                expires_at,
+                tracks_lots,
+                ..
             } => {
                 expect_number(no.0, self.variants.len())?;
-                let (sku, active, expires_at) = (sku.clone(), true, *expires_at);
                 self.add_variant(Variant {
-                    sku,
-                    active,
-                    expires_at,
+                    sku: sku.clone(),
+                    active: true,
+                    expires_at: *expires_at,
+                    tracking: tracking(*tracks_lots),
                 })
             }
             E::VariantChanged {
-                no, sku, expires_at, ..
+                no,
+                sku,
+                expires_at,
+                tracks_lots,
+                ..
             } => {
+                let variant = self.variant_mut(*no)?;
+                if matches!(variant.tracking, Tracking::LotOf(_)) {
+                    return Err("it changes a lot as if it were a variant");
+                }
                 if let Some(expires_at) = expires_at {
-                    self.variant_mut(*no)?.expires_at = *expires_at;
+                    variant.expires_at = *expires_at;
+                }
+                if let Some(tracks_lots) = tracks_lots {
+                    variant.tracking = tracking(*tracks_lots);
+                    if self.has_stock(*no) {
+                        return Err("it changes whether stock lies in lots where there is some");
+                    }
                 }
                 self.recode_variant(*no, sku.as_deref())
             }
+            E::LotCreated {
+                no,
+                of,
+                code,
+                expires_at,
+            } => {
+                expect_number(no.0, self.variants.len())?;
+                if self.variant_mut(*of)?.tracking != Tracking::InLots {
+                    return Err("it is a lot of what does not lie in lots");
+                }
+                let lot = Variant {
+                    sku: code.clone(),
+                    active: true,
+                    expires_at: *expires_at,
+                    tracking: Tracking::LotOf(*of),
+                };
+                self.add_variant(lot)
+            }
+            E::LotChanged { no, expires_at } => self.change_lot(*no, *expires_at),
             E::VariantActivated(no) => self.variant_mut(*no).map(|one| one.active = true),
             E::VariantDeactivated(no) => self.variant_mut(*no).map(|one| one.active = false),
             E::SlotChanged {
@@ -100,6 +137,9 @@ impl State {
     }
 
     pub(crate) fn add_variant(&mut self, variant: Variant) -> Result<(), &'static str> {
+        if let Tracking::LotOf(of) = variant.tracking {
+            return self.add_lot(of, variant);
+        }
         if self.variant_by_sku(&variant.sku).is_some() {
             return Err("another variant has this SKU");
         }
@@ -166,6 +206,14 @@ impl State {
         };
         let hash = |no: &VariantNo| text_hash.hash_one(sku(no));
         skus.insert_unique(hash(&no), no, hash);
+    }
+}
+
+fn tracking(tracks_lots: bool) -> Tracking {
+    if tracks_lots {
+        Tracking::InLots
+    } else {
+        Tracking::Whole
     }
 }
 

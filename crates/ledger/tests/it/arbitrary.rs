@@ -152,29 +152,46 @@ fn catalogue() -> impl Strategy<Value = E> {
             text(),
             text(),
             option::of(product()),
-            option::of(instant())
+            option::of(instant()),
+            any::<bool>()
         )
-            .prop_map(|(no, sku, name, product, expires_at)| E::VariantCreated {
-                no,
-                sku,
-                name,
-                product,
-                expires_at
-            }),
+            .prop_map(
+                |(no, sku, name, product, expires_at, tracks_lots)| E::VariantCreated {
+                    tracks_lots,
+                    no,
+                    sku,
+                    name,
+                    product,
+                    expires_at
+                }
+            ),
         (
             variant(),
             option::of(text()),
             option::of(text()),
             option::of(option::of(product())),
-            option::of(option::of(instant()))
+            option::of(option::of(instant())),
+            option::of(any::<bool>())
         )
-            .prop_map(|(no, sku, name, product, expires_at)| E::VariantChanged {
+            .prop_map(
+                |(no, sku, name, product, expires_at, tracks_lots)| E::VariantChanged {
+                    tracks_lots,
+                    no,
+                    sku,
+                    name,
+                    product,
+                    expires_at
+                }
+            ),
+        (variant(), variant(), text(), option::of(instant())).prop_map(|(no, of, code, expires_at)| {
+            E::LotCreated {
                 no,
-                sku,
-                name,
-                product,
-                expires_at
-            }),
+                of,
+                code,
+                expires_at,
+            }
+        }),
+        (variant(), option::of(instant())).prop_map(|(no, expires_at)| E::LotChanged { no, expires_at }),
         variant().prop_map(E::VariantActivated),
         variant().prop_map(E::VariantDeactivated),
         (warehouse(), variant(), slot_change()).prop_map(|(warehouse, variant, change)| E::SlotChanged {

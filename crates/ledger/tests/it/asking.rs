@@ -182,6 +182,7 @@ impl Asked {
             } => {
                 let (transfer, destination) = which.look_up(journal);
                 Command::Receive(ReceiveCommand {
+                    lots: Vec::new(),
                     transfer,
                     warehouse: warehouse.unwrap_or(destination),
                     occurred_at: *occurred_at,
@@ -527,10 +528,10 @@ fn catalogue_command() -> impl Strategy<Value = C> {
         1 => (product.clone(), maybe.clone(), active.clone())
             .prop_map(|(no, name, active)| C::ChangeProduct { no, name, active }),
         1 => (text.clone(), text, weighted(0.3, product.clone()), weighted(0.3, expires_at.clone()))
-            .prop_map(|(sku, name, product, expires_at)| C::CreateVariant { sku, name, product, expires_at }),
+            .prop_map(|(sku, name, product, expires_at)| C::CreateVariant { tracks_lots: false, sku, name, product, expires_at }),
         4 => (variant, maybe.clone(), maybe, option::of(option::of(product)), option::of(option::of(expires_at)), active)
             .prop_map(|(no, sku, name, product, expires_at, active)| {
-                C::ChangeVariant { no, sku, name, product, expires_at, active }
+                C::ChangeVariant { tracks_lots: None, no, sku, name, product, expires_at, active }
             }),
         3 => slot_change(text_of_slot),
     ]

@@ -352,6 +352,7 @@ fn decide_anything(state: &State) {
     let _ = decide(state, &Command::Extend(extend), Timestamp::MIN);
     for (transfer, open) in state.transfers() {
         let receive = ReceiveCommand {
+            lots: Vec::new(),
             transfer,
             warehouse: open.destination,
             occurred_at: None,

@@ -23,15 +23,15 @@ fn codes_and_skus_are_unique_and_can_be_used_again_once_given_up() {
         2 warehouse N
         > WarehouseCreated { no: WarehouseNo(3), code: \"N\", name: \"Name\" }
         3 variant A
-        > VariantCreated { no: VariantNo(1), sku: \"A\", name: \"Name\", product: None, expires_at: None }
+        > VariantCreated { no: VariantNo(1), sku: \"A\", name: \"Name\", product: None, expires_at: None, tracks_lots: false }
         3 variant a
-        > VariantCreated { no: VariantNo(2), sku: \"a\", name: \"Name\", product: None, expires_at: None }
+        > VariantCreated { no: VariantNo(2), sku: \"a\", name: \"Name\", product: None, expires_at: None, tracks_lots: false }
         4 change-variant a sku=A
         > refused sku-taken: another variant has this SKU
         4 change-variant A sku=B
-        > VariantChanged { no: VariantNo(1), sku: Some(\"B\"), name: None, product: None, expires_at: None }
+        > VariantChanged { no: VariantNo(1), sku: Some(\"B\"), name: None, product: None, expires_at: None, tracks_lots: None }
         5 change-variant a sku=A
-        > VariantChanged { no: VariantNo(2), sku: Some(\"A\"), name: None, product: None, expires_at: None }
+        > VariantChanged { no: VariantNo(2), sku: Some(\"A\"), name: None, product: None, expires_at: None, tracks_lots: None }
         ",
     );
 }
@@ -51,7 +51,7 @@ fn a_change_that_changes_nothing_has_no_event() {
         > ProductChanged { no: ProductNo(1), name: \"Q\" }
         > ProductDeactivated(ProductNo(1))
         3 change-variant A product=1 active=no
-        > VariantChanged { no: VariantNo(1), sku: None, name: None, product: Some(Some(ProductNo(1))), expires_at: None }
+        > VariantChanged { no: VariantNo(1), sku: None, name: None, product: Some(Some(ProductNo(1))), expires_at: None, tracks_lots: None }
         > VariantDeactivated(VariantNo(1))
         ",
     );
@@ -269,13 +269,18 @@ const REFUSALS: &str = "
 
 #[test]
 fn every_way_to_be_refused_has_its_story() {
-    let told: BTreeSet<_> = check(REFUSALS).iter().map(number_of).collect();
+    let stories = [REFUSALS, crate::lot_scenarios::REFUSALS];
+    let told: BTreeSet<_> = stories
+        .into_iter()
+        .flat_map(check)
+        .map(|one| number_of(&one))
+        .collect();
     // To have given out every number takes four billion variants, to fill a count 50,000.
     let untold = BTreeSet::from([
         number_of(&Rejection::NumbersExhausted),
         number_of(&Rejection::CountFull { count: Position(1) }),
     ]);
-    let all: BTreeSet<_> = (0..46).collect();
+    let all: BTreeSet<_> = (0..52).collect();
     assert_eq!(&all - &told, untold);
 }
 
@@ -328,5 +333,11 @@ fn number_of(rejection: &Rejection) -> usize {
         Rejection::CountedTooEarly { .. } => 43,
         Rejection::NothingCounted { .. } => 44,
         Rejection::CountFull { .. } => 45,
+        Rejection::TooManyPostings { .. } => 46,
+        Rejection::LotMissing { .. } => 47,
+        Rejection::LotNotTracked { .. } => 48,
+        Rejection::UnknownLot { .. } => 49,
+        Rejection::LotExpiryMismatch { .. } => 50,
+        Rejection::VariantHasStock { .. } => 51,
     }
 }

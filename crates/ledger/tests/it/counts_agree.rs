@@ -444,6 +444,7 @@ fn stocked() -> Journal {
     }
     for sku in ["A", "B", "C"] {
         let create = C::CreateVariant {
+            tracks_lots: false,
             sku: sku.into(),
             name: "A".into(),
             product: None,

@@ -351,6 +351,7 @@ fn commands() -> Vec<(&'static str, Command)> {
     ];
     let (a, b) = (|| Box::<str>::from("a"), || Box::<str>::from("b"));
     let variant = |sku, name, product, expires_at, active| C::ChangeVariant {
+        tracks_lots: None,
         no: VariantNo(1),
         sku,
         name,
@@ -445,6 +446,7 @@ fn commands() -> Vec<(&'static str, Command)> {
         (
             "create-variant",
             C::CreateVariant {
+                tracks_lots: false,
                 sku: a(),
                 name: b(),
                 product: None,
@@ -454,6 +456,7 @@ fn commands() -> Vec<(&'static str, Command)> {
         (
             "create-variant-product",
             C::CreateVariant {
+                tracks_lots: false,
                 sku: a(),
                 name: b(),
                 product: Some(ProductNo(1)),
@@ -463,6 +466,7 @@ fn commands() -> Vec<(&'static str, Command)> {
         (
             "create-variant-expires",
             C::CreateVariant {
+                tracks_lots: false,
                 sku: a(),
                 name: b(),
                 product: None,

@@ -277,6 +277,7 @@ fn catalogue_events() -> Vec<(&'static str, E)> {
         (
             "variant-created",
             E::VariantCreated {
+                tracks_lots: false,
                 no: VariantNo(1),
                 sku: "RED-1".into(),
                 name: "Red".into(),
@@ -287,6 +288,7 @@ fn catalogue_events() -> Vec<(&'static str, E)> {
         (
             "variant-created-bare",
             E::VariantCreated {
+                tracks_lots: false,
                 no: VariantNo(2),
                 sku: "RED-2".into(),
                 name: "Red".into(),
@@ -297,6 +299,7 @@ fn catalogue_events() -> Vec<(&'static str, E)> {
         (
             "variant-changed",
             E::VariantChanged {
+                tracks_lots: None,
                 no: VariantNo(1),
                 sku: Some("GREEN-1".into()),
                 name: Some("Green".into()),
@@ -307,6 +310,7 @@ fn catalogue_events() -> Vec<(&'static str, E)> {
         (
             "variant-changed-taken-away",
             E::VariantChanged {
+                tracks_lots: None,
                 no: VariantNo(1),
                 sku: None,
                 name: None,
@@ -317,6 +321,7 @@ fn catalogue_events() -> Vec<(&'static str, E)> {
         (
             "variant-changed-nothing",
             E::VariantChanged {
+                tracks_lots: None,
                 no: VariantNo(1),
                 sku: None,
                 name: None,

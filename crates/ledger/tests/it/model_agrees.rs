@@ -541,6 +541,7 @@ fn stocked() -> (Journal, Model) {
         let expires_at = (sku == "C").then_some(Timestamp::from_micros(START + 20 * SECOND));
         let (sku, name, product) = (sku.into(), "A".into(), None);
         take(Command::Catalogue(C::CreateVariant {
+            tracks_lots: false,
             sku,
             name,
             product,

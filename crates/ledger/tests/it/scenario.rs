@@ -2,7 +2,8 @@
 //!
 //! A line is `SECOND WHAT …`; what came of it stands below, behind `>`. Stock: `5 OUTBOUND N A:3 order=O-1`, where N is
 //! a warehouse's code and A a SKU; of one reservation, `5 PICK N order=O-1 reservation=#4`, by its event's position.
-//! Catalogue: `0 warehouse N`, `0 variant A expires=9`, `1 change-variant A active=no`, `1 change-slot N A bin=none`. Besides:
+//! Catalogue: `0 warehouse N`, `0 variant A expires=9`, `1 change-variant A active=no`, `1 change-slot N A bin=none`, `1 change-lot A/L expires=9`.
+//! A line names a lot as `A/L:3`, or `A/L@9:3` where it says that it expires at the second 9. Besides:
 //! `5 extend N #4 order=O-1 expires=20`, `5 reverse #7` and `5 clear N #7`, by positions too, `5 expire 9` and `5 stock`.
 //! `0 flood N A` puts there as many units as can be. Lines above a `---` only prepare: they must be accepted, and what comes of them is not told.
 
@@ -10,11 +11,12 @@ use std::collections::BTreeMap;
 
 use bincard_ledger::command::CatalogueCommand as C;
 use bincard_ledger::event::{PickOrder, SlotChange};
+use bincard_ledger::state::Tracking;
 use bincard_ledger::{
     Bucket, ClearCommand, CloseCommand, Command, Conditions, CountCommand, CountStep, Counting, Event,
-    ExtendCommand, FoundLine, Kind, Line, Mismatch, NegativeStock, Place, Position, ProductNo, Reason,
-    ReceiveCommand, ReceivedLine, Rejection, ReverseCommand, Shortage, State, StockCommand, StockEvent,
-    Timestamp, VariantNo, Version, WarehouseNo,
+    ExtendCommand, FoundLine, Kind, Line, LineLot, Mismatch, NegativeStock, Place, Position, ProductNo,
+    Reason, ReceiveCommand, ReceivedLine, Rejection, ReverseCommand, Shortage, State, StockCommand,
+    StockEvent, Timestamp, VariantNo, Version, WarehouseNo,
 };
 
 use crate::journal::Journal;
@@ -212,13 +214,14 @@ impl<'t> Asked<'t> {
             let parts: Vec<_> = word.split(':').collect();
             let units = |at: usize| parts.get(at).map_or(0, |text: &&str| text.parse().unwrap());
             ReceivedLine {
-                variant: variant(state, parts[0]),
+                variant: variant(state, unnamed(parts[0])),
                 received: units(1),
                 damaged: units(2),
                 short: units(3),
             }
         };
         ReceiveCommand {
+            lots: lots(&each_lot(&self.words[2..])),
             transfer: position(self.words[1]),
             warehouse: warehouse(state, self.words[0]),
             occurred_at: self.instant("at"),
@@ -236,8 +239,10 @@ impl<'t> Asked<'t> {
 
     fn stock(&self, state: &State, kind: Kind) -> StockCommand {
         let at = warehouse(state, self.words[0]);
-        let lines = self.words[1..].iter().flat_map(|word| {
+        let words = each_lot(&self.words[1..]);
+        let lines = words.iter().flat_map(|word| {
             let (sku, quantity) = word.split_once(':').expect("a line is SKU:quantity");
+            let sku = unnamed(sku);
             let quantity = quantity.parse().unwrap();
             // `*1001` stands for the numbers 1 to 1,001, whether or not there are such variants.
             let numbers = match sku.strip_prefix('*') {
@@ -264,6 +269,7 @@ impl<'t> Asked<'t> {
             is_partial: self.fields.get("partial").is_some_and(|text| *text == "yes"),
             conditions: self.conditions(state).map(Box::new),
             notes: self.text("notes"),
+            lots: lots(&words),
             ..StockCommand::new(kind, at, lines)
         }
     }
@@ -315,12 +321,14 @@ impl<'t> Asked<'t> {
                 active,
             },
             "variant" => C::CreateVariant {
+                tracks_lots: self.fields.get("lots").is_some_and(|text| *text == "yes"),
                 sku: word.into(),
                 name: named,
                 product: self.fields.get("product").map(|text| product(text)),
                 expires_at: self.instant("expires"),
             },
             "change-variant" => C::ChangeVariant {
+                tracks_lots: self.fields.get("lots").map(|text| *text == "yes"),
                 no: variant(state, word),
                 sku: self.text("sku"),
                 name,
@@ -348,6 +356,16 @@ impl<'t> Asked<'t> {
                     }),
                 },
             },
+            "change-lot" => {
+                let (sku, code) = word.split_once('/').expect("a lot is SKU/CODE");
+                C::ChangeLot {
+                    no: state
+                        .lot_by_code(variant(state, sku), code)
+                        .unwrap_or(VariantNo(u32::MAX)),
+                    expires_at: self.fields.get("expires").map(|_| self.instant("expires")),
+                    active,
+                }
+            }
             what => panic!("nobody can ask for {what}"),
         }
     }
@@ -393,12 +411,61 @@ fn warehouse(state: &State, code: &str) -> WarehouseNo {
     state.warehouse_by_code(code).unwrap_or(WarehouseNo(99))
 }
 
+/// The SKU of a word that may name a lot.
+fn unnamed(word: &str) -> &str {
+    word.split('/').next().unwrap_or_default()
+}
+
+/// `A/L*3:1` stands for one unit each of the lots L1 to L3.
+fn each_lot(words: &[&str]) -> Vec<String> {
+    let each = |word: &&str| {
+        let many = word
+            .split_once('*')
+            .filter(|(sku, _)| sku.contains('/'))
+            .and_then(|(lot, rest)| {
+                let (count, units) = rest.split_once(':')?;
+                let count: usize = count.parse().ok()?;
+                Some(
+                    (1..=count)
+                        .map(|number| format!("{lot}{number}:{units}"))
+                        .collect(),
+                )
+            });
+        many.unwrap_or_else(|| vec![word.to_string()])
+    };
+    words.iter().flat_map(each).collect()
+}
+
+/// The lots that words name.
+fn lots(words: &[String]) -> Vec<LineLot> {
+    let named = words.iter().enumerate().filter_map(|(line, word)| {
+        let (_, named) = word.split(':').next()?.split_once('/')?;
+        let (code, expires_at) = match named.split_once('@') {
+            Some((code, second)) => (code, Some(instant(second.parse().unwrap()))),
+            None => (named, None),
+        };
+        let code = code.replace('^', "\n").into();
+        Some(LineLot {
+            line,
+            code,
+            expires_at,
+        })
+    });
+    named.collect()
+}
+
 fn variant(state: &State, sku: &str) -> VariantNo {
     state.variant_by_sku(sku).unwrap_or(VariantNo(99))
 }
 
-fn sku(state: &State, no: VariantNo) -> &str {
-    state.variant(no).map_or("?", |variant| &variant.sku)
+fn sku(state: &State, no: VariantNo) -> String {
+    match state.variant(no) {
+        None => "?".into(),
+        Some(lot) if matches!(lot.tracking, Tracking::LotOf(_)) => {
+            format!("{}/{}", sku(state, state.variant_of(no)), lot.sku)
+        }
+        Some(variant) => variant.sku.to_string(),
+    }
 }
 
 fn name(kind: Kind) -> &'static str {
@@ -525,6 +592,10 @@ fn details(state: &State, rejection: &Rejection) -> String {
                 .warehouse(*destination)
                 .map_or("?", |warehouse| &*warehouse.code);
             format!(", #{transfer} goes to {code}")
+        }
+        Rejection::LotExpiryMismatch { lot, expires_at, .. } => {
+            let second = expires_at.map(|at| (at.micros() - START) / 1_000_000);
+            format!(", {} at {second:?}", sku(state, *lot))
         }
         Rejection::AvailableMismatch { lines } => lines.iter().map(other).collect(),
         Rejection::VersionMismatch { expected, present } => format!(", {present} and not {expected}"),

@@ -365,7 +365,7 @@ fn expired_goods_may_be_thrown_away_but_not_sold() {
         11 ADJUST N A:-1 reason=DiscardExpired
         > ADJUST N at 11, 1 A available -> adjustment
         12 change-variant A expires=none
-        > VariantChanged { no: VariantNo(1), sku: None, name: None, product: None, expires_at: Some(None) }
+        > VariantChanged { no: VariantNo(1), sku: None, name: None, product: None, expires_at: Some(None), tracks_lots: None }
         13 OUTBOUND N A:1
         > OUTBOUND N at 13, 1 A available -> customer
         ",

@@ -173,6 +173,7 @@ fn commands() -> Vec<(&'static str, Command)> {
     };
     let receive = |change: fn(&mut ReceiveCommand)| {
         let mut command = ReceiveCommand {
+            lots: Vec::new(),
             transfer: Position(5),
             warehouse: WarehouseNo(1),
             occurred_at: None,

@@ -26,7 +26,7 @@ pub(super) fn filter_content(conditions: &mut Conditions, filter: &EventFilter, 
 pub(super) fn filter_variant(conditions: &mut Conditions, filter: &EventFilter, prefix: &str) {
     if let Some(variant) = filter.variant {
         conditions.equals(&format!("{prefix}variant"), i64::from(variant.0));
-        conditions.compare(&format!("{prefix}places"), "<", PLACES_REPEATED);
+        conditions.compare(&format!("({prefix}places & {PLACES_REPEATED})"), "=", 0);
     }
 }
 

@@ -142,6 +142,8 @@ pub(crate) struct Variant {
     /// When its goods expire.
     #[schema(format = DateTime)]
     pub(crate) expires_at: Option<String>,
+    /// Whether its stock lies in lots.
+    pub(crate) tracks_lots: bool,
     pub(crate) active: bool,
     #[schema(format = DateTime)]
     pub(crate) created_at: String,
@@ -162,6 +164,8 @@ pub(crate) struct NewVariant {
     pub(crate) product_id: Option<u32>,
     #[schema(format = DateTime)]
     pub(crate) expires_at: Option<String>,
+    /// Whether its stock lies in lots; false when left out.
+    pub(crate) tracks_lots: Option<bool>,
 }
 
 /// A variant to create, as a line of a bulk request.
@@ -177,6 +181,8 @@ pub(crate) struct BulkVariant {
     pub(crate) product_id: Option<u32>,
     #[schema(format = DateTime)]
     pub(crate) expires_at: Option<String>,
+    /// Whether its stock lies in lots; false when left out.
+    pub(crate) tracks_lots: Option<bool>,
     /// Its own key, as Idempotency-Key is of a single request.
     #[schema(min_length = 1, max_length = 255)]
     pub(crate) idempotency_key: Option<String>,
@@ -192,6 +198,8 @@ pub(crate) struct VariantChange {
     #[schema(format = DateTime)]
     pub(crate) expires_at: Option<String>,
     pub(crate) active: Option<bool>,
+    /// Changed only while there is none of it.
+    pub(crate) tracks_lots: Option<bool>,
 }
 
 /// The place of a variant at a warehouse.

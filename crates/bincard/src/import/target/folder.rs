@@ -70,6 +70,7 @@ impl FolderTarget {
                 put(&mut self.variants, variant.no.0, Ok(no));
             } else if variant.create {
                 let command = CatalogueCommand::CreateVariant {
+                    tracks_lots: false,
                     sku: variant.sku.clone(),
                     name: variant.name.clone(),
                     product: None,

@@ -95,6 +95,7 @@ impl Model {
                 name,
                 product,
                 expires_at,
+                tracks_lots: _,
             } => {
                 check_text("sku", sku, 128)?;
                 check_text("name", name, 200)?;
@@ -110,6 +111,7 @@ impl Model {
                 product,
                 expires_at,
                 active,
+                tracks_lots: _,
             } => {
                 if number(no.0).is_none_or(|at| at >= self.variants.len()) {
                     return Err(Rejection::UnknownVariant {
@@ -135,6 +137,8 @@ impl Model {
                 variant,
                 change,
             } => self.check_slot(*warehouse, *variant, change)?,
+            // Lots have a model of their own.
+            C::ChangeLot { .. } => {}
         }
         Ok(())
     }

@@ -1,0 +1,188 @@
+//! Lots, told as small stories.
+
+use crate::scenario::check;
+
+#[test]
+fn what_names_no_lot_is_taken_by_expiry_then_by_first_receipt_then_by_code() {
+    check(
+        "
+        0 warehouse N
+        0 variant A lots=yes
+        ---
+        1 INBOUND N A/Z:5 A/B@90:4 A/A@90:3 A/C@50:2
+        > LotCreated { no: VariantNo(2), of: VariantNo(1), code: \"A\", expires_at: Some(Timestamp(1750000090000000)) }
+        > LotCreated { no: VariantNo(3), of: VariantNo(1), code: \"B\", expires_at: Some(Timestamp(1750000090000000)) }
+        > LotCreated { no: VariantNo(4), of: VariantNo(1), code: \"C\", expires_at: Some(Timestamp(1750000050000000)) }
+        > LotCreated { no: VariantNo(5), of: VariantNo(1), code: \"Z\", expires_at: None }
+        > INBOUND N at 1, 5 A/Z supplier -> available, 4 A/B supplier -> available, 3 A/A supplier -> available, 2 A/C supplier -> available
+        2 OUTBOUND N A:6
+        > OUTBOUND N at 2, 2 A/C available -> customer, 3 A/A available -> customer, 1 A/B available -> customer
+        3 INBOUND N A/B@90:1 A/C:1
+        > INBOUND N at 3, 1 A/B supplier -> available, 1 A/C supplier -> available
+        4 RESERVATION N A:6 order=O expires=8
+        > RESERVATION N at 4, 1 A/C available -> reserved, 4 A/B available -> reserved, 1 A/Z available -> reserved
+        5 PICK N A:2 order=O
+        > PICK N at 5, 1 A/C reserved -> picked (of #10), 1 A/B reserved -> picked (of #10)
+        6 PICK N A/Z:1 order=O
+        > PICK N at 6, 1 A/Z reserved -> picked (of #10)
+        7 OUTBOUND N A:5
+        > refused insufficient-stock: not enough stock, 4 of 5 A
+        9 OUTBOUND N A:5
+        > EXPIRY N at 8, 3 A/B reserved -> available (of #10)
+        > OUTBOUND N at 9, 3 A/B available -> customer, 2 A/Z available -> customer
+        10 ADJUST N A:-1 A/Q:4
+        > refused duplicate-variant: line 1: the variant stands in an earlier line of this event
+        10 ADJUST N A/Z:-1 A/Q:4
+        > LotCreated { no: VariantNo(6), of: VariantNo(1), code: \"Q\", expires_at: None }
+        > ADJUST N at 10, 1 A/Z available -> adjustment, 4 A/Q adjustment -> available
+        10 stock
+        > N A/B: 0 0 1 0 0
+        > N A/C: 0 0 1 0 0
+        > N A/Z: 1 0 1 0 0
+        > N A/Q: 4 0 0 0 0
+        ",
+    );
+}
+
+#[test]
+fn a_customer_gets_nothing_that_expired_or_was_taken_out_of_use() {
+    check(
+        "
+        0 warehouse N
+        0 variant A lots=yes
+        0 INBOUND N A/OLD@5:3 A/NEW@50:3 A/BAD@40:3
+        0 change-lot A/BAD active=no
+        ---
+        6 OUTBOUND N A:4
+        > refused insufficient-stock: not enough stock, 3 of 4 A
+        6 RESERVATION N A:4 order=O partial=yes
+        > RESERVATION N at 6, 3 A/NEW available -> reserved, noted 1 A
+        6 OUTBOUND N A/OLD:1
+        > refused variant-expired: line 0: the variant expired
+        6 OUTBOUND N A/BAD:1
+        > refused variant-inactive: line 0: the variant is not active
+        6 OUTBOUND N A:5 reason=DiscardExpired
+        > OUTBOUND N at 6, 3 A/OLD available -> customer, 2 A/BAD available -> customer
+        6 HOLD N A/BAD:1
+        > refused variant-inactive: line 0: the variant is not active
+        7 change-lot A/NEW expires=8
+        > LotChanged { no: VariantNo(3), expires_at: Some(Timestamp(1750000008000000)) }
+        7 change-lot A/BAD expires=60 active=yes
+        > LotChanged { no: VariantNo(2), expires_at: Some(Timestamp(1750000060000000)) }
+        > VariantActivated(VariantNo(2))
+        8 RELEASE N A:3 order=O
+        > RELEASE N at 8, 3 A/NEW reserved -> available (of #8)
+        9 HOLD N A:4
+        > HOLD N at 9, 3 A/NEW available -> held, 1 A/BAD available -> held
+        9 UNHOLD N A:2
+        > UNHOLD N at 9, 2 A/NEW held -> available
+        ",
+    );
+}
+
+#[test]
+fn lots_stay_themselves_from_one_warehouse_to_another() {
+    check(
+        "
+        0 warehouse N
+        0 warehouse S
+        0 variant A lots=yes
+        0 variant B
+        0 INBOUND N A/L1@90:3 A/L2:4 B:2
+        ---
+        1 TRANSFER_OUT N A:5 B:2 to=S
+        > TRANSFER_OUT N at 1, to S, 3 A/L1 available -> transit, 2 A/L2 available -> transit, 2 B available -> transit
+        > TRANSFER_EXPECTED S at 1, about #8, from N, noted 3 A/L1, noted 2 A/L2, noted 2 B
+        2 receive S #8 A:2:2:1 B:1
+        > TRANSFER_IN S at 2, about #8, from N, 2 A/L1 transit -> available, 1 A/L1 transit -> held, 1 A/L2 transit -> held, 1 B transit -> available, noted 1 A/L2
+        3 receive S #8 A:2
+        > refused over-receipt: more was found than is on the way, #8, 1 of 2 A
+        3 receive S #8 A/L1:1
+        > refused over-receipt: more was found than is on the way, #8, 0 of 1 A/L1
+        3 receive S #8 A/L9:1
+        > refused lot-not-found: line 0: there is no such lot of the variant
+        3 receive S #8 A/L2:1
+        > TRANSFER_IN S at 3, about #8, from N, 1 A/L2 transit -> available
+        4 TRANSFER_OUT N A:1 transfer=T
+        > TRANSFER_OUT N at 4, 1 A/L2 available -> transit
+        5 TRANSFER_IN S A:1 transfer=T
+        > TRANSFER_IN S at 5, 1 A/L2 transit -> available
+        5 TRANSFER_IN S A:1 transfer=T
+        > refused insufficient-stock: not enough stock, 0 of 1 A
+        5 stock
+        > N A/L2: 1 0 0 0 0
+        > S B: 1 0 0 0 0
+        > S A/L1: 2 0 0 0 1
+        > S A/L2: 2 0 0 0 1
+        > under #8 B: 1
+        6 reverse #7
+        > refused insufficient-stock: not enough stock, 0 of 3 A/L1, 1 of 4 A/L2, 0 of 2 B
+        ",
+    );
+}
+
+#[test]
+fn where_facts_are_recorded_the_last_lot_is_charged_with_what_is_missing() {
+    check(
+        "
+        0 warehouse N negative=record
+        0 variant A lots=yes
+        0 INBOUND N A/L1@9:2 A/L2:3
+        ---
+        1 OUTBOUND N A:7
+        > OUTBOUND N at 1, 2 A/L1 available -> customer, 5 A/L2 available -> customer, noted 2 A/L2
+        2 RESERVATION N A:1 order=O
+        > refused insufficient-stock: not enough stock, 0 of 1 A
+        2 ADJUST N A:-1
+        > refused insufficient-stock: not enough stock, 0 of 1 A
+        2 ADJUST N A/L2:-1
+        > ADJUST N at 2, 1 A/L2 available -> adjustment, noted 3 A/L2
+        3 INBOUND N A/L2:4
+        > INBOUND N at 3, 4 A/L2 supplier -> available
+        3 stock
+        > N A/L2: 1 0 0 0 0
+        ",
+    );
+}
+
+/// One way each that has to do with lots.
+pub(crate) const REFUSALS: &str = "
+    0 warehouse N
+    0 variant A lots=yes
+    0 variant B
+    0 INBOUND N A/L@9:3 B:3
+    0 variant M lots=yes
+    0 INBOUND N M/a*1000:1
+    0 INBOUND N M/b*25:1
+    ---
+    1 OUTBOUND N M:1025
+    > refused too-many-postings: the lines are of 1025 lots and reservations, and an event has room for 1,024: make several of it
+    1 INBOUND N A:1
+    > refused lot-missing: line 0: the stock of this variant lies in lots: name the lot
+    1 ADJUST N A:1
+    > refused lot-missing: line 0: the stock of this variant lies in lots: name the lot
+    1 INBOUND N B:1 B/L:1
+    > refused lot-not-tracked: line 1: the stock of this variant does not lie in lots
+    1 OUTBOUND N A/M:1
+    > refused lot-not-found: line 0: there is no such lot of the variant
+    1 INBOUND N A/L@8:1
+    > refused lot-expiry-mismatch: line 0: the lot expires at another instant, A/L at Some(9)
+    1 INBOUND N A/^:1
+    > refused invalid-text: lot is 1 to 64 characters, without control characters and without blanks at its ends
+    1 INBOUND N A/M:1 A/M:1
+    > refused duplicate-variant: line 1: the variant stands in an earlier line of this event
+    1 OUTBOUND N A/L:1 A:1
+    > refused duplicate-variant: line 1: the variant stands in an earlier line of this event
+    1 change-variant A lots=no
+    > refused variant-has-stock: a variant that has stock goes on as it is: in lots or not
+    1 change-variant B lots=yes
+    > refused variant-has-stock: a variant that has stock goes on as it is: in lots or not
+    1 change-lot A/X active=no
+    > refused lot-not-found: line 0: there is no such lot of the variant
+    1 OUTBOUND N B:3
+    > OUTBOUND N at 1, 3 B available -> customer
+    1 change-variant B lots=yes
+    > VariantChanged { no: VariantNo(2), sku: None, name: None, product: None, expires_at: None, tracks_lots: Some(true) }
+    1 INBOUND N B:1
+    > refused lot-missing: line 0: the stock of this variant lies in lots: name the lot
+";
