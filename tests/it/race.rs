@@ -1,8 +1,13 @@
 //! `bincard race` against the real server.
 
-use anyhow::{Result, ensure};
+use anyhow::{Context, Result, ensure};
 
 use crate::support::Site;
+
+const ACTS: [&str; 13] = [
+    "inbound", "outbound", "adjust", "if-match", "reserve", "pick", "pack", "ship", "release", "dispatch",
+    "receive", "close", "reverse",
+];
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_race_for_hot_stock_oversells_nothing() -> Result<()> {
@@ -31,10 +36,26 @@ async fn a_race_for_hot_stock_oversells_nothing() -> Result<()> {
         );
         ensure!(output.status.success(), "the race failed:\n{out}{err}");
         ensure!(out.contains("nothing oversold"), "no verdict in:\n{out}");
-        ensure!(
-            !out.contains(" 0 refused"),
-            "nobody was refused: the race was not for scarce stock:\n{out}"
-        );
+        for act in ACTS {
+            ensure!(count(&out, act)?[0] > 0, "the race was without {act}:\n{out}");
+        }
+        for act in ["outbound", "if-match", "all"] {
+            ensure!(
+                count(&out, act)?[1] > 0,
+                "no {act} was refused: the race was not for scarce stock:\n{out}"
+            );
+        }
     }
     Ok(())
+}
+
+/// How often an act was recorded and refused, by the report.
+fn count(report: &str, act: &str) -> Result<[u64; 2]> {
+    let mut rows = report
+        .lines()
+        .map(|line| line.split_whitespace().collect::<Vec<_>>());
+    let row = rows
+        .find(|row| row.len() == 3 && row[0] == act)
+        .with_context(|| format!("no row of {act} in:\n{report}"))?;
+    Ok([row[1].parse()?, row[2].parse()?])
 }

@@ -1,22 +1,32 @@
-//! `bincard race`: many clients take the same stock at once, and afterwards every unit must be accounted for.
+//! `bincard race`: many clients take the same stock at once, in every way there is, and afterwards every unit must be
+//! accounted for.
 //!
-//! It works on a running server, on a warehouse and variants that it makes for the purpose and deactivates at the end.
+//! It works on a running server, on warehouses and variants that it makes for the purpose and deactivates at the end.
 //! Users run it against their own installation; so do the tests.
 
+mod audit;
 mod client;
+mod one_version;
+mod racer;
 mod tally;
 
 use std::collections::BTreeMap;
+use std::fmt::Write as _;
 use std::sync::Arc;
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, ensure};
 use clap::Args;
 use serde_json::{Value, json};
 
-use client::{Answer, Client};
-use tally::Tally;
+use audit::{Left, audit};
+use client::Client;
+use one_version::write_on_one_version;
+use racer::Racer;
+use tally::{ACTS, Recorded, Tally};
 
 /// Let many clients take the same stock at once, and check that every unit is accounted for.
+///
+/// They buy, sell, correct, undo, reserve, pick, pack, ship, release, and move goods between two warehouses.
 #[derive(Args, Debug)]
 pub(crate) struct Race {
     /// The running server.
@@ -44,10 +54,32 @@ pub(crate) struct Race {
 
 /// Where the race takes place.
 struct Course {
-    warehouse: String,
+    warehouses: [String; 2],
     variants: Vec<String>,
+    /// Each variant's number, by its id.
+    numbers: BTreeMap<String, usize>,
     /// Tells this race's idempotency keys from another's.
     name: String,
+    /// The log's last position before the first event of the race.
+    begins_after: u64,
+}
+
+impl Course {
+    /// The number of the variant with an id.
+    fn variant(&self, id: &Value) -> Result<usize> {
+        let number = id.as_str().and_then(|id| self.numbers.get(id));
+        number
+            .copied()
+            .with_context(|| format!("{id} is no variant of the race"))
+    }
+
+    /// Lines of a request.
+    fn lines(&self, units: &BTreeMap<usize, i64>) -> Value {
+        units
+            .iter()
+            .map(|(variant, units)| json!({ "variantId": self.variants[*variant], "quantity": units }))
+            .collect()
+    }
 }
 
 impl Race {
@@ -71,230 +103,94 @@ async fn hold(args: &Race) -> Result<String> {
     });
     let client = Client::new(&args.url, &args.key)?;
     let course = Arc::new(prepare(&client, args).await.context("preparing the race")?);
-    let raced = race(&client, &course, args, seed).await;
-    let checked = match raced {
-        Ok(tally) => check(&client, &course, args, &tally).await.map(|()| tally),
-        Err(error) => Err(error),
-    };
+    let raced = race_and_audit(&client, &course, args, seed).await;
     deactivate(&client, &course)
         .await
-        .context("deactivating the race's warehouse and variants")?;
-    let tally = checked.with_context(|| format!("the race with --seed {seed}"))?;
-    Ok(report(args, &tally, seed))
+        .context("deactivating the race's warehouses and variants")?;
+    let (tally, left) = raced.with_context(|| format!("the race with --seed {seed}"))?;
+    Ok(report(args, &tally, &left, seed))
 }
 
 async fn prepare(client: &Client, args: &Race) -> Result<Course> {
     let name = format!("RACE-{}", &uuid::Uuid::new_v4().simple().to_string()[..12]);
-    let warehouse = json!({ "code": name, "name": "Scratch warehouse of a race" });
-    let warehouse = client.create("/api/v1/warehouses", &warehouse).await?;
+    let mut warehouses = [String::new(), String::new()];
+    for (number, id) in warehouses.iter_mut().enumerate() {
+        let warehouse = json!({ "code": format!("{name}-{number}"), "name": "Scratch warehouse of a race" });
+        *id = client.create("/api/v1/warehouses", &warehouse).await?;
+    }
     let mut variants = Vec::new();
     for number in 0..args.variants {
         let variant = json!({ "sku": format!("{name}-{number}"), "name": "Scratch variant of a race" });
         variants.push(client.create("/api/v1/variants", &variant).await?);
     }
-    if args.stock > 0 {
-        for some in variants.chunks(1_000) {
-            let lines: Vec<Value> = some
-                .iter()
-                .map(|id| json!({ "variantId": id, "quantity": args.stock }))
-                .collect();
-            let inbound = json!({ "type": "INBOUND", "warehouseId": warehouse, "reasonCode": "PURCHASE", "lines": lines });
-            let answer = client.post("/api/v1/stock-events", &inbound, None).await?;
-            ensure!(
-                answer.status == 201,
-                "the opening stock was not taken: {}",
-                answer.body
-            );
-        }
-    }
+    let numbers = variants.iter().cloned().zip(0..).collect();
     Ok(Course {
-        warehouse,
+        warehouses,
         variants,
+        numbers,
         name,
+        begins_after: client.position(),
     })
 }
 
-async fn race(client: &Client, course: &Arc<Course>, args: &Race, seed: u64) -> Result<Tally> {
+async fn race_and_audit(
+    client: &Client,
+    course: &Arc<Course>,
+    args: &Race,
+    seed: u64,
+) -> Result<(Tally, Left)> {
+    let mut total = open(client, course, args).await?;
     let mut clients = tokio::task::JoinSet::new();
     for number in 0..args.clients {
-        let (client, course) = (client.clone(), course.clone());
-        let requests = args.requests;
-        clients.spawn(async move { run_client(&client, &course, number, requests, seed).await });
+        let (client, course, turns) = (client.clone(), course.clone(), args.requests);
+        clients.spawn(async move { Racer::new(&client, &course, number, seed).run(turns).await });
     }
-    let mut total = Tally::default();
     while let Some(tally) = clients.join_next().await {
-        total.add(&tally.context("a client of the race broke off")??);
+        total.add(tally.context("a client of the race broke off")??);
     }
-    Ok(total)
+    total.add(write_on_one_version(client, course, args.clients).await?);
+    let left = audit(client, course, &total).await?;
+    Ok((total, left))
 }
 
-/// One client's requests. Each is sent under a key; some twice at once, which must be one event.
-async fn run_client(
-    client: &Client,
-    course: &Course,
-    number: u32,
-    requests: u32,
-    seed: u64,
-) -> Result<Tally> {
-    let mut random = Random(seed ^ u64::from(number).wrapping_mul(0x9E37_79B9_7F4A_7C15));
+/// The opening stock, at the first of the warehouses.
+async fn open(client: &Client, course: &Course, args: &Race) -> Result<Tally> {
     let mut tally = Tally::default();
-    for turn in 0..requests {
-        let (event, changes) = draw(course, &mut random);
-        let key = format!("{}/{seed}/{number}/{turn}", course.name);
-        let answer = if random.below(8) == 0 {
-            let (first, second) = tokio::join!(
-                client.post("/api/v1/stock-events", &event, Some(&key)),
-                client.post("/api/v1/stock-events", &event, Some(&key)),
-            );
-            same_answer(first?, second?)?
-        } else {
-            client.post("/api/v1/stock-events", &event, Some(&key)).await?
-        };
-        match answer.status {
-            201 => tally.accept(answer.id()?, &changes),
-            409 => tally.refuse(&answer)?,
-            status => bail!("{status} for {event}: {}", answer.body),
-        }
+    if args.stock == 0 {
+        return Ok(tally);
     }
-    Ok(tally)
-}
-
-/// A request sent twice under one key is recorded once: both answers name the same event, or both are refused. Between
-/// the two, other clients may have brought stock, so a refused and an accepted answer may stand side by side.
-fn same_answer(first: Answer, second: Answer) -> Result<Answer> {
-    match (first.status, second.status) {
-        (201, 201) => ensure!(
-            first.id()? == second.id()?,
-            "one key, two events: {} and {}",
-            first.body,
-            second.body
-        ),
-        (201, 409) | (409, 409) => {}
-        (409, 201) => return Ok(second),
-        (a, b) => bail!("{a} and {b} for one key: {} and {}", first.body, second.body),
-    }
-    Ok(first)
-}
-
-/// A request of one of the kinds that change stock, and the changes per variant that follow if it is accepted.
-fn draw(course: &Course, random: &mut Random) -> (Value, BTreeMap<String, i64>) {
-    let (kind, reason, sign) = match random.below(20) {
-        0..=9 => ("OUTBOUND", "SALE", -1),
-        10..=14 => ("ADJUST", "DAMAGE", -1),
-        15..=16 => ("ADJUST", "COUNT_CORRECTION", 1),
-        _ => ("INBOUND", "PURCHASE", 1),
-    };
-    let lines_max = course.variants.len().min(3) as u64;
-    let mut changes = BTreeMap::new();
-    for _ in 0..=random.below(lines_max) {
-        let variant = &course.variants[random.below(course.variants.len() as u64) as usize];
-        let quantity = if sign > 0 {
-            1 + random.below(3)
-        } else {
-            1 + random.below(9)
-        };
-        changes.insert(variant.clone(), sign * quantity as i64);
-    }
-    let signed = |change: i64| if kind == "OUTBOUND" { -change } else { change };
-    let lines: Vec<Value> = changes
-        .iter()
-        .map(|(id, change)| json!({ "variantId": id, "quantity": signed(*change) }))
+    let units: BTreeMap<usize, i64> = (0..course.variants.len())
+        .map(|number| (number, args.stock))
         .collect();
-    let event =
-        json!({ "type": kind, "warehouseId": course.warehouse, "reasonCode": reason, "lines": lines });
-    (event, changes)
-}
-
-/// Every unit is accounted for: in the stock view, in the events one by one, and never below zero on the way.
-async fn check(client: &Client, course: &Course, args: &Race, tally: &Tally) -> Result<()> {
-    for variant in &course.variants {
-        let expected = args.stock + tally.change_of(variant);
-        ensure!(
-            expected >= 0,
-            "oversold: accepted events leave {expected} of variant {variant}"
-        );
-        let path = format!(
-            "/api/v1/stock?warehouseId={}&variantId={variant}",
-            course.warehouse
-        );
-        let page = client.read(&path, client.position()).await?;
-        let row = &page["content"][0];
-        for field in ["onHand", "available"] {
-            // A variant that nothing ever happened to has no row.
-            let found = if row.is_null() {
-                0
-            } else {
-                row[field]
-                    .as_i64()
-                    .with_context(|| format!("no {field} in {page}"))?
-            };
-            ensure!(
-                found == expected,
-                "{field} of variant {variant} is {found}; the accepted events leave {expected}"
-            );
-        }
-    }
-    check_history(client, course, args, tally).await
-}
-
-/// Reads every event of the race's warehouse back in order of recording and follows the stock through it.
-async fn check_history(client: &Client, course: &Course, args: &Race, tally: &Tally) -> Result<()> {
-    let mut stock: BTreeMap<String, i64> = course.variants.iter().map(|id| (id.clone(), 0)).collect();
-    let mut found = 0_u64;
-    let first = format!(
-        "/api/v1/stock-events?warehouseId={}&sort=createdAt,asc&size=500",
-        course.warehouse
-    );
-    let mut path = first.clone();
-    loop {
-        let page = client.read(&path, client.position()).await?;
-        for event in page["content"].as_array().context("a page without content")? {
-            found += 1;
-            for line in event["lines"].as_array().context("an event without lines")? {
-                let (id, quantity) = (line["variantId"].as_str(), line["quantity"].as_i64());
-                let (id, quantity) = id
-                    .zip(quantity)
-                    .with_context(|| format!("a line without quantity: {line}"))?;
-                let left = stock.entry(id.to_owned()).or_default();
-                *left += quantity;
-                ensure!(
-                    *left >= 0,
-                    "the history of variant {id} falls to {left} at event {}",
-                    event["id"]
-                );
-            }
-        }
-        match page["nextCursor"].as_str() {
-            Some(cursor) => path = format!("{first}&cursor={cursor}"),
-            None => break,
-        }
-    }
-    let opening = if args.stock > 0 {
-        u64::from(args.variants).div_ceil(1_000)
-    } else {
-        0
-    };
-    let expected = opening + tally.accepted();
+    let inbound = json!({ "type": "INBOUND", "warehouseId": course.warehouses[0], "reasonCode": "PURCHASE",
+        "lines": course.lines(&units) });
+    let key = format!("{}/opening", course.name);
+    let answer = client
+        .post("/api/v1/stock-events", &inbound, Some(&key), None)
+        .await?;
     ensure!(
-        found == expected,
-        "{found} events are in the history; {expected} were accepted"
+        answer.status == 201,
+        "the opening stock was not taken: {}",
+        answer.body
     );
-    for variant in &course.variants {
-        let expected = args.stock + tally.change_of(variant);
-        let left = stock.get(variant).copied().unwrap_or_default();
-        ensure!(
-            left == expected,
-            "the history of variant {variant} ends at {left}, not {expected}"
-        );
-    }
-    Ok(())
+    let moves = units
+        .into_iter()
+        .map(|(number, units)| ((number, "supplier", "available"), units));
+    let recorded = Recorded {
+        warehouse: 0,
+        moves: moves.collect(),
+    };
+    tally.accept("opening", key, recorded);
+    Ok(tally)
 }
 
 async fn deactivate(client: &Client, course: &Course) -> Result<()> {
     let inactive = json!({ "active": false });
-    client
-        .patch(&format!("/api/v1/warehouses/{}", course.warehouse), &inactive)
-        .await?;
+    for warehouse in &course.warehouses {
+        client
+            .patch(&format!("/api/v1/warehouses/{warehouse}"), &inactive)
+            .await?;
+    }
     for variant in &course.variants {
         client
             .patch(&format!("/api/v1/variants/{variant}"), &inactive)
@@ -303,19 +199,26 @@ async fn deactivate(client: &Client, course: &Course) -> Result<()> {
     Ok(())
 }
 
-fn report(args: &Race, tally: &Tally, seed: u64) -> String {
-    format!(
-        "{} clients, {} requests each, {} variants with {} units each, seed {seed}\n\
-         {} accepted, {} refused for want of stock, {} settled by their key\n\
-         nothing oversold, every unit accounted for\n",
-        args.clients,
-        args.requests,
-        args.variants,
-        args.stock,
-        tally.accepted(),
-        tally.refused(),
-        u64::from(args.clients) * u64::from(args.requests) - tally.accepted() - tally.refused(),
-    )
+fn report(args: &Race, tally: &Tally, left: &Left, seed: u64) -> String {
+    let mut report = format!(
+        "{} clients, {} requests each, {} variants with {} units each, 2 warehouses, seed {seed}\n\n\
+         {:10}{:>10}{:>10}\n",
+        args.clients, args.requests, args.variants, args.stock, "", "recorded", "refused",
+    );
+    let mut sums = [0, 0];
+    let rows = ACTS.map(|act| (act, tally.count(act)));
+    for (act, [recorded, refused]) in rows {
+        sums = [sums[0] + recorded, sums[1] + refused];
+        // Writing to a String cannot fail.
+        let _ = writeln!(report, "{act:10}{recorded:>10}{refused:>10}");
+    }
+    let _ = writeln!(
+        report,
+        "{:10}{:>10}{:>10}\n\n{} units left at the warehouses and {} on the way\n\
+         nothing oversold, every unit accounted for",
+        "all", sums[0], sums[1], left.on_hand, left.in_transit,
+    );
+    report
 }
 
 /// SplitMix64 (Steele, Lea and Flood 2014): a race needs variety and a seed, not secrecy.
@@ -332,5 +235,11 @@ impl Random {
 
     fn below(&mut self, bound: u64) -> u64 {
         self.next() % bound.max(1)
+    }
+
+    /// One of them, or none where there are none.
+    fn choose<T: Copy>(&mut self, some: &[T]) -> Option<T> {
+        let at = self.below(some.len() as u64) as usize;
+        some.get(at).copied()
     }
 }

@@ -7,10 +7,15 @@ use anyhow::{Context, Result, ensure};
 use reqwest::{Method, RequestBuilder};
 use serde_json::Value;
 
+/// How much of the log is read at once.
+const EVENTS_AT_ONCE: u32 = 10_000;
+
 /// A status and a JSON body.
 pub(super) struct Answer {
     pub(super) status: u16,
     pub(super) body: Value,
+    /// The version that the warehouse has come to, as `If-Match` takes it.
+    pub(super) tag: Option<String>,
 }
 
 impl Answer {
@@ -20,6 +25,12 @@ impl Answer {
             .as_str()
             .with_context(|| format!("no id in {}", self.body))?
             .to_owned())
+    }
+
+    /// The problem's code.
+    pub(super) fn code(&self) -> &str {
+        let kind = self.body["type"].as_str().unwrap_or_default();
+        kind.strip_prefix("/problems/").unwrap_or(kind)
     }
 }
 
@@ -56,7 +67,7 @@ impl Client {
 
     /// Creates something and answers its id.
     pub(super) async fn create(&self, path: &str, body: &Value) -> Result<String> {
-        let answer = self.post(path, body, None).await?;
+        let answer = self.post(path, body, None, None).await?;
         ensure!(
             answer.status == 201,
             "POST {path} answered {}: {}",
@@ -66,10 +77,19 @@ impl Client {
         answer.id()
     }
 
-    pub(super) async fn post(&self, path: &str, body: &Value, key: Option<&str>) -> Result<Answer> {
+    pub(super) async fn post(
+        &self,
+        path: &str,
+        body: &Value,
+        key: Option<&str>,
+        version: Option<&str>,
+    ) -> Result<Answer> {
         let mut request = self.request(Method::POST, path).json(body);
         if let Some(key) = key {
             request = request.header("Idempotency-Key", key);
+        }
+        if let Some(version) = version {
+            request = request.header("If-Match", version);
         }
         self.send(request).await
     }
@@ -86,7 +106,7 @@ impl Client {
     }
 
     /// Reads from views that have reached `position`.
-    pub(super) async fn read(&self, path: &str, position: u64) -> Result<Value> {
+    pub(super) async fn read(&self, path: &str, position: u64) -> Result<Answer> {
         let request = self
             .request(Method::GET, path)
             .header("Ledger-Min-Position", position);
@@ -97,7 +117,21 @@ impl Client {
             answer.status,
             answer.body
         );
-        Ok(answer.body)
+        Ok(answer)
+    }
+
+    /// Some events of the log after a position, in their order; none when there are no more.
+    pub(super) async fn events(&self, after: u64) -> Result<Vec<Value>> {
+        let path = format!("/api/v1/ledger/events?after={after}&limit={EVENTS_AT_ONCE}");
+        let response = self.request(Method::GET, &path).send().await;
+        let response = response.context("the server did not answer")?;
+        let status = response.status().as_u16();
+        let text = response.text().await.context("the answer broke off")?;
+        ensure!(status == 200, "GET {path} answered {status}: {text}");
+        let lines = text.lines().filter(|line| !line.is_empty());
+        lines
+            .map(|line| serde_json::from_str(line).with_context(|| format!("no event: {line}")))
+            .collect()
     }
 
     fn request(&self, method: Method, path: &str) -> RequestBuilder {
@@ -116,9 +150,11 @@ impl Client {
         if let Some(position) = position.and_then(|text| text.parse().ok()) {
             self.position.fetch_max(position, Ordering::Relaxed);
         }
+        let tag = response.headers().get("etag");
+        let tag = tag.and_then(|value| value.to_str().ok()).map(str::to_owned);
         let text = response.text().await.context("the answer broke off")?;
         let body = serde_json::from_str(&text)
             .with_context(|| format!("{status} with a body that is no JSON: {text}"))?;
-        Ok(Answer { status, body })
+        Ok(Answer { status, body, tag })
     }
 }

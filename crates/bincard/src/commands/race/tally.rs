@@ -1,56 +1,71 @@
-//! What the race's clients were answered.
+//! What the race's clients were answered: what was recorded, with the units that it moved, and what was refused.
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use anyhow::{Result, ensure};
+/// Units that went from one place to another, by variant (its number in the race), from where and to where.
+pub(super) type Moves = BTreeMap<(usize, &'static str, &'static str), i64>;
 
-use super::client::Answer;
+/// What the clients do, in the order of the report.
+pub(super) const ACTS: [&str; 13] = [
+    "inbound", "outbound", "adjust", "if-match", "reserve", "pick", "pack", "ship", "release", "dispatch",
+    "receive", "close", "reverse",
+];
 
-/// Accepted events and their changes, and how many were refused.
+/// Something that was recorded.
+pub(super) struct Recorded {
+    /// At which warehouse of the race.
+    pub(super) warehouse: usize,
+    pub(super) moves: Moves,
+}
+
+/// The answers, by idempotency key; a reversal that was recorded by the event's id.
 #[derive(Default)]
 pub(super) struct Tally {
-    events: BTreeSet<String>,
-    changes: BTreeMap<String, i64>,
-    refused: u64,
+    recorded: BTreeMap<String, Recorded>,
+    refused: BTreeSet<String>,
+    /// How often each act was recorded and refused.
+    counts: BTreeMap<&'static str, [u64; 2]>,
 }
 
 impl Tally {
-    pub(super) fn accept(&mut self, event: String, changes: &BTreeMap<String, i64>) {
-        self.events.insert(event);
-        for (variant, change) in changes {
-            *self.changes.entry(variant.clone()).or_default() += change;
+    pub(super) fn accept(&mut self, act: &'static str, key: String, recorded: Recorded) {
+        self.counts.entry(act).or_default()[0] += 1;
+        self.recorded.insert(key, recorded);
+    }
+
+    pub(super) fn refuse(&mut self, act: &'static str, key: String) {
+        self.counts.entry(act).or_default()[1] += 1;
+        self.refused.insert(key);
+    }
+
+    pub(super) fn add(&mut self, other: Tally) {
+        self.recorded.extend(other.recorded);
+        self.refused.extend(other.refused);
+        for (act, [recorded, refused]) in other.counts {
+            let count = self.counts.entry(act).or_default();
+            count[0] += recorded;
+            count[1] += refused;
         }
     }
 
-    /// A refusal is right when it is for want of stock and says so line by line.
-    pub(super) fn refuse(&mut self, answer: &Answer) -> Result<()> {
-        let is_shortage = answer.body["detail"] == "stock-insufficient";
-        ensure!(
-            is_shortage,
-            "refused for another reason than stock: {}",
-            answer.body
-        );
-        self.refused += 1;
-        Ok(())
+    pub(super) fn recorded(&self) -> &BTreeMap<String, Recorded> {
+        &self.recorded
     }
 
-    pub(super) fn add(&mut self, other: &Tally) {
-        self.events.extend(other.events.iter().cloned());
-        self.refused += other.refused;
-        for (variant, change) in &other.changes {
-            *self.changes.entry(variant.clone()).or_default() += change;
-        }
+    pub(super) fn is_refused(&self, key: &str) -> bool {
+        self.refused.contains(key)
     }
 
-    pub(super) fn accepted(&self) -> u64 {
-        self.events.len() as u64
+    /// How often an act was recorded and refused.
+    pub(super) fn count(&self, act: &str) -> [u64; 2] {
+        self.counts.get(act).copied().unwrap_or_default()
     }
+}
 
-    pub(super) fn refused(&self) -> u64 {
-        self.refused
-    }
-
-    pub(super) fn change_of(&self, variant: &str) -> i64 {
-        self.changes.get(variant).copied().unwrap_or_default()
-    }
+/// The same move of units of several variants.
+pub(super) fn moves(units: &BTreeMap<usize, i64>, from: &'static str, to: &'static str) -> Moves {
+    let moves = units
+        .iter()
+        .map(|(variant, units)| ((*variant, from, to), *units));
+    moves.collect()
 }

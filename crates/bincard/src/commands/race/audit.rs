@@ -1,0 +1,235 @@
+//! After the race: everything that was answered is held against the log, and the log against the views.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use anyhow::{Context, Result, ensure};
+use serde_json::Value;
+
+use super::Course;
+use super::client::Client;
+use super::tally::{Moves, Tally};
+
+/// Where units can be at a warehouse.
+const BUCKETS: [&str; 5] = ["available", "reserved", "picked", "packed", "held"];
+/// Where else they can be; all but `transit` is outside.
+const ELSEWHERE: [&str; 4] = ["transit", "supplier", "customer", "adjustment"];
+
+/// What is left, at both warehouses and between them.
+#[derive(Default)]
+pub(super) struct Left {
+    pub(super) on_hand: i64,
+    pub(super) in_transit: i64,
+}
+
+/// The log's events of the race, followed one by one.
+#[derive(Default)]
+struct Followed {
+    /// Units by warehouse, variant and bucket.
+    stock: BTreeMap<(usize, usize, &'static str), i64>,
+    /// Units on the way, by variant.
+    transit: BTreeMap<usize, i64>,
+    versions: BTreeMap<usize, u64>,
+    /// What the last TRANSFER_OUT moved: its key stands in the event after it.
+    dispatched: Option<(usize, Moves)>,
+    /// Keys that were seen.
+    keys: BTreeSet<String>,
+}
+
+/// Every unit is accounted for: each answer is in the log once, or is not there where it was a refusal; no bucket ever
+/// falls below zero; and the views agree with what that leaves.
+pub(super) async fn audit(client: &Client, course: &Course, tally: &Tally) -> Result<Left> {
+    let mut followed = Followed::default();
+    let mut after = course.begins_after;
+    loop {
+        let events = client.events(after).await?;
+        for event in &events {
+            after = event["position"].as_u64().context("an event without position")?;
+            if let Some(at) = course
+                .warehouses
+                .iter()
+                .position(|id| event["warehouseId"] == id.as_str())
+            {
+                followed
+                    .follow(event, at, course, tally)
+                    .with_context(|| format!("at the event {event}"))?;
+            }
+        }
+        if events.is_empty() {
+            break;
+        }
+    }
+    let lost = tally.recorded().keys().find(|key| !followed.keys.contains(*key));
+    ensure!(
+        lost.is_none(),
+        "{lost:?} was answered as recorded and is not in the log"
+    );
+    check_sums(course, tally, &followed)?;
+    check_views(client, course, &followed).await
+}
+
+impl Followed {
+    fn follow(&mut self, event: &Value, warehouse: usize, course: &Course, tally: &Tally) -> Result<()> {
+        let version = self.versions.entry(warehouse).or_default();
+        *version += 1;
+        ensure!(
+            event["version"] == *version,
+            "the warehouse's version should be {version}"
+        );
+        let moves = self.move_units(event, warehouse, course)?;
+        let (warehouse, moves) = match event["type"].as_str() {
+            Some("TRANSFER_OUT") => {
+                self.dispatched = Some((warehouse, moves));
+                return Ok(());
+            }
+            Some("TRANSFER_EXPECTED") => self.dispatched.take().context("nothing was dispatched before")?,
+            _ => (warehouse, moves),
+        };
+        // The log knows a reversal by what it undoes, whatever its caller's key.
+        let named = if event["type"] == "REVERSAL" {
+            "id"
+        } else {
+            "idempotencyKey"
+        };
+        let key = event[named]
+            .as_str()
+            .context("an event that no client asked for")?;
+        ensure!(!tally.is_refused(key), "it was refused");
+        let answered = tally.recorded().get(key).context("no client was answered so")?;
+        ensure!(self.keys.insert(key.to_owned()), "it is there twice");
+        ensure!(
+            (answered.warehouse, &answered.moves) == (warehouse, &moves),
+            "{:?} was to be moved at {}",
+            answered.moves,
+            course.warehouses[answered.warehouse]
+        );
+        Ok(())
+    }
+
+    /// Follows an event's postings.
+    fn move_units(&mut self, event: &Value, warehouse: usize, course: &Course) -> Result<Moves> {
+        let mut moves = Moves::new();
+        for posting in event["postings"].as_array().context("no postings")? {
+            let variant = course.variant(&posting["variantId"])?;
+            let units = posting["quantity"]
+                .as_i64()
+                .context("a posting without quantity")?;
+            let (from, to) = (place(&posting["from"])?, place(&posting["to"])?);
+            *moves.entry((variant, from, to)).or_default() += units;
+            for (at, change) in [(from, -units), (to, units)] {
+                let left = match at {
+                    "transit" => self.transit.entry(variant).or_default(),
+                    _ if BUCKETS.contains(&at) => self.stock.entry((warehouse, variant, at)).or_default(),
+                    _ => continue,
+                };
+                *left += change;
+                ensure!(*left >= 0, "oversold: {at} falls to {left}");
+            }
+        }
+        Ok(moves)
+    }
+}
+
+fn place(word: &Value) -> Result<&'static str> {
+    let mut places = BUCKETS.into_iter().chain(ELSEWHERE);
+    places
+        .find(|place| word == place)
+        .with_context(|| format!("a place that nobody knows: {word}"))
+}
+
+/// What came in by the answers, less what went out, is at the warehouses and on the way.
+fn check_sums(course: &Course, tally: &Tally, followed: &Followed) -> Result<()> {
+    for (variant, id) in course.variants.iter().enumerate() {
+        let moves = tally.recorded().values().flat_map(|recorded| &recorded.moves);
+        let is_outside = |place| place != "transit" && ELSEWHERE.contains(&place);
+        let expected: i64 = moves
+            .filter(|((of, _, _), _)| *of == variant)
+            .map(|((_, from, to), units)| units * (i64::from(is_outside(*from)) - i64::from(is_outside(*to))))
+            .sum();
+        let at_warehouses = followed.stock.iter().filter(|((_, of, _), _)| *of == variant);
+        let found: i64 = at_warehouses.map(|(_, units)| units).sum::<i64>() + followed.in_transit(variant);
+        ensure!(
+            found == expected,
+            "{found} units of variant {id} are left, {expected} were to be"
+        );
+    }
+    Ok(())
+}
+
+impl Followed {
+    fn units(&self, warehouse: usize, variant: usize, bucket: &'static str) -> i64 {
+        self.stock
+            .get(&(warehouse, variant, bucket))
+            .copied()
+            .unwrap_or_default()
+    }
+
+    fn in_transit(&self, variant: usize) -> i64 {
+        self.transit.get(&variant).copied().unwrap_or_default()
+    }
+}
+
+/// The stock and the transfers that the server answers are what the log leaves.
+async fn check_views(client: &Client, course: &Course, followed: &Followed) -> Result<Left> {
+    let mut left = Left::default();
+    for (variant, id) in course.variants.iter().enumerate() {
+        for (warehouse, warehouse_id) in course.warehouses.iter().enumerate() {
+            let path = format!("/api/v1/stock?warehouseId={warehouse_id}&variantId={id}");
+            let page = client.read(&path, client.position()).await?.body;
+            let row = &page["content"][0];
+            let mut on_hand = 0;
+            for bucket in BUCKETS {
+                let expected = followed.units(warehouse, variant, bucket);
+                check_figure(row, bucket, expected, id)?;
+                on_hand += expected;
+            }
+            check_figure(row, "onHand", on_hand, id)?;
+            left.on_hand += on_hand;
+        }
+        left.in_transit += followed.in_transit(variant);
+    }
+    let mut on_the_way: BTreeMap<usize, i64> = BTreeMap::new();
+    for warehouse in &course.warehouses {
+        let first = format!("/api/v1/transfers?fromWarehouseId={warehouse}&state=OPEN&size=500");
+        let mut path = first.clone();
+        loop {
+            let page = client.read(&path, client.position()).await?.body;
+            for transfer in page["content"].as_array().context("a page without content")? {
+                for line in transfer["lines"].as_array().context("a transfer without lines")? {
+                    let units = line["inTransit"].as_i64().context("a line without inTransit")?;
+                    *on_the_way.entry(course.variant(&line["variantId"])?).or_default() += units;
+                }
+            }
+            match page["nextCursor"].as_str() {
+                Some(cursor) => path = format!("{first}&cursor={cursor}"),
+                None => break,
+            }
+        }
+    }
+    for (variant, id) in course.variants.iter().enumerate() {
+        let (found, expected) = (
+            on_the_way.get(&variant).copied().unwrap_or_default(),
+            followed.in_transit(variant),
+        );
+        ensure!(
+            found == expected,
+            "{found} of variant {id} are on open transfers; the log leaves {expected}"
+        );
+    }
+    Ok(left)
+}
+
+/// A variant that nothing ever happened to at a warehouse has no row.
+fn check_figure(row: &Value, field: &str, expected: i64, variant: &str) -> Result<()> {
+    let found = if row.is_null() {
+        0
+    } else {
+        row[field]
+            .as_i64()
+            .with_context(|| format!("no {field} in {row}"))?
+    };
+    ensure!(
+        found == expected,
+        "{field} of variant {variant} is {found}; the log leaves {expected}"
+    );
+    Ok(())
+}
