@@ -1,38 +1,38 @@
 //! kill -9 under load, again and again: after each start every acknowledged event is there once, none that was refused
-//! is there, what was neither is there at most once, and the views agree with a replay.
+//! is there, what was neither is there at most once, the log's chain verifies, and the views agree with a replay.
 
-use std::collections::{BTreeMap, BTreeSet};
+mod requests;
+
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
-use serde_json::{Value, json};
+use serde_json::Value;
 use tokio::sync::Notify;
 use tokio::task::JoinSet;
 
 use crate::support::{Answer, Client, Site};
+use requests::{ACTS, Move, Request, Script, Shop};
 
 const CLIENTS: u64 = 24;
 const ROUNDS: u64 = 5;
+const BUCKETS: [&str; 5] = ["available", "reserved", "picked", "packed", "held"];
 
 #[derive(Clone, Debug)]
 struct Sent {
-    event: Value,
-    /// The acknowledged event's id; `None` while nobody knows.
+    request: Request,
+    /// The id that was answered; `None` while nobody knows.
     acknowledged: Option<String>,
     refused: bool,
-}
-
-struct Shop {
-    warehouse: String,
-    variants: Vec<String>,
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn nothing_acknowledged_is_lost_and_nothing_refused_appears() -> Result<()> {
     let mut site = Site::start()?;
     let admin = site.admin().await?;
-    let shop = Arc::new(open_shop(&admin).await?);
+    let shop = Arc::new(Shop::open(&admin).await?);
     let mut sent: BTreeMap<String, Sent> = BTreeMap::new();
     for round in 0..ROUNDS {
         let admin = site.admin().await?;
@@ -40,33 +40,34 @@ async fn nothing_acknowledged_is_lost_and_nothing_refused_appears() -> Result<()
         let answers_before_kill = 20 + 300 * round;
         sent.extend(load_until_killed(&mut site, &admin, &shop, round, answers_before_kill).await?);
         site.server.start_again()?;
-        let admin = site.admin().await?;
-        check_log(&admin, &shop, &sent)
-            .await
-            .with_context(|| format!("after kill {round}"))?;
-        settle(&admin, &mut sent).await?;
-        check_views(&admin, &shop, &sent)
+        check_round(&mut site, &shop, &mut sent)
             .await
             .with_context(|| format!("after kill {round}"))?;
     }
-    site.server.stop(std::time::Duration::from_secs(30))?;
+    for act in ACTS {
+        let mut of_act = sent.values().filter(|sent| sent.request.act == act);
+        ensure!(
+            of_act.any(|sent| sent.acknowledged.is_some()),
+            "the load was without {act}"
+        );
+    }
+    ensure!(sent.values().any(|sent| sent.refused), "nothing was refused");
+    Ok(())
+}
+
+async fn check_round(site: &mut Site, shop: &Shop, sent: &mut BTreeMap<String, Sent>) -> Result<()> {
+    let admin = site.admin().await?;
+    check_log(&admin, sent).await?;
+    settle(&admin, sent).await?;
+    check_log(&admin, sent).await?;
+    check_views(&admin, shop, sent).await?;
+    site.server.stop(Duration::from_secs(30))?;
     let verify = site.bincard(&["verify"])?;
     let said =
         String::from_utf8_lossy(&verify.stdout).into_owned() + &String::from_utf8_lossy(&verify.stderr);
     ensure!(verify.status.success(), "verify found a difference:\n{said}");
+    site.server.start_again()?;
     Ok(())
-}
-
-async fn open_shop(admin: &Client) -> Result<Shop> {
-    let warehouse = admin
-        .create("/api/v1/warehouses", &json!({ "code": "WH-1", "name": "One" }))
-        .await?;
-    let mut variants = Vec::new();
-    for number in 0..5 {
-        let variant = json!({ "sku": format!("SKU-{number}"), "name": format!("Variant {number}") });
-        variants.push(admin.create("/api/v1/variants", &variant).await?);
-    }
-    Ok(Shop { warehouse, variants })
 }
 
 async fn load_until_killed(
@@ -83,15 +84,19 @@ async fn load_until_killed(
         let (admin, shop, answered, enough) = (admin.clone(), shop.clone(), answered.clone(), enough.clone());
         clients.spawn(async move {
             let mut sent = Vec::new();
+            let mut script = Script::new(&shop, client);
             for turn in 0.. {
                 let key = format!("{round}/{client}/{turn}");
-                let event = event(&shop, client + turn);
-                let answer = admin.post("/api/v1/stock-events", &event, Some(&key)).await;
+                let request = script.next();
+                let answer = admin.post(&request.path, &request.body, Some(&key)).await;
                 if answered.fetch_add(1, Ordering::SeqCst) + 1 == answers_before_kill {
                     enough.notify_one();
                 }
+                if let Ok(answer) = &answer {
+                    script.answered(&request, answer)?;
+                }
                 let is_gone = answer.is_err();
-                sent.push((key, outcome(event, answer)?));
+                sent.push((key, outcome(request, answer)?));
                 if is_gone {
                     break;
                 }
@@ -108,26 +113,9 @@ async fn load_until_killed(
     Ok(all)
 }
 
-/// Five kinds of event in turn: mostly they fit the stock there is, sometimes they do not.
-fn event(shop: &Shop, turn: u64) -> Value {
-    let variant = |n: u64| &shop.variants[(n % shop.variants.len() as u64) as usize];
-    let (kind, quantities) = match turn % 5 {
-        0 | 1 => ("INBOUND", vec![7, 3]),
-        2 => ("ADJUST", vec![-2]),
-        3 => ("OUTBOUND", vec![4, 4]),
-        _ => ("OUTBOUND", vec![9]),
-    };
-    let lines: Vec<Value> = quantities
-        .iter()
-        .zip(turn..)
-        .map(|(quantity, n)| json!({ "variantId": variant(n), "quantity": quantity }))
-        .collect();
-    json!({ "type": kind, "warehouseId": shop.warehouse, "lines": lines })
-}
-
-fn outcome(event: Value, answer: Result<Answer>) -> Result<Sent> {
+fn outcome(request: Request, answer: Result<Answer>) -> Result<Sent> {
     let mut sent = Sent {
-        event,
+        request,
         acknowledged: None,
         refused: false,
     };
@@ -137,7 +125,7 @@ fn outcome(event: Value, answer: Result<Answer>) -> Result<Sent> {
             409 => sent.refused = true,
             // Outcome unknown, or being stopped: the server says that it does not know.
             503 => {}
-            _ => anyhow::bail!("an answer that nobody expects: {answer:?}"),
+            _ => anyhow::bail!("an answer to {:?} that nobody expects: {answer:?}", sent.request),
         }
     }
     Ok(sent)
@@ -146,59 +134,103 @@ fn outcome(event: Value, answer: Result<Answer>) -> Result<Sent> {
 fn id_of(answer: &Answer) -> Result<String> {
     Ok(answer.body["id"]
         .as_str()
-        .context("an event without id")?
+        .context("an answer without id")?
         .to_owned())
 }
 
-/// Compares the log with what was answered.
-async fn check_log(admin: &Client, shop: &Shop, sent: &BTreeMap<String, Sent>) -> Result<()> {
+/// Compares the log with what was answered: what is there, how often, and what it moves.
+async fn check_log(admin: &Client, sent: &BTreeMap<String, Sent>) -> Result<()> {
     let feed = admin.feed().await?;
-    let mut times: BTreeMap<&str, u64> = BTreeMap::new();
+    let mut found: BTreeMap<&str, Vec<Vec<Move>>> = BTreeMap::new();
+    let mut dispatched: Option<(&Value, Vec<Move>)> = None;
     for (index, event) in feed.iter().enumerate() {
         ensure!(
             event["position"].as_u64() == Some(index as u64 + 1),
             "a gap in the feed at {event}"
         );
-        if let Some(key) = event["idempotencyKey"].as_str() {
-            *times.entry(key).or_default() += 1;
+        let mut moves = moves_of(event)?;
+        if let Some((out, sent)) = dispatched.take() {
+            let is_its = event["type"] == "TRANSFER_EXPECTED" && event["aboutId"] == out["id"];
+            ensure!(is_its, "{out} is followed by {event}");
+            // The key of a dispatch stands in the second of its events, what it moves in the first.
+            moves = sent;
+        }
+        if event["type"] == "TRANSFER_OUT" {
+            dispatched = Some((event, moves));
+        } else if let Some(key) = event["idempotencyKey"].as_str() {
+            found.entry(key).or_default().push(moves);
         }
     }
+    ensure!(dispatched.is_none(), "half a dispatch: {dispatched:?}");
+    let foreign = found.keys().find(|key| !sent.contains_key(**key));
+    ensure!(foreign.is_none(), "{foreign:?} is there and was never sent");
     for (key, sent) in sent {
-        let found = times.get(key.as_str()).copied().unwrap_or_default();
+        let found = found.get(key.as_str()).map(Vec::as_slice).unwrap_or_default();
+        let mut asked = sent.request.moves.clone();
+        asked.sort();
+        ensure!(
+            found.iter().all(|moves| *moves == asked),
+            "{key} asked for {:?} and has become {found:?}",
+            sent.request
+        );
+        let times = found.len();
         match (&sent.acknowledged, sent.refused) {
             (Some(id), _) => {
-                ensure!(found == 1, "{key} was acknowledged and is there {found} times");
-                let event = admin.get(&format!("/api/v1/stock-events/{id}"), 0).await?;
+                ensure!(times == 1, "{key} was acknowledged and is there {times} times");
+                let answer = admin
+                    .get(&format!("{}/{id}", sent.request.found_at), feed.len() as u64)
+                    .await?;
                 ensure!(
-                    event.status == 200,
-                    "{key} was acknowledged as {id}, which answers {event:?}"
-                );
-                ensure!(
-                    event.body["warehouseId"] == shop.warehouse.as_str(),
-                    "{key} has become {event:?}"
+                    answer.status == 200,
+                    "{key} was acknowledged as {id}, which answers {answer:?}"
                 );
             }
-            (None, true) => ensure!(found == 0, "{key} was refused and is there"),
-            (None, false) => ensure!(found <= 1, "{key} is there {found} times"),
+            (None, true) => ensure!(times == 0, "{key} was refused and is there"),
+            (None, false) => ensure!(times <= 1, "{key} is there {times} times"),
         }
     }
     Ok(())
 }
 
-/// Sends again, under their keys, the events whose outcome is unknown, and some of the acknowledged ones.
+/// What an event of the feed moves.
+fn moves_of(event: &Value) -> Result<Vec<Move>> {
+    let text = |value: &Value| value.as_str().map(str::to_owned);
+    let postings = event["postings"]
+        .as_array()
+        .map(Vec::as_slice)
+        .unwrap_or_default();
+    let moves = postings.iter().map(|posting| {
+        Some(Move {
+            warehouse: text(&event["warehouseId"])?,
+            variant: text(&posting["variantId"])?,
+            from: text(&posting["from"])?,
+            to: text(&posting["to"])?,
+            units: posting["quantity"].as_i64()?,
+        })
+    });
+    let mut moves = moves
+        .collect::<Option<Vec<Move>>>()
+        .with_context(|| format!("postings that nobody understands: {event}"))?;
+    moves.sort();
+    Ok(moves)
+}
+
+/// Sends again, under their keys, the requests whose outcome is unknown, and some of the acknowledged ones.
 async fn settle(admin: &Client, sent: &mut BTreeMap<String, Sent>) -> Result<()> {
     for (number, (key, sent)) in sent.iter_mut().enumerate() {
         let is_unknown = sent.acknowledged.is_none() && !sent.refused;
-        if !is_unknown && number % 50 != 0 {
+        if !is_unknown && (sent.refused || number % 50 != 0) {
             continue;
         }
-        let answer = admin.post("/api/v1/stock-events", &sent.event, Some(key)).await?;
+        let answer = admin
+            .post(&sent.request.path, &sent.request.body, Some(key))
+            .await?;
         match (answer.status, &sent.acknowledged) {
             (201, Some(id)) => {
                 ensure!(answer.replayed, "{key} was recorded again");
                 ensure!(id_of(&answer)? == *id, "{key} has become another event");
             }
-            (201, None) => (sent.acknowledged, sent.refused) = (Some(id_of(&answer)?), false),
+            (201, None) => sent.acknowledged = Some(id_of(&answer)?),
             (409, None) => sent.refused = true,
             _ => anyhow::bail!("{key} sent again answers {answer:?}"),
         }
@@ -206,45 +238,68 @@ async fn settle(admin: &Client, sent: &mut BTreeMap<String, Sent>) -> Result<()>
     Ok(())
 }
 
-/// What the acknowledged events leave is what the stock view says, and what the history adds up to.
+/// What the acknowledged requests leave is what the views say: of stock, of transfers, and how many events there are.
 async fn check_views(admin: &Client, shop: &Shop, sent: &BTreeMap<String, Sent>) -> Result<()> {
     let head = admin.get("/api/v1/ledger", 0).await?;
     let position = head.body["head"]["position"]
         .as_u64()
         .with_context(|| format!("no head in {head:?}"))?;
+    let acknowledged: Vec<&Request> = sent
+        .values()
+        .filter(|sent| sent.acknowledged.is_some())
+        .map(|sent| &sent.request)
+        .collect();
+    let left = |place: &dyn Fn(&Move, &str) -> bool| -> i64 {
+        let moves = acknowledged.iter().flat_map(|request| &request.moves);
+        moves
+            .map(|one| one.units * (i64::from(place(one, &one.to)) - i64::from(place(one, &one.from))))
+            .sum()
+    };
     for variant in &shop.variants {
-        let path = format!("/api/v1/stock?warehouseId={}&variantId={variant}", shop.warehouse);
-        let stock = admin.get(&path, position).await?;
-        let on_hand = stock.body["content"][0]["onHand"].as_i64().unwrap_or_default();
-        let expected: i64 = sent
-            .values()
-            .filter(|sent| sent.acknowledged.is_some())
-            .map(|sent| change_of(&sent.event, variant))
+        for warehouse in &shop.warehouses {
+            let path = format!("/api/v1/stock?warehouseId={warehouse}&variantId={variant}");
+            let stock = admin.get(&path, position).await?;
+            for bucket in BUCKETS {
+                let found = stock.body["content"][0][bucket].as_i64().unwrap_or_default();
+                let expected = left(&|one, place| {
+                    place == bucket && one.warehouse == *warehouse && one.variant == *variant
+                });
+                ensure!(
+                    found == expected,
+                    "{bucket} of {variant} is {found}, acknowledged requests leave {expected}"
+                );
+            }
+        }
+        let path = format!("/api/v1/transfers?state=OPEN&size=500&variantId={variant}");
+        let open = admin.get(&path, position).await?;
+        ensure!(open.body["nextCursor"].is_null(), "more transfers than one page");
+        let transfers = open.body["content"]
+            .as_array()
+            .context("a list without content")?;
+        let lines = transfers
+            .iter()
+            .filter_map(|transfer| transfer["lines"].as_array());
+        let found: i64 = lines
+            .flatten()
+            .filter(|line| line["variantId"] == variant.as_str())
+            .filter_map(|line| line["inTransit"].as_i64())
             .sum();
+        let expected = left(&|one, place| place == "transit" && one.variant == *variant);
         ensure!(
-            on_hand == expected,
-            "on hand of {variant} is {on_hand}, acknowledged events leave {expected}"
+            found == expected,
+            "{found} of {variant} are on the way, acknowledged requests leave {expected}"
         );
     }
     let listed = admin.get("/api/v1/stock-events?size=1", position).await?;
     let total = listed.body["page"]["totalElements"].as_u64();
-    let ids: BTreeSet<_> = sent
-        .values()
-        .filter_map(|sent| sent.acknowledged.as_ref())
-        .collect();
+    // A dispatch is two events.
+    let expected = acknowledged
+        .iter()
+        .map(|request| 1 + u64::from(request.act == "dispatch"))
+        .sum();
     ensure!(
-        total == Some(ids.len() as u64),
-        "{} events are acknowledged, the list has {total:?}",
-        ids.len()
+        total == Some(expected),
+        "{expected} events are acknowledged, the list has {total:?}"
     );
     Ok(())
-}
-
-fn change_of(event: &Value, variant: &str) -> i64 {
-    let sign = if event["type"] == "OUTBOUND" { -1 } else { 1 };
-    let lines = event["lines"].as_array().map(Vec::as_slice).unwrap_or_default();
-    let of_variant = lines.iter().filter(|line| line["variantId"] == variant);
-    of_variant
-        .map(|line| sign * line["quantity"].as_i64().unwrap_or_default())
-        .sum()
 }
