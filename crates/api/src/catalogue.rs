@@ -1,8 +1,9 @@
-//! The catalogue: products, warehouses and variants, each with its list, its bulk, its creation and its changes; and slots,
-//! which need not be created.
+//! The catalogue: products, warehouses and variants, each with its list, its bulk, its creation and its changes; and slots
+//! and lots, which need not be created.
 //!
 //! Here stands what they have in common; what tells them apart stands in a module each.
 
+mod lots;
 mod products;
 mod slots;
 mod variants;
@@ -34,6 +35,7 @@ pub(crate) fn routes() -> OpenApiRouter<Arc<App>> {
     products::routes()
         .merge(warehouses::routes())
         .merge(variants::routes())
+        .merge(lots::routes())
         .merge(slots::routes())
 }
 

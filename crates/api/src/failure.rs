@@ -85,6 +85,7 @@ pub(crate) enum Missing {
     Count,
     Reconciliation,
     Transfer,
+    Lot,
     User,
     Key,
     View,

@@ -23,6 +23,7 @@ mod health;
 mod if_match;
 mod ledger;
 mod ledgers;
+mod line_lot;
 mod local;
 mod movements;
 mod problem;

@@ -58,6 +58,7 @@ impl Failure {
             Failure::NotFound(Missing::Count) => Code::CountNotFound,
             Failure::NotFound(Missing::Reconciliation) => Code::ReconciliationNotFound,
             Failure::NotFound(Missing::Transfer) => Code::TransferNotFound,
+            Failure::NotFound(Missing::Lot) => Code::LotNotFound,
             Failure::NotFound(Missing::User) => Code::UserNotFound,
             Failure::NotFound(Missing::Key) => Code::KeyNotFound,
             Failure::NotFound(Missing::View) => Code::ViewNotFound,

@@ -20,6 +20,7 @@ use crate::docs::schema::{Problem, Stock, StockPage};
 use crate::export::{self, CHUNK_ROWS, Format, Rows, Sheet};
 use crate::failure::{Failure, Missing};
 use crate::if_match;
+use crate::line_lot;
 use crate::stock_events::variant_of;
 use crate::wire::csv::Csv;
 use crate::wire::json::Json;
@@ -38,6 +39,8 @@ struct Asked {
     warehouse: Option<Uuid>,
     variant: Option<Uuid>,
     sku: Option<String>,
+    /// Whether lots are the rows.
+    in_lots: bool,
     past: AsOf,
     /// None of an export.
     paging: Option<Paging>,
@@ -68,6 +71,7 @@ struct Part {
         ("warehouseId" = Option<Uuid>, Query, description = "Required for a SELLER"),
         ("variantId" = Option<Uuid>, Query),
         ("sku" = Option<String>, Query, description = "The variant by its SKU"),
+        ("lots" = Option<bool>, Query, description = "A row for every lot instead of every variant"),
         ("asOf" = Option<String>, Query, description = "Occurred by this instant"),
         ("knownAt" = Option<String>, Query, description = "Recorded by this instant"),
         ("page" = Option<u64>, Query, description = "From 0"),
@@ -110,6 +114,7 @@ async fn list(
             asker,
             warehouse,
             variant,
+            in_lots: asked.in_lots,
             past: asked.past,
             after: None,
             position: Position(0),
@@ -141,7 +146,7 @@ async fn list(
         with_total: known_total.is_none(),
     };
     let part = match (warehouse, variant) {
-        (Some(warehouse), Some(variant)) if number == 0 && after.is_none() => {
+        (Some(warehouse), Some(variant)) if number == 0 && after.is_none() && !asked.in_lots => {
             one(
                 &asker,
                 StockKey { warehouse, variant },
@@ -150,7 +155,10 @@ async fn list(
             )
             .await?
         }
-        _ => many(&asker, warehouse, variant, asked.past, slice, app.timestamp()).await?,
+        _ => {
+            let filter = filter_of(warehouse, variant, asked.in_lots);
+            many(&asker, &filter, asked.past, slice, app.timestamp()).await?
+        }
     };
     let total = known_total.or(part.total).unwrap_or_default();
     let last = part.rows.last().filter(|_| part.has_more);
@@ -182,11 +190,18 @@ fn read_query(query: Option<&str>, format: Format) -> Result<Asked, Failure> {
     let warehouse = query.uuid("warehouseId");
     let variant = query.uuid("variantId");
     let sku = query.text("sku");
+    let in_lots = query.flag("lots").unwrap_or_default();
     let past = AsOf {
         as_of: query.instant("asOf"),
         known_at: query.instant("knownAt"),
     };
-    let question = format!("stock {warehouse:?} {variant:?} {sku:?} {past:?}");
+    if in_lots && past != AsOf::default() {
+        query.fault(
+            "lots",
+            "goes without asOf and knownAt: the past is known by variant",
+        );
+    }
+    let question = format!("stock {warehouse:?} {variant:?} {sku:?} {in_lots} {past:?}");
     let paging = if format == Format::Page {
         Some(Paging::read(&mut query, &question))
     } else {
@@ -198,6 +213,7 @@ fn read_query(query: Option<&str>, format: Format) -> Result<Asked, Failure> {
         warehouse,
         variant,
         sku,
+        in_lots,
         past,
         paging,
         question,
@@ -243,22 +259,24 @@ async fn one(asker: &Asker, key: StockKey, past: AsOf, now: Timestamp) -> Result
     })
 }
 
+fn filter_of(warehouse: Option<WarehouseNo>, variant: Option<VariantNo>, in_lots: bool) -> StockFilter {
+    StockFilter {
+        warehouses: warehouse.map(|no| vec![no]),
+        variant,
+        in_lots,
+    }
+}
+
 async fn many(
     asker: &Asker,
-    warehouse: Option<WarehouseNo>,
-    variant: Option<VariantNo>,
+    filter: &StockFilter,
     past: AsOf,
     slice: Slice<StockKey>,
     now: Timestamp,
 ) -> Result<Part, Failure> {
     let views = &asker.open.views;
-    let filter = StockFilter {
-        in_lots: false,
-        warehouses: warehouse.map(|no| vec![no]),
-        variant,
-    };
     if past == AsOf::default() {
-        let answer = views.stock_page(&filter, slice, now).await?;
+        let answer = views.stock_page(filter, slice, now).await?;
         let rows = answer
             .value
             .rows
@@ -272,7 +290,7 @@ async fn many(
             total: answer.value.total,
         })
     } else {
-        let answer = views.stock_as_of_page(&filter, past, slice).await?;
+        let answer = views.stock_as_of_page(filter, past, slice).await?;
         let rows = answer
             .value
             .rows
@@ -294,6 +312,7 @@ struct Export {
     asker: Asker,
     warehouse: Option<WarehouseNo>,
     variant: Option<VariantNo>,
+    in_lots: bool,
     past: AsOf,
     after: Option<StockKey>,
     /// Where the view stood at the first rows.
@@ -307,6 +326,7 @@ impl Rows for Export {
         "warehouseCode",
         "variantId",
         "variantSku",
+        "lot",
         "onHand",
         "available",
         "reserved",
@@ -324,10 +344,13 @@ impl Rows for Export {
         };
         let (warehouse, variant, now) = (self.warehouse, self.variant, self.app.timestamp());
         let part = match (warehouse, variant) {
-            (Some(warehouse), Some(variant)) => {
+            (Some(warehouse), Some(variant)) if !self.in_lots => {
                 one(&self.asker, StockKey { warehouse, variant }, self.past, now).await?
             }
-            _ => many(&self.asker, warehouse, variant, self.past, slice, now).await?,
+            _ => {
+                let filter = filter_of(warehouse, variant, self.in_lots);
+                many(&self.asker, &filter, self.past, slice, now).await?
+            }
         };
         if self.after.is_none() {
             self.position = part.position;
@@ -371,10 +394,8 @@ fn write_row(json: &mut Json, asker: &Asker, key: StockKey, buckets: &Buckets) {
     let warehouse = names.warehouse(key.warehouse);
     json.raw(r#","warehouseCode":"#)
         .text_or_null(warehouse.as_ref().map(|name| &*name.code));
-    json.raw(r#","variantId":"#).uuid(ids.variant(key.variant));
-    let variant = names.variant(key.variant);
-    json.raw(r#","variantSku":"#)
-        .text_or_null(variant.as_ref().map(|name| &*name.sku));
+    json.raw(",");
+    line_lot::write(json, ids, names, key.variant);
     json.raw(r#","onHand":"#).whole(buckets.on_hand());
     json.raw(r#","available":"#).whole(buckets.available());
     json.raw(r#","reserved":"#).whole(buckets.of(Bucket::Reserved));
@@ -390,8 +411,10 @@ fn write_csv(csv: &mut Csv, asker: &Asker, key: StockKey, buckets: &Buckets) {
     csv.uuid(ids.warehouse(key.warehouse))
         .text(warehouse.as_ref().map(|name| &*name.code));
     let variant = names.variant(key.variant);
-    csv.uuid(ids.variant(key.variant))
-        .text(variant.as_ref().map(|name| &*name.sku));
+    let of = variant.as_ref().map_or(key.variant, |name| name.of);
+    csv.uuid(ids.variant(of))
+        .text(variant.as_ref().map(|name| &*name.sku))
+        .text(variant.as_ref().and_then(|name| name.lot.as_deref()));
     csv.whole(buckets.on_hand()).whole(buckets.available());
     for bucket in [Bucket::Reserved, Bucket::Picked, Bucket::Packed, Bucket::Held] {
         csv.whole(buckets.of(bucket));

@@ -2,7 +2,7 @@
 //!
 //! This runs on the caller's thread, so that a caller who repeats itself costs the writer nothing but the look-up.
 
-use bincard_ledger::{CatalogueEvent, Event, Position, Recorded};
+use bincard_ledger::{CatalogueEvent, Command, Event, Position, Recorded};
 use bincard_store::segment::Reader;
 
 use crate::ledger::{Answer, Receipt, Refusal};
@@ -63,6 +63,15 @@ fn receipt_of(recorded: &Recorded) -> Receipt {
 /// Whether an event says more than what was asked for.
 pub(crate) fn says_more(event: &Event) -> bool {
     matches!(event, Event::Stock(event) if !event.noted.is_empty() || event.count.is_some())
+}
+
+/// Whether an event is of lots that its command left open or named otherwise.
+pub(crate) fn chose_lots(command: &Command, event: &Event) -> bool {
+    let (Command::Stock(command), Event::Stock(event)) = (command, event) else {
+        return false;
+    };
+    let lines = command.lines.iter().map(|line| line.variant);
+    !lines.eq(event.postings.iter().map(|posting| posting.variant))
 }
 
 /// The number of what a catalogue event is about.

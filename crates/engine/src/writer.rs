@@ -18,7 +18,7 @@ use uuid::Uuid;
 
 use crate::engine::Clock;
 use crate::figures::BatchFigures;
-use crate::keys::{says_more, subject_of};
+use crate::keys::{chose_lots, says_more, subject_of};
 use crate::ledger::{Answer, Answers, Receipt, Refusal, Shared};
 use crate::queue::{Answered, AnsweredBatch, Asked, Submission};
 
@@ -283,7 +283,9 @@ impl Writer {
         match decide(&self.state, &asked.request.command, now) {
             Ok(decision) => {
                 batch.figures.accepted += 1;
-                let says_more = decision.last().is_some_and(says_more);
+                let says_more = decision
+                    .last()
+                    .is_some_and(|event| says_more(event) || chose_lots(&asked.request.command, event));
                 let (subject, version) = self.record_decision(decision, asked, now, batch);
                 let position = self.state.head();
                 answers.recorded(Receipt {

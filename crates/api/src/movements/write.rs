@@ -4,6 +4,7 @@ use bincard_engine::Ledger;
 use bincard_ledger::{Bucket, Buckets};
 use bincard_projections::history::MovementRow;
 
+use crate::line_lot;
 use crate::wire::csv::Csv;
 use crate::wire::json::Json;
 use crate::wire::spelling;
@@ -22,6 +23,7 @@ pub(super) const COLUMNS: &[&str] = &[
     "warehouseCode",
     "variantId",
     "variantSku",
+    "lot",
     "from",
     "to",
     "quantity",
@@ -61,10 +63,8 @@ pub(super) fn json(json: &mut Json, ledger: &Ledger, row: &MovementRow) {
     let warehouse = names.warehouse(row.key.warehouse);
     json.raw(r#","warehouseCode":"#)
         .text_or_null(warehouse.as_ref().map(|name| &*name.code));
-    json.raw(r#","variantId":"#).uuid(ids.variant(row.key.variant));
-    let variant = names.variant(row.key.variant);
-    json.raw(r#","variantSku":"#)
-        .text_or_null(variant.as_ref().map(|name| &*name.sku));
+    json.raw(",");
+    line_lot::write(json, ids, names, row.lot.unwrap_or(row.key.variant));
     json.raw(r#","from":"#).text(spelling::of_place(row.from));
     json.raw(r#","to":"#).text(spelling::of_place(row.to));
     json.raw(r#","quantity":"#).whole(row.quantity);
@@ -89,6 +89,8 @@ pub(super) fn csv(csv: &mut Csv, ledger: &Ledger, row: &MovementRow) {
     let variant = names.variant(row.key.variant);
     csv.uuid(ids.variant(row.key.variant))
         .text(variant.as_ref().map(|name| &*name.sku));
+    let lot = row.lot.and_then(|no| names.variant(no)?.lot);
+    csv.text(lot.as_deref());
     csv.word(spelling::of_place(row.from))
         .word(spelling::of_place(row.to));
     csv.whole(row.quantity);

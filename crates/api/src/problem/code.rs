@@ -82,7 +82,7 @@ codes! {
     VariantNotFound = 404 "variant-not-found" "There is no such variant",
     VariantInactive = 400 "variant-inactive" "The variant is not active",
     VariantExpired = 400 "variant-expired" "The variant has expired",
-    LotMissing = 422 "lot-missing" "The line needs a lot",
+    LotMissing = 400 "lot-missing" "The line needs a lot",
     LotNotTracked = 400 "lot-not-tracked" "The variant does not lie in lots",
     LotNotFound = 404 "lot-not-found" "There is no such lot",
     LotExpiryMismatch = 409 "lot-expiry-mismatch" "The lot expires at another instant",

@@ -1,16 +1,18 @@
 //! What a request about reservations says, before the ledger's numbers take the place of ids.
 
-use bincard_ledger::{Bucket, Conditions, Line, PublicIds, StockCommand, Timestamp, Version};
+use bincard_ledger::{Bucket, Conditions, Line, LineLot, PublicIds, StockCommand, Timestamp, Version};
 use uuid::Uuid;
 
 use crate::failure::{Failure, Missing};
+use crate::line_lot;
 use crate::wire::tree::{self, Faults, Fields, Reading, Tree};
 
-/// A line: what, how much, and how much is to be available before.
+/// A line: what, how much, how much is to be available before, and of which lot.
 pub(super) struct DraftLine {
     pub(super) variant: Uuid,
     pub(super) quantity: i64,
     pub(super) expected: Option<i64>,
+    pub(super) lot: Option<LineLot>,
 }
 
 /// A reservation as it is asked for.
@@ -126,12 +128,14 @@ fn read_lines(lines: &[Tree<'_>], faults: &mut Faults) -> Vec<DraftLine> {
         let variant = fields.required("variantId", faults, tree::uuid);
         let quantity = fields.required("quantity", faults, tree::whole);
         let expected = fields.optional("expectedAvailable", faults, tree::whole);
+        let lot = line_lot::read(&mut fields, index, faults);
         fields.finish(faults);
         if let (Some(variant), Some(quantity)) = (variant, quantity) {
             read.push(DraftLine {
                 variant,
                 quantity,
                 expected,
+                lot,
             });
         }
     }
@@ -174,6 +178,7 @@ impl More {
                 quantity: draft.quantity,
             });
             expected.extend(draft.expected.map(|units| (variant, units)));
+            command.lots.extend(draft.lot);
         }
         if version.is_some() || !expected.is_empty() {
             command.conditions = Some(Box::new(Conditions {

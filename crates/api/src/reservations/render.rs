@@ -7,6 +7,7 @@ use uuid::Uuid;
 
 use crate::app::App;
 use crate::failure::Failure;
+use crate::line_lot;
 use crate::stock_events::author_of;
 use crate::wire::json::Json;
 
@@ -83,14 +84,8 @@ fn write(
     json.raw(r#","createdAt":"#).instant(made.recorded_at);
     json.raw(r#","lines":["#);
     for (index, line) in lines.iter().enumerate() {
-        json.raw(if index == 0 {
-            r#"{"variantId":"#
-        } else {
-            r#",{"variantId":"#
-        });
-        json.uuid(ids.variant(line.variant));
-        let sku = names.variant(line.variant).map(|name| name.sku);
-        json.raw(r#","variantSku":"#).text_or_null(sku.as_deref());
+        json.raw(if index == 0 { "{" } else { ",{" });
+        line_lot::write(json, ids, names, line.variant);
         for (name, units) in [
             (r#","requested":"#, line.requested),
             (r#","reserved":"#, line.reserved),

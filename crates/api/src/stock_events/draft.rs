@@ -5,11 +5,12 @@
 
 use std::borrow::Cow;
 
-use bincard_ledger::{Conditions, Kind, Line, PublicIds, Reason, StockCommand, Timestamp, Version};
+use bincard_ledger::{Conditions, Kind, Line, LineLot, PublicIds, Reason, StockCommand, Timestamp, Version};
 use smallvec::SmallVec;
 use uuid::Uuid;
 
 use crate::failure::{Failure, Missing};
+use crate::line_lot;
 use crate::wire::spelling;
 use crate::wire::tree::{self, Faults, Reading, Tree};
 
@@ -32,6 +33,8 @@ pub(super) struct Draft<'a> {
     pub(super) lines: SmallVec<[(Uuid, i64); 1]>,
     /// How many units are to be available before it, by the number of the line.
     pub(super) expected: Vec<(usize, i64)>,
+    /// The lots that lines name.
+    pub(super) lots: Vec<LineLot>,
     /// In whose name.
     pub(super) user: Option<Uuid>,
     /// The line's own idempotency key.
@@ -74,6 +77,7 @@ impl<'a> Draft<'a> {
                 available: available.collect(),
             }));
         }
+        command.lots = self.lots;
         command.occurred_at = self.occurred_at;
         command.reason = self.reason;
         command.notes = self.notes.map(Box::from);
@@ -112,8 +116,9 @@ fn read(tree: &Tree<'_>, form: Form, faults: &mut Faults) -> Option<Draft<'stati
         Form::Line => fields.optional("idempotencyKey", faults, tree::text),
     };
     fields.finish(faults);
-    let mut expected = Vec::new();
-    let lines = lines.map(|lines| read_lines(lines, &mut expected, faults));
+    let mut more = (Vec::new(), Vec::new());
+    let lines = lines.map(|lines| read_lines(lines, &mut more, faults));
+    let (expected, lots) = more;
     Some(Draft {
         kind: kind?,
         warehouse: warehouse?,
@@ -122,6 +127,7 @@ fn read(tree: &Tree<'_>, form: Form, faults: &mut Faults) -> Option<Draft<'stati
         notes: notes.map(|notes| Cow::Owned(notes.to_owned())),
         lines: lines?,
         expected,
+        lots,
         user,
         key: key.map(|key| Cow::Owned(key.to_owned())),
     })
@@ -138,7 +144,7 @@ fn read_reason(tree: &Tree<'_>) -> Reading<Reason> {
 
 fn read_lines(
     lines: &[Tree<'_>],
-    expected: &mut Vec<(usize, i64)>,
+    (expected, lots): &mut (Vec<(usize, i64)>, Vec<LineLot>),
     faults: &mut Faults,
 ) -> SmallVec<[(Uuid, i64); 1]> {
     let mut read = SmallVec::with_capacity(lines.len());
@@ -150,6 +156,7 @@ fn read_lines(
         let quantity = fields.required("quantity", faults, tree::whole);
         let available = fields.optional("expectedAvailable", faults, tree::whole);
         expected.extend(available.map(|units| (index, units)));
+        lots.extend(line_lot::read(&mut fields, index, faults));
         fields.finish(faults);
         read.extend(variant.zip(quantity));
     }

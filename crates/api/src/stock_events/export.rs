@@ -66,6 +66,7 @@ impl Rows for Export {
         "lineId",
         "variantId",
         "variantSku",
+        "lot",
         "quantity",
     ];
 
@@ -118,7 +119,7 @@ impl Export {
         let lines: Vec<_> = signed(&event.postings).collect();
         if lines.is_empty() {
             self.write_event(csv, recorded, reversed_by, author)?;
-            csv.none().none().none().none().end();
+            csv.none().none().none().none().none().end();
             return Ok(());
         }
         let (ids, names) = (self.asker.open.ledger.ids(), self.asker.open.ledger.names());
@@ -126,8 +127,9 @@ impl Export {
             self.write_event(csv, recorded, reversed_by, author)?;
             let name = names.variant(variant);
             csv.uuid(ids.line(recorded.position, index))
-                .uuid(ids.variant(variant))
+                .uuid(ids.variant(name.as_ref().map_or(variant, |name| name.of)))
                 .text(name.as_ref().map(|name| &*name.sku))
+                .text(name.as_ref().and_then(|name| name.lot.as_deref()))
                 .whole(quantity)
                 .end();
         }

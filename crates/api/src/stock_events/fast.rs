@@ -22,6 +22,7 @@ pub(super) fn parse(json: &[u8], form: Form) -> Option<Draft<'_>> {
         return None;
     }
     Some(Draft {
+        lots: Vec::new(),
         kind: parts.kind?,
         warehouse: parts.warehouse?,
         occurred_at: parts.occurred_at,

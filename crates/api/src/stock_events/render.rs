@@ -1,7 +1,5 @@
 //! A stock event as it is answered, written straight into the answer's buffer.
 
-use std::sync::Arc;
-
 use bincard_engine::{Ledger, Names, Receipt};
 use bincard_ledger::event::Postings;
 use bincard_ledger::{
@@ -10,6 +8,7 @@ use bincard_ledger::{
 };
 use uuid::Uuid;
 
+use crate::line_lot;
 use crate::wire::json::Json;
 use crate::wire::spelling;
 
@@ -227,14 +226,8 @@ pub(crate) fn write_noted(json: &mut Json, ids: PublicIds, event: &StockEvent) {
 fn write_below_zero(json: &mut Json, ids: PublicIds, names: &Names, event: &StockEvent) {
     json.raw(r#","belowZero":["#);
     for (index, (variant, units)) in event.noted.iter().enumerate() {
-        json.raw(if index == 0 {
-            r#"{"variantId":"#
-        } else {
-            r#",{"variantId":"#
-        });
-        json.uuid(ids.variant(*variant));
-        let sku = names.variant(*variant).map(|name| name.sku);
-        json.raw(r#","variantSku":"#).text_or_null(sku.as_deref());
+        json.raw(if index == 0 { "{" } else { ",{" });
+        line_lot::write(json, ids, names, *variant);
         json.raw(r#","units":"#).whole(*units).raw("}");
     }
     json.raw("]");
@@ -258,9 +251,8 @@ fn write_lines(
     for (index, (variant, quantity)) in (0u16..).zip(lines) {
         json.raw(if index == 0 { r#"{"id":"# } else { r#",{"id":"# });
         json.uuid(ids.line(position, index));
-        json.raw(r#","variantId":"#).uuid(ids.variant(variant));
-        let sku: Option<Arc<str>> = names.variant(variant).map(|name| name.sku);
-        json.raw(r#","variantSku":"#).text_or_null(sku.as_deref());
+        json.raw(",");
+        line_lot::write(json, ids, names, variant);
         json.raw(r#","quantity":"#).whole(quantity).raw("}");
     }
     json.raw("]");

@@ -59,12 +59,13 @@ pub(super) async fn receive(
         return Err(Failure::Forbidden(Forbidden::Warehouse));
     }
     let asked = read_receipt(&body::read(body).await?)?;
+    let mut lines = asked.lines;
     let command = Command::Receive(ReceiveCommand {
-        lots: Vec::new(),
+        lots: lines.iter_mut().filter_map(|line| line.lot.take()).collect(),
         transfer: opened.id(),
         warehouse: warehouse_of(asked.warehouse, ids, opened.destination)?,
         occurred_at: asked.occurred_at,
-        lines: lines_of(asked.lines, ids)?,
+        lines: lines_of(lines, ids)?,
         notes: asked.notes,
     });
     send(&app, &asker, &headers, asked.user, command).await

@@ -106,6 +106,7 @@ fn command_of(asked: NewTransfer, ledger: &Ledger) -> Result<StockCommand, Failu
             quantity: draft.quantity,
         });
         expected.extend(draft.expected.map(|units| (variant, units)));
+        command.lots.extend(draft.lot);
     }
     if !expected.is_empty() {
         command.conditions = Some(Box::new(Conditions {

@@ -1,9 +1,10 @@
 //! What a request about transfers says, before the ledger's numbers take the place of ids.
 
-use bincard_ledger::{Reason, Timestamp};
+use bincard_ledger::{LineLot, Reason, Timestamp};
 use uuid::Uuid;
 
 use crate::failure::Failure;
+use crate::line_lot;
 use crate::wire::spelling;
 use crate::wire::tree::{self, Faults, Fields, Reading, Tree};
 
@@ -12,6 +13,7 @@ pub(super) struct DraftLine {
     pub(super) variant: Uuid,
     pub(super) quantity: i64,
     pub(super) expected: Option<i64>,
+    pub(super) lot: Option<LineLot>,
 }
 
 /// A transfer as it is asked for.
@@ -32,6 +34,7 @@ pub(super) struct FoundLine {
     pub(super) received: i64,
     pub(super) damaged: i64,
     pub(super) short: i64,
+    pub(super) lot: Option<LineLot>,
 }
 
 /// A receipt as it is asked for.
@@ -58,14 +61,16 @@ pub(super) fn read_new(json: &[u8]) -> Result<NewTransfer, Failure> {
         let source = fields.required("fromWarehouseId", faults, tree::uuid);
         let destination = fields.required("toWarehouseId", faults, tree::uuid);
         let lines = fields.required("lines", faults, tree::list);
-        let lines = read_lines(lines.unwrap_or_default(), faults, |fields, faults| {
+        let lines = read_lines(lines.unwrap_or_default(), faults, |line, fields, faults| {
             let variant = fields.required("variantId", faults, tree::uuid);
             let quantity = fields.required("quantity", faults, tree::whole);
             let expected = fields.optional("expectedAvailable", faults, tree::whole);
+            let lot = line_lot::read(fields, line, faults);
             Some(DraftLine {
                 variant: variant?,
                 quantity: quantity?,
                 expected,
+                lot,
             })
         });
         let occurred_at = fields.optional("occurredAt", faults, tree::instant);
@@ -94,16 +99,18 @@ pub(super) fn read_receipt(json: &[u8]) -> Result<Receipt, Failure> {
     let asked = tree::object(json, |fields, faults| {
         let warehouse = fields.optional("warehouseId", faults, tree::uuid);
         let lines = fields.optional("lines", faults, read_some_lines);
-        let lines = read_lines(lines.unwrap_or_default(), faults, |fields, faults| {
+        let lines = read_lines(lines.unwrap_or_default(), faults, |line, fields, faults| {
             let variant = fields.required("variantId", faults, tree::uuid);
             let received = fields.required("received", faults, tree::whole);
             let damaged = fields.optional("damaged", faults, tree::whole);
             let short = fields.optional("short", faults, tree::whole);
+            let lot = line_lot::read(fields, line, faults);
             Some(FoundLine {
                 variant: variant?,
                 received: received?,
                 damaged: damaged.unwrap_or_default(),
                 short: short.unwrap_or_default(),
+                lot,
             })
         });
         let occurred_at = fields.optional("occurredAt", faults, tree::instant);
@@ -137,14 +144,14 @@ pub(super) fn read_closing(json: &[u8]) -> Result<Closing, Failure> {
 fn read_lines<T>(
     lines: &[Tree<'_>],
     faults: &mut Faults,
-    mut read: impl FnMut(&mut Fields<'_, '_>, &mut Faults) -> Option<T>,
+    mut read: impl FnMut(usize, &mut Fields<'_, '_>, &mut Faults) -> Option<T>,
 ) -> Vec<T> {
     let mut all = Vec::with_capacity(lines.len());
     for (index, line) in lines.iter().enumerate() {
         let Some(mut fields) = line.fields(&format!("/lines/{index}"), faults) else {
             continue;
         };
-        all.extend(read(&mut fields, faults));
+        all.extend(read(index, &mut fields, faults));
         fields.finish(faults);
     }
     all

@@ -7,6 +7,7 @@ use bincard_projections::transfers::{TransferLine, TransferRow, TransferState};
 use super::Opened;
 use crate::app::App;
 use crate::failure::Failure;
+use crate::line_lot;
 use crate::stock_events::author_of;
 use crate::wire::json::Json;
 
@@ -100,10 +101,8 @@ async fn write(
 }
 
 fn write_line(json: &mut Json, ledger: &Ledger, line: &TransferLine) {
-    json.raw(r#"{"variantId":"#)
-        .uuid(ledger.ids().variant(line.variant));
-    let sku = ledger.names().variant(line.variant).map(|name| name.sku);
-    json.raw(r#","variantSku":"#).text_or_null(sku.as_deref());
+    json.raw("{");
+    line_lot::write(json, ledger.ids(), ledger.names(), line.variant);
     for (name, units) in [
         (r#","sent":"#, line.sent),
         (r#","received":"#, line.received),

@@ -120,6 +120,9 @@ POST   /api/v1/variants                            201   201     403    403     
 POST   /api/v1/variants/bulk                       200   200     403    403       403    401    200 <- {"sku":"N","name":"N"}
 GET    /api/v1/variants/{id}                       200   200     200    200       200    401    404
 PATCH  /api/v1/variants/{id}                       200   200     403    403       403    401    404 <- {"name":"N"}
+GET    /api/v1/lots                                200   200     200    200       200    401    200
+GET    /api/v1/lots/{id}                           200   200     200    200       200    401    404
+PATCH  /api/v1/lots/{id}                           200   200     403    403       403    401    404 <- {"active":true}
 GET    /api/v1/slots?warehouseId=W                 200   200     200    403       200    401    404
 GET    /api/v1/slots                               200   200     403    403       200    401    200
 GET    /api/v1/slots/{warehouseId}/{variantId}     200   200     200    403       200    401    404
@@ -194,6 +197,7 @@ struct Things {
     elsewhere: String,
     depot: String,
     variant: String,
+    lot: String,
     own_event: String,
     elsewhere_event: String,
     product: String,
@@ -215,6 +219,7 @@ async fn everybody_may_do_what_the_table_says() {
         .await
         .expect(200);
     let product = created.lines()[99]["id"].to_string();
+    let lot = lot(&server, &own).await;
     let things = Things {
         own_event: id(server.receive(&own, &variant, 1).await),
         elsewhere_event: id(server.receive(&elsewhere, &variant, 1).await),
@@ -223,6 +228,7 @@ async fn everybody_may_do_what_the_table_says() {
         elsewhere,
         depot: server.warehouse("DEPOT").await,
         variant,
+        lot,
     };
     server.app.accounts().tenant_add("other").await.unwrap();
     let stranger = server.key("other", Role::Admin, &[]).await;
@@ -272,6 +278,7 @@ async fn nobody_may_do_anything_else() {
         elsewhere: nowhere.clone(),
         depot: nowhere.clone(),
         variant: nowhere.clone(),
+        lot: nowhere.clone(),
         own_event: nowhere.clone(),
         elsewhere_event: nowhere,
         product: "1".to_owned(),
@@ -285,6 +292,24 @@ async fn nobody_may_do_anything_else() {
             row.method, row.route, row.query
         );
     }
+}
+
+/// A lot, by its id.
+async fn lot(server: &Server, warehouse: &str) -> String {
+    let create = serde_json::json!({"sku": "MILK", "name": "Milk", "tracksLots": true});
+    let variant = server
+        .post("/api/v1/variants", &server.admin, &create)
+        .await
+        .expect(201)
+        .json();
+    let mut receipt = event("INBOUND", warehouse, variant["id"].as_str().unwrap(), 1);
+    receipt["lines"][0]["lot"] = "2026-07".into();
+    let recorded = server
+        .post("/api/v1/stock-events", &server.admin, &receipt)
+        .await
+        .expect(201)
+        .json();
+    recorded["lines"][0]["lotId"].as_str().unwrap().to_owned()
 }
 
 async fn call(server: &Server, row: &Row, things: &Things, who: &str, token: &str, number: usize) -> u16 {
@@ -318,6 +343,7 @@ async fn call(server: &Server, row: &Row, things: &Things, who: &str, token: &st
             "products" => things.product.clone(),
             "warehouses" => warehouse.clone(),
             "variants" => things.variant.clone(),
+            "lots" => things.lot.clone(),
             "users" => server
                 .user("default", &format!("subject{number}{}", row.method), Role::Viewer)
                 .await

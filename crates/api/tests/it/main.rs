@@ -14,6 +14,7 @@ mod exports;
 mod full_disk;
 mod ledger;
 mod listener;
+mod lots;
 mod reconciliations;
 mod reservations;
 mod reversals;

@@ -110,7 +110,7 @@ async fn everything_wrong_with_a_payload_is_named_by_pointer() {
     let server = Server::start().await;
     let body = json!({
         "type": "TRANSFER_OUT", "warehouseId": "here", "occurredAt": "yesterday", "reasonCode": "GIFT", "notes": 7,
-        "colour": "red", "lines": [{"variantId": 1, "quantity": 1.5, "lot": "A"}, 3]
+        "colour": "red", "lines": [{"variantId": 1, "quantity": 1.5, "batch": "A"}, 3]
     });
     let problem = server.post(EVENTS, &server.manager, &body).await.expect_problem(
         400,
@@ -128,7 +128,7 @@ async fn everything_wrong_with_a_payload_is_named_by_pointer() {
         pointers,
         [
             "/colour",
-            "/lines/0/lot",
+            "/lines/0/batch",
             "/lines/0/quantity",
             "/lines/0/variantId",
             "/lines/1",

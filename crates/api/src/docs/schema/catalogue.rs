@@ -237,7 +237,40 @@ pub(crate) struct SlotChange {
     pub(crate) max_level: Option<i64>,
 }
 
+/// A lot of a variant.
+#[derive(ToSchema, Deserialize, Debug)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+pub(crate) struct Lot {
+    pub(crate) id: Uuid,
+    pub(crate) variant_id: Uuid,
+    pub(crate) variant_sku: Option<String>,
+    /// The same as `id`.
+    pub(crate) lot_id: Uuid,
+    /// Its code.
+    pub(crate) lot: String,
+    /// When its goods expire.
+    #[schema(format = DateTime)]
+    pub(crate) expires_at: Option<String>,
+    /// Whether it is chosen and issued.
+    pub(crate) active: bool,
+    #[schema(format = DateTime)]
+    pub(crate) created_at: String,
+    #[schema(format = DateTime)]
+    pub(crate) updated_at: String,
+}
+
+/// What to change of a lot; what is left out stays, and `null` takes the expiry away.
+#[derive(ToSchema, Deserialize, Debug)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+pub(crate) struct LotChange {
+    #[schema(format = DateTime)]
+    pub(crate) expires_at: Option<String>,
+    pub(crate) active: Option<bool>,
+}
+
 pages! {
+    /// A page of lots.
+    LotPage of Lot,
     /// A page of slots.
     SlotPage of Slot,
     /// A page of warehouses.

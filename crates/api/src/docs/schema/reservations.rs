@@ -15,6 +15,12 @@ pub(crate) struct OrderLine {
     pub(crate) quantity: i64,
     /// How many units are to be available before; else nothing happens and the answer is 412.
     pub(crate) expected_available: Option<i64>,
+    /// Of which lot, where the variant's stock lies in lots; without, what expires first is taken first.
+    #[schema(min_length = 1, max_length = 64)]
+    pub(crate) lot: Option<String>,
+    /// When the lot's goods expire: what brings in the first of a lot gives it this expiry.
+    #[schema(format = DateTime)]
+    pub(crate) expires_at: Option<String>,
 }
 
 /// Stock to reserve for an order.
@@ -130,6 +136,10 @@ pub(crate) struct Reservation {
 pub(crate) struct ReservationLine {
     pub(crate) variant_id: Uuid,
     pub(crate) variant_sku: Option<String>,
+    /// Of a lot: its id.
+    pub(crate) lot_id: Option<Uuid>,
+    /// Of a lot: its code.
+    pub(crate) lot: Option<String>,
     pub(crate) requested: i64,
     pub(crate) reserved: i64,
     pub(crate) picked: i64,

@@ -15,6 +15,10 @@ pub(crate) struct Stock {
     pub(crate) warehouse_code: Option<String>,
     pub(crate) variant_id: Uuid,
     pub(crate) variant_sku: Option<String>,
+    /// Of a lot: its id.
+    pub(crate) lot_id: Option<Uuid>,
+    /// Of a lot: its code.
+    pub(crate) lot: Option<String>,
     /// The sum of all that follow.
     pub(crate) on_hand: i64,
     /// Free to be sold, reserved or moved.
@@ -54,6 +58,10 @@ pub(crate) struct Movement {
     pub(crate) warehouse_code: Option<String>,
     pub(crate) variant_id: Uuid,
     pub(crate) variant_sku: Option<String>,
+    /// Of a lot: its id.
+    pub(crate) lot_id: Option<Uuid>,
+    /// Of a lot: its code.
+    pub(crate) lot: Option<String>,
     /// A bucket (`available`, `reserved`, `picked`, `packed`, `held`), or where goods come from and go to: `supplier`,
     /// `customer`, `adjustment`, `transit`.
     pub(crate) from: String,

@@ -113,6 +113,12 @@ pub(crate) struct NewLine {
     pub(crate) quantity: i64,
     /// How many units are to be available before it; when there are others, nothing happens.
     pub(crate) expected_available: Option<i64>,
+    /// Of which lot, where the variant's stock lies in lots; without, what expires first is taken first.
+    #[schema(min_length = 1, max_length = 64)]
+    pub(crate) lot: Option<String>,
+    /// When the lot's goods expire: what brings in the first of a lot gives it this expiry.
+    #[schema(format = DateTime)]
+    pub(crate) expires_at: Option<String>,
 }
 
 /// What is said of an event that undoes another.
@@ -188,6 +194,10 @@ pub(crate) struct Noted {
 pub(crate) struct BelowZero {
     pub(crate) variant_id: Uuid,
     pub(crate) variant_sku: Option<String>,
+    /// Of a lot: its id.
+    pub(crate) lot_id: Option<Uuid>,
+    /// Of a lot: its code.
+    pub(crate) lot: Option<String>,
     pub(crate) units: i64,
 }
 
@@ -198,6 +208,10 @@ pub(crate) struct EventLine {
     pub(crate) id: Uuid,
     pub(crate) variant_id: Uuid,
     pub(crate) variant_sku: Option<String>,
+    /// Of a lot: its id.
+    pub(crate) lot_id: Option<Uuid>,
+    /// Of a lot: its code.
+    pub(crate) lot: Option<String>,
     /// By how much it changed what is on hand: negative where goods leave.
     pub(crate) quantity: i64,
 }

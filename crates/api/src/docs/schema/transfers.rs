@@ -53,6 +53,12 @@ pub(crate) struct NewReceipt {
 #[serde(deny_unknown_fields, rename_all = "camelCase")]
 pub(crate) struct ReceiptLine {
     pub(crate) variant_id: Uuid,
+    /// Of which lot, where the variant's stock lies in lots; without, what expires first is taken first.
+    #[schema(min_length = 1, max_length = 64)]
+    pub(crate) lot: Option<String>,
+    /// When the lot's goods expire: what brings in the first of a lot gives it this expiry.
+    #[schema(format = DateTime)]
+    pub(crate) expires_at: Option<String>,
     /// Sound units: they are available.
     #[schema(minimum = 0, maximum = 1_000_000_000_i64)]
     pub(crate) received: i64,
@@ -119,6 +125,10 @@ pub(crate) struct Transfer {
 pub(crate) struct TransferLine {
     pub(crate) variant_id: Uuid,
     pub(crate) variant_sku: Option<String>,
+    /// Of a lot: its id.
+    pub(crate) lot_id: Option<Uuid>,
+    /// Of a lot: its code.
+    pub(crate) lot: Option<String>,
     pub(crate) sent: i64,
     /// Arrived sound.
     pub(crate) received: i64,
