@@ -1,10 +1,11 @@
 //! How fast the engine records: through the queue, the writer, and the segment log with every commit durable before
 //! anybody is answered.
 //!
-//! First single requests, each caller sending its next when the last is answered; then batches, each row beside a turn of
-//! the rival without HTTP. Commands are INBOUND and OUTBOUND of one line with an idempotency key, over 10,000 variants
-//! taken evenly. Making the batches is not counted; everything from handing them over to having all answers is. `--small`
-//! runs a hundredth, as a check; `single` or `batched` runs one half.
+//! First an order's steps, each beside as many plain OUTBOUNDs; then single requests, each caller sending its next when the
+//! last is answered; then batches, each row beside a turn of the rival without HTTP. Commands are INBOUND and OUTBOUND of
+//! one line with an idempotency key, over 10,000 variants taken evenly. Making the batches is not counted; everything from
+//! handing them over to having all answers is. `--small` runs a hundredth, as a check; `orders`, `single` or `batched` runs
+//! one part.
 #![expect(clippy::print_stdout, reason = "a benchmark prints its table")]
 
 use std::sync::Arc;
@@ -30,15 +31,28 @@ const CALLERS: [usize; 6] = [1, 16, 64, 256, 1_024, 4_096];
 const BATCHES: [(usize, usize); 4] = [(4, 256), (4, 1_024), (16, 1_024), (4, 8_192)];
 /// What runs the rival's transactions at once: of 8 and 32, what it is fastest with.
 const RIVAL_TASKS: usize = 32;
+/// Callers and the size of their batches where an order's steps are measured.
+const ORDER_BATCHES: (usize, usize) = (4, 256);
 
 fn main() -> Result<()> {
     let small = std::env::args().any(|arg| arg == "--small" || arg == "--test");
-    let (single, batched) = if small { (300, 20_000) } else { (60_000, 2_000_000) };
+    let (single, batched, orders) = if small {
+        (300, 20_000, 10_000)
+    } else {
+        (60_000, 2_000_000, 400_000)
+    };
+    let parts = ["single", "batched", "orders"];
+    let wants = |part| !std::env::args().any(|arg| parts.contains(&&*arg) && arg != part);
+    if wants("orders") {
+        print_orders(orders)?;
+    }
+    if !wants("single") && !wants("batched") {
+        return Ok(());
+    }
     println!(
         "| callers | batch | commands/s | × rival | p50 µs | p99 µs | p99.9 µs | commands/commit | bytes/event |"
     );
     println!("| ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: |");
-    let wants = |part| !std::env::args().any(|arg| ["single", "batched"].contains(&&*arg) && arg != part);
     for callers in CALLERS.into_iter().filter(|_| wants("single")) {
         let each = (single * callers.min(64) / 16 / callers).max(2);
         let bench = Bench::open()?;
@@ -60,6 +74,60 @@ fn main() -> Result<()> {
         })?;
     }
     Ok(())
+}
+
+/// Reserves, picks, packs and ships `count` orders of one line, and sells as much without an order.
+fn print_orders(count: usize) -> Result<()> {
+    let (callers, batch) = ORDER_BATCHES;
+    let bench = Bench::open()?;
+    let ledger = bench.engine.ledger();
+    println!("| step, {callers} callers × {batch} | commands/s | × OUTBOUND |");
+    println!("| --- | ---: | ---: |");
+    let mut outbound = None;
+    let steps = [
+        Kind::Outbound,
+        Kind::Reservation,
+        Kind::Pick,
+        Kind::Pack,
+        Kind::Ship,
+    ];
+    for kind in steps {
+        let request = |order: usize| {
+            let mut command = moves(kind, (order % VARIANTS as usize) as u32 + 1, 1);
+            if let Command::Stock(command) = &mut command
+                && kind.needs_order()
+            {
+                command.order = Some(format!("order-{order}").into());
+            }
+            let text = format!("{kind}-{order:08x}").into();
+            let space = KeySpace::Caller;
+            Request {
+                command,
+                author: Uuid::nil(),
+                on_behalf_of: None,
+                key: Some(IdempotencyKey { space, text }),
+            }
+        };
+        let each = count / callers / batch;
+        let batches = |caller: usize| {
+            let first = |n: usize| (caller * each + n) * batch;
+            (0..each)
+                .map(|n| (first(n)..first(n) + batch).map(request).collect())
+                .collect()
+        };
+        let batches: Vec<Vec<Vec<Request>>> = (0..callers).map(batches).collect();
+        let started = Instant::now();
+        let (accepted, _) = run_batched(&ledger, batches)?;
+        let rate = accepted as f64 / started.elapsed().as_secs_f64();
+        let asked = (each * callers * batch) as u64;
+        ensure!(accepted == asked, "{kind}: {accepted} of {asked} were accepted");
+        let beside = *outbound.get_or_insert(rate);
+        println!("| {kind} | {rate:.0} | {:.2} |", rate / beside);
+    }
+    println!();
+    drop(ledger);
+    bench.engine.close();
+    bench.folder.close().context("removing the scratch folder")
 }
 
 /// The same work done by hand on PostgreSQL, to be held against.
