@@ -78,6 +78,28 @@ impl Conditions {
         self.write(format_args!("{column} in ({query} ${})", self.values.len()));
     }
 
+    /// The value of `column` is among those that `query` finds for any of `values`, which stand behind it in brackets.
+    pub(crate) fn is_found_for_any(
+        &mut self,
+        column: &str,
+        query: &str,
+        values: impl IntoIterator<Item = i64>,
+    ) {
+        let first = self.values.len() + 1;
+        self.values.extend(values.into_iter().map(Value::Integer));
+        let last = self.values.len();
+        self.begin();
+        if first > last {
+            self.write(format_args!("1 = 0"));
+            return;
+        }
+        self.write(format_args!("{column} in ({query} (${first}"));
+        for parameter in first + 1..=last {
+            self.write(format_args!(", ${parameter}"));
+        }
+        self.write(format_args!("))"));
+    }
+
     /// `column` is `value`, or `condition` holds of `other`, whose parameter follows it.
     pub(crate) fn equals_or(&mut self, column: &str, value: i64, condition: &str, other: i64) {
         self.begin();

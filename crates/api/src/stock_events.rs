@@ -13,7 +13,7 @@ mod reverse;
 pub(crate) use bulk::key_of_line;
 pub(crate) use create::{answer_event, check_warehouse, create, key_of};
 pub(crate) use fetch::{author_of, read_events};
-pub(crate) use list::variant_of;
+pub(crate) use list::{numbers_of, variant_of};
 pub(crate) use render::write_noted;
 
 use std::sync::Arc;

@@ -45,6 +45,8 @@ struct Tables {
     variants: Vec<Variant>,
     codes: HashMap<Arc<str>, WarehouseNo>,
     skus: HashMap<Arc<str>, VariantNo>,
+    /// The lots of variants, in the order of their numbers.
+    lots: HashMap<VariantNo, Vec<VariantNo>>,
 }
 
 /// Codes and SKUs by number, and numbers by code and SKU.
@@ -64,7 +66,7 @@ impl Names {
         for no in (1..=variants as u32).map(VariantNo) {
             if let Some(variant) = state.variant(no) {
                 match variant.tracking {
-                    Tracking::LotOf(of) => tables.add_lot(of, &variant.sku, variant.active),
+                    Tracking::LotOf(of) => tables.add_lot(no, of, &variant.sku, variant.active),
                     Tracking::Whole | Tracking::InLots => {
                         tables.add_variant(no, &variant.sku, variant.active)
                     }
@@ -100,6 +102,11 @@ impl Names {
     /// The variant with this SKU.
     pub fn variant_by_sku(&self, sku: &str) -> Option<VariantNo> {
         self.read().skus.get(sku).copied()
+    }
+
+    /// The lots of a variant, in the order of their numbers.
+    pub fn lots_of(&self, variant: VariantNo) -> Vec<VariantNo> {
+        self.read().lots.get(&variant).cloned().unwrap_or_default()
     }
 
     /// How many warehouses and variants there are.
@@ -149,7 +156,8 @@ impl Tables {
         });
     }
 
-    fn add_lot(&mut self, of: VariantNo, code: &str, active: bool) {
+    fn add_lot(&mut self, no: VariantNo, of: VariantNo, code: &str, active: bool) {
+        self.lots.entry(of).or_default().push(no);
         self.variants.push(Variant {
             lot_of: Some(of),
             name: code.into(),
@@ -169,7 +177,7 @@ impl Tables {
         match event {
             CatalogueEvent::WarehouseCreated { no, code, .. } => self.add_warehouse(*no, code, true),
             CatalogueEvent::VariantCreated { no, sku, .. } => self.add_variant(*no, sku, true),
-            CatalogueEvent::LotCreated { of, code, .. } => self.add_lot(*of, code, true),
+            CatalogueEvent::LotCreated { no, of, code, .. } => self.add_lot(*no, *of, code, true),
             CatalogueEvent::WarehouseChanged {
                 no, code: Some(code), ..
             } => self.recode_warehouse(*no, code),

@@ -42,8 +42,8 @@ static INSERT_LINES: LazyLock<Insert> = LazyLock::new(|| Insert::new("exception_
 pub struct ExceptionFilter {
     /// Only at these warehouses; an empty list lets none pass.
     pub warehouses: Option<Vec<WarehouseNo>>,
-    /// Only those with a line of this variant.
-    pub variant: Option<VariantNo>,
+    /// Only those with one of these variants or lots; an empty list lets none pass.
+    pub variants: Option<Vec<VariantNo>>,
     /// Only those that are open, or are not.
     pub is_open: Option<bool>,
     /// Only those about this.
@@ -56,11 +56,11 @@ impl ExceptionFilter {
         if let Some(warehouses) = &self.warehouses {
             conditions.one_of("warehouse", warehouses.iter().map(|no| i64::from(no.0)));
         }
-        if let Some(variant) = self.variant {
-            conditions.is_found(
+        if let Some(variants) = &self.variants {
+            conditions.is_found_for_any(
                 "id",
-                "select exception from exception_lines where variant =",
-                i64::from(variant.0),
+                "select exception from exception_lines where variant in",
+                variants.iter().map(|no| i64::from(no.0)),
             );
         }
         match self.is_open {

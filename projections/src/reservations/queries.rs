@@ -57,8 +57,8 @@ pub struct ReservationFilter {
     pub order: Option<String>,
     /// Only at these warehouses; an empty list lets none pass.
     pub warehouses: Option<Vec<WarehouseNo>>,
-    /// Only those with a line of this variant.
-    pub variant: Option<VariantNo>,
+    /// Only those with one of these variants or lots; an empty list lets none pass.
+    pub variants: Option<Vec<VariantNo>>,
     /// Only those that stand so.
     pub state: Option<ReservationState>,
 }
@@ -73,11 +73,11 @@ impl ReservationFilter {
         if let Some(warehouses) = &self.warehouses {
             conditions.one_of("warehouse", warehouses.iter().map(|no| i64::from(no.0)));
         }
-        if let Some(variant) = self.variant {
-            conditions.is_found(
+        if let Some(variants) = &self.variants {
+            conditions.is_found_for_any(
                 "id",
-                "select reservation from reservation_lines where variant =",
-                i64::from(variant.0),
+                "select reservation from reservation_lines where variant in",
+                variants.iter().map(|no| i64::from(no.0)),
             );
         }
         if let Some(state) = self.state {

@@ -63,8 +63,8 @@ pub struct TransferFilter {
     pub source: Option<WarehouseNo>,
     /// Only to this warehouse.
     pub destination: Option<WarehouseNo>,
-    /// Only those with a line of this variant.
-    pub variant: Option<VariantNo>,
+    /// Only those with one of these variants or lots; an empty list lets none pass.
+    pub variants: Option<Vec<VariantNo>>,
 }
 
 impl TransferFilter {
@@ -79,11 +79,11 @@ impl TransferFilter {
         if let Some(destination) = self.destination {
             conditions.equals("destination", i64::from(destination.0));
         }
-        if let Some(variant) = self.variant {
-            conditions.is_found(
+        if let Some(variants) = &self.variants {
+            conditions.is_found_for_any(
                 "id",
-                "select transfer from transfer_lines where variant =",
-                i64::from(variant.0),
+                "select transfer from transfer_lines where variant in",
+                variants.iter().map(|no| i64::from(no.0)),
             );
         }
         conditions

@@ -42,12 +42,14 @@ fn exceptions(events: &[Recorded]) -> Vec<ExceptionRow> {
 fn passes(row: &ExceptionRow, filter: &ExceptionFilter) -> bool {
     let ExceptionFilter {
         warehouses,
-        variant,
+        variants,
         is_open,
         kind,
     } = filter;
     warehouses.as_ref().is_none_or(|all| all.contains(&row.warehouse))
-        && variant.is_none_or(|variant| row.lines.iter().any(|line| line.variant == variant))
+        && variants
+            .as_ref()
+            .is_none_or(|all| row.lines.iter().any(|line| all.contains(&line.variant)))
         && is_open.is_none_or(|is_open| row.cleared.is_none() == is_open)
         && kind.is_none_or(|kind| row.kind == kind)
 }
@@ -61,12 +63,17 @@ fn filters() -> Vec<ExceptionFilter> {
         Some(vec![WarehouseNo(2), WarehouseNo(1)]),
     ] {
         for is_open in [None, Some(true), Some(false)] {
-            for variant in [None, Some(VariantNo(1))] {
+            for variants in [
+                None,
+                Some(vec![]),
+                Some(vec![VariantNo(1)]),
+                Some(vec![VariantNo(3), VariantNo(1)]),
+            ] {
                 filters.push(ExceptionFilter {
                     warehouses: warehouses.clone(),
-                    variant,
+                    kind: variants.as_ref().map(|_| ExceptionType::NegativeStock),
+                    variants,
                     is_open,
-                    kind: variant.map(|_| ExceptionType::NegativeStock),
                 });
             }
         }

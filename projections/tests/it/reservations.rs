@@ -104,8 +104,9 @@ fn passes(row: &ReservationRow, filter: &ReservationFilter) -> bool {
             .is_none_or(|all| all.contains(&row.warehouse))
         && filter.state.is_none_or(|state| row.state == state)
         && filter
-            .variant
-            .is_none_or(|variant| row.lines.iter().any(|line| line.variant == variant))
+            .variants
+            .as_ref()
+            .is_none_or(|all| row.lines.iter().any(|line| all.contains(&line.variant)))
 }
 
 fn filters(rows: &[ReservationRow]) -> Vec<ReservationFilter> {
@@ -127,7 +128,7 @@ fn filters(rows: &[ReservationRow]) -> Vec<ReservationFilter> {
     for order in [order, Some("nobody's".to_owned())] {
         filters.push(ReservationFilter {
             order,
-            variant: Some(VariantNo(1)),
+            variants: Some(vec![VariantNo(1), VariantNo(2)]),
             ..ReservationFilter::default()
         });
     }

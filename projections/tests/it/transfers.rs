@@ -81,8 +81,9 @@ fn passes(row: &TransferRow, filter: &TransferFilter) -> bool {
             .destination
             .is_none_or(|destination| row.destination == destination)
         && filter
-            .variant
-            .is_none_or(|variant| row.lines.iter().any(|line| line.variant == variant))
+            .variants
+            .as_ref()
+            .is_none_or(|all| row.lines.iter().any(|line| all.contains(&line.variant)))
 }
 
 fn filters() -> Vec<TransferFilter> {
@@ -98,7 +99,7 @@ fn filters() -> Vec<TransferFilter> {
     for no in 1..=WAREHOUSES {
         filters.push(TransferFilter {
             source: Some(WarehouseNo(no)),
-            variant: Some(VariantNo(1)),
+            variants: Some(vec![VariantNo(1), VariantNo(2)]),
             ..TransferFilter::default()
         });
         filters.push(TransferFilter {

@@ -19,7 +19,7 @@ use crate::asker::{Asker, MinPosition};
 use crate::docs::schema::{Exception, ExceptionPage, ExceptionState, ExceptionType as TypeSchema, Problem};
 use crate::failure::Failure;
 use crate::segment::Segment;
-use crate::stock_events::{read_events, variant_of};
+use crate::stock_events::{numbers_of, read_events};
 use crate::wire::json::Json;
 use crate::wire::page::{self, Extent, Paging};
 use crate::wire::query::Query;
@@ -105,10 +105,10 @@ pub(super) async fn list(
 ) -> Result<Response<Body>, Failure> {
     let asked = read_query(query.as_deref())?;
     let warehouse = asker.warehouse_to_list(asked.warehouse)?;
-    let variant = asked.variant.map(|id| variant_of(&asker, id)).transpose()?;
+    let variants = asked.variant.map(|id| numbers_of(&asker, id)).transpose()?;
     let filter = ExceptionFilter {
         warehouses: warehouse.map(|no| vec![no]),
-        variant,
+        variants,
         is_open: asked.is_open,
         kind: asked.kind,
     };

@@ -201,6 +201,14 @@ pub(crate) fn variant_of(asker: &Asker, id: Uuid) -> Result<VariantNo, Failure> 
     no.ok_or(Failure::NotFound(Missing::Variant { line: None }))
 }
 
+/// The numbers that a filter which names a variant lets pass: the variant's own and those of its lots.
+pub(crate) fn numbers_of(asker: &Asker, id: Uuid) -> Result<Vec<VariantNo>, Failure> {
+    let variant = variant_of(asker, id)?;
+    let mut numbers = asker.open.ledger.names().lots_of(variant);
+    numbers.push(variant);
+    Ok(numbers)
+}
+
 /// Where a cursor begins, the number of its page, and how many events there are in all.
 fn start_of(words: &[i64]) -> Result<(EventStart, u64, Option<u64>), Failure> {
     let wrong = || Failure::at_parameter("cursor", "is not a cursor of this list");

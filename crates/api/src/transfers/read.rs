@@ -19,7 +19,7 @@ use crate::asker::{Asker, MinPosition};
 use crate::docs::schema::{Problem, Transfer, TransferPage, TransferState as StateSchema};
 use crate::failure::{Failure, Forbidden, Missing};
 use crate::segment::Segment;
-use crate::stock_events::{read_events, variant_of};
+use crate::stock_events::{numbers_of, read_events};
 use crate::wire::json::Json;
 use crate::wire::page::{self, Extent, Paging};
 use crate::wire::query::Query;
@@ -172,12 +172,12 @@ fn filter_of(asker: &Asker, asked: &Asked) -> Result<TransferFilter, Failure> {
     if !named.is_empty() && !sees_one {
         return Err(Failure::Forbidden(Forbidden::Warehouse));
     }
-    let variant = asked.variant.map(|id| variant_of(asker, id)).transpose()?;
+    let variants = asked.variant.map(|id| numbers_of(asker, id)).transpose()?;
     Ok(TransferFilter {
         state: asked.state,
         source,
         destination,
-        variant,
+        variants,
     })
 }
 

@@ -153,6 +153,10 @@ async fn an_order_holds_lots_and_a_transfer_takes_them_along() {
         held,
         [(&json!("2025-08"), &json!(1)), (&json!("2025-07"), &json!(3))]
     );
+    let held = dairy
+        .get(&format!("/api/v1/reservations?variantId={}", dairy.milk))
+        .await;
+    assert_eq!(held["page"]["totalElements"], 1, "its lots are the variant's");
     let path = format!("/api/v1/reservations/{}/pick", reserved["id"].as_str().unwrap());
     let pick = json!({"lines": [dairy.line(1, Some("2025-08"))]});
     let picked = dairy
