@@ -3,6 +3,7 @@
 //! All that must know which views there are is here and in [`crate::ViewName`]: a new view is one more line of each list.
 
 use crate::catalogue::Catalogue;
+use crate::counts::Counts;
 use crate::exceptions::Exceptions;
 use crate::history::History;
 use crate::reservations::Reservations;
@@ -68,6 +69,7 @@ views! {
     reservations: Reservations,
     exceptions: Exceptions,
     transfers: Transfers,
+    counts: Counts,
 }
 
 /// Writes an expression once for every view, as an array in the order of their names: `each_view!(($V:ty, $field:ident)
@@ -82,6 +84,7 @@ macro_rules! each_view {
             one!($crate::reservations::Reservations, reservations),
             one!($crate::exceptions::Exceptions, exceptions),
             one!($crate::transfers::Transfers, transfers),
+            one!($crate::counts::Counts, counts),
         ]
     }};
 }
@@ -114,6 +117,10 @@ macro_rules! with_view {
                 type $V = $crate::transfers::Transfers;
                 $do
             }
+            $crate::ViewName::Counts => {
+                type $V = $crate::counts::Counts;
+                $do
+            }
         }
     };
 }
@@ -128,6 +135,7 @@ macro_rules! of_any {
             $crate::each::OfAny::Reservations($own) => $do,
             $crate::each::OfAny::Exceptions($own) => $do,
             $crate::each::OfAny::Transfers($own) => $do,
+            $crate::each::OfAny::Counts($own) => $do,
         }
     };
 }

@@ -1,13 +1,14 @@
 //! The read side: views of a ledger, built from its log by a projector, and rebuildable from it at any time.
 //!
-//! A [`Projector`] follows the log and folds it into six views, each a SQLite file of its own:
+//! A [`Projector`] follows the log and folds it into seven views, each a SQLite file of its own:
 //!
 //! - [`stock`]: what is where now;
 //! - [`history`]: what moved, and what was where at any time;
 //! - [`catalogue`]: warehouses, products, variants and slots;
 //! - [`reservations`]: what orders hold, and what became of it;
 //! - [`exceptions`]: what somebody is to see to;
-//! - [`transfers`]: what went from one warehouse to another, and what is on the way.
+//! - [`transfers`]: what went from one warehouse to another, and what is on the way;
+//! - [`counts`]: what was counted, and what came of it.
 //!
 //! A batch's rows and the position that they lead to are written in one transaction, so every event is in a view
 //! exactly once, whatever is killed when. Every answer of [`Views`] carries the position that its view stood at.
@@ -18,6 +19,7 @@
 
 mod build;
 pub mod catalogue;
+pub mod counts;
 mod each;
 mod error;
 pub mod exceptions;

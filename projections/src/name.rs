@@ -17,6 +17,8 @@ pub enum ViewName {
     Exceptions,
     /// What went from one warehouse to another, and what is on the way.
     Transfers,
+    /// What was counted, and what came of it.
+    Counts,
 }
 
 impl ViewName {
@@ -28,9 +30,10 @@ impl ViewName {
         ViewName::Reservations,
         ViewName::Exceptions,
         ViewName::Transfers,
+        ViewName::Counts,
     ];
     /// How many views there are.
-    pub const COUNT: usize = 6;
+    pub const COUNT: usize = 7;
 
     /// The name in files, routes and commands.
     pub const fn as_str(self) -> &'static str {
@@ -41,6 +44,7 @@ impl ViewName {
             ViewName::Reservations => "reservations",
             ViewName::Exceptions => "exceptions",
             ViewName::Transfers => "transfers",
+            ViewName::Counts => "counts",
         }
     }
 

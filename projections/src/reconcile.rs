@@ -5,7 +5,8 @@
 //! looked at in one read transaction, at the position that it stands at, which is the run's or a later one; the fold goes
 //! on to there, and the digests of the view's rows are compared with it. Groups of rows whose digests differ are replayed
 //! once more into a shadow, as a verification does with all rows, so that each row that differs is named with the first
-//! event from which it does. A catalogue is small, and compared as a whole; so are exceptions and transfers.
+//! event from which it does. A catalogue is small, and compared as a whole; so are exceptions, transfers and
+//! counts.
 //!
 //! `verify` looks further (at the pages of the files and at indexes) and takes longer; it needs a stopped folder.
 

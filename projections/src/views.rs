@@ -11,6 +11,7 @@ use crate::catalogue::{
     self, Catalogue, CatalogueFilter, LotRow, ProductRow, SlotFilter, SlotRow, VariantRow, WarehouseRow,
     select,
 };
+use crate::counts::{self, CountFilter, CountRow, CountSheet, Counts};
 use crate::each::Listed;
 use crate::error::Error;
 use crate::exceptions::{self, ExceptionFilter, ExceptionRow, Exceptions};
@@ -665,6 +666,45 @@ impl Views {
                     .await
                     .map_err(&database)?,
             ),
+            false => None,
+        };
+        Ok(Answer {
+            position: reading.position,
+            value: slice.page(rows, total),
+        })
+    }
+
+    /// The count with an id, with all that was submitted.
+    ///
+    /// # Errors
+    /// When the view cannot be read.
+    pub async fn count(&self, id: Position) -> Result<Answer<Option<CountSheet>>, Error> {
+        let mut reading = self.begin::<Counts>().await?;
+        let found = counts::one(&mut reading.tx, id).await;
+        Ok(Answer {
+            position: reading.position,
+            value: found.map_err(self.failing(ViewName::Counts))?,
+        })
+    }
+
+    /// A page of the counts that pass `filter`, by when they were opened.
+    ///
+    /// # Errors
+    /// When the view cannot be read.
+    pub async fn counts(
+        &self,
+        filter: &CountFilter,
+        descending: bool,
+        slice: Slice<Position>,
+    ) -> Result<Answer<Page<CountRow>>, Error> {
+        let database = self.failing(ViewName::Counts);
+        let mut reading = self.begin::<Counts>().await?;
+        let span = (slice.after, slice.skip(), slice.wanted());
+        let rows = counts::page(&mut reading.tx, filter, descending, span)
+            .await
+            .map_err(&database)?;
+        let total = match slice.with_total {
+            true => Some(counts::total(&mut reading.tx, filter).await.map_err(&database)?),
             false => None,
         };
         Ok(Answer {

@@ -23,6 +23,7 @@ fn the_whole_bench_runs_at_small_size_and_the_views_are_right() {
                 "reservations built anew, events a second",
                 "exceptions built anew, events a second",
                 "transfers built anew, events a second",
+                "counts built anew, events a second",
             ],
             vec![
                 "GET /stock, one row",

@@ -78,7 +78,7 @@ async fn head(asker: Asker, MinPosition(min): MinPosition) -> Result<Response<Bo
     post,
     path = "/api/v1/views/{view}/rebuild",
     tag = "Ledger",
-    params(("view" = String, Path, description = "stock, history, catalogue, reservations, exceptions or transfers")),
+    params(("view" = String, Path, description = "stock, history, catalogue, reservations, exceptions, transfers or counts")),
     responses(
         (status = 202, description = "Begun, or under way already", body = RebuildAnswer),
         (status = 403, body = Problem, content_type = "application/problem+json"),

@@ -1,8 +1,8 @@
 //! The audit: a small part of the views is compared with the log again and again, as long as there is nothing else to do.
 //!
 //! It keeps a fold of its own of each view, apart from the projector's, and lets it follow the view: so a part costs what
-//! its rows cost, however long the log. The catalogue, exceptions and transfers are left to
-//! reconciliations.
+//! its rows cost, however long the log. The catalogue, exceptions, transfers and counts are left
+//! to reconciliations.
 
 use std::collections::HashSet;
 

@@ -13,6 +13,7 @@ use bincard_store::segment::Reader;
 
 use super::digested::{Fold, Kept};
 use crate::catalogue::Catalogue;
+use crate::counts::Counts;
 use crate::error::Error;
 use crate::exceptions::Exceptions;
 use crate::history::History;
@@ -54,6 +55,7 @@ pub(super) struct Replay {
     pub(super) catalogue: Kept<Catalogue>,
     pub(super) exceptions: Kept<Exceptions>,
     pub(super) transfers: Kept<Transfers>,
+    pub(super) counts: Kept<Counts>,
 }
 
 type Batch = Arc<Vec<Recorded>>;
@@ -69,6 +71,7 @@ impl Replay {
             catalogue: Kept::empty(),
             exceptions: Kept::empty(),
             transfers: Kept::empty(),
+            counts: Kept::empty(),
         }
     }
 
@@ -88,6 +91,7 @@ impl Replay {
             catalogue,
             exceptions,
             transfers,
+            counts,
         } = self;
         thread::scope(|scope| {
             let (to_stock, for_stock) = sync_channel(BATCHES_WAITING);
@@ -95,6 +99,7 @@ impl Replay {
             let (to_reservations, for_reservations) = sync_channel(BATCHES_WAITING);
             let (to_exceptions, for_exceptions) = sync_channel(BATCHES_WAITING);
             let (to_transfers, for_transfers) = sync_channel(BATCHES_WAITING);
+            let (to_counts, for_counts) = sync_channel(BATCHES_WAITING);
             let (to_catalogue, for_catalogue) = sync_channel(BATCHES_WAITING);
             let folds = [
                 scope.spawn(move || take_all(&for_stock, |batch| stock.take(batch))),
@@ -102,6 +107,7 @@ impl Replay {
                 scope.spawn(move || take_all(&for_reservations, |batch| reservations.take(batch))),
                 scope.spawn(move || take_all(&for_exceptions, |batch| exceptions.take(batch))),
                 scope.spawn(move || take_all(&for_transfers, |batch| transfers.take(batch))),
+                scope.spawn(move || take_all(&for_counts, |batch| counts.take(batch))),
                 scope.spawn(move || take_all(&for_catalogue, |batch| catalogue.take(batch))),
             ];
             let to_all = [
@@ -111,6 +117,7 @@ impl Replay {
                 to_catalogue,
                 to_exceptions,
                 to_transfers,
+                to_counts,
             ];
             let read = read(reader, *position, through, pace, |batch, at| {
                 *position = at;

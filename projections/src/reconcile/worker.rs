@@ -278,7 +278,7 @@ impl Drop for Reconciler {
 }
 
 // A run compares every view: one that is new has its place in the replay, and is compared like the others.
-const _: () = assert!(ViewName::COUNT == 6);
+const _: () = assert!(ViewName::COUNT == 7);
 
 /// What a run found.
 enum Found {
@@ -441,6 +441,7 @@ impl Worker {
             catalogue,
             exceptions,
             transfers,
+            counts,
             ..
         } = replay;
         let mut found = Vec::new();
@@ -455,6 +456,7 @@ impl Worker {
             note(bench.compare(reservations, position).await?);
             note(bench.compare_kept(exceptions, position).await?);
             note(bench.compare_kept(transfers, position).await?);
+            note(bench.compare_kept(counts, position).await?);
         }
         Ok(Some(Found::Views(found)))
     }

@@ -1,6 +1,6 @@
 //! The tables of every view, as verification compares them: key, values, and which events concern a row.
 
-use bincard_ledger::{CatalogueEvent, Event, Kind, Position, Recorded, StockEvent, VariantNo};
+use bincard_ledger::{CatalogueEvent, Counting, Event, Kind, Position, Recorded, StockEvent, VariantNo};
 
 use crate::fold::{Lots, day_of};
 use crate::history::{BLOCK_POSITIONS, reason_column};
@@ -66,6 +66,7 @@ pub(crate) fn of(view: ViewName) -> &'static [Table] {
         ViewName::Reservations => RESERVATIONS,
         ViewName::Exceptions => EXCEPTIONS,
         ViewName::Transfers => TRANSFERS,
+        ViewName::Counts => COUNTS,
     }
 }
 
@@ -404,6 +405,60 @@ fn is_of_transfer(event: &Recorded, stock: &StockEvent, id: i64) -> bool {
     match stock.kind {
         Kind::TransferOut => is_it(event.position),
         Kind::TransferExpected | Kind::TransferIn | Kind::TransferClosed => stock.about.is_some_and(is_it),
+        _ => false,
+    }
+}
+
+static COUNTS: &[Table] = &[
+    Table {
+        name: "counts",
+        key: &["id"],
+        values: &["warehouse", "state", "ended"],
+        wanted: "true",
+        touches: Some(|key, event, _| is_stock(event, |stock| is_of_count(event, stock, key[0]))),
+    },
+    Table {
+        name: "count_variants",
+        key: &["variant", "count"],
+        values: &[],
+        wanted: "true",
+        touches: Some(|key, event, _| event.position.0.cast_signed() == key[1]),
+    },
+    Table {
+        name: "count_submissions",
+        key: &["count", "variant", "position"],
+        values: &["counted", "counted_at", "expected"],
+        wanted: "true",
+        touches: Some(|key, event, _| event.position.0.cast_signed() == key[2]),
+    },
+    Table {
+        name: "count_approved",
+        key: &["count", "variant"],
+        values: &["expected"],
+        wanted: "true",
+        touches: Some(|key, event, _| {
+            is_stock(event, |stock| {
+                stock.kind == Kind::CountApproved
+                    && is_of_count(event, stock, key[0])
+                    && counts_variant(stock, key[1])
+            })
+        }),
+    },
+];
+
+/// Whether an event opened a count, or ended it.
+fn is_of_count(event: &Recorded, stock: &StockEvent, id: i64) -> bool {
+    let is_it = |position: Position| position.0.cast_signed() == id;
+    match stock.kind {
+        Kind::CountOpened => is_it(event.position),
+        Kind::CountApproved | Kind::CountCancelled => stock.about.is_some_and(is_it),
+        _ => false,
+    }
+}
+
+fn counts_variant(stock: &StockEvent, variant: i64) -> bool {
+    match stock.count.as_deref() {
+        Some(Counting::Lines(lines)) => lines.iter().any(|line| i64::from(line.variant.0) == variant),
         _ => false,
     }
 }

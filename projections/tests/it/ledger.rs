@@ -7,9 +7,10 @@ use std::time::Duration;
 use bincard_ledger::codec::Body;
 use bincard_ledger::event::{PickOrder, SlotChange};
 use bincard_ledger::{
-    Bucket, CatalogueCommand, CloseCommand, Command, Event, ExtendCommand, Kind, LedgerId, Line, LineLot,
-    NegativeStock, Position, ProductNo, Reason, ReceiveCommand, ReceivedLine, Record, Recorded,
-    ReverseCommand, State, StockCommand, Timestamp, VariantNo, WarehouseNo, decide,
+    Bucket, CatalogueCommand, CloseCommand, Command, CountCommand, CountStep, Event, ExtendCommand,
+    FoundLine, Kind, LedgerId, Line, LineLot, NegativeStock, Position, ProductNo, Reason, ReceiveCommand,
+    ReceivedLine, Record, Recorded, ReverseCommand, State, StockCommand, Timestamp, VariantNo, WarehouseNo,
+    decide,
 };
 use bincard_projections::{Projector, ViewName, Views};
 use bincard_store::disk::RealDisk;
@@ -498,6 +499,66 @@ impl Ledger {
             command.expires_at = Some(self.now.saturating_add_micros(1 + random.below(3) as i64 * HOUR));
         }
         Command::Stock(command)
+    }
+}
+
+impl Ledger {
+    /// Runs random commands about counts, and others between them.
+    pub(crate) fn grow_counts(&mut self, random: &mut Random, commands: usize) {
+        for _ in 0..commands {
+            let command = match random.below(2) {
+                0 => self.random_command(random),
+                _ => self.random_of_counts(random),
+            };
+            self.run(&command);
+            if random.below(3) == 0 {
+                self.commit();
+                self.pass(random.below(40) as i64 * MINUTE);
+            }
+        }
+        self.commit();
+    }
+
+    fn random_of_counts(&self, random: &mut Random) -> Command {
+        let some = |random: &mut Random| {
+            let all = (1..=VARIANTS).map(VariantNo);
+            all.filter(|_| random.below(2) == 0).collect::<Vec<_>>()
+        };
+        let open: Vec<_> = self.state.counts().collect();
+        let (warehouse, step) = if open.is_empty() || random.below(5) == 0 {
+            let warehouse = WarehouseNo(random.below(u64::from(WAREHOUSES)) as u32 + 1);
+            let is_blind = random.below(2) == 0;
+            let variants = (random.below(3) > 0).then(|| some(random));
+            (warehouse, CountStep::Open { is_blind, variants })
+        } else {
+            let (count, found) = random.pick(&open);
+            let step = match random.below(16) {
+                0 => CountStep::Cancel { count },
+                1 | 2 => CountStep::Approve { count },
+                _ => {
+                    let variants = some(random).into_iter().filter(|no| found.includes(*no));
+                    let lines = variants.map(|variant| {
+                        let on_hand = self.state.buckets(found.warehouse, variant).on_hand().max(0);
+                        let (more, less) = (random.below(3) as i64, random.below(3) as i64);
+                        let since = self.now.micros() - found.opened_at.micros();
+                        let ago = random.below(since as u64 + 1) as i64;
+                        FoundLine {
+                            variant,
+                            counted: (on_hand + more - less).max(0),
+                            at: (random.below(2) == 0).then(|| self.now.saturating_add_micros(-ago)),
+                        }
+                    });
+                    let lines = lines.collect();
+                    CountStep::Submit { count, lines }
+                }
+            };
+            (found.warehouse, step)
+        };
+        Command::Count(Box::new(CountCommand {
+            warehouse,
+            step,
+            notes: None,
+        }))
     }
 }
 

@@ -6,6 +6,7 @@
 )]
 
 mod answers;
+mod counts;
 mod damage;
 mod exceptions;
 mod extensions;

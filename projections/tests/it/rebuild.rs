@@ -11,6 +11,7 @@ use crate::ledger::{Ledger, Random, runtime};
 
 const FIRST_GENERATION: [&str; ViewName::COUNT] = [
     "catalogue.1.db",
+    "counts.1.db",
     "exceptions.1.db",
     "history.1.db",
     "reservations.1.db",

@@ -45,6 +45,7 @@ fn closed(events: usize) -> Ledger {
     assert!(changed);
     ledger.grow(&mut Random::new(21), events);
     ledger.grow_lots(&mut Random::new(34), 60);
+    ledger.grow_counts(&mut Random::new(55), 120);
     let projector = ledger.project();
     runtime().block_on(ledger.settled(&projector));
     projector.close();

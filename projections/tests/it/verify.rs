@@ -23,6 +23,7 @@ fn closed_with_all(events: usize) -> Ledger {
     let mut ledger = Ledger::with_catalogue();
     ledger.grow(&mut Random::new(21), events);
     ledger.grow_lots(&mut Random::new(22), 60);
+    ledger.grow_counts(&mut Random::new(55), 120);
     let projector = ledger.project();
     runtime().block_on(ledger.settled(&projector));
     projector.close();

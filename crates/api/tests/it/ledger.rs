@@ -47,7 +47,8 @@ async fn the_ledger_says_how_it_stands() {
             "catalogue",
             "reservations",
             "exceptions",
-            "transfers"
+            "transfers",
+            "counts"
         ]
     );
 }

@@ -70,7 +70,8 @@ async fn exactly_what_was_changed_behind_the_views_is_found_and_a_rebuild_puts_i
             "catalogue",
             "reservations",
             "exceptions",
-            "transfers"
+            "transfers",
+            "counts"
         ]
     );
 

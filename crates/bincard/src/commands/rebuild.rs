@@ -18,7 +18,7 @@ const LOOK_EVERY: Duration = Duration::from_millis(100);
 /// See the command line's own words.
 #[derive(Args, Debug)]
 pub(crate) struct Rebuild {
-    /// Which views: stock, history, catalogue, reservations, exceptions, transfers [default: all]
+    /// Which views: stock, history, catalogue, reservations, exceptions, transfers, counts [default: all]
     #[arg(value_name = "VIEW")]
     views: Vec<String>,
     /// The tenant

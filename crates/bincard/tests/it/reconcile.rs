@@ -49,13 +49,15 @@ fn what_differs_is_told_with_exit_code_1_until_it_is_rebuilt() {
         "catalogue: ",
         "reservations: ",
         "exceptions: ",
+        "transfers: ",
+        "counts: ",
     ] {
         assert!(said.contains(view), "{said}");
     }
     assert_eq!(
         said.matches(" rows are what the log makes of them at position ")
             .count(),
-        5,
+        7,
         "{said}"
     );
     scratch

@@ -388,7 +388,7 @@ fn verify_and_rebuild_hold_views_against_the_log() {
     assert!(said.starts_with("stock: built anew up to position "), "{said}");
     scratch.run(["rebuild", "shock"]).fails_with(
         2,
-        "there is no view \"shock\"; there are stock, history, catalogue, reservations, exceptions, transfers",
+        "there is no view \"shock\"; there are stock, history, catalogue, reservations, exceptions, transfers, counts",
     );
     scratch.run(["verify"]).succeeds();
 
