@@ -1,9 +1,12 @@
 //! Counts: `/api/v1/counts`. What is on the shelves is counted while goods come and go, and what was found is posted when
 //! it is approved.
 //!
-//! A count's id is that of the event that opened it. Each answer is the event that records the step.
+//! A count's id is that of the event that opened it. What a step answers is the event that records it. A SELLER counts at
+//! its own warehouses and sees the counts there; to open a count and to end it is for a MANAGER or an ADMIN.
 
 mod draft;
+mod read;
+mod render;
 
 use std::sync::Arc;
 
@@ -11,7 +14,8 @@ use axum::body::Body;
 use axum::extract::State;
 use axum::http::{HeaderMap, Response};
 use bincard_ledger::{
-    Command, CountCommand, CountStep, Event as LedgerEvent, Kind, Position, Request, WarehouseNo,
+    Command, CountCommand, CountStep, Counting, Event as LedgerEvent, Kind, Position, Recorded, Request,
+    StockEvent, VariantNo, WarehouseNo,
 };
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
@@ -29,7 +33,8 @@ use draft::{read_counted, read_new, read_notes};
 
 pub(crate) fn routes() -> OpenApiRouter<Arc<App>> {
     OpenApiRouter::new()
-        .routes(routes!(open))
+        .routes(routes!(open, read::list))
+        .routes(routes!(read::fetch))
         .routes(routes!(submit))
         .routes(routes!(approve))
         .routes(routes!(cancel))
@@ -172,24 +177,53 @@ ends! {
     cancel "/api/v1/counts/{id}/cancel" Cancel "It is over, or the key belongs to another request";
 }
 
-/// The count with an id in a path, and where it is, if the caller may see it: a SELLER those at its own warehouses.
-fn opened(asker: &Asker, id: &str) -> Result<(Position, WarehouseNo), Failure> {
+/// How a count was opened, by the event that did it.
+struct Opened<'a> {
+    recorded: &'a Recorded,
+    event: &'a StockEvent,
+    is_blind: bool,
+    /// What is to be counted; `None` for everything.
+    variants: Option<&'a [VariantNo]>,
+}
+
+impl<'a> Opened<'a> {
+    /// `None` where the event opens no count.
+    fn of(recorded: &'a Recorded) -> Option<Opened<'a>> {
+        let LedgerEvent::Stock(event) = &recorded.record.event else {
+            return None;
+        };
+        match event.count.as_deref() {
+            Some(Counting::Opened { is_blind, variants }) if event.kind == Kind::CountOpened => {
+                Some(Opened {
+                    recorded,
+                    event,
+                    is_blind: *is_blind,
+                    variants: variants.as_deref(),
+                })
+            }
+            _ => None,
+        }
+    }
+}
+
+/// The event that opened the count with an id in a path, if the caller may see it: a SELLER those at its own warehouses.
+fn found(asker: &Asker, id: &str) -> Result<Recorded, Failure> {
     let ledger = &asker.open.ledger;
     let position = parse_uuid(id)
         .and_then(|id| ledger.ids().resolve_event(id))
         .ok_or(NONE)?;
     let recorded = ledger.reader().event(position).map_err(Failure::internal)?;
-    match recorded.ok_or(NONE)?.record.event {
-        LedgerEvent::Stock(event)
-            if event.kind == Kind::CountOpened
-                && asker
-                    .caller
-                    .may_see_warehouse(ledger.ids().warehouse(event.warehouse)) =>
-        {
-            Ok((position, event.warehouse))
-        }
-        _ => Err(NONE),
-    }
+    let recorded = recorded.ok_or(NONE)?;
+    let warehouse = Opened::of(&recorded).ok_or(NONE)?.event.warehouse;
+    let may_see = asker.caller.may_see_warehouse(ledger.ids().warehouse(warehouse));
+    if may_see { Ok(recorded) } else { Err(NONE) }
+}
+
+/// The count with an id in a path, and where it is.
+fn opened(asker: &Asker, id: &str) -> Result<(Position, WarehouseNo), Failure> {
+    let recorded = found(asker, id)?;
+    let opened = Opened::of(&recorded).ok_or(NONE)?;
+    Ok((recorded.position, opened.event.warehouse))
 }
 
 async fn send(

@@ -102,6 +102,10 @@ GET    /api/v1/transfers/{id}                      200   200     200    404     
 POST   /api/v1/transfers/{id}/receive              201   201     201    404       403    401    404
 POST   /api/v1/transfers/{id}/close                201   201     403    403       403    401    404 <- {"reasonCode":"OTHER"}
 POST   /api/v1/counts                              201   201     403    403       403    401    404 <- {"warehouseId":"W","blind":true}
+GET    /api/v1/counts?warehouseId=W                200   200     200    403       200    401    404
+GET    /api/v1/counts                              200   200     403    403       200    401    200
+GET    /api/v1/counts?variantId=V&state=OPEN       200   200     403    403       200    401    404
+GET    /api/v1/counts/{id}                         200   200     200    404       200    401    404
 POST   /api/v1/counts/{id}/lines                   201   201     201    404       403    401    404 <- {"lines":[{"variantId":"V","counted":3}]}
 POST   /api/v1/counts/{id}/approve                 409   409     403    403       403    401    404
 POST   /api/v1/counts/{id}/cancel                  201   201     403    403       403    401    404 <- {"notes":"N"}

@@ -41,6 +41,24 @@ impl Shop {
             .await
     }
 
+    async fn found(&self, id: &str) -> Value {
+        let path = format!("{COUNTS}/{id}");
+        let found = self.server.fetch_now(&path, &self.server.manager).await;
+        found.expect(200).json()
+    }
+
+    async fn listed(&self, query: &str) -> Vec<Value> {
+        let path = format!("{COUNTS}?{query}");
+        let listed = self.server.fetch_now(&path, &self.server.viewer).await;
+        let listed = listed.expect(200).json();
+        assert_eq!(
+            listed["page"]["totalElements"].as_u64().unwrap() as usize,
+            listed["content"].as_array().unwrap().len()
+        );
+        let content = listed["content"].as_array().unwrap();
+        content.iter().map(|one| one["id"].clone()).collect()
+    }
+
     async fn sell(&self, quantity: i64, at: Option<&str>) -> Value {
         let mut body = json!({
             "type": "OUTBOUND", "warehouseId": self.warehouse,
@@ -182,4 +200,197 @@ async fn what_cannot_be_counted_is_refused_by_name() {
     let event = shop.server.receive(&shop.warehouse, &other, 1).await;
     let none = shop.step(event["id"].as_str().unwrap(), "cancel", None).await;
     assert_eq!(none.expect(404).json()["type"], "/problems/count-not-found");
+}
+
+/// What a line says: counted, expected, variance; and the same of all that was submitted.
+fn said(line: &Value) -> (Value, Vec<Value>) {
+    let of = |one: &Value| json!([one["counted"], one["expected"], one["variance"]]);
+    (
+        of(line),
+        line["history"].as_array().unwrap().iter().map(of).collect(),
+    )
+}
+
+#[tokio::test]
+async fn a_blind_count_tells_what_was_expected_when_it_is_approved_and_not_before() {
+    let shop = Shop::open().await;
+    let server = &shop.server;
+    let other = server.variant("B").await;
+    server.receive(&shop.warehouse, &other, 4).await;
+    let named = json!({
+        "warehouseId": shop.warehouse, "variantIds": [shop.variant, other], "blind": true, "notes": "evening",
+    });
+    let id = shop.count(&named).await;
+    let open = shop.found(&id).await;
+    for (field, is) in [
+        ("state", json!("OPEN")),
+        ("warehouseId", json!(shop.warehouse)),
+        ("warehouseCode", json!("WH-1")),
+        ("blind", json!(true)),
+        ("variantIds", json!([shop.variant, other])),
+        ("notes", json!("evening")),
+        ("createdAt", json!("2025-06-01T12:00:00Z")),
+        ("endedAt", Value::Null),
+        ("endedById", Value::Null),
+        ("lines", json!([])),
+        ("submissions", json!([])),
+    ] {
+        assert_eq!(open[field], is, "{field}");
+    }
+    server.clock.advance_ms(60_000);
+    let first = json!({"notes": "by torchlight", "lines": [
+        {"variantId": shop.variant, "counted": 9}, {"variantId": other, "counted": 4},
+    ]});
+    let first = shop.step(&id, "lines", Some(&first)).await.expect(201).json();
+    server.clock.advance_ms(60_000);
+    let again = json!({"lines": [{"variantId": shop.variant, "counted": 8}]});
+    let again = shop.step(&id, "lines", Some(&again)).await.expect(201).json();
+    server.clock.advance_ms(60_000);
+    // It left before the recount: what is expected of that is one less than it seemed.
+    shop.sell(1, Some("2025-06-01T12:01:30Z")).await;
+
+    let blind = shop.found(&id).await;
+    assert_eq!(
+        said(&blind["lines"][0]),
+        (
+            json!([8, null, null]),
+            vec![json!([9, null, null]), json!([8, null, null])]
+        )
+    );
+    assert_eq!(
+        said(&blind["lines"][1]),
+        (json!([4, null, null]), vec![json!([4, null, null])])
+    );
+    let history = &blind["lines"][0]["history"];
+    assert_eq!(history[0]["eventId"], first["id"]);
+    assert_eq!(history[1]["eventId"], again["id"]);
+    assert_eq!(blind["lines"][0]["countedAt"], "2025-06-01T12:02:00Z");
+    let submissions = &blind["submissions"];
+    assert_eq!(submissions.as_array().unwrap().len(), 2);
+    assert_eq!(
+        (&submissions[0]["eventId"], &submissions[0]["notes"]),
+        (&first["id"], &json!("by torchlight"))
+    );
+    assert_eq!(submissions[0]["createdById"], first["createdById"]);
+
+    let approved = shop.step(&id, "approve", Some(&json!({"notes": "right"}))).await;
+    let approved = approved.expect(201).json();
+    assert_eq!(approved["lines"][0]["quantity"], -1);
+    let told = shop.found(&id).await;
+    assert_eq!(
+        (&told["state"], &told["endedAt"], &told["endedNotes"]),
+        (
+            &json!("APPROVED"),
+            &json!("2025-06-01T12:03:00Z"),
+            &json!("right")
+        )
+    );
+    assert_eq!(told["endedById"], approved["createdById"]);
+    // The line has what was posted; its history has what was known at the time.
+    assert_eq!(
+        said(&told["lines"][0]),
+        (json!([8, 9, -1]), vec![json!([9, 10, -1]), json!([8, 10, -2])])
+    );
+    // What differs in nothing was counted all the same.
+    assert_eq!(
+        said(&told["lines"][1]),
+        (json!([4, 4, 0]), vec![json!([4, 4, 0])])
+    );
+    assert_eq!(shop.on_hand().await, 8);
+}
+
+#[tokio::test]
+async fn a_count_that_is_not_blind_tells_what_was_expected_at_once() {
+    let shop = Shop::open().await;
+    let id = shop.count(&json!({"warehouseId": shop.warehouse})).await;
+    let lines = json!({"lines": [{"variantId": shop.variant, "counted": 12}]});
+    shop.step(&id, "lines", Some(&lines)).await.expect(201);
+    let open = shop.found(&id).await;
+    assert_eq!(
+        (&open["blind"], &open["variantIds"]),
+        (&json!(false), &Value::Null)
+    );
+    let expected = (json!([12, 10, 2]), vec![json!([12, 10, 2])]);
+    assert_eq!(said(&open["lines"][0]), expected);
+    shop.step(&id, "cancel", Some(&json!({"notes": "the wrong shelf"})))
+        .await
+        .expect(201);
+    let cancelled = shop.found(&id).await;
+    assert_eq!(
+        (&cancelled["state"], &cancelled["endedNotes"]),
+        (&json!("CANCELLED"), &json!("the wrong shelf"))
+    );
+    assert_eq!(said(&cancelled["lines"][0]), expected);
+    assert_eq!(shop.on_hand().await, 10);
+
+    // A blind count that nobody approved keeps what was expected to itself.
+    let blind = json!({"warehouseId": shop.warehouse, "blind": true});
+    let id = shop.count(&blind).await;
+    shop.step(&id, "lines", Some(&lines)).await.expect(201);
+    shop.step(&id, "cancel", None).await.expect(201);
+    let cancelled = shop.found(&id).await;
+    assert_eq!(said(&cancelled["lines"][0]).0, json!([12, null, null]));
+}
+
+#[tokio::test]
+async fn counts_are_listed_by_warehouse_state_and_variant_page_by_page() {
+    let shop = Shop::open().await;
+    let server = &shop.server;
+    let (elsewhere, other) = (server.warehouse("WH-2").await, server.variant("B").await);
+    let (here, variant) = (&shop.warehouse, &shop.variant);
+    let of = |variant: &str| json!({"warehouseId": here, "variantIds": [variant]});
+    let cancelled = shop.count(&of(&other)).await;
+    shop.step(&cancelled, "cancel", None).await.expect(201);
+    let approved = shop.count(&of(variant)).await;
+    let lines = json!({"lines": [{"variantId": variant, "counted": 10}]});
+    shop.step(&approved, "lines", Some(&lines)).await.expect(201);
+    shop.step(&approved, "approve", None).await.expect(201);
+    let open = shop.count(&of(&other)).await;
+    let all_there = shop.count(&json!({"warehouseId": elsewhere})).await;
+
+    for (query, wanted) in [
+        (String::new(), vec![&all_there, &open, &approved, &cancelled]),
+        (
+            "sort=createdAt,asc".into(),
+            vec![&cancelled, &approved, &open, &all_there],
+        ),
+        (format!("warehouseId={elsewhere}"), vec![&all_there]),
+        ("state=OPEN".into(), vec![&all_there, &open]),
+        ("state=APPROVED".into(), vec![&approved]),
+        (format!("state=CANCELLED&warehouseId={here}"), vec![&cancelled]),
+        (format!("variantId={variant}"), vec![&all_there, &approved]),
+        (
+            format!("variantId={other}&warehouseId={here}"),
+            vec![&open, &cancelled],
+        ),
+    ] {
+        let wanted: Vec<Value> = wanted.iter().map(|id| json!(id)).collect();
+        assert_eq!(shop.listed(&query).await, wanted, "{query}");
+    }
+    let path = format!("{COUNTS}?state=APPROVED");
+    let listed = server.fetch_now(&path, &server.viewer).await.expect(200).json();
+    let one = &listed["content"][0];
+    assert_eq!((&one["variants"], &one["counted"]), (&json!(1), &json!(1)));
+
+    let mut found = Vec::new();
+    let mut path = format!("{COUNTS}?size=3");
+    loop {
+        let page = server.fetch_now(&path, &server.viewer).await.expect(200).json();
+        assert_eq!(page["page"]["totalElements"], 4);
+        found.extend(
+            page["content"]
+                .as_array()
+                .unwrap()
+                .iter()
+                .map(|one| one["id"].clone()),
+        );
+        let Some(cursor) = page["nextCursor"].as_str() else {
+            break;
+        };
+        path = format!("{COUNTS}?size=3&cursor={cursor}");
+    }
+    assert_eq!(found, [all_there, open, approved, cancelled]);
+    let bad = server.get(&format!("{COUNTS}?state=SHUT"), &server.viewer).await;
+    let bad = bad.expect(400).json();
+    assert_eq!(bad["errors"][0]["detail"], "must be OPEN, APPROVED or CANCELLED");
 }
