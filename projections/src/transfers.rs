@@ -6,7 +6,7 @@
 mod fold;
 mod queries;
 
-use bincard_ledger::{Position, StockEvent, Timestamp, VariantNo, WarehouseNo};
+use bincard_ledger::{Account, Place, Position, StockEvent, Timestamp, VariantNo, WarehouseNo};
 
 pub(crate) use fold::Transfers;
 pub use queries::TransferFilter;
@@ -64,7 +64,10 @@ pub struct TransferLine {
 impl TransferLine {
     /// The lines of a transfer as the TRANSFER_OUT event `opened` it, by variant, ascending.
     pub fn as_opened(opened: &StockEvent) -> Vec<TransferLine> {
-        let sent = opened.postings.iter().map(|posting| TransferLine {
+        // What a count had seen leave comes back beside it, and is not on the way.
+        let transit = Place::Account(Account::Transit);
+        let sent = opened.postings.iter().filter(|posting| posting.to == transit);
+        let sent = sent.map(|posting| TransferLine {
             variant: posting.variant,
             sent: posting.quantity,
             ..TransferLine::default()

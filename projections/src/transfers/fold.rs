@@ -81,7 +81,9 @@ fn opened(event: &StockEvent, destination: WarehouseNo) -> Kept {
 /// What an event at the destination changes.
 fn step(open: &mut Kept, event: &StockEvent) -> Result<(), &'static str> {
     const OTHER: &str = "the transfer is of other variants";
-    for posting in &event.postings {
+    // What a count had seen arrive leaves again beside it, and was not on the way.
+    let transit = Place::Account(Account::Transit);
+    for posting in event.postings.iter().filter(|posting| posting.from == transit) {
         take(line_of(open, posting.variant).ok_or(OTHER)?, posting)?;
     }
     if event.kind == Kind::TransferIn {
@@ -113,7 +115,7 @@ fn line_of(open: &mut Kept, variant: VariantNo) -> Option<&mut TransferLine> {
 
 /// Carries a posting out on what is on the way.
 fn take(line: &mut TransferLine, posting: &Posting) -> Result<(), &'static str> {
-    if posting.from != Place::Account(Account::Transit) || posting.quantity > line.in_transit() {
+    if posting.quantity > line.in_transit() {
         return Err("it takes what is not on the way");
     }
     let to = match posting.to {

@@ -572,3 +572,52 @@ async fn a_seller_has_one_end_of_a_transfer() {
         chain.listed(&query, token).await.expect(status);
     }
 }
+
+#[tokio::test]
+async fn what_a_count_had_seen_leave_or_arrive_is_on_no_way() {
+    let chain = Chain::open().await;
+    let server = &chain.server;
+    // Both warehouses are counted a minute from now, and approved.
+    for (warehouse, found) in [(&chain.north, 10), (&chain.south, 0)] {
+        let open = json!({"warehouseId": warehouse, "variantIds": [chain.variants[0]]});
+        let opened = server
+            .post("/api/v1/counts", &server.manager, &open)
+            .await
+            .expect(201)
+            .json();
+        let path = format!("/api/v1/counts/{}", opened["id"].as_str().unwrap());
+        server.clock.advance_ms(60_000);
+        let lines = json!({"lines": [{"variantId": chain.variants[0], "counted": found}]});
+        let counted = server
+            .post(&format!("{path}/lines"), &server.manager, &lines)
+            .await;
+        counted.expect(201);
+        server
+            .post(&format!("{path}/approve"), &server.manager, &json!({}))
+            .await
+            .expect(201);
+    }
+    let (before, between) = ("2025-06-01T12:00:30Z", "2025-06-01T12:01:30Z");
+    // It left before the count of the one and arrived before the count of the other.
+    let mut shipment = chain.shipment(&[4]);
+    shipment["occurredAt"] = before.into();
+    let sent = chain.ask(&shipment).await.expect(201).json();
+    assert_eq!(units(&sent), [[4, 0, 0, 0, 0, 4]], "{sent}");
+    assert_eq!(chain.units(&sent["id"]).await, [[4, 0, 0, 0, 0, 4]]);
+    let mut found = chain.found(&[[3, 1, 0]]);
+    found["occurredAt"] = between.into();
+    let received = chain
+        .step(&sent["id"], "receive", Some(&found))
+        .await
+        .expect(201)
+        .json();
+    assert_eq!(received["seenByCount"], json!([chain.variants[0]]));
+    let over = chain.now(&sent["id"]).await;
+    assert_eq!(
+        (&over["state"], units(&over)),
+        (&json!("RECEIVED"), vec![[4, 3, 1, 0, 0, 0]])
+    );
+    // What was counted is what there is.
+    assert_eq!(chain.stock(&chain.north, 0).await, [10, 0]);
+    assert_eq!(chain.stock(&chain.south, 0).await, [0, 0]);
+}

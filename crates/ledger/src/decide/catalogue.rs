@@ -229,7 +229,9 @@ fn change_slot(
     if state.warehouse(warehouse).is_none() {
         return Err(Rejection::UnknownWarehouse { warehouse });
     }
-    if state.variant(variant).is_none() {
+    // A lot lies where its variant does.
+    let found = state.variant(variant);
+    if found.is_none_or(|found| matches!(found.tracking, Tracking::LotOf(_))) {
         return Err(Rejection::UnknownVariant { line: 0, variant });
     }
     if let Some(Some(bin)) = &change.bin {

@@ -68,8 +68,9 @@ pub(super) fn resolve(
             None => {
                 let is_good = |lot| check_good(state, command, line, lot, occurred_at).is_ok();
                 let already = lines.len();
+                let last = last_there(state, command.warehouse, variant);
                 let left = take(state, command, (variant, quantity), is_good, freed, &mut lines);
-                let left = overdraw(state, command, quantity, left, lines.get_mut(already..));
+                let left = overdraw(state, command, quantity, left, (&mut lines, already, last));
                 let requested = quantity.saturating_abs();
                 if left > 0 && command.is_partial {
                     noted.push((variant, left));
@@ -202,26 +203,37 @@ fn take(
     left
 }
 
+/// The last of a variant's lots at a warehouse, in the order of taking.
+fn last_there(state: &State, warehouse: WarehouseNo, variant: VariantNo) -> Option<VariantNo> {
+    state.lots_at(warehouse, variant).last()
+}
+
 /// Where a warehouse records physical facts that take more than there is, the last lot taken from is charged with what is
-/// missing. Answers how much is still missing then.
+/// missing; where none was, the last one that has anything, or owes it. Answers how much is still missing then.
 fn overdraw(
     state: &State,
     command: &StockCommand,
     quantity: i64,
     left: i64,
-    taken: Option<&mut [Line]>,
+    (lines, already, last): (&mut Lines, usize, Option<VariantNo>),
 ) -> i64 {
     let warehouse = state.warehouse(command.warehouse);
     let records = warehouse.is_some_and(|found| found.negative_stock == NegativeStock::Record);
     let is_fact = command.kind == Kind::Outbound || command.kind == Kind::Adjust;
-    match taken.and_then(<[Line]>::last_mut) {
-        Some(last) if left > 0 && records && is_fact => {
-            let missing = left.saturating_mul(quantity.signum());
-            last.quantity = last.quantity.saturating_add(missing);
-            0
-        }
-        _ => left,
+    if left == 0 || !records || !is_fact {
+        return left;
     }
+    let missing = left.saturating_mul(quantity.signum());
+    if let Some(taken) = lines.get_mut(already..).and_then(<[Line]>::last_mut) {
+        taken.quantity = taken.quantity.saturating_add(missing);
+        return 0;
+    }
+    let Some(variant) = last else { return left };
+    lines.push(Line {
+        variant,
+        quantity: missing,
+    });
+    0
 }
 
 /// Whether more of a variant fits at a warehouse, over all of its lots.

@@ -133,8 +133,10 @@ fn where_facts_are_recorded_the_last_lot_is_charged_with_what_is_missing() {
         > OUTBOUND N at 1, 2 A/L1 available -> customer, 5 A/L2 available -> customer, noted 2 A/L2
         2 RESERVATION N A:1 order=O
         > refused insufficient-stock: not enough stock, 0 of 1 A
-        2 ADJUST N A:-1
-        > refused insufficient-stock: not enough stock, 0 of 1 A
+        2 OUTBOUND N A:1
+        > OUTBOUND N at 2, 1 A/L2 available -> customer, noted 3 A/L2
+        2 INBOUND N A/L2:1
+        > INBOUND N at 2, 1 A/L2 supplier -> available
         2 ADJUST N A/L2:-1
         > ADJUST N at 2, 1 A/L2 available -> adjustment, noted 3 A/L2
         3 INBOUND N A/L2:4
