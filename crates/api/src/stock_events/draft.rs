@@ -91,6 +91,8 @@ pub(super) fn kind_of(word: &[u8]) -> Option<Kind> {
         b"INBOUND" => Some(Kind::Inbound),
         b"OUTBOUND" => Some(Kind::Outbound),
         b"ADJUST" => Some(Kind::Adjust),
+        b"HOLD" => Some(Kind::Hold),
+        b"UNHOLD" => Some(Kind::Unhold),
         _ => None,
     }
 }
@@ -134,7 +136,8 @@ fn read(tree: &Tree<'_>, form: Form, faults: &mut Faults) -> Option<Draft<'stati
 }
 
 fn read_kind(tree: &Tree<'_>) -> Reading<Kind> {
-    kind_of(tree::text(tree).unwrap_or_default().as_bytes()).ok_or("must be INBOUND, OUTBOUND or ADJUST")
+    kind_of(tree::text(tree).unwrap_or_default().as_bytes())
+        .ok_or("must be INBOUND, OUTBOUND, ADJUST, HOLD or UNHOLD")
 }
 
 fn read_reason(tree: &Tree<'_>) -> Reading<Reason> {

@@ -751,3 +751,41 @@ async fn a_read_waits_for_its_position_and_then_gives_up() {
         answer.expect_problem(400, "invalid-payload", "invalid payload");
     }
 }
+
+#[tokio::test]
+async fn what_is_held_is_on_hand_and_not_available_until_it_is_given_back() {
+    let server = Server::start().await;
+    let (w, v) = (server.warehouse("A").await, server.variant("X").await);
+    server.receive(&w, &v, 5).await;
+    let held = server
+        .post(EVENTS, &server.manager, &event("HOLD", &w, &v, 3))
+        .await
+        .expect(201)
+        .json();
+    assert_eq!(
+        (&held["type"], &held["lines"][0]["quantity"]),
+        (&json!("HOLD"), &json!(3))
+    );
+    let path = format!("/api/v1/stock?warehouseId={w}&variantId={v}");
+    let row = server.fetch_now(&path, &server.viewer).await.expect(200).json()["content"][0].clone();
+    assert_eq!(
+        (&row["onHand"], &row["available"], &row["held"]),
+        (&json!(5), &json!(2), &json!(3))
+    );
+    let over = server
+        .post(EVENTS, &server.manager, &event("OUTBOUND", &w, &v, 3))
+        .await;
+    over.expect_problem(409, "insufficient-stock", "stock-insufficient");
+    let over = server
+        .post(EVENTS, &server.manager, &event("UNHOLD", &w, &v, 4))
+        .await;
+    over.expect_problem(409, "insufficient-stock", "stock-insufficient");
+    server
+        .post(EVENTS, &server.manager, &event("UNHOLD", &w, &v, 3))
+        .await
+        .expect(201);
+    server
+        .post(EVENTS, &server.manager, &event("OUTBOUND", &w, &v, 5))
+        .await
+        .expect(201);
+}

@@ -14,6 +14,10 @@ pub(crate) enum NewEventType {
     Inbound,
     Outbound,
     Adjust,
+    /// Sets aside what is available: a quality hold, a recall.
+    Hold,
+    /// Makes it available again.
+    Unhold,
 }
 
 /// Every kind of stock event there is.
