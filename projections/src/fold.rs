@@ -2,7 +2,10 @@
 
 use bincard_ledger::{Buckets, CatalogueEvent, Place, Posting, VariantNo};
 use foldhash::fast::FixedState;
+use futures_util::TryStreamExt;
 use hashbrown::HashMap;
+use sqlx::Row;
+use sqlx::sqlite::SqliteConnection;
 
 /// `buckets` after `posting`; `None` on overflow.
 ///
@@ -48,12 +51,26 @@ impl Lots {
         Some((no, of))
     }
 
+    /// Loads what `query` finds: lots and their variants.
+    pub(crate) async fn load(
+        &mut self,
+        connection: &mut SqliteConnection,
+        query: &'static str,
+    ) -> Result<(), sqlx::Error> {
+        let mut rows = sqlx::query(query).fetch(connection);
+        while let Some(row) = rows.try_next().await? {
+            let number = |column| row.try_get::<i64, _>(column).map(|no| VariantNo(no as u32));
+            self.add(number(0)?, number(1)?);
+        }
+        Ok(())
+    }
+
     /// All lots with their variants, in no order.
     pub(crate) fn iter(&self) -> impl Iterator<Item = (VariantNo, VariantNo)> {
         self.0.iter().map(|(lot, variant)| (*lot, *variant))
     }
 
-    pub(crate) fn add(&mut self, lot: VariantNo, variant: VariantNo) {
+    fn add(&mut self, lot: VariantNo, variant: VariantNo) {
         self.0.insert(lot, variant);
     }
 

@@ -93,7 +93,10 @@ impl View for Catalogue {
             catalogue.slots.insert(key, settings);
         })
         .await?;
-        queries::load_lots(connection, &mut catalogue.lots).await?;
+        catalogue
+            .lots
+            .load(connection, "select no, variant from lots")
+            .await?;
         Ok(catalogue)
     }
 

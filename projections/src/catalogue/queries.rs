@@ -4,7 +4,6 @@ use std::collections::{HashMap, HashSet};
 use std::sync::LazyLock;
 
 use bincard_ledger::{CatalogueEvent, NegativeStock, Position, ProductNo, Timestamp, VariantNo, WarehouseNo};
-use futures_util::TryStreamExt;
 use sqlx::encode::IsNull;
 use sqlx::error::BoxDynError;
 use sqlx::sqlite::{SqliteArgumentsBuffer, SqliteConnection, SqliteRow, SqliteTypeInfo};
@@ -13,7 +12,6 @@ use sqlx::{AssertSqlSafe, Encode, Row, Sqlite, Type};
 use super::fold::{Change, What};
 use super::{LotRow, ProductRow, VariantRow, WarehouseRow, folded, slots};
 use crate::filter::Conditions;
-use crate::fold::Lots;
 use crate::sqlite::Insert;
 use crate::stock::StockKey;
 
@@ -358,15 +356,6 @@ impl Sets {
         self.0.push(("active", i64::from(active).into()));
         (table, no)
     }
-}
-
-pub(super) async fn load_lots(connection: &mut SqliteConnection, lots: &mut Lots) -> Result<(), sqlx::Error> {
-    let mut rows = sqlx::query("select no, variant from lots").fetch(connection);
-    while let Some(row) = rows.try_next().await? {
-        let number = |column| row.try_get::<i64, _>(column).map(|no| VariantNo(no as u32));
-        lots.add(number(0)?, number(1)?);
-    }
-    Ok(())
 }
 
 /// How a text is searched for, without regard to case, in codes, SKUs and names.

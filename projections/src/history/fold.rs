@@ -212,7 +212,10 @@ impl View for History {
             history.keys.insert(key, carry);
         })
         .await?;
-        queries::load_lots(connection, &mut history.lots).await?;
+        history
+            .lots
+            .load(connection, "select lot, variant from lots")
+            .await?;
         if let Some(position) = queries::last_recorded(connection).await? {
             history.recorded_stretch = position / RECORDED_POSITIONS;
         }

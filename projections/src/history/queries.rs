@@ -2,13 +2,12 @@
 
 use std::sync::LazyLock;
 
-use bincard_ledger::{Bucket, Buckets, VariantNo};
+use bincard_ledger::{Bucket, Buckets};
 use futures_util::TryStreamExt;
 use sqlx::Row;
 use sqlx::sqlite::{SqliteConnection, SqliteRow};
 
 use super::fold::{Counts, KeyCarry, Rows};
-use crate::fold::Lots;
 use crate::sqlite::Insert;
 use crate::stock::StockKey;
 
@@ -155,15 +154,6 @@ pub(super) async fn write(connection: &mut SqliteConnection, rows: &Rows) -> Res
     INSERT_RECORDED
         .run(connection, rows.recorded.as_flattened())
         .await
-}
-
-pub(super) async fn load_lots(connection: &mut SqliteConnection, lots: &mut Lots) -> Result<(), sqlx::Error> {
-    let mut rows = sqlx::query("select lot, variant from lots").fetch(connection);
-    while let Some(row) = rows.try_next().await? {
-        let number = |column| row.try_get::<i64, _>(column).map(|no| VariantNo(no as u32));
-        lots.add(number(0)?, number(1)?);
-    }
-    Ok(())
 }
 
 fn key_columns(keys: &[(StockKey, KeyCarry)]) -> Vec<i64> {

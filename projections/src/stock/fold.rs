@@ -256,7 +256,10 @@ impl View for Stock {
             stock.stock.insert(key, held);
         })
         .await?;
-        queries::load_lots(connection, &mut stock.lots).await?;
+        stock
+            .lots
+            .load(connection, "select lot, variant from lots")
+            .await?;
         queries::load_expiring(connection, |key, one| {
             stock.expiring.entry(key).or_default().push(one)
         })

@@ -9,7 +9,6 @@ use std::sync::LazyLock;
 use super::fold::{Expiring, ExpiringList, Held, Rows, Standing};
 use super::{StockKey, StockRow, with_run_out};
 use crate::filter::Conditions;
-use crate::fold::Lots;
 use crate::sqlite::Insert;
 
 pub(super) const SCHEMA: &[&str] = &[
@@ -195,15 +194,6 @@ pub(super) async fn load_stock(
     while let Some(row) = rows.try_next().await? {
         let (key, held) = read_held(&row)?;
         each(key, held);
-    }
-    Ok(())
-}
-
-pub(super) async fn load_lots(connection: &mut SqliteConnection, lots: &mut Lots) -> Result<(), sqlx::Error> {
-    let mut rows = sqlx::query("select lot, variant from lots").fetch(connection);
-    while let Some(row) = rows.try_next().await? {
-        let number = |column| row.try_get::<i64, _>(column).map(|no| VariantNo(no as u32));
-        lots.add(number(0)?, number(1)?);
     }
     Ok(())
 }

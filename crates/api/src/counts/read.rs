@@ -152,16 +152,7 @@ fn read_query(query: Option<&str>) -> Result<Asked, Failure> {
     let warehouse = query.uuid("warehouseId");
     let variant = query.uuid("variantId");
     let state = query.read("state", "must be OPEN, APPROVED or CANCELLED", render::state_of);
-    let descending = query.read(
-        "sort",
-        "must be createdAt,asc or createdAt,desc",
-        |text| match text {
-            "createdAt,desc" => Some(true),
-            "createdAt,asc" | "createdAt" => Some(false),
-            _ => None,
-        },
-    );
-    let descending = descending.unwrap_or(true);
+    let descending = page::read_sort(&mut query);
     let question = format!("counts {warehouse:?} {variant:?} {state:?} {descending}");
     let paging = Paging::read(&mut query, &question);
     query.finish()?;

@@ -152,16 +152,7 @@ fn read_query(query: Option<&str>) -> Result<Asked, Failure> {
         _ => None,
     });
     let kind = query.read("type", "is not a type of exception", spelling::exception);
-    let descending = query.read(
-        "sort",
-        "must be createdAt,asc or createdAt,desc",
-        |text| match text {
-            "createdAt,desc" => Some(true),
-            "createdAt,asc" | "createdAt" => Some(false),
-            _ => None,
-        },
-    );
-    let descending = descending.unwrap_or(true);
+    let descending = page::read_sort(&mut query);
     let question = format!("exceptions {warehouse:?} {variant:?} {is_open:?} {kind:?} {descending}");
     let paging = Paging::read(&mut query, &question);
     query.finish()?;

@@ -136,16 +136,7 @@ fn read_query(query: Option<&str>) -> Result<Asked, Failure> {
     let source = query.uuid("fromWarehouseId");
     let destination = query.uuid("toWarehouseId");
     let variant = query.uuid("variantId");
-    let descending = query.read(
-        "sort",
-        "must be createdAt,asc or createdAt,desc",
-        |text| match text {
-            "createdAt,desc" => Some(true),
-            "createdAt,asc" | "createdAt" => Some(false),
-            _ => None,
-        },
-    );
-    let descending = descending.unwrap_or(true);
+    let descending = page::read_sort(&mut query);
     let question = format!("transfers {state:?} {source:?} {destination:?} {variant:?} {descending}");
     let paging = Paging::read(&mut query, &question);
     query.finish()?;

@@ -191,6 +191,18 @@ fn from_base64(text: &str) -> Option<Vec<u8>> {
     (base64(&bytes) == text).then_some(bytes)
 }
 
+/// Reads whether a list by instant of recording, which is that of positions, begins with the newest: it does unless it is
+/// asked not to.
+pub(crate) fn read_sort(query: &mut Query<'_>) -> bool {
+    let wanted = "must be createdAt,asc or createdAt,desc";
+    let descending = query.read("sort", wanted, |text| match text {
+        "createdAt,desc" => Some(true),
+        "createdAt,asc" | "createdAt" => Some(false),
+        _ => None,
+    });
+    descending.unwrap_or(true)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
