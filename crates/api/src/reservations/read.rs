@@ -121,14 +121,8 @@ pub(super) async fn list(
         value: Page { rows, more, total },
     } = found.await?;
     let total = known_total.or(total).unwrap_or_default();
-    let next = rows.last().filter(|_| more).map(|last| {
-        let words = [
-            page::word_of(total),
-            page::word_of(number.saturating_add(1)),
-            last.id.0.cast_signed(),
-        ];
-        page::cursor_text(&words, &asked.question)
-    });
+    let last = rows.last().filter(|_| more);
+    let next = last.map(|last| page::cursor_behind(last.id, (total, number), &asked.question));
     let mut json = write_rows(&app, &asker, &rows).await?;
     let size = asked.paging.size;
     page::finish(&mut json, Extent { number, size, total }, next);

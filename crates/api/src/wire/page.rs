@@ -191,6 +191,17 @@ fn from_base64(text: &str) -> Option<Vec<u8>> {
     (base64(&bytes) == text).then_some(bytes)
 }
 
+/// The cursor of the page that begins behind a position, where there are so many rows in all and the page at hand has this
+/// number.
+pub(crate) fn cursor_behind(last: Position, (total, number): (u64, u64), question: &str) -> String {
+    let words = [
+        word_of(total),
+        word_of(number.saturating_add(1)),
+        last.0.cast_signed(),
+    ];
+    cursor_text(&words, question)
+}
+
 /// Reads whether a list by instant of recording, which is that of positions, begins with the newest: it does unless it is
 /// asked not to.
 pub(crate) fn read_sort(query: &mut Query<'_>) -> bool {
