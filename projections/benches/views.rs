@@ -369,7 +369,7 @@ async fn main() -> Result<()> {
     println!("{events} single-line events over {skus} SKUs at {warehouses} warehouses, head {head}");
 
     let (start, cpu) = (Instant::now(), cpu_seconds());
-    let projector = Projector::open(&folder.path().join("views"), opened.reader.clone())?;
+    let projector = Projector::open(&folder.path().join("views"), opened.reader.clone().into())?;
     let views = projector.views().clone();
     views
         .wait_for(&ViewName::ALL, head, Duration::from_secs(3_600))
@@ -396,7 +396,7 @@ async fn main() -> Result<()> {
     let reconciler = Reconciler::open(
         folder.path(),
         &folder.path().join("views"),
-        opened.reader.clone(),
+        opened.reader.clone().into(),
         options,
     )?;
     reconcile(&reconciler, head).await?;

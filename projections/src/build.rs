@@ -9,7 +9,7 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use bincard_ledger::Position;
-use bincard_store::segment::Reader;
+use bincard_store::Reader;
 use tokio::sync::mpsc;
 
 use crate::each::{Listed, OfAny, PerView};

@@ -4,7 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use bincard_ledger::{Inconsistent, Position, Recorded};
-use bincard_store::segment::Reader;
+use bincard_store::Reader;
 use futures_util::FutureExt as _;
 use futures_util::future::{join, join_all};
 use sqlx::Connection;

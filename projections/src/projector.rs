@@ -12,7 +12,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::thread::JoinHandle;
 
-use bincard_store::segment::Reader;
+use bincard_store::Reader;
 use tokio::sync::{mpsc, oneshot};
 
 use crate::build::Outcome;

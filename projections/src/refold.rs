@@ -4,7 +4,7 @@
 //! compares, and puts right what differs: nobody else writes a view.
 
 use bincard_ledger::{Buckets, Event, Position, Recorded, StockEvent, Stream};
-use bincard_store::segment::Reader;
+use bincard_store::Reader;
 
 use crate::error::Error;
 use crate::stock::{Standing, Stock, StockKey};

@@ -1,7 +1,7 @@
 //! The log as the projector reads it: whole commits, one after the other, each event decoded once for all views.
 
 use bincard_ledger::{Position, Recorded};
-use bincard_store::segment::{Commits, Reader};
+use bincard_store::{Commits, Reader};
 
 use crate::error::Error;
 

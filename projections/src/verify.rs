@@ -16,7 +16,7 @@ pub(crate) mod tables;
 use std::path::Path;
 
 use bincard_ledger::{Event, Position, Recorded, VariantNo, WarehouseNo};
-use bincard_store::segment::Reader;
+use bincard_store::Reader;
 use futures_util::TryStreamExt;
 use smallvec::SmallVec;
 use sqlx::Connection;

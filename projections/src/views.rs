@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bincard_ledger::{Position, Timestamp, VariantNo, Version, WarehouseNo};
-use bincard_store::segment::Reader;
+use bincard_store::Reader;
 use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::catalogue::{

@@ -7,8 +7,9 @@ use std::sync::Arc;
 use anyhow::{Context, anyhow, bail};
 use bincard_access::{Accounts, TenantName};
 use bincard_engine::{Engine, OpenError};
+use bincard_store::Reader;
 use bincard_store::disk::RealDisk;
-use bincard_store::segment::{self, Log, Opened};
+use bincard_store::segment::{self, Log};
 
 use crate::config::Config;
 use crate::exit::WrongUse;
@@ -141,8 +142,8 @@ impl DataFolder {
         }
     }
 
-    /// A tenant's log, opened for this process alone. Not made when there is none.
-    pub(crate) fn log(&self, tenant: &TenantName) -> anyhow::Result<Opened> {
+    /// A tenant's log, opened for this process alone until the reader is dropped. Not made when there is none.
+    pub(crate) fn log(&self, tenant: &TenantName) -> anyhow::Result<Reader> {
         let path = self.ledger_path(tenant);
         if !path.is_dir() {
             bail!(
@@ -151,7 +152,7 @@ impl DataFolder {
             );
         }
         match Log::open(Arc::new(RealDisk), &path, segment::Options::default()) {
-            Ok(opened) => Ok(opened),
+            Ok(opened) => Ok(opened.reader.into()),
             Err(bincard_store::OpenError::Locked { .. }) => Err(in_use(&path)),
             Err(error) => {
                 Err(error).with_context(|| format!("the log in {} cannot be opened", path.display()))

@@ -8,9 +8,10 @@ use std::{fmt, io};
 
 use bincard_ledger::{Position, State, Timestamp};
 use bincard_store::OpenError as StoreError;
+use bincard_store::Reader;
 use bincard_store::disk::{Disk, RealDisk};
 use bincard_store::keys::{KeyIndex, KeyOptions};
-use bincard_store::segment::{self, Log, Opened, Reader};
+use bincard_store::segment::{self, Log, Opened};
 
 use crate::committer::Committer;
 use crate::figures::Figures;
@@ -130,10 +131,11 @@ impl Engine {
             folder: folder.display().to_string(),
             source,
         };
+        let keys = KeyIndex::open(&reader, KeyOptions::default())?;
+        let reader = Reader::from(reader);
         let mut state = recovery::from_snapshot(&reader).map_err(|error| recovery(error.into()))?;
         let snapshot_at_start = state.head();
         replay(&reader, &mut state, |_| {}).map_err(recovery)?;
-        let keys = KeyIndex::open(&reader, KeyOptions::default())?;
 
         let shared = Arc::new(Shared {
             id,

@@ -3,7 +3,7 @@
 //! This runs on the caller's thread, so that a caller who repeats itself costs the writer nothing but the look-up.
 
 use bincard_ledger::{CatalogueEvent, Command, Event, Position, Recorded};
-use bincard_store::segment::Reader;
+use bincard_store::Reader;
 
 use crate::ledger::{Answer, Receipt, Refusal};
 use crate::queue::{AnsweredBatch, Asked};

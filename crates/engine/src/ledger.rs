@@ -3,9 +3,8 @@
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use bincard_ledger::{IdempotencyKey, LedgerId, Position, PublicIds, Rejection, Request, Timestamp, Version};
-use bincard_store::ReadError;
 use bincard_store::keys::KeyIndex;
-use bincard_store::segment::{Head, Reader};
+use bincard_store::{Head, ReadError, Reader};
 use tokio::sync::oneshot;
 
 use crate::figures::Figures;

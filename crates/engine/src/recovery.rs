@@ -3,8 +3,7 @@
 use bincard_ledger::codec::DecodeError;
 use bincard_ledger::{Inconsistent, Position, Record, Recorded, State, snapshot};
 use bincard_store::ReadError;
-use bincard_store::segment::Reader;
-use bincard_store::snapshots::Snapshots;
+use bincard_store::Reader;
 
 /// Records that are decoded before they are applied, so that what they need from memory is fetched together.
 const CHUNK_RECORDS: usize = 128;
@@ -70,7 +69,7 @@ pub fn replay(
 /// The state of the newest snapshot that can be used, or the empty one.
 pub(crate) fn from_snapshot(reader: &Reader) -> Result<State, ReadError> {
     let empty = || State::new(reader.ledger());
-    let Some(found) = Snapshots::new(reader).latest()? else {
+    let Some(found) = reader.snapshot()? else {
         return Ok(empty());
     };
     match snapshot::decode_for(reader.ledger(), &found.bytes) {

@@ -9,9 +9,7 @@ use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use bincard_ledger::{Position, State, snapshot};
-use bincard_store::ReadError;
-use bincard_store::segment::Reader;
-use bincard_store::snapshots::Snapshots;
+use bincard_store::{ReadError, Reader, StoreError};
 
 use crate::recovery::{self, RecoveryError, replay};
 
@@ -26,7 +24,7 @@ pub enum SnapshotError {
     Replay(#[from] RecoveryError),
     /// The snapshot could not be written.
     #[error("the snapshot could not be written")]
-    Write(#[from] io::Error),
+    Write(#[from] StoreError),
 }
 
 /// Takes a snapshot at the head of the log, beside whoever writes it. Answers the position it stands at.
@@ -44,7 +42,7 @@ pub(crate) fn put(reader: &Reader, state: &State) -> Result<Position, SnapshotEr
     let Some(hash) = hash.filter(|_| position > Position(0)) else {
         return Ok(Position(0));
     };
-    Snapshots::new(reader).put(position, hash, &snapshot::encode(state))?;
+    reader.put_snapshot(position, hash, &snapshot::encode(state))?;
     Ok(position)
 }
 
@@ -115,8 +113,8 @@ fn watch(reader: &Reader, every_events: u64, mut last: Position, stopped: &Recei
 
 /// The position of the newest snapshot that holds; 0 when there is none.
 pub(crate) fn newest(reader: &Reader) -> Result<Position, ReadError> {
-    Ok(Snapshots::new(reader)
-        .latest()?
+    Ok(reader
+        .snapshot()?
         .map_or(Position(0), |snapshot| snapshot.position))
 }
 

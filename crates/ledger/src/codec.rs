@@ -62,6 +62,13 @@ impl Body {
         self.bytes.overwrite(COUNT_AT, &self.count.to_le_bytes());
     }
 
+    /// Appends a record as it was encoded: the bytes that [`RawRecord::as_bytes`] gave.
+    pub fn push_encoded(&mut self, record: &[u8]) {
+        self.bytes.with_length(|bytes| bytes.bytes(record));
+        self.count = self.count.saturating_add(1);
+        self.bytes.overwrite(COUNT_AT, &self.count.to_le_bytes());
+    }
+
     /// How many records there are.
     pub fn count(&self) -> u32 {
         self.count

@@ -10,9 +10,8 @@ use bincard_ledger::id::{ProductNo, VariantNo, WarehouseNo};
 use bincard_ledger::{Account, Bucket, Kind, Place, Position, Posting, Recorded, Stream, Timestamp, Version};
 
 use crate::chain::Hash;
-use crate::contract::{EventStore, FoundKey, StoreError};
+use crate::contract::{EventStore, FoundKey, Head, StoreError};
 use crate::error::CommitError;
-use crate::segment::Head;
 
 /// Makes stores for the suite.
 pub trait Harness {

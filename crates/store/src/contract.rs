@@ -2,12 +2,11 @@
 
 use bincard_ledger::codec::Body;
 use bincard_ledger::command::IdempotencyKey;
-use bincard_ledger::{LedgerId, Position, Recorded, Stream, Version};
+use bincard_ledger::{LedgerId, Position, Recorded, Stream, Timestamp, Version};
 
 use crate::chain::Hash;
-use crate::error::{CommitError, ReadError};
+use crate::error::{BeginError, CommitError, ReadError};
 use crate::keys::Backlog;
-use crate::segment::Head;
 use crate::snapshots::Snapshot;
 
 /// A handle on one ledger's log, with the right to append to it.
@@ -83,6 +82,31 @@ pub trait EventStore {
     fn snapshot(&self) -> Result<Option<Snapshot>, StoreError>;
 }
 
+/// The end of the log.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Head {
+    /// The last position; 0 in an empty log.
+    pub position: Position,
+    /// The last commit's number; 0 in an empty log.
+    pub commit: u64,
+    /// The last commit's hash, which covers all before it.
+    pub hash: Hash,
+    /// When the last commit was recorded; [`Timestamp::MIN`] in an empty log.
+    pub recorded_at: Timestamp,
+}
+
+impl Head {
+    /// The end of a log that has nothing yet.
+    pub fn empty(ledger: LedgerId) -> Head {
+        Head {
+            position: Position(0),
+            commit: 0,
+            hash: Hash::genesis(ledger),
+            recorded_at: Timestamp::MIN,
+        }
+    }
+}
+
 /// Where an idempotency key was used, and for which request.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct FoundKey {
@@ -101,6 +125,9 @@ pub enum StoreError {
     /// Something could not be read.
     #[error(transparent)]
     Read(#[from] ReadError),
+    /// The right to append could not be taken.
+    #[error(transparent)]
+    Begin(#[from] BeginError),
     /// The commit was made, but the index of its keys cannot be written any more.
     #[error(transparent)]
     Keys(#[from] Backlog),

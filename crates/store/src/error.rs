@@ -134,6 +134,63 @@ pub enum CommitError {
         /// The failure that stopped it.
         why: Arc<str>,
     },
+    /// Others appended what this writer has not seen. Nothing was written.
+    #[error("another node has appended up to position {head}; decide again on that")]
+    Overtaken {
+        /// The end of the log.
+        head: Position,
+    },
+    /// The database refused the commit or could not be reached. Nothing was written.
+    #[error("PostgreSQL did not take the commit; nothing was written")]
+    Database {
+        /// What it said.
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+    /// The connection was lost at the end of a commit, and nobody could be asked what became of it.
+    #[error(
+        "the connection to PostgreSQL was lost; whether the commit was made will be seen when it answers again"
+    )]
+    Unknown {
+        /// What was met last.
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+}
+
+impl CommitError {
+    /// PostgreSQL said no, or could not be reached; nothing was written.
+    pub(crate) fn database(source: sqlx::Error) -> CommitError {
+        CommitError::Database {
+            source: Box::new(source),
+        }
+    }
+
+    /// A connection was lost, and what became of the commit could not be seen.
+    pub(crate) fn unknown(source: impl std::error::Error + Send + Sync + 'static) -> CommitError {
+        CommitError::Unknown {
+            source: Box::new(source),
+        }
+    }
+
+    /// The head could not be taken; nothing was written.
+    pub(crate) fn begin(error: BeginError) -> CommitError {
+        CommitError::Database {
+            source: Box::new(error),
+        }
+    }
+}
+
+/// Why the right to append could not be taken.
+#[derive(Debug, thiserror::Error)]
+pub enum BeginError {
+    /// The log could not be read.
+    #[error(transparent)]
+    Read(#[from] ReadError),
+    /// The ledger was moved to another store, where it goes on.
+    #[error("this ledger has moved to {to}: use it there")]
+    Moved {
+        /// Where.
+        to: String,
+    },
 }
 
 /// Why something could not be read.
@@ -160,6 +217,25 @@ pub enum ReadError {
         /// Why not.
         source: io::Error,
     },
+    /// A row of the log in PostgreSQL that was acknowledged is damaged or missing. It is never served.
+    #[error(
+        "the log in PostgreSQL is damaged at position {position}: {what}. Nothing was changed; restore it from a \
+         backup or from another copy of this ledger"
+    )]
+    Damaged {
+        /// Which position.
+        position: Position,
+        /// What is wrong.
+        what: String,
+    },
+    /// PostgreSQL refused or could not be reached.
+    #[error("PostgreSQL: cannot {doing}")]
+    Database {
+        /// What was being done.
+        doing: &'static str,
+        /// What it said.
+        source: sqlx::Error,
+    },
 }
 
 impl ReadError {
@@ -177,6 +253,12 @@ impl From<ReadError> for OpenError {
         match error {
             ReadError::Corrupt(corruption) => OpenError::Corrupt(corruption),
             ReadError::Io { doing, path, source } => OpenError::Io { doing, path, source },
+            // Not met in files.
+            error @ (ReadError::Damaged { .. } | ReadError::Database { .. }) => OpenError::Io {
+                doing: "read",
+                path: PathBuf::from("PostgreSQL"),
+                source: io::Error::other(error),
+            },
             ReadError::Decode { position, source } => OpenError::Corrupt(Corruption {
                 path: PathBuf::new(),
                 segment: 0,

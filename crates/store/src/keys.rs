@@ -389,7 +389,7 @@ fn log_keys(
     while let Some(commit) = commits.next()?
         && commit.first <= to
     {
-        crate::segment::each_record(&commit, |position, record| {
+        crate::reader::each_record(&commit, |position, record| {
             let head = record
                 .head()
                 .map_err(|source| ReadError::Decode { position, source })?;

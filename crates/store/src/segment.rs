@@ -14,35 +14,19 @@ mod scan;
 mod shared;
 mod spare;
 mod tail;
-mod verify;
 
 use std::path::Path;
 use std::sync::Arc;
 
-use bincard_ledger::{LedgerId, Position, Timestamp};
+use bincard_ledger::{LedgerId, Position};
 
 pub use append::Appender;
-pub use cursor::{Commit, Commits};
+pub use cursor::Commits;
+pub(crate) use open::draw_id;
 pub use read::Reader;
-pub(crate) use read::each_record;
-pub use verify::Verified;
 
-use crate::chain::Hash;
 use crate::disk::Disk;
 use crate::error::OpenError;
-
-/// The end of the log.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Head {
-    /// The last position; 0 in an empty log.
-    pub position: Position,
-    /// The last commit's number; 0 in an empty log.
-    pub commit: u64,
-    /// The last commit's hash, which covers all before it.
-    pub hash: Hash,
-    /// When the last commit was recorded; [`Timestamp::MIN`] in an empty log.
-    pub recorded_at: Timestamp,
-}
 
 /// How a log is kept.
 #[derive(Clone, Copy, Debug)]

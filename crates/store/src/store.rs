@@ -1,4 +1,4 @@
-//! The event store on segment files, whole: log, key index and snapshots in one handle.
+//! The event stores, whole: log, key index and snapshots in one handle.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -8,11 +8,12 @@ use bincard_ledger::command::IdempotencyKey;
 use bincard_ledger::{LedgerId, Position, Recorded, Stream, Version};
 
 use crate::chain::Hash;
-use crate::contract::{EventStore, FoundKey, StoreError};
+use crate::contract::{EventStore, FoundKey, Head, StoreError};
 use crate::disk::Disk;
 use crate::error::{OpenError, ReadError};
 use crate::keys::{KeyIndex, KeyOptions};
-use crate::segment::{Appender, Head, Log, Opened, Options, Reader, Recovery};
+use crate::postgres::{self, Database, DatabaseError};
+use crate::segment::{Appender, Log, Opened, Options, Reader, Recovery};
 use crate::snapshots::{Snapshot, Snapshots};
 
 /// One ledger in a folder, for a caller that uses it from one thread. The engine takes the same parts apart.
@@ -141,5 +142,70 @@ impl EventStore for SegmentStore {
 
     fn snapshot(&self) -> Result<Option<Snapshot>, StoreError> {
         Ok(self.snapshots.latest()?)
+    }
+}
+
+/// One ledger in PostgreSQL, for a caller that uses it from one thread. The engine takes the same parts apart.
+#[derive(Debug)]
+pub struct PostgresStore {
+    appender: postgres::Appender,
+    reader: postgres::Reader,
+}
+
+impl PostgresStore {
+    /// Opens a tenant's ledger, making it when there is none.
+    ///
+    /// # Errors
+    /// [`DatabaseError`].
+    pub fn open(database: &Database, tenant: &str) -> Result<PostgresStore, DatabaseError> {
+        let postgres::Opened { appender, reader, .. } = database.open(tenant)?;
+        Ok(PostgresStore { appender, reader })
+    }
+
+    /// Reads this log, also while it grows.
+    pub fn reader(&self) -> &postgres::Reader {
+        &self.reader
+    }
+}
+
+impl EventStore for PostgresStore {
+    fn ledger(&self) -> LedgerId {
+        self.reader.ledger()
+    }
+
+    fn begin(&mut self) -> Result<Vec<Recorded>, StoreError> {
+        Ok(self.appender.begin()?)
+    }
+
+    fn commit(&mut self, body: &Body) -> Result<Head, StoreError> {
+        Ok(self.appender.commit(body)?)
+    }
+
+    fn head(&self) -> Result<Head, StoreError> {
+        Ok(self.reader.look_at_head()?)
+    }
+
+    fn read(&self, after: Position, limit: usize) -> Result<Vec<Recorded>, StoreError> {
+        Ok(self.reader.read(after, limit)?)
+    }
+
+    fn read_stream(&self, stream: Stream, after: Version, limit: usize) -> Result<Vec<Recorded>, StoreError> {
+        Ok(self.reader.read_stream(stream, after, limit)?)
+    }
+
+    fn event(&self, position: Position) -> Result<Option<Recorded>, StoreError> {
+        Ok(self.reader.event(position)?)
+    }
+
+    fn find_key(&self, key: &IdempotencyKey) -> Result<Option<FoundKey>, StoreError> {
+        Ok(self.reader.find_key(key)?)
+    }
+
+    fn put_snapshot(&mut self, position: Position, hash: Hash, bytes: &[u8]) -> Result<(), StoreError> {
+        Ok(self.reader.put_snapshot(position, hash, bytes)?)
+    }
+
+    fn snapshot(&self) -> Result<Option<Snapshot>, StoreError> {
+        Ok(self.reader.snapshot()?)
     }
 }

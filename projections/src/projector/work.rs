@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bincard_ledger::Position;
-use bincard_store::segment::Reader;
+use bincard_store::Reader;
 use futures_util::FutureExt as _;
 use tokio::sync::{Notify, mpsc, oneshot};
 

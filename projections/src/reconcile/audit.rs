@@ -7,7 +7,7 @@
 use std::collections::HashSet;
 
 use bincard_ledger::Position;
-use bincard_store::segment::Reader;
+use bincard_store::Reader;
 
 use super::compare::{Bench, close};
 use super::digest::Group;

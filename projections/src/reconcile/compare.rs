@@ -4,7 +4,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use bincard_ledger::Position;
-use bincard_store::segment::Reader;
+use bincard_store::Reader;
 use futures_util::TryStreamExt;
 use sqlx::sqlite::{SqliteConnection, SqliteRow};
 use sqlx::{AssertSqlSafe, Connection, Row};

@@ -9,7 +9,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use bincard_ledger::{Position, Recorded};
-use bincard_store::segment::Reader;
+use bincard_store::Reader;
 
 use super::digested::{Fold, Kept};
 use crate::catalogue::Catalogue;

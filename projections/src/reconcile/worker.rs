@@ -7,7 +7,7 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use bincard_ledger::{Position, Timestamp};
-use bincard_store::segment::Reader;
+use bincard_store::Reader;
 use tokio::sync::Notify;
 
 use super::audit::Audit;

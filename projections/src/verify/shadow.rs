@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use bincard_ledger::Position;
-use bincard_store::segment::Reader;
+use bincard_store::Reader;
 
 use crate::build::{Built, feed_through};
 use crate::each::Listed;

@@ -13,8 +13,9 @@ use bincard_ledger::{
     decide,
 };
 use bincard_projections::{Projector, ViewName, Views};
+use bincard_store::Reader;
 use bincard_store::disk::RealDisk;
-use bincard_store::segment::{Appender, Log, Options, Reader};
+use bincard_store::segment::{Appender, Log, Options};
 use tempfile::TempDir;
 use uuid::Uuid;
 
@@ -69,7 +70,7 @@ impl Ledger {
         let now = Timestamp::from_micros(START);
         Ledger {
             folder,
-            reader: opened.reader,
+            reader: opened.reader.into(),
             events: Vec::new(),
             now,
             state: State::new(id),

@@ -4,7 +4,7 @@ use std::io::{self, Write};
 
 use bincard_api::feed_line;
 use bincard_ledger::{Position, PublicIds, Timestamp};
-use bincard_store::segment::Reader;
+use bincard_store::Reader;
 use chrono::{DateTime, SecondsFormat};
 use clap::{Args, Subcommand};
 
@@ -44,7 +44,7 @@ impl Log {
         let folder = DataFolder::existing(config)?;
         let _claim = folder.claim()?;
         let tenant = super::tenant_of(&folder, config, &self.tenant)?;
-        let reader = folder.log(&tenant)?.reader;
+        let reader = folder.log(&tenant)?;
         match self.action {
             Action::Head => {
                 let head = reader.head();

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use anyhow::bail;
 use bincard_projections::{Projector, ViewName, ViewStatus, Views};
-use bincard_store::segment::Reader;
+use bincard_store::Reader;
 use clap::Args;
 
 use crate::config::Config;
@@ -32,7 +32,7 @@ impl Rebuild {
         let folder = DataFolder::existing(config)?;
         let _claim = folder.claim()?;
         let tenant = super::tenant_of(&folder, config, &self.tenant)?;
-        let reader = folder.log(&tenant)?.reader;
+        let reader = folder.log(&tenant)?;
         super::block_on(async {
             let projector = Projector::open(&folder.views_path(&tenant), reader.clone())?;
             caught_up(&projector, &views, "catching up", &reader).await?;

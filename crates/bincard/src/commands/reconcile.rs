@@ -110,7 +110,7 @@ impl Reconcile {
         let folder = DataFolder::existing(config)?;
         let _claim = folder.claim()?;
         let tenant = super::tenant_of(&folder, config, &self.tenant)?;
-        let reader = folder.log(&tenant)?.reader;
+        let reader = folder.log(&tenant)?;
         let views = folder.views_path(&tenant);
         super::block_on(async {
             let projector = Projector::open(&views, reader.clone())?;

@@ -18,8 +18,8 @@ impl Snapshot {
         let folder = DataFolder::existing(config)?;
         let _claim = folder.claim()?;
         let tenant = super::tenant_of(&folder, config, &self.tenant)?;
-        let log = folder.log(&tenant)?;
-        let position = bincard_engine::take_snapshot(&log.reader)?;
+        let reader = folder.log(&tenant)?;
+        let position = bincard_engine::take_snapshot(&reader)?;
         super::write_out(&format!("snapshot at position {position}\n"))
     }
 }

@@ -4,7 +4,7 @@ use std::io::Write as _;
 
 use bincard_ledger::{Position, State};
 use bincard_projections::{Difference, Projector, Replaced, Verified, ViewName, verify};
-use bincard_store::segment::Reader;
+use bincard_store::Reader;
 use clap::Args;
 
 use super::rebuild::caught_up;
@@ -27,7 +27,7 @@ impl Verify {
         let folder = DataFolder::existing(config)?;
         let _claim = folder.claim()?;
         let tenant = super::tenant_of(&folder, config, &self.tenant)?;
-        let reader = folder.log(&tenant)?.reader;
+        let reader = folder.log(&tenant)?;
         verify_log(&reader)?;
         verify_state(&reader)?;
         let views = folder.views_path(&tenant);

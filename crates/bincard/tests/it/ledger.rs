@@ -10,8 +10,9 @@ use bincard_projections::history::AsOf;
 use bincard_projections::stock::{StockFilter, StockKey};
 use bincard_projections::{Projector, Slice, ViewName};
 use bincard_store::OpenError;
+use bincard_store::Reader;
 use bincard_store::disk::RealDisk;
-use bincard_store::segment::{Log, Opened, Options, Reader};
+use bincard_store::segment::{Log, Opened, Options};
 
 /// A ledger that is open for reading.
 pub(crate) struct Ledger {
@@ -34,7 +35,7 @@ impl Ledger {
         };
         let Opened { reader, appender, .. } = opened.expect("the ledger opens");
         Ledger {
-            reader,
+            reader: reader.into(),
             _opened: appender,
             folder,
         }

@@ -8,14 +8,15 @@ use std::thread::{self, JoinHandle};
 use bincard_ledger::codec::{Body, BodyRef};
 use bincard_ledger::{Stream, Version};
 
+use super::Options;
 use super::header::{HEADER_BYTES, Header};
 use super::index::{self, Index, Mark, Summary, Versions};
 use super::names;
 use super::shared::{Active, Sealed, Shared};
 use super::spare::{self, Spare};
-use super::{Head, Options};
 use crate::block::Blocks;
 use crate::commit::{self, BODY_BYTES_MAX, CommitHead};
+use crate::contract::Head;
 use crate::disk::{self, Disk, DiskFile};
 use crate::error::CommitError;
 use crate::sector::Salt;
@@ -234,7 +235,7 @@ impl Appender {
         layout.active.end_byte = self.end_byte;
         layout.head = self.head;
         drop(layout);
-        self.shared.announce(self.head);
+        self.shared.heads.announce(self.head);
     }
 
     /// Starts making the next segment once this one is filled by a quarter, so that small ledgers never pay for it.

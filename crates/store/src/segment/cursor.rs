@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use bincard_ledger::codec::{BodyRef, DecodeError};
-use bincard_ledger::{Position, Timestamp};
+use bincard_ledger::Position;
+use bincard_ledger::codec::BodyRef;
 
 use super::header::HEADER_BYTES;
 use super::scan::{Read, Window};
@@ -12,38 +12,7 @@ use crate::chain::Hash;
 use crate::commit::Unpacked;
 use crate::disk::DiskFile;
 use crate::error::ReadError;
-
-/// One whole commit, checked.
-#[derive(Clone, Copy, Debug)]
-pub struct Commit<'a> {
-    /// Its number.
-    pub commit: u64,
-    /// The position of its first record.
-    pub first: Position,
-    /// How many records it has.
-    pub count: u32,
-    /// Its hash.
-    pub hash: Hash,
-    /// When its records were recorded.
-    pub recorded_at: Timestamp,
-    /// Its body, as it was committed.
-    pub body: &'a [u8],
-}
-
-impl<'a> Commit<'a> {
-    /// The position of its last record.
-    pub fn last(&self) -> Position {
-        Position(self.first.0 + u64::from(self.count) - 1)
-    }
-
-    /// Its records, not decoded yet.
-    ///
-    /// # Errors
-    /// When the body is of a newer program.
-    pub fn records(&self) -> Result<BodyRef<'a>, DecodeError> {
-        BodyRef::parse(self.body)
-    }
-}
+use crate::reader::Commit;
 
 /// A cursor over the log's commits, up to the durable head and on from there when it has moved. Every commit it gives
 /// was checked: its sectors' checksums, its number, its position, and that it names the hash of the one before.

@@ -15,9 +15,10 @@ use super::scan::{End, scan};
 use super::shared::{Active, Layout, Sealed, Shared};
 use super::spare;
 use super::tail::{Tail, judge};
-use super::{Head, Opened, Options, Recovery, Torn};
+use super::{Opened, Options, Recovery, Torn};
 use crate::block::{BLOCK_BYTES, Blocks};
 use crate::chain::Hash;
+use crate::contract::Head;
 use crate::disk::{self, Access, Disk, DiskFile, UNFINISHED};
 use crate::error::{Corruption, OpenError};
 use crate::{keys, snapshots};
@@ -408,7 +409,7 @@ pub(crate) fn summary(segment: u64, end: &End) -> Summary {
 }
 
 /// 16 random bytes. A version 4 UUID has 122 random bits; two are hashed so that none of the id's bits is fixed.
-fn draw_id() -> LedgerId {
+pub(crate) fn draw_id() -> LedgerId {
     let mut hasher = blake3::Hasher::new();
     hasher
         .update(uuid::Uuid::new_v4().as_bytes())

@@ -1,17 +1,19 @@
 //! Reading a log while it grows.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use bincard_ledger::{LedgerId, Position, Recorded, Stream, Version};
 
-use super::cursor::{Commit, Commits};
+use super::cursor;
+use super::names;
 use super::scan::CHUNK_BYTES;
 use super::shared::{Sealed, Shared};
-use super::verify::{self, Verified};
-use super::{Head, names};
 use crate::chain::Hash;
+use crate::contract::Head;
 use crate::error::ReadError;
+use crate::reader::{self, Commits, decode, each_record};
+use crate::verify::Verified;
 
 /// How much is read at once to find one event.
 const POINT_CHUNK_BYTES: usize = 16 << 10;
@@ -38,15 +40,15 @@ impl Reader {
 
     /// The last durable commit.
     pub fn head(&self) -> Head {
-        *self.shared.head()
+        self.shared.heads.get()
     }
 
     /// The commits that hold anything after a position, in order. The first may begin before it.
     ///
     /// # Errors
     /// When the place cannot be found; see [`ReadError`].
-    pub fn commits(&self, after: Position) -> Result<Commits, ReadError> {
-        Commits::open(self.shared.clone(), after, CHUNK_BYTES)
+    pub fn commits(&self, after: Position) -> Result<cursor::Commits, ReadError> {
+        cursor::Commits::open(self.shared.clone(), after, CHUNK_BYTES)
     }
 
     /// At most `limit` events after a position, in order.
@@ -54,18 +56,7 @@ impl Reader {
     /// # Errors
     /// [`ReadError`]; nothing damaged is ever given.
     pub fn read(&self, after: Position, limit: usize) -> Result<Vec<Recorded>, ReadError> {
-        let mut events = Vec::new();
-        let mut commits = self.commits(after)?;
-        while events.len() < limit {
-            let Some(commit) = commits.next()? else { break };
-            each_record(&commit, |position, record| {
-                if position > after && events.len() < limit {
-                    events.push(decode(&commit, position, record)?);
-                }
-                Ok(())
-            })?;
-        }
-        Ok(events)
+        reader::read(Commits::Segment(self.commits(after)?), after, limit)
     }
 
     /// The event at a position; `None` beyond the head.
@@ -79,7 +70,7 @@ impl Reader {
         if position > self.head().position {
             return Ok(None);
         }
-        let mut commits = Commits::open(self.shared.clone(), Position(before), POINT_CHUNK_BYTES)?;
+        let mut commits = cursor::Commits::open(self.shared.clone(), Position(before), POINT_CHUNK_BYTES)?;
         let Some(commit) = commits.next()? else {
             return Ok(None);
         };
@@ -162,7 +153,7 @@ impl Reader {
         if position >= head.position {
             return Ok((position == head.position).then_some(head.hash));
         }
-        let mut commits = Commits::open(self.shared.clone(), Position(before), POINT_CHUNK_BYTES)?;
+        let mut commits = cursor::Commits::open(self.shared.clone(), Position(before), POINT_CHUNK_BYTES)?;
         let commit = commits.next()?;
         Ok(commit
             .filter(|commit| commit.last() == position)
@@ -171,32 +162,21 @@ impl Reader {
 
     /// Waits until the head has reached a position, at most for `timeout`; the head then.
     pub fn wait_for(&self, position: Position, timeout: Duration) -> Head {
-        let deadline = Instant::now() + timeout;
-        let mut head = self.shared.head();
-        while head.position < position {
-            let left = deadline.saturating_duration_since(Instant::now());
-            if left.is_zero() {
-                break;
-            }
-            let waited = self.shared.advanced().wait_timeout(head, left);
-            head = waited.unwrap_or_else(std::sync::PoisonError::into_inner).0;
-        }
-        *head
+        self.shared.heads.wait_for(position, timeout)
     }
 
     /// Calls `listener` with every new head from now on, on the thread that commits: it must be quick, such as
     /// sending into a `watch` channel.
     pub fn on_advance(&self, listener: impl Fn(Head) + Send + Sync + 'static) {
-        self.shared.listen(Box::new(listener));
+        self.shared.heads.listen(Box::new(listener));
     }
 
-    /// Reads the whole log and checks all there is to check: every sector, every hash, positions, stream versions,
-    /// that every record decodes. `progress` is called now and then with the position reached.
+    /// Checks the whole log; see [`reader::Reader::verify`].
     ///
     /// # Errors
     /// [`ReadError`] names the first thing that is wrong.
     pub fn verify(&self, progress: impl FnMut(Position)) -> Result<Verified, ReadError> {
-        verify::verify(self, progress)
+        reader::Reader::Segment(self.clone()).verify(progress)
     }
 
     /// How many bytes the log takes on the disk, without the room prepared for what comes.
@@ -213,34 +193,4 @@ impl Reader {
             .map(|segment| names::segment_path(&self.shared.dir, segment))
             .collect()
     }
-}
-
-/// Goes over a commit's records with their positions.
-pub(crate) fn each_record<'a>(
-    commit: &Commit<'a>,
-    mut visit: impl FnMut(Position, bincard_ledger::codec::RawRecord<'a>) -> Result<(), ReadError>,
-) -> Result<(), ReadError> {
-    let wrong = |position| move |source| ReadError::Decode { position, source };
-    let body = commit.records().map_err(wrong(commit.first))?;
-    let mut position = commit.first;
-    for record in body.records() {
-        visit(position, record.map_err(wrong(position))?)?;
-        position = position.next();
-    }
-    Ok(())
-}
-
-fn decode(
-    commit: &Commit<'_>,
-    position: Position,
-    record: bincard_ledger::codec::RawRecord<'_>,
-) -> Result<Recorded, ReadError> {
-    let record = record
-        .decode()
-        .map_err(|source| ReadError::Decode { position, source })?;
-    Ok(Recorded {
-        position,
-        recorded_at: commit.recorded_at,
-        record,
-    })
 }

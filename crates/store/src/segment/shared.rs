@@ -3,23 +3,21 @@
 use std::collections::VecDeque;
 use std::fmt;
 use std::path::PathBuf;
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use bincard_ledger::{LedgerId, Position};
 
-use super::Head;
 use super::header::{HEADER_BYTES, Header};
 use super::index::{self, Index, Mark, Summary};
 use super::names;
 use super::scan::scan;
+use crate::contract::Head;
 use crate::disk::{self, Access, Disk, DiskFile, DiskLock};
 use crate::error::{Corruption, OpenError, ReadError};
+use crate::heads::Heads;
 
 /// How many sealed segments' files and indexes are kept at hand.
 const RECENT_MAX: usize = 16;
-
-/// A callback on every new head.
-pub(crate) type Listener = Box<dyn Fn(Head) + Send + Sync>;
 
 /// A segment that is never written again.
 #[derive(Clone, Debug)]
@@ -100,9 +98,7 @@ pub(crate) struct Shared {
     pub(crate) ledger: LedgerId,
     layout: RwLock<Layout>,
     /// The head again, for those who wait for it.
-    head: Mutex<Head>,
-    advanced: Condvar,
-    listeners: RwLock<Vec<Listener>>,
+    pub(crate) heads: Heads,
     recent: Mutex<VecDeque<Recent>>,
     /// Given back when the last handle is dropped.
     _lock: DiskLock,
@@ -120,10 +116,8 @@ impl Shared {
             disk,
             dir,
             ledger,
-            head: Mutex::new(layout.head),
+            heads: Heads::new(layout.head),
             layout: RwLock::new(layout),
-            advanced: Condvar::new(),
-            listeners: RwLock::default(),
             recent: Mutex::default(),
             _lock: lock,
         }
@@ -136,35 +130,6 @@ impl Shared {
 
     pub(crate) fn layout_mut(&self) -> RwLockWriteGuard<'_, Layout> {
         self.layout.write().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    pub(crate) fn head(&self) -> MutexGuard<'_, Head> {
-        self.head.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    pub(crate) fn advanced(&self) -> &Condvar {
-        &self.advanced
-    }
-
-    pub(crate) fn listen(&self, listener: Listener) {
-        self.listeners
-            .write()
-            .unwrap_or_else(PoisonError::into_inner)
-            .push(listener);
-    }
-
-    /// Tells everybody about a head that the layout holds already.
-    pub(crate) fn announce(&self, head: Head) {
-        *self.head() = head;
-        self.advanced.notify_all();
-        for listener in self
-            .listeners
-            .read()
-            .unwrap_or_else(PoisonError::into_inner)
-            .iter()
-        {
-            listener(head);
-        }
     }
 
     /// A segment's file, for reading.

@@ -7,5 +7,6 @@ mod golden;
 mod keys;
 mod lies;
 mod model;
+mod postgres;
 mod real;
 mod sealed;

@@ -1,11 +1,12 @@
 //! Checking a whole log.
 
-use bincard_ledger::{Position, Timestamp};
+use std::collections::HashMap;
 
-use super::index::Versions;
-use super::read::{Reader, each_record};
+use bincard_ledger::{Position, Stream, Timestamp, Version};
+
 use crate::chain::Hash;
 use crate::error::{Corruption, ReadError};
+use crate::reader::{Reader, each_record};
 
 /// How often progress is told, in commits.
 const PROGRESS_EVERY: u64 = 256;
@@ -23,7 +24,7 @@ pub struct Verified {
 
 pub(crate) fn verify(reader: &Reader, mut progress: impl FnMut(Position)) -> Result<Verified, ReadError> {
     let head = reader.head();
-    let mut versions = Versions::new();
+    let mut versions: HashMap<Stream, Version> = HashMap::new();
     let mut verified = Verified {
         commits: 0,
         position: Position(0),
@@ -33,20 +34,9 @@ pub(crate) fn verify(reader: &Reader, mut progress: impl FnMut(Position)) -> Res
     let mut commits = reader.commits(Position(0))?.checking_chain();
     while verified.commits < head.commit {
         let Some(commit) = commits.next()? else { break };
-        let wrong = |position, what: String| {
-            ReadError::Corrupt(Corruption {
-                path: reader.shared().dir.clone(),
-                segment: 0,
-                byte: 0,
-                position,
-                what,
-            })
-        };
         if commit.recorded_at < recorded_at {
-            return Err(wrong(
-                commit.first,
-                "recorded before the commit before it".to_owned(),
-            ));
+            let what = "recorded before the commit before it".to_owned();
+            return Err(wrong(reader, commit.first, what));
         }
         recorded_at = commit.recorded_at;
         each_record(&commit, |position, record| {
@@ -55,10 +45,8 @@ pub(crate) fn verify(reader: &Reader, mut progress: impl FnMut(Position)) -> Res
                 .map_err(|source| ReadError::Decode { position, source })?;
             let last = versions.entry(record.event.stream()).or_default();
             if record.version != last.next() {
-                return Err(wrong(
-                    position,
-                    format!("version {} follows version {last}", record.version),
-                ));
+                let what = format!("version {} follows version {last}", record.version);
+                return Err(wrong(reader, position, what));
             }
             *last = record.version;
             Ok(())
@@ -74,4 +62,17 @@ pub(crate) fn verify(reader: &Reader, mut progress: impl FnMut(Position)) -> Res
     }
     progress(verified.position);
     Ok(verified)
+}
+
+fn wrong(reader: &Reader, position: Position, what: String) -> ReadError {
+    match reader {
+        Reader::Segment(reader) => ReadError::Corrupt(Corruption {
+            path: reader.shared().dir.clone(),
+            segment: 0,
+            byte: 0,
+            position,
+            what,
+        }),
+        Reader::Postgres(_) => ReadError::Damaged { position, what },
+    }
 }

@@ -1,0 +1,357 @@
+//! The log in PostgreSQL: for ledgers that several nodes write.
+//!
+//! [`Database`] is the connection that a node has; [`Database::open`] gives a ledger's [`Appender`] and a [`Reader`] to
+//! clone. A commit is one transaction, which locks the ledger's row first: whoever holds that lock knows all that was
+//! appended, so positions have no gaps, and the order of commits is their order. The tables are made by
+//! `migrations/postgres/log`; records are the same bytes as in segment files, and the chain is the same.
+//!
+//! Every call blocks its thread. What reads runs on a small runtime of the database's own, so that it may be called from
+//! anywhere.
+
+mod append;
+mod cursor;
+mod fetch;
+mod migrate;
+mod poll;
+mod read;
+mod snapshots;
+
+use std::fmt;
+use std::future::Future;
+use std::str::FromStr;
+use std::sync::{Arc, Mutex, mpsc};
+use std::time::Duration;
+
+use bincard_ledger::{IdempotencyKey, LedgerId, Position, Timestamp};
+use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions, PgRow};
+use sqlx::{Connection, PgConnection, Row};
+use tokio::runtime::Runtime;
+use uuid::Uuid;
+
+pub use append::Appender;
+pub use cursor::Commits;
+pub use read::Reader;
+
+use crate::chain::Hash;
+use crate::contract::Head;
+use crate::heads::Heads;
+use crate::segment;
+use poll::Watched;
+
+/// Connections that read, at most.
+const READERS_MAX: u32 = 8;
+/// How long a reader waits for one of them.
+const ACQUIRE_MAX: Duration = Duration::from_secs(10);
+/// A session that stops in the middle of a commit holds the ledger's head no longer than this.
+const IDLE_IN_TRANSACTION_MS: &str = "1000";
+/// How long an appender waits for the head while others hold it.
+const LOCK_MS: &str = "10000";
+/// The schema that holds the log.
+const SCHEMA: &str = "bincard_log";
+
+/// Why the database cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum DatabaseError {
+    /// The address is not one.
+    #[error("the database's address is not of the form postgres://user@host/database")]
+    Address(#[source] sqlx::Error),
+    /// No thread to talk to it.
+    #[error("no thread could be started to talk to the database")]
+    Thread(#[source] std::io::Error),
+    /// It did not do as asked.
+    #[error("PostgreSQL: cannot {doing}")]
+    Sql {
+        /// What was being done.
+        doing: &'static str,
+        /// What it said.
+        source: sqlx::Error,
+    },
+    /// Its tables cannot be brought up to date.
+    #[error("the tables of the log in PostgreSQL cannot be brought up to date")]
+    Migrate(#[from] sqlx::migrate::MigrateError),
+    /// The ledger stands under another id already.
+    #[error("PostgreSQL has another ledger of tenant {tenant} already: it is {found:?}")]
+    AnotherLedger {
+        /// Whose.
+        tenant: String,
+        /// Which it has.
+        found: LedgerId,
+    },
+}
+
+fn sql(doing: &'static str) -> impl FnOnce(sqlx::Error) -> DatabaseError {
+    move |source| DatabaseError::Sql { doing, source }
+}
+
+/// A node's connection to the database that keeps its ledgers. Cheap to clone.
+#[derive(Clone)]
+pub struct Database {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    options: PgConnectOptions,
+    pool: PgPool,
+    watched: Mutex<Watched>,
+    /// Taken when the last handle goes: a runtime may not be dropped where a task runs.
+    runtime: Option<Runtime>,
+}
+
+impl Drop for Inner {
+    fn drop(&mut self) {
+        if let Some(runtime) = self.runtime.take() {
+            runtime.shutdown_background();
+        }
+    }
+}
+
+impl fmt::Debug for Database {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let host = self.inner.options.get_host();
+        f.debug_struct("Database")
+            .field("host", &host)
+            .finish_non_exhaustive()
+    }
+}
+
+/// One ledger of a database.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Listed {
+    /// Whose it is.
+    pub tenant: String,
+    /// Its identity.
+    pub ledger: LedgerId,
+    /// The end of its log.
+    pub head: Head,
+    /// Where it has gone, if it was moved.
+    pub moved_to: Option<String>,
+}
+
+/// A ledger in PostgreSQL that is open.
+#[derive(Debug)]
+pub struct Opened {
+    /// Makes commits; every node has one a ledger.
+    pub appender: Appender,
+    /// Reads; clone it at will.
+    pub reader: Reader,
+    /// Whether the ledger was made just now.
+    pub created: bool,
+}
+
+impl Database {
+    /// Connects to a database by its address, such as `postgres://user:password@host/database`.
+    ///
+    /// # Errors
+    /// When the address is not one, or the database does not answer.
+    pub fn connect(url: &str) -> Result<Database, DatabaseError> {
+        let options = PgConnectOptions::from_str(url).map_err(DatabaseError::Address)?;
+        let options = options.application_name("bincard").options([
+            ("search_path", SCHEMA),
+            // What is answered must survive a power loss, whatever the server's own setting is.
+            ("synchronous_commit", "on"),
+            ("idle_in_transaction_session_timeout", IDLE_IN_TRANSACTION_MS),
+            ("lock_timeout", LOCK_MS),
+        ]);
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(1)
+            .thread_name("bincard-postgres")
+            .enable_all()
+            .build()
+            .map_err(DatabaseError::Thread)?;
+        let pool = {
+            let _in_runtime = runtime.enter();
+            PgPoolOptions::new()
+                .max_connections(READERS_MAX)
+                .acquire_timeout(ACQUIRE_MAX)
+                .connect_lazy_with(options.clone())
+        };
+        let database = Database {
+            inner: Arc::new(Inner {
+                options,
+                pool,
+                watched: Mutex::default(),
+                runtime: Some(runtime),
+            }),
+        };
+        database.query(
+            "reach it",
+            |pool| async move { pool.acquire().await?.ping().await },
+        )?;
+        Ok(database)
+    }
+
+    /// The database's name on its server.
+    pub fn name(&self) -> &str {
+        self.inner.options.get_database().unwrap_or_default()
+    }
+
+    /// The migrations that are still to be applied, by name, in order. None are applied by this.
+    ///
+    /// # Errors
+    /// When the database cannot be asked.
+    pub fn pending_migrations(&self) -> Result<Vec<&'static str>, DatabaseError> {
+        let options = self.inner.options.clone();
+        self.run(async move { migrate::pending(&options).await })
+    }
+
+    /// Makes the tables what this program needs. Of several nodes that do it at once, one does and the others wait.
+    ///
+    /// # Errors
+    /// When a migration fails, or the tables are of a newer program.
+    pub fn migrate(&self) -> Result<(), DatabaseError> {
+        let options = self.inner.options.clone();
+        self.run(async move { migrate::run(&options).await })
+    }
+
+    /// Every ledger that the database has.
+    ///
+    /// # Errors
+    /// When the database cannot be asked.
+    pub fn ledgers(&self) -> Result<Vec<Listed>, DatabaseError> {
+        self.query("list the ledgers", |pool| async move {
+            let sql = "select tenant, id, position, commit, hash, recorded_at, moved_to from ledgers order by tenant";
+            let rows = sqlx::query(sql).fetch_all(&pool).await?;
+            rows.iter().map(listed_of).collect()
+        })
+    }
+
+    /// Opens a tenant's ledger, making it when there is none.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub fn open(&self, tenant: &str) -> Result<Opened, DatabaseError> {
+        let (opened, _) = self.open_drawn(tenant, segment::draw_id())?;
+        Ok(opened)
+    }
+
+    /// Opens the ledger with an id, making it for the tenant when there is none: for one that moves here.
+    ///
+    /// # Errors
+    /// When the tenant has another ledger already, or the database does not answer.
+    pub fn open_as(&self, tenant: &str, ledger: LedgerId) -> Result<Opened, DatabaseError> {
+        let (opened, found) = self.open_drawn(tenant, ledger)?;
+        if found == ledger {
+            return Ok(opened);
+        }
+        let tenant = tenant.to_owned();
+        Err(DatabaseError::AnotherLedger { tenant, found })
+    }
+
+    fn open_drawn(&self, tenant: &str, drawn: LedgerId) -> Result<(Opened, LedgerId), DatabaseError> {
+        let tenant = tenant.to_owned();
+        let (no, head, ledger, created) = self.query("open a ledger", move |pool| async move {
+            let made = sqlx::query(
+                "insert into ledgers (tenant, id, hash, recorded_at) values ($1, $2, $3, $4) on conflict do nothing",
+            )
+            .bind(&tenant)
+            .bind(Uuid::from_bytes(drawn.0))
+            .bind(Hash::genesis(drawn).0.as_slice())
+            .bind(Timestamp::MIN.micros())
+            .execute(&pool)
+            .await?;
+            let row = sqlx::query(
+                "select no, tenant, id, position, commit, hash, recorded_at, moved_to from ledgers where tenant = $1",
+            )
+            .bind(&tenant)
+            .fetch_one(&pool)
+            .await?;
+            let listed = listed_of(&row)?;
+            Ok((row.try_get("no")?, listed.head, listed.ledger, made.rows_affected() > 0))
+        })?;
+        let heads = Arc::new(Heads::new(head));
+        poll::watch(self, no, &heads);
+        let reader = Reader::new(self.clone(), ledger, no, heads);
+        let appender = Appender::new(reader.clone()).map_err(DatabaseError::Thread)?;
+        let opened = Opened {
+            appender,
+            reader,
+            created,
+        };
+        Ok((opened, ledger))
+    }
+
+    /// Runs a future to its end on the database's own runtime.
+    fn run<T: Send + 'static>(&self, future: impl Future<Output = T> + Send + 'static) -> T {
+        let (sender, receiver) = mpsc::sync_channel(1);
+        let runtime = self
+            .inner
+            .runtime
+            .as_ref()
+            .expect("taken only when the last handle goes");
+        runtime.spawn(async move {
+            // Whoever asked waits for it.
+            let _told = sender.send(future.await);
+        });
+        receiver.recv().expect("asking the database does not panic")
+    }
+
+    fn query<T, F>(&self, doing: &'static str, ask: impl FnOnce(PgPool) -> F) -> Result<T, DatabaseError>
+    where
+        T: Send + 'static,
+        F: Future<Output = Result<T, sqlx::Error>> + Send + 'static,
+    {
+        let future = ask(self.inner.pool.clone());
+        self.run(future).map_err(sql(doing))
+    }
+}
+
+/// A connection outside the pool.
+async fn connect(options: &PgConnectOptions) -> Result<PgConnection, sqlx::Error> {
+    PgConnection::connect_with(options).await
+}
+
+fn listed_of(row: &PgRow) -> Result<Listed, sqlx::Error> {
+    Ok(Listed {
+        tenant: row.try_get("tenant")?,
+        ledger: LedgerId(*row.try_get::<Uuid, _>("id")?.as_bytes()),
+        head: head_of(row)?,
+        moved_to: row.try_get("moved_to")?,
+    })
+}
+
+/// The end of a log, from the columns of its row.
+fn head_of(row: &PgRow) -> Result<Head, sqlx::Error> {
+    Ok(Head {
+        position: Position(unsigned(row, "position")?),
+        commit: unsigned(row, "commit")?,
+        hash: hash_of(row)?,
+        recorded_at: Timestamp::from_micros(row.try_get("recorded_at")?),
+    })
+}
+
+fn hash_of(row: &PgRow) -> Result<Hash, sqlx::Error> {
+    let bytes: Vec<u8> = row.try_get("hash")?;
+    let bytes = <[u8; 32]>::try_from(bytes.as_slice()).map_err(|error| sqlx::Error::ColumnDecode {
+        index: "hash".to_owned(),
+        source: error.into(),
+    })?;
+    Ok(Hash(bytes))
+}
+
+fn unsigned(row: &PgRow, column: &'static str) -> Result<u64, sqlx::Error> {
+    let number: i64 = row.try_get(column)?;
+    u64::try_from(number).map_err(|error| sqlx::Error::ColumnDecode {
+        index: column.to_owned(),
+        source: error.into(),
+    })
+}
+
+/// A number of ours as the database has it: positions and versions never come near its limit.
+fn signed(number: u64) -> i64 {
+    i64::try_from(number).unwrap_or(i64::MAX)
+}
+
+/// What stands for an idempotency key in the index: 128 bits of BLAKE3 of its space and text.
+pub fn key_digest(key: &IdempotencyKey) -> Uuid {
+    let mut hasher = blake3::Hasher::new();
+    hasher.update(&[key.space as u8]).update(key.text.as_bytes());
+    let mut digest = [0; 16];
+    hasher.finalize_xof().fill(&mut digest);
+    Uuid::from_bytes(digest)
+}
+
+/// What a row of `events` is checked by.
+fn crc_of(position: Position, record: &[u8]) -> i32 {
+    let crc = crc32c::crc32c_append(crc32c::crc32c(&position.0.to_le_bytes()), record);
+    crc.cast_signed()
+}

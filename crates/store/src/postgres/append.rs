@@ -1,0 +1,550 @@
+//! Appending: one transaction a commit, under the lock of the ledger's row.
+//!
+//! When the connection is lost in the middle, the appender looks what became of the commit instead of guessing: it takes
+//! the lock again, which it only gets when the lost session has ended, and then the row of the commit is there or it is
+//! not. If it is not and nobody appended meanwhile, the commit is made now.
+
+use std::collections::HashMap;
+use std::io;
+use std::time::{Duration, Instant};
+
+use bincard_ledger::codec::{Body, BodyRef, DecodeError};
+use bincard_ledger::{IdempotencyKey, Position, Recorded, Stream, Version};
+use sqlx::postgres::PgSeverity;
+use sqlx::{AssertSqlSafe, Connection, Executor, PgConnection, Row};
+use tokio::runtime::Runtime;
+use uuid::Uuid;
+
+use super::fetch::{self, Place, failed};
+use super::{Reader, connect, crc_of, hash_of, head_of, key_digest, signed, unsigned};
+use crate::chain::Hash;
+use crate::commit::BODY_BYTES_MAX;
+use crate::contract::Head;
+use crate::error::{BeginError, CommitError, ReadError};
+use crate::reader::{decode, each_record};
+
+/// How long it is tried to find out what became of a commit whose connection was lost.
+const RESOLVE_MAX: Duration = Duration::from_secs(15);
+/// Between two attempts to reach the database.
+const RETRY_EVERY: Duration = Duration::from_millis(100);
+
+/// Makes commits of one ledger, beside other nodes'. Blocks its thread, which must not be one that runs tasks.
+#[derive(Debug)]
+pub struct Appender {
+    reader: Reader,
+    /// The session's own, so that no other thread is waited for on the way to the database.
+    runtime: Runtime,
+    session: Option<PgConnection>,
+    /// Whether the session holds the head.
+    is_begun: bool,
+    /// The end of the log when the head was taken last.
+    head: Head,
+    /// Up to where the caller knows the log.
+    seen: Position,
+    /// The hash there, when it is known.
+    seen_hash: Option<Hash>,
+    /// The last versions of streams, as of what was seen; others are looked up.
+    versions: HashMap<Stream, Version>,
+}
+
+/// The rows of a commit.
+struct Rows<'a> {
+    head: Head,
+    first: Position,
+    streams: Vec<i64>,
+    versions: Vec<i64>,
+    keys: Vec<Option<Uuid>>,
+    crcs: Vec<i32>,
+    records: Vec<&'a [u8]>,
+}
+
+/// Why an attempt to commit came to nothing, as far as that is known.
+enum Unmade {
+    /// Nothing was written, and nothing would be by trying again.
+    Refused(CommitError),
+    /// The connection was lost before the end was asked for: nothing was written.
+    LostBefore(sqlx::Error),
+    /// The connection was lost when the end was asked for.
+    LostAtEnd(sqlx::Error),
+}
+
+impl From<DecodeError> for Unmade {
+    fn from(error: DecodeError) -> Unmade {
+        Unmade::Refused(error.into())
+    }
+}
+
+/// An error before the end of a transaction.
+impl From<sqlx::Error> for Unmade {
+    fn from(error: sqlx::Error) -> Unmade {
+        if is_refusal(&error) {
+            Unmade::Refused(CommitError::database(error))
+        } else {
+            Unmade::LostBefore(error)
+        }
+    }
+}
+
+impl Appender {
+    pub(super) fn new(reader: Reader) -> io::Result<Appender> {
+        let head = reader.head();
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()?;
+        Ok(Appender {
+            reader,
+            runtime,
+            session: None,
+            is_begun: false,
+            head,
+            seen: head.position,
+            seen_hash: Some(head.hash),
+            versions: HashMap::new(),
+        })
+    }
+
+    /// Takes the head, so that nobody else appends until [`Appender::commit`] or [`Appender::release`], and gives what
+    /// was appended since the log was seen last, in order. Nothing when it is held already.
+    ///
+    /// # Errors
+    /// When the database cannot be asked; nothing is held then. [`BeginError::Moved`] when the ledger has gone elsewhere.
+    pub fn begin(&mut self) -> Result<Vec<Recorded>, BeginError> {
+        if self.is_begun {
+            return Ok(Vec::new());
+        }
+        let begun = self.take_head();
+        if begun.is_err() {
+            self.session = None;
+        }
+        self.is_begun = begun.is_ok();
+        begun
+    }
+
+    fn take_head(&mut self) -> Result<Vec<Recorded>, BeginError> {
+        let head = self.lock_anew()?;
+        let mut missed = Vec::new();
+        while self.seen < head.position {
+            let place = Place {
+                no: self.reader.no(),
+                after: self.seen,
+                previous: self.seen_hash,
+                genesis: Hash::genesis(self.reader.ledger()),
+            };
+            let session = self.session.as_mut().expect("the head is held by a session");
+            for fetched in self.runtime.block_on(fetch::commits(session, place))? {
+                let commit = fetched.as_commit();
+                each_record(&commit, |position, record| {
+                    if position > place.after {
+                        let recorded = decode(&commit, position, record)?;
+                        self.versions
+                            .insert(recorded.record.event.stream(), recorded.record.version);
+                        missed.push(recorded);
+                    }
+                    Ok(())
+                })?;
+                (self.seen, self.seen_hash) = (commit.last(), Some(commit.hash));
+            }
+            if self.seen == place.after {
+                let (position, what) = (self.seen.next(), "the event is missing".to_owned());
+                return Err(ReadError::Damaged { position, what }.into());
+            }
+        }
+        self.seen_hash = Some(head.hash);
+        self.reader.heads().announce(head);
+        Ok(missed)
+    }
+
+    /// Locks the head. A session that was left from earlier may have ended since, which is no failure yet.
+    fn lock_anew(&mut self) -> Result<Head, BeginError> {
+        let left = self.session.take();
+        let options = &self.reader.database().inner.options;
+        let no = self.reader.no();
+        let (session, locked) = self
+            .runtime
+            .block_on(async {
+                if let Some(mut session) = left
+                    && let Ok(locked) = lock(&mut session, no).await
+                {
+                    return Ok((session, locked));
+                }
+                let mut session = connect(options).await?;
+                let locked = lock(&mut session, no).await?;
+                Ok((session, locked))
+            })
+            .map_err(|error| BeginError::Read(failed("take the ledger's head")(error)))?;
+        if let Some(to) = locked.moved_to {
+            return Err(BeginError::Moved { to });
+        }
+        self.session = Some(session);
+        self.head = locked.head;
+        Ok(locked.head)
+    }
+
+    /// Lets go of the head without having appended anything.
+    pub fn release(&mut self) {
+        if !std::mem::take(&mut self.is_begun) {
+            return;
+        }
+        if let Some(session) = &mut self.session
+            && self.runtime.block_on(session.execute("rollback")).is_err()
+        {
+            self.session = None;
+        }
+    }
+
+    /// Says that the caller knows the log up to a position by other ways, such as a [`Reader`], however it was before.
+    pub fn skip_to(&mut self, position: Position) {
+        if position != self.seen {
+            self.release();
+            self.seen = position;
+            self.seen_hash = None;
+            self.versions.clear();
+        }
+    }
+
+    /// Where each of these keys was used; `None` for one that was not. To be asked while the head is held, so that the
+    /// answer stays true until the commit.
+    ///
+    /// # Errors
+    /// When the database cannot be asked.
+    pub fn find_keys(&mut self, keys: &[&IdempotencyKey]) -> Result<Vec<Option<Position>>, ReadError> {
+        if keys.is_empty() {
+            return Ok(Vec::new());
+        }
+        let digests: Vec<Uuid> = keys.iter().map(|key| key_digest(key)).collect();
+        let no = self.reader.no();
+        let session = self.session.as_mut().ok_or_else(|| {
+            let gone = io::Error::new(io::ErrorKind::NotConnected, "the head is not held");
+            failed("look keys up")(sqlx::Error::Io(gone))
+        })?;
+        let asked = async {
+            let sql = "select key, position from events where ledger = $1 and key = any($2)";
+            let rows = sqlx::query(sql)
+                .bind(no)
+                .bind(&digests)
+                .fetch_all(session)
+                .await?;
+            let entry = |row| {
+                Ok((
+                    Row::try_get::<Uuid, _>(row, "key")?,
+                    Position(unsigned(row, "position")?),
+                ))
+            };
+            rows.iter()
+                .map(entry)
+                .collect::<Result<HashMap<_, _>, sqlx::Error>>()
+        };
+        let found = self.runtime.block_on(asked).map_err(failed("look keys up"))?;
+        Ok(digests.iter().map(|digest| found.get(digest).copied()).collect())
+    }
+
+    /// Appends a body, all or nothing, and lets go of the head. It is durable when this returns, and readers see it. An
+    /// empty body changes nothing.
+    ///
+    /// # Errors
+    /// Only after [`CommitError::Unknown`] it is open whether the commit was made: read the log on.
+    /// [`CommitError::Overtaken`] when others appended what the caller has not seen. Nothing was written with any error
+    /// but the first.
+    pub fn commit(&mut self, body: &Body) -> Result<Head, CommitError> {
+        let committed = self.append(body);
+        if committed.is_err() {
+            self.release();
+            self.versions.clear();
+        }
+        committed
+    }
+
+    fn append(&mut self, body: &Body) -> Result<Head, CommitError> {
+        if !self.is_begun {
+            let head = self.lock_anew().map_err(CommitError::begin)?;
+            self.is_begun = true;
+            self.check_not_overtaken(head)?;
+            self.seen_hash = Some(head.hash);
+        }
+        let before = self.head;
+        if body.is_empty() {
+            self.release();
+            return Ok(before);
+        }
+        check(body, &before)?;
+        let rows = rows_of(body, &before)?;
+        let versions = self.make(body, &rows, &before)?;
+        self.is_begun = false;
+        (self.seen, self.seen_hash) = (rows.head.position, Some(rows.head.hash));
+        self.versions.extend(versions);
+        self.reader.heads().announce(rows.head);
+        Ok(rows.head)
+    }
+
+    fn check_not_overtaken(&self, head: Head) -> Result<(), CommitError> {
+        let is_same = head.position == self.seen && self.seen_hash.is_none_or(|hash| hash == head.hash);
+        if is_same {
+            return Ok(());
+        }
+        Err(CommitError::Overtaken { head: head.position })
+    }
+
+    /// Every record must continue its stream; the last versions as they will be.
+    fn check_versions(&mut self, body: &Body) -> Result<HashMap<Stream, Version>, Unmade> {
+        let mut of_body = Vec::with_capacity(body.count() as usize);
+        for record in BodyRef::parse(body.as_bytes())?.records() {
+            let head = record?.head()?;
+            of_body.push((head.stream, head.version));
+        }
+        self.learn_versions(&of_body)?;
+        let mut after: HashMap<Stream, Version> = HashMap::new();
+        for (stream, found) in of_body {
+            let before = self.versions.get(&stream).copied().unwrap_or_default();
+            let last = after.entry(stream).or_insert(before);
+            let expected = last.next();
+            if found != expected {
+                return Err(Unmade::Refused(CommitError::OutOfOrder {
+                    stream,
+                    expected,
+                    found,
+                }));
+            }
+            *last = found;
+        }
+        Ok(after)
+    }
+
+    /// Looks up the last versions of streams that are not known yet.
+    fn learn_versions(&mut self, of_body: &[(Stream, Version)]) -> Result<(), sqlx::Error> {
+        let mut unknown: Vec<Stream> = of_body.iter().map(|(stream, _)| *stream).collect();
+        unknown.sort_unstable();
+        unknown.dedup();
+        unknown.retain(|stream| !self.versions.contains_key(stream));
+        if unknown.is_empty() {
+            return Ok(());
+        }
+        let codes: Vec<i64> = unknown.iter().map(|stream| i64::from(stream.code())).collect();
+        let session = self.session.as_mut().expect("the head is held by a session");
+        let rows = self.runtime.block_on(
+            sqlx::query(
+                "select (select version from events where ledger = $1 and stream = code order by version desc limit 1)
+                from unnest($2::int8[]) with ordinality as streams (code, place) order by place",
+            )
+            .bind(self.reader.no())
+            .bind(codes)
+            .fetch_all(session),
+        )?;
+        for (stream, row) in unknown.into_iter().zip(rows) {
+            let version: Option<i64> = row.try_get(0)?;
+            let version = version.map_or(0, i64::unsigned_abs);
+            self.versions.insert(stream, Version(version));
+        }
+        Ok(())
+    }
+
+    /// Writes the rows under the head that is held; once more when the connection was lost, as long as nobody else came
+    /// between. Gives the last versions of the streams.
+    fn make(
+        &mut self,
+        body: &Body,
+        rows: &Rows<'_>,
+        before: &Head,
+    ) -> Result<HashMap<Stream, Version>, CommitError> {
+        let deadline = Instant::now() + RESOLVE_MAX;
+        let mut is_unknown = false;
+        loop {
+            let lost = match self.try_to_make(body, rows, before) {
+                Ok(versions) => return Ok(versions),
+                Err(Unmade::Refused(error)) => return Err(error),
+                Err(Unmade::LostBefore(error)) => error,
+                Err(Unmade::LostAtEnd(error)) => {
+                    is_unknown = true;
+                    error
+                }
+            };
+            tracing::warn!(
+                error = &lost as &dyn std::error::Error,
+                position = rows.first.0,
+                "the connection was lost in the middle of a commit; looking what became of it"
+            );
+            self.session = None;
+            self.is_begun = false;
+            let head = loop {
+                match self.lock_anew() {
+                    Ok(head) => break head,
+                    Err(_) if Instant::now() < deadline => std::thread::sleep(RETRY_EVERY),
+                    Err(error) if is_unknown => return Err(CommitError::unknown(error)),
+                    Err(error) => return Err(CommitError::begin(error)),
+                }
+            };
+            self.is_begun = true;
+            if is_unknown && head.position >= rows.head.position && self.has_commit(rows)? {
+                self.release();
+                self.versions.clear();
+                return Ok(HashMap::new());
+            }
+            self.check_not_overtaken(head)?;
+        }
+    }
+
+    fn try_to_make(
+        &mut self,
+        body: &Body,
+        rows: &Rows<'_>,
+        before: &Head,
+    ) -> Result<HashMap<Stream, Version>, Unmade> {
+        let versions = self.check_versions(body)?;
+        let session = self.session.as_mut().expect("the head is held by a session");
+        let no = self.reader.no();
+        self.runtime.block_on(async {
+            write(session, no, rows, before).await?;
+            session.execute("commit").await.map_err(Unmade::LostAtEnd)
+        })?;
+        Ok(versions)
+    }
+
+    /// Whether the log has these very rows.
+    fn has_commit(&mut self, rows: &Rows<'_>) -> Result<bool, CommitError> {
+        let session = self.session.as_mut().expect("the head is held by a session");
+        let sql = "select hash from commits where ledger = $1 and first = $2";
+        let asked = sqlx::query(sql)
+            .bind(self.reader.no())
+            .bind(signed(rows.first.0))
+            .fetch_optional(session);
+        let found = self
+            .runtime
+            .block_on(asked)
+            .and_then(|row| row.map(|row| hash_of(&row)).transpose());
+        match found {
+            Ok(hash) => Ok(hash == Some(rows.head.hash)),
+            Err(error) => Err(CommitError::unknown(error)),
+        }
+    }
+}
+
+struct Locked {
+    head: Head,
+    moved_to: Option<String>,
+}
+
+/// Begins a transaction and locks the ledger's row, in one way to the database and back.
+async fn lock(session: &mut PgConnection, no: i32) -> Result<Locked, sqlx::Error> {
+    let sql = format!(
+        "begin; select position, commit, hash, recorded_at, moved_to from ledgers where no = {no} for update"
+    );
+    let rows = session.fetch_all(sqlx::raw_sql(AssertSqlSafe(sql))).await?;
+    let row = rows.first().ok_or(sqlx::Error::RowNotFound)?;
+    Ok(Locked {
+        head: head_of(row)?,
+        moved_to: row.try_get("moved_to")?,
+    })
+}
+
+fn check(body: &Body, head: &Head) -> Result<(), CommitError> {
+    let (bytes, bytes_max) = (body.as_bytes().len(), BODY_BYTES_MAX);
+    if bytes > bytes_max {
+        return Err(CommitError::TooLarge { bytes, bytes_max });
+    }
+    if body.recorded_at() < head.recorded_at {
+        return Err(CommitError::BackInTime {
+            head: head.recorded_at,
+            found: body.recorded_at(),
+        });
+    }
+    Ok(())
+}
+
+fn rows_of<'a>(body: &'a Body, before: &Head) -> Result<Rows<'a>, CommitError> {
+    let count = body.count() as usize;
+    let first = before.position.next();
+    let mut rows = Rows {
+        head: Head {
+            position: Position(before.position.0 + u64::from(body.count())),
+            commit: before.commit + 1,
+            hash: before.hash.follow(first, body.as_bytes()),
+            recorded_at: body.recorded_at(),
+        },
+        first,
+        streams: Vec::with_capacity(count),
+        versions: Vec::with_capacity(count),
+        keys: Vec::with_capacity(count),
+        crcs: Vec::with_capacity(count),
+        records: Vec::with_capacity(count),
+    };
+    let mut position = first;
+    for record in BodyRef::parse(body.as_bytes())?.records() {
+        let record = record?;
+        let head = record.head()?;
+        rows.streams.push(i64::from(head.stream.code()));
+        rows.versions.push(signed(head.version.0));
+        rows.keys.push(head.key.map(|(space, text, _)| {
+            key_digest(&IdempotencyKey {
+                space,
+                text: text.into(),
+            })
+        }));
+        rows.crcs.push(crc_of(position, record.as_bytes()));
+        rows.records.push(record.as_bytes());
+        position = position.next();
+    }
+    Ok(rows)
+}
+
+/// Writes everything in one statement.
+async fn write(
+    session: &mut PgConnection,
+    no: i32,
+    rows: &Rows<'_>,
+    before: &Head,
+) -> Result<(), sqlx::Error> {
+    let written = sqlx::query(
+        "with appended as (
+            insert into events (ledger, position, stream, version, key, crc, record)
+            select $1, $2 + place - 1, stream, version, key, crc, record
+            from unnest($3::int8[], $4::int8[], $5::uuid[], $6::int4[], $7::bytea[]) with ordinality
+                as records (stream, version, key, crc, record, place)
+        ), committed as (
+            insert into commits (ledger, first, count, commit, recorded_at, hash)
+            values ($1, $2, $8, $9, $10, $11)
+        )
+        update ledgers set position = $12, commit = $9, recorded_at = $10, hash = $11
+        where no = $1 and position = $13",
+    )
+    .bind(no)
+    .bind(signed(rows.first.0))
+    .bind(&rows.streams)
+    .bind(&rows.versions)
+    .bind(&rows.keys)
+    .bind(&rows.crcs)
+    .bind(&rows.records)
+    .bind(i32::try_from(rows.records.len()).unwrap_or(i32::MAX))
+    .bind(signed(rows.head.commit))
+    .bind(rows.head.recorded_at.micros())
+    .bind(rows.head.hash.0.as_slice())
+    .bind(signed(rows.head.position.0))
+    .bind(signed(before.position.0))
+    .execute(session)
+    .await?;
+    // The row is locked by this session: it cannot have changed.
+    if written.rows_affected() == 1 {
+        Ok(())
+    } else {
+        Err(sqlx::Error::RowNotFound)
+    }
+}
+
+/// Whether the database said no and goes on, rather than the session having ended.
+fn is_refusal(error: &sqlx::Error) -> bool {
+    if matches!(error, sqlx::Error::RowNotFound) {
+        return true;
+    }
+    let database = error.as_database_error();
+    let postgres = database.and_then(|error| error.try_downcast_ref::<sqlx::postgres::PgDatabaseError>());
+    postgres.is_some_and(|error| error.severity() == PgSeverity::Error)
+}
+
+impl Drop for Appender {
+    fn drop(&mut self) {
+        // Ends the session in order, where that is possible at once; the server ends it otherwise.
+        if let Some(session) = self.session.take() {
+            let _ended = self
+                .runtime
+                .block_on(async { tokio::time::timeout(RETRY_EVERY, session.close()).await });
+        }
+    }
+}
