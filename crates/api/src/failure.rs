@@ -152,6 +152,7 @@ impl Failure {
                 event: ids.event(position),
             },
             Refusal::Busy => Failure::Busy,
+            Refusal::Unavailable { .. } => Failure::Unavailable,
             Refusal::DiskFull => Failure::DiskFull,
             Refusal::Stopped { .. } => Failure::Stopped,
             Refusal::OutcomeUnknown => Failure::OutcomeUnknown,

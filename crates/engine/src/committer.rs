@@ -35,6 +35,7 @@ impl Committer {
             replies,
             catalogue,
             figures,
+            ..
         } = batch;
         let started = Instant::now();
         let outcome = self.commit(&body);
@@ -89,7 +90,7 @@ impl Committer {
 }
 
 // A caller that has gone away is no failure: what it asked for is recorded all the same.
-fn answer_all(replies: Vec<Reply>) {
+pub(crate) fn answer_all(replies: Vec<Reply>) {
     for reply in replies {
         match reply {
             Reply::One(sender, answered) => drop(sender.send(answered)),
@@ -100,7 +101,7 @@ fn answer_all(replies: Vec<Reply>) {
 
 /// Refuses what was not made durable. A submission that was spread over several commits may have answers that rest on
 /// earlier ones only: those stand.
-fn refuse_all(replies: Vec<Reply>, refusal: &Refusal, durable: Position) {
+pub(crate) fn refuse_all(replies: Vec<Reply>, refusal: &Refusal, durable: Position) {
     let settle = |answer| match answer {
         Answer::Recorded(receipt) if receipt.position <= durable => Answer::Recorded(receipt),
         _ => Answer::Failed(refusal.clone()),

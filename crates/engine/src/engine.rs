@@ -6,21 +6,23 @@ use std::sync::{Arc, Mutex, OnceLock};
 use std::thread::{self, JoinHandle};
 use std::{fmt, io};
 
-use bincard_ledger::{Position, State, Timestamp};
+use bincard_ledger::{LedgerId, Position, State, Timestamp};
 use bincard_store::OpenError as StoreError;
 use bincard_store::Reader;
 use bincard_store::disk::{Disk, RealDisk};
 use bincard_store::keys::{KeyIndex, KeyOptions};
+use bincard_store::postgres::{self, Database, DatabaseError};
 use bincard_store::segment::{self, Log, Opened};
 
 use crate::committer::Committer;
 use crate::figures::Figures;
+use crate::joint::JointLog;
 use crate::ledger::{Ledger, Refusal, Shared};
 use crate::names::Names;
 use crate::queue::Queue;
 use crate::recovery::{self, RecoveryError, replay};
 use crate::snapshots::{self, Snapshotter};
-use crate::writer::{Chunk, Writer};
+use crate::writer::{Chunk, Sink, Writer};
 
 /// Where the ledger has its time from.
 pub type Clock = Arc<dyn Fn() -> Timestamp + Send + Sync>;
@@ -86,6 +88,9 @@ pub enum OpenError {
     /// The store could not be opened.
     #[error(transparent)]
     Store(#[from] StoreError),
+    /// The database could not be used.
+    #[error(transparent)]
+    Database(#[from] DatabaseError),
     /// The log could not be replayed.
     #[error("the ledger in {folder} could not be recovered")]
     Recovery {
@@ -107,7 +112,8 @@ pub struct Engine {
 
 struct Threads {
     writer: JoinHandle<State>,
-    committer: JoinHandle<()>,
+    /// A joint log has none.
+    committer: Option<JoinHandle<()>>,
     snapshotter: Snapshotter,
     snapshot_at_start: Position,
 }
@@ -125,7 +131,7 @@ impl Engine {
             reader,
             ledger: id,
             recovered,
-        } = Log::open(options.disk, folder, store)?;
+        } = Log::open(options.disk.clone(), folder, store)?;
         tracing::debug!(?recovered, folder = %folder.display(), "the log is open");
         let recovery = |source| OpenError::Recovery {
             folder: folder.display().to_string(),
@@ -137,15 +143,7 @@ impl Engine {
         let snapshot_at_start = state.head();
         replay(&reader, &mut state, |_| {}).map_err(recovery)?;
 
-        let shared = Arc::new(Shared {
-            id,
-            queue: Queue::new(options.queue_requests_max),
-            names: Names::of(&state),
-            figures: Figures::new(),
-            stopped: OnceLock::new(),
-            keys: Mutex::new(keys),
-            reader,
-        });
+        let shared = shared(id, &options, Names::of(&state), reader, Some(Mutex::new(keys)));
         let (to_committer, batches) = sync_channel(1);
         let (to_writer, spare_bodies) = sync_channel(2);
         let committer = Committer {
@@ -154,17 +152,49 @@ impl Engine {
             batches,
             spare_bodies: to_writer,
         };
+        let committer = named("bincard-commit").spawn(move || committer.run())?;
+        let sink = Sink::Committer {
+            to_committer,
+            spare_bodies,
+        };
+        Engine::start(shared, state, sink, Some(committer), options, snapshot_at_start)
+    }
+
+    /// Opens a tenant's ledger in PostgreSQL, making a new one where there is none; other nodes may have it open as well.
+    pub fn open_in(database: &Database, tenant: &str, options: Options) -> Result<Engine, OpenError> {
+        let postgres::Opened { appender, reader, .. } = database.open(tenant)?;
+        let recovery = |source| OpenError::Recovery {
+            folder: format!("PostgreSQL, of tenant {tenant}"),
+            source,
+        };
+        let log = Reader::Postgres(reader.clone());
+        let mut state = recovery::from_snapshot(&log).map_err(|error| recovery(error.into()))?;
+        let snapshot_at_start = state.head();
+        replay(&log, &mut state, |_| {}).map_err(recovery)?;
+        let shared = shared(log.ledger(), &options, Names::of(&state), log, None);
+        let mut joint = JointLog::new(shared.clone(), appender, reader);
+        joint.read_along(&mut state);
+        let sink = Sink::Joint(Box::new(joint));
+        Engine::start(shared, state, sink, None, options, snapshot_at_start)
+    }
+
+    fn start(
+        shared: Arc<Shared>,
+        state: State,
+        sink: Sink,
+        committer: Option<JoinHandle<()>>,
+        options: Options,
+        snapshot_at_start: Position,
+    ) -> Result<Engine, OpenError> {
         let writer = Writer {
             shared: shared.clone(),
             state,
             clock: options.clock,
             batch_requests_max: options.batch_requests_max,
-            to_committer,
-            spare_bodies,
+            sink,
             chunk: Chunk::default(),
+            refusal: None,
         };
-        let named = |name: &str| thread::Builder::new().name(name.into());
-        let committer = named("bincard-commit").spawn(move || committer.run())?;
         let writer = named("bincard-write").spawn(move || writer.run())?;
         let every_events = options.snapshot_every_events;
         let snapshotter = Snapshotter::start(shared.reader.clone(), every_events, snapshot_at_start)?;
@@ -200,7 +230,7 @@ impl Engine {
         threads.snapshotter.stop();
         let state = threads.writer.join();
         // The writer's end closes the committer's channel; a panic in either was reported by the panic hook.
-        drop(threads.committer.join());
+        drop(threads.committer.map(JoinHandle::join));
         let was_whole = shared
             .stopped
             .set(Refusal::Stopped {
@@ -211,6 +241,28 @@ impl Engine {
             snapshot_on_closing(&shared.reader, &state, threads.snapshot_at_start);
         }
     }
+}
+
+fn shared(
+    id: LedgerId,
+    options: &Options,
+    names: Names,
+    reader: Reader,
+    keys: Option<Mutex<KeyIndex>>,
+) -> Arc<Shared> {
+    Arc::new(Shared {
+        id,
+        queue: Queue::new(options.queue_requests_max),
+        names,
+        figures: Figures::new(),
+        stopped: OnceLock::new(),
+        keys,
+        reader,
+    })
+}
+
+fn named(name: &str) -> thread::Builder {
+    thread::Builder::new().name(name.into())
 }
 
 impl Drop for Engine {

@@ -54,6 +54,12 @@ pub enum Refusal {
         /// What stopped it.
         why: Arc<str>,
     },
+    /// The database that keeps the log does not answer or refused; nothing was recorded. Try again soon.
+    #[error("the ledger cannot be reached, nothing was recorded: {why}")]
+    Unavailable {
+        /// What went wrong.
+        why: Arc<str>,
+    },
     /// The ledger stopped while it recorded this; whether it is recorded will be known when it is opened again.
     #[error("the outcome is unknown: send the request again with the same idempotency key")]
     OutcomeUnknown,
@@ -111,6 +117,21 @@ impl Answers {
         self.receipts.push(nothing);
     }
 
+    /// How many there are.
+    pub(crate) fn len(&self) -> usize {
+        self.receipts.len()
+    }
+
+    /// Refuses what was answered from the `from`th on: it was not made durable.
+    pub(crate) fn refuse_from(&mut self, from: usize, refusal: &Refusal) {
+        let count = self.receipts.len().saturating_sub(from);
+        self.receipts.truncate(from);
+        self.others.retain(|(of, _)| *of < from);
+        for _ in 0..count {
+            self.other(Answer::Failed(refusal.clone()));
+        }
+    }
+
     /// The answers one by one; none are left.
     pub(crate) fn drain(&mut self) -> impl Iterator<Item = Answer> {
         let mut others = self.others.drain(..).peekable();
@@ -151,8 +172,9 @@ pub(crate) struct Shared {
     pub(crate) id: LedgerId,
     pub(crate) queue: Queue,
     pub(crate) reader: Reader,
-    /// The writer puts keys in, a chunk of requests at a time; whoever looks one up holds it no longer than memory takes.
-    pub(crate) keys: Mutex<KeyIndex>,
+    /// The index of keys beside a log in files; a log in PostgreSQL has its own. The writer puts keys in, a chunk of
+    /// requests at a time; whoever looks one up holds it no longer than memory takes.
+    pub(crate) keys: Option<Mutex<KeyIndex>>,
     pub(crate) names: Names,
     pub(crate) figures: Figures,
     /// Set once, when a commit failed or the engine was closed.
@@ -161,8 +183,9 @@ pub(crate) struct Shared {
 
 impl Shared {
     // A panic while the lock is held leaves an index that knows too little at worst, and the writer's panic stops the ledger.
-    pub(crate) fn keys(&self) -> MutexGuard<'_, KeyIndex> {
-        self.keys.lock().unwrap_or_else(PoisonError::into_inner)
+    pub(crate) fn keys(&self) -> Option<MutexGuard<'_, KeyIndex>> {
+        let keys = self.keys.as_ref()?;
+        Some(keys.lock().unwrap_or_else(PoisonError::into_inner))
     }
 }
 
@@ -212,7 +235,14 @@ impl Ledger {
     /// # Errors
     /// When the log, or in its place its index, cannot be read.
     pub fn find_key(&self, key: &IdempotencyKey) -> Result<Option<Position>, ReadError> {
-        let probe = self.shared.keys().probe(key.hash(self.shared.id));
+        if let Reader::Postgres(reader) = self.reader() {
+            return Ok(reader.find_key(key)?.map(|found| found.position));
+        }
+        let probe = self
+            .shared
+            .keys()
+            .map(|keys| keys.probe(key.hash(self.shared.id)));
+        let Some(probe) = probe else { return Ok(None) };
         for position in probe.candidates()? {
             let recorded = self.reader().event(position)?;
             if recorded.is_some_and(|recorded| recorded.record.key.is_some_and(|known| known.key == *key)) {

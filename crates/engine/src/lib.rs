@@ -6,11 +6,15 @@
 //! never rests on anything that a crash could take back. After a failed commit the engine is stopped for good: only
 //! opening the ledger again, which reads the log, says what is true.
 //!
+//! A log in PostgreSQL has no committer: the writer takes the log's head, decides on all that any node appended, and
+//! commits, one batch after another. It goes on when the database is back.
+//!
 //! [`Engine`] owns the threads; [`Ledger`] is the handle that callers clone.
 
 mod committer;
 mod engine;
 mod figures;
+mod joint;
 mod keys;
 mod ledger;
 mod names;

@@ -49,13 +49,8 @@ struct Tables {
     lots: HashMap<VariantNo, Vec<VariantNo>>,
 }
 
-/// Codes and SKUs by number, and numbers by code and SKU.
-///
-/// A lock, because readers are the request threads and the one writer changes it only when the catalogue changes.
-pub struct Names(RwLock<Tables>);
-
-impl Names {
-    pub(crate) fn of(state: &State) -> Names {
+impl Tables {
+    fn of(state: &State) -> Tables {
         let mut tables = Tables::default();
         let (warehouses, _, variants) = state.catalogue_size();
         for no in (1..=warehouses as u32).map(WarehouseNo) {
@@ -73,7 +68,24 @@ impl Names {
                 }
             }
         }
-        Names(RwLock::new(tables))
+        tables
+    }
+}
+
+/// Codes and SKUs by number, and numbers by code and SKU.
+///
+/// A lock, because readers are the request threads and the one writer changes it only when the catalogue changes.
+pub struct Names(RwLock<Tables>);
+
+impl Names {
+    pub(crate) fn of(state: &State) -> Names {
+        Names(RwLock::new(Tables::of(state)))
+    }
+
+    /// Takes the names of a state that was read again.
+    pub(crate) fn replace(&self, state: &State) {
+        let tables = Tables::of(state);
+        *self.0.write().unwrap_or_else(PoisonError::into_inner) = tables;
     }
 
     /// The warehouse with this number.

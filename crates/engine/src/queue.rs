@@ -57,6 +57,8 @@ struct Inner {
     requests: usize,
     committer_is_free: bool,
     is_closed: bool,
+    /// Others appended something that the writer has not looked at.
+    has_news: bool,
 }
 
 /// What the writer finds when it looks.
@@ -81,6 +83,7 @@ impl Queue {
             requests: 0,
             committer_is_free: true,
             is_closed: false,
+            has_news: false,
         };
         Queue {
             inner: Mutex::new(inner),
@@ -153,12 +156,13 @@ impl Queue {
     }
 
     /// Takes everything that waits. Sleeps while there is nothing worth waking for, at most `sleep_max`: the queue is open,
-    /// few requests wait, and the committer is busy or there is nothing to give it.
+    /// there is no news, few requests wait, and the committer is busy or there is nothing to give it.
     pub(crate) fn take(&self, holds_batch: bool, sleep_max: Duration) -> Waiting {
         let mut inner = self.lock();
         let is_idle = |i: &mut Inner| {
             let has_work = holds_batch || !i.waiting.is_empty();
-            !i.is_closed && i.requests < WAKING_REQUESTS && !(has_work && i.committer_is_free)
+            let is_called = i.is_closed || i.has_news || i.requests >= WAKING_REQUESTS;
+            !(is_called || has_work && i.committer_is_free)
         };
         if is_idle(&mut inner) {
             let woken = self.writer_wakes.wait_timeout_while(inner, sleep_max, is_idle);
@@ -171,6 +175,7 @@ impl Queue {
         };
         let made_room = inner.requests > 0;
         inner.requests = 0;
+        inner.has_news = false;
         drop(inner);
         if made_room {
             self.has_room.notify_all();
@@ -194,6 +199,12 @@ impl Queue {
         if is_free {
             self.writer_wakes.notify_one();
         }
+    }
+
+    /// Wakes the writer because others appended something.
+    pub(crate) fn bring_news(&self) {
+        self.lock().has_news = true;
+        self.writer_wakes.notify_one();
     }
 
     /// Takes no more submissions; what waits is still decided.

@@ -1,9 +1,8 @@
 //! From the log to a state.
 
 use bincard_ledger::codec::DecodeError;
-use bincard_ledger::{Inconsistent, Position, Record, Recorded, State, snapshot};
-use bincard_store::ReadError;
-use bincard_store::Reader;
+use bincard_ledger::{Event, Inconsistent, Position, Record, Recorded, State, snapshot};
+use bincard_store::{Commits, ReadError, Reader};
 
 /// Records that are decoded before they are applied, so that what they need from memory is fetched together.
 const CHUNK_RECORDS: usize = 128;
@@ -36,7 +35,25 @@ pub fn replay(
     state: &mut State,
     mut progress: impl FnMut(Position),
 ) -> Result<(), RecoveryError> {
-    let mut commits = reader.commits(state.head())?;
+    let commits = reader.commits(state.head())?;
+    fold_commits(commits, state, |_| {}, &mut progress)
+}
+
+/// Folds commits, up to where they end, into the state; `each` sees every event first.
+pub(crate) fn fold(
+    commits: Commits,
+    state: &mut State,
+    each: impl FnMut(&Event),
+) -> Result<(), RecoveryError> {
+    fold_commits(commits, state, each, &mut |_| {})
+}
+
+fn fold_commits(
+    mut commits: Commits,
+    state: &mut State,
+    mut each: impl FnMut(&Event),
+    progress: &mut dyn FnMut(Position),
+) -> Result<(), RecoveryError> {
     let mut chunk: Vec<Record> = Vec::with_capacity(CHUNK_RECORDS);
     while let Some(commit) = commits.next()? {
         let decode = |source| RecoveryError::Decode {
@@ -51,6 +68,7 @@ pub fn replay(
             }
             for record in &chunk {
                 state.warm_event(&record.event);
+                each(&record.event);
             }
             for record in chunk.drain(..) {
                 let (position, recorded_at) = (state.head().next(), commit.recorded_at);

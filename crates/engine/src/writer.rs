@@ -2,22 +2,29 @@
 //!
 //! It owns the state, and alone puts keys into their index. Each round takes what waits and decides it into the batch at hand; the
 //! batch goes to the committer as soon as that is free, so that batches grow by themselves while a commit is under way.
+//! Where other nodes append as well there is no committer: the writer holds the log's head while it decides a batch, and
+//! commits it itself.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, SyncSender};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bincard_ledger::codec::Body;
 use bincard_ledger::event::RecordedKey;
 use bincard_ledger::{
-    CatalogueEvent, Command, Decision, Event, Position, Record, Recorded, Request, State, Timestamp, Version,
-    decide, expire_due,
+    CatalogueEvent, Command, Decision, Event, IdempotencyKey, Position, Record, Recorded, Request, State,
+    Timestamp, Version, decide, expire_due,
 };
+use bincard_store::keys::Candidates;
+use smallvec::SmallVec;
 use tokio::sync::oneshot;
 use uuid::Uuid;
 
+use crate::committer;
 use crate::engine::Clock;
 use crate::figures::BatchFigures;
+use crate::joint::JointLog;
 use crate::keys::{chose_lots, says_more, subject_of};
 use crate::ledger::{Answer, Answers, Receipt, Refusal, Shared};
 use crate::queue::{Answered, AnsweredBatch, Asked, Submission};
@@ -43,6 +50,19 @@ pub(crate) struct Batch {
     pub(crate) replies: Vec<Reply>,
     pub(crate) catalogue: Vec<CatalogueEvent>,
     pub(crate) figures: BatchFigures,
+    /// Whether the head of a joint log is held for it.
+    is_begun: bool,
+}
+
+/// Where batches go.
+pub(crate) enum Sink {
+    /// To the committer, whose bodies come back to be filled again.
+    Committer {
+        to_committer: SyncSender<Batch>,
+        spare_bodies: Receiver<Body>,
+    },
+    /// Into a log that others append to as well.
+    Joint(Box<JointLog>),
 }
 
 impl Batch {
@@ -52,6 +72,7 @@ impl Batch {
             replies: Vec::new(),
             catalogue: Vec::new(),
             figures: BatchFigures::default(),
+            is_begun: false,
         }
     }
 
@@ -65,10 +86,10 @@ pub(crate) struct Writer {
     pub(crate) state: State,
     pub(crate) clock: Clock,
     pub(crate) batch_requests_max: usize,
-    /// Batches to the committer, and their bodies back to be filled again.
-    pub(crate) to_committer: SyncSender<Batch>,
-    pub(crate) spare_bodies: Receiver<Body>,
+    pub(crate) sink: Sink,
     pub(crate) chunk: Chunk,
+    /// Why nothing more of this round can be decided: a joint log that cannot be reached.
+    pub(crate) refusal: Option<Refusal>,
 }
 
 /// What was found out about the chunk of requests being decided.
@@ -81,6 +102,23 @@ pub(crate) struct Chunk {
     hashes: Vec<u64>,
     /// Keys recorded by now that the index does not have yet: it is locked once for all of them.
     recorded: Vec<(u64, Position)>,
+    /// Where each request's key stands in a joint log.
+    found: Vec<Option<Position>>,
+    /// Keys of a joint log that were appended since, or are about to be.
+    fresh: HashMap<u64, SmallVec<[Position; 1]>>,
+}
+
+impl Chunk {
+    /// Whether a request's key may be known. "No" is certain.
+    fn may_know(&self, index: usize, hash: u64) -> bool {
+        self.maybe_known[index] || self.repeated.contains(&hash) || self.fresh.contains_key(&hash)
+    }
+
+    /// Where a key with this hash stands in a joint log.
+    fn known(&self, index: usize, hash: u64) -> Candidates {
+        let fresh = self.fresh.get(&hash).into_iter().flatten();
+        self.found[index].iter().chain(fresh).copied().collect()
+    }
 }
 
 impl Writer {
@@ -91,10 +129,19 @@ impl Writer {
             let waiting = self.shared.queue.take(!batch.is_empty(), self.sleep_max());
             let is_last = waiting.is_closed && waiting.submissions.is_empty();
             let is_free = waiting.committer_is_free;
+            self.refusal = None;
+            if let Sink::Joint(log) = &mut self.sink {
+                log.read_along(&mut self.state);
+            }
             self.expire(&mut batch);
             self.decide_all(waiting.submissions, &mut batch);
             if !batch.is_empty() && (is_free || is_last || self.is_full(&batch)) {
-                self.hand_over(&mut batch);
+                // Whoever waits for this batch was told.
+                let _refused = self.hand_over(&mut batch);
+            }
+            if let (Sink::Joint(log), true) = (&mut self.sink, batch.is_begun) {
+                log.release();
+                batch.is_begun = false;
             }
             if is_last && batch.is_empty() {
                 return self.state;
@@ -104,7 +151,11 @@ impl Writer {
 
     fn begin(&mut self) -> Batch {
         let now = self.now();
-        let mut body = self.spare_bodies.try_recv().unwrap_or_else(|_| Body::new(now));
+        let spare = match &self.sink {
+            Sink::Committer { spare_bodies, .. } => spare_bodies.try_recv().ok(),
+            Sink::Joint(_) => None,
+        };
+        let mut body = spare.unwrap_or_else(|| Body::new(now));
         body.clear(now);
         Batch::new(body)
     }
@@ -129,20 +180,89 @@ impl Writer {
             || batch.figures.requests >= self.batch_requests_max as u64
     }
 
-    fn hand_over(&mut self, batch: &mut Batch) {
+    /// Has a batch made durable and answered. Of a joint log, what became of it; the committer's is not known yet.
+    fn hand_over(&mut self, batch: &mut Batch) -> Result<(), Refusal> {
+        self.index_keys();
+        if !matches!(self.sink, Sink::Committer { .. }) {
+            let next = self.begin();
+            let full = std::mem::replace(batch, next);
+            return self.commit(full);
+        }
         self.shared.queue.await_committer();
         self.shared.queue.set_committer_free(false);
-        self.index_keys();
-        if let Err(backlog) = self.shared.keys().maintain(self.shared.reader.head().position) {
+        let head = self.shared.reader.head().position;
+        if let Some(Err(backlog)) = self.shared.keys().map(|mut keys| keys.maintain(head)) {
             // The log has every key: what cannot be moved to disk now stays in memory and is tried again.
             tracing::warn!(error = &backlog as &dyn std::error::Error, "keys stay in memory");
         }
         let next = self.begin();
         let full = std::mem::replace(batch, next);
-        // The committer lives until this sender is dropped: it cannot be gone.
-        self.to_committer
-            .send(full)
-            .expect("the committer outlives the writer");
+        if let Sink::Committer { to_committer, .. } = &self.sink {
+            // The committer lives until this sender is dropped: it cannot be gone.
+            to_committer
+                .send(full)
+                .expect("the committer outlives the writer");
+        }
+        Ok(())
+    }
+
+    /// Commits a batch to a joint log, and answers. After a failure nothing more of this round is decided: what was found
+    /// out about its keys may rest on what was not appended.
+    fn commit(&mut self, batch: Batch) -> Result<(), Refusal> {
+        let Sink::Joint(log) = &mut self.sink else {
+            return Ok(());
+        };
+        let Batch {
+            body,
+            replies,
+            catalogue,
+            figures,
+            is_begun,
+        } = batch;
+        let (started, before) = (Instant::now(), self.shared.reader.head().position);
+        if body.is_empty() {
+            if is_begun {
+                log.release();
+            }
+            self.shared.figures.committed(&figures, started.elapsed(), 0);
+            committer::answer_all(replies);
+            return Ok(());
+        }
+        let committed = log.commit(&body, &catalogue);
+        match &committed {
+            Ok(()) => {
+                let bytes = body.as_bytes().len();
+                self.shared.figures.committed(&figures, started.elapsed(), bytes);
+                committer::answer_all(replies);
+            }
+            Err(refusal) => {
+                self.refusal = Some(refusal.clone());
+                committer::refuse_all(replies, refusal, before);
+            }
+        }
+        committed
+    }
+
+    /// Makes sure that what is decided next rests on all that was appended, where others append as well.
+    fn ready(&mut self, batch: &mut Batch) -> Result<(), Refusal> {
+        let Sink::Joint(log) = &mut self.sink else {
+            return Ok(());
+        };
+        if let Some(refusal) = &self.refusal {
+            return Err(refusal.clone());
+        }
+        if batch.is_begun {
+            return Ok(());
+        }
+        let (ledger, fresh) = (self.shared.id, &mut self.chunk.fresh);
+        let begun = log.begin(&mut self.state, |key, position| {
+            fresh.entry(key.hash(ledger)).or_default().push(position);
+        });
+        match &begun {
+            Ok(()) => batch.is_begun = true,
+            Err(refusal) => self.refusal = Some(refusal.clone()),
+        }
+        begun
     }
 
     /// An empty batch takes the time of its first decision.
@@ -155,6 +275,9 @@ impl Writer {
 
     fn expire(&mut self, batch: &mut Batch) {
         if self.state.next_expiry().is_none_or(|at| at > (self.clock)()) {
+            return;
+        }
+        if self.ready(batch).is_err() {
             return;
         }
         let now = self.stamp(batch);
@@ -196,14 +319,14 @@ impl Writer {
         singles: &mut Vec<(Box<Asked>, oneshot::Sender<Answered>)>,
         batch: &mut Batch,
     ) {
-        self.look_at(singles.iter().map(|(asked, _)| &**asked));
+        self.look_at(singles.iter().map(|(asked, _)| &**asked), batch);
         let mut answers = Answers::default();
         for (index, (mut asked, sender)) in singles.drain(..).enumerate() {
             self.decide_asked(&mut asked, index, batch, &mut answers);
             let answer = answers.drain().next().expect("a request is answered once");
             batch.replies.push(Reply::One(sender, (asked, answer)));
             if self.is_full(batch) {
-                self.hand_over(batch);
+                let _refused = self.hand_over(batch);
             }
         }
         self.index_keys();
@@ -218,11 +341,16 @@ impl Writer {
         batch: &mut Batch,
     ) {
         let mut answers = Answers::with_capacity(all.len());
+        // Where the answers begin that rest on the batch at hand.
+        let mut of_batch = 0;
         for chunk in all.chunks_mut(CHUNK_REQUESTS) {
-            self.look_at(chunk.iter());
+            self.look_at(chunk.iter(), batch);
             for (index, asked) in chunk.iter_mut().enumerate() {
                 if self.is_full(batch) {
-                    self.hand_over(batch);
+                    if let Err(refusal) = self.hand_over(batch) {
+                        answers.refuse_from(of_batch, &refusal);
+                    }
+                    of_batch = answers.len();
                 }
                 self.decide_asked(asked, index, batch, &mut answers);
             }
@@ -230,26 +358,27 @@ impl Writer {
         }
         batch.replies.push(Reply::Many(sender, (all, answers)));
         if self.is_full(batch) {
-            self.hand_over(batch);
+            let _refused = self.hand_over(batch);
         }
     }
 
     /// Finds out which keys of a chunk may be known, earlier or within it, and warms what deciding it will look up.
-    fn look_at<'a>(&mut self, chunk: impl Iterator<Item = &'a Asked>) {
-        let Chunk {
-            maybe_known,
-            repeated,
-            hashes,
-            recorded: _,
-        } = &mut self.chunk;
+    fn look_at<'a>(&mut self, chunk: impl Iterator<Item = &'a Asked> + Clone, batch: &mut Batch) {
+        let hashes = &mut self.chunk.hashes;
         hashes.clear();
-        for asked in chunk {
+        for asked in chunk.clone() {
             // A request without a key takes a place, and its answer is not looked at.
             hashes.push(asked.key_hash.unwrap_or_default());
             self.state.warm(&asked.request.command);
         }
-        maybe_known.clear();
-        self.shared.keys().screen(hashes, maybe_known);
+        self.chunk.maybe_known.clear();
+        if let Some(keys) = self.shared.keys() {
+            keys.screen(&self.chunk.hashes, &mut self.chunk.maybe_known);
+        }
+        if matches!(self.sink, Sink::Joint(_)) {
+            self.find_keys(chunk, batch);
+        }
+        let Chunk { hashes, repeated, .. } = &mut self.chunk;
         hashes.sort_unstable();
         repeated.clear();
         repeated.extend(
@@ -260,22 +389,63 @@ impl Writer {
         );
     }
 
+    /// Asks a joint log which keys of a chunk are known.
+    fn find_keys<'a>(&mut self, chunk: impl Iterator<Item = &'a Asked> + Clone, batch: &mut Batch) {
+        self.chunk.found.clear();
+        if batch.body.is_empty() {
+            // All that was appended is to be seen there.
+            self.chunk.fresh.clear();
+        }
+        let places = chunk.clone().count();
+        self.chunk.maybe_known.resize(places, false);
+        self.chunk.found.resize(places, None);
+        if self.ready(batch).is_err() {
+            return;
+        }
+        let Sink::Joint(log) = &mut self.sink else { return };
+        let keyed = chunk.enumerate();
+        let (of, keys): (Vec<usize>, Vec<&IdempotencyKey>) = keyed
+            .filter_map(|(place, asked)| Some((place, asked.request.key.as_ref()?)))
+            .unzip();
+        match log.find_keys(&keys) {
+            Ok(found) => {
+                for (place, position) in of.into_iter().zip(found) {
+                    self.chunk.found[place] = position;
+                    self.chunk.maybe_known[place] = position.is_some();
+                }
+            }
+            Err(refusal) => self.refusal = Some(refusal),
+        }
+    }
+
     /// Puts the keys of what was recorded into the index.
     fn index_keys(&mut self) {
         if self.chunk.recorded.is_empty() {
             return;
         }
-        let mut keys = self.shared.keys();
-        for (hash, position) in self.chunk.recorded.drain(..) {
-            keys.insert(hash, position);
+        let Chunk { recorded, fresh, .. } = &mut self.chunk;
+        match self.shared.keys() {
+            Some(mut keys) => {
+                for (hash, position) in recorded.drain(..) {
+                    keys.insert(hash, position);
+                }
+            }
+            None => {
+                for (hash, position) in recorded.drain(..) {
+                    fresh.entry(hash).or_default().push(position);
+                }
+            }
         }
     }
 
     fn decide_asked(&mut self, asked: &mut Asked, index: usize, batch: &mut Batch, answers: &mut Answers) {
         batch.figures.requests += 1;
+        if let Err(refusal) = self.ready(batch) {
+            return answers.other(Answer::Failed(refusal));
+        }
         if let Some(hash) = asked.key_hash
-            && (self.chunk.maybe_known[index] || self.chunk.repeated.contains(&hash))
-            && let Some(known) = self.look_up(hash, asked, batch)
+            && self.chunk.may_know(index, hash)
+            && let Some(known) = self.look_up(hash, index, asked, batch)
         {
             return answers.other(known);
         }
@@ -306,17 +476,18 @@ impl Writer {
 
     /// The answer for a key whose hash is known at positions that the caller has not looked at yet.
     #[cold]
-    fn look_up(&self, hash: u64, asked: &Asked, batch: &mut Batch) -> Option<Answer> {
-        let probe = self.shared.keys().probe(hash);
-        let mut known = match probe.candidates() {
-            Ok(known) => known,
-            // Without the index nobody can say whether this happened already.
-            Err(error) => {
-                return Some(Answer::Failed(Refusal::Unreadable {
-                    why: error.to_string().into(),
-                }));
-            }
-        };
+    fn look_up(&self, hash: u64, index: usize, asked: &Asked, batch: &mut Batch) -> Option<Answer> {
+        let probe = self.shared.keys().map(|keys| keys.probe(hash));
+        let mut known =
+            match probe.map_or_else(|| Ok(self.chunk.known(index, hash)), |probe| probe.candidates()) {
+                Ok(known) => known,
+                // Without the index nobody can say whether this happened already.
+                Err(error) => {
+                    return Some(Answer::Failed(Refusal::Unreadable {
+                        why: error.to_string().into(),
+                    }));
+                }
+            };
         let recorded = self.chunk.recorded.iter();
         known.extend(
             recorded

@@ -16,6 +16,8 @@ pub(crate) struct Heads {
     head: Mutex<Head>,
     advanced: Condvar,
     listeners: RwLock<Vec<Listener>>,
+    /// Who is told first of what others appended, and announces it when it is ready for that.
+    gate: RwLock<Option<Listener>>,
 }
 
 impl Heads {
@@ -24,6 +26,7 @@ impl Heads {
             head: Mutex::new(head),
             advanced: Condvar::new(),
             listeners: RwLock::default(),
+            gate: RwLock::default(),
         }
     }
 
@@ -51,6 +54,23 @@ impl Heads {
         for listener in listeners.iter() {
             listener(head);
         }
+    }
+
+    /// News of what others appended: for whoever keeps the gate, or for everybody.
+    pub(crate) fn tell(&self, head: Head) {
+        if head.position <= self.get().position {
+            return;
+        }
+        let gate = self.gate.read().unwrap_or_else(PoisonError::into_inner);
+        match &*gate {
+            Some(keeper) => keeper(head),
+            None => self.announce(head),
+        }
+    }
+
+    /// From now on `keeper` is told of what others append, and nobody else until it is announced.
+    pub(crate) fn keep_gate(&self, keeper: Listener) {
+        *self.gate.write().unwrap_or_else(PoisonError::into_inner) = Some(keeper);
     }
 
     /// Calls `listener` with every new head, on the thread that brings the news.

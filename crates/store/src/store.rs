@@ -174,15 +174,21 @@ impl EventStore for PostgresStore {
     }
 
     fn begin(&mut self) -> Result<Vec<Recorded>, StoreError> {
-        Ok(self.appender.begin()?)
+        let missed = self.appender.begin()?;
+        self.reader.announce(self.appender.head());
+        Ok(missed)
     }
 
     fn commit(&mut self, body: &Body) -> Result<Head, StoreError> {
-        Ok(self.appender.commit(body)?)
+        let head = self.appender.commit(body)?;
+        self.reader.announce(head);
+        Ok(head)
     }
 
     fn head(&self) -> Result<Head, StoreError> {
-        Ok(self.reader.look_at_head()?)
+        let head = self.reader.look_ahead()?;
+        self.reader.announce(head);
+        Ok(head)
     }
 
     fn read(&self, after: Position, limit: usize) -> Result<Vec<Recorded>, StoreError> {

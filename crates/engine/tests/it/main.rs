@@ -3,5 +3,6 @@
 mod durability;
 mod faults;
 mod idempotency;
+mod joint;
 mod queue;
 mod support;

@@ -103,6 +103,11 @@ impl Appender {
         })
     }
 
+    /// The end of the log when the head was taken or moved last.
+    pub fn head(&self) -> Head {
+        self.head
+    }
+
     /// Takes the head, so that nobody else appends until [`Appender::commit`] or [`Appender::release`], and gives what
     /// was appended since the log was seen last, in order. Nothing when it is held already.
     ///
@@ -150,7 +155,6 @@ impl Appender {
             }
         }
         self.seen_hash = Some(head.hash);
-        self.reader.heads().announce(head);
         Ok(missed)
     }
 
@@ -238,8 +242,8 @@ impl Appender {
         Ok(digests.iter().map(|digest| found.get(digest).copied()).collect())
     }
 
-    /// Appends a body, all or nothing, and lets go of the head. It is durable when this returns, and readers see it. An
-    /// empty body changes nothing.
+    /// Appends a body, all or nothing, and lets go of the head. It is durable when this returns; [`Reader::announce`]
+    /// makes it known here. An empty body changes nothing.
     ///
     /// # Errors
     /// Only after [`CommitError::Unknown`] it is open whether the commit was made: read the log on.
@@ -272,7 +276,7 @@ impl Appender {
         self.is_begun = false;
         (self.seen, self.seen_hash) = (rows.head.position, Some(rows.head.hash));
         self.versions.extend(versions);
-        self.reader.heads().announce(rows.head);
+        self.head = rows.head;
         Ok(rows.head)
     }
 

@@ -16,12 +16,14 @@ use crate::reader::Commit;
 pub struct Commits {
     reader: Reader,
     place: Place,
+    /// Where it ends, if not at the head.
+    end: Option<Position>,
     fetched: VecDeque<Fetched>,
     given: Option<Fetched>,
 }
 
 impl Commits {
-    pub(super) fn new(reader: Reader, after: Position) -> Commits {
+    pub(super) fn new(reader: Reader, after: Position, end: Option<Position>) -> Commits {
         let place = Place {
             no: reader.no(),
             after,
@@ -31,6 +33,7 @@ impl Commits {
         Commits {
             reader,
             place,
+            end,
             fetched: VecDeque::new(),
             given: None,
         }
@@ -45,7 +48,8 @@ impl Commits {
         reason = "lends its buffer, which an Iterator cannot"
     )]
     pub fn next(&mut self) -> Result<Option<Commit<'_>>, ReadError> {
-        if self.fetched.is_empty() && self.place.after < self.reader.head().position {
+        let end = self.end.unwrap_or_else(|| self.reader.head().position);
+        if self.fetched.is_empty() && self.place.after < end {
             let place = self.place;
             let fetched = self.reader.ask(move |pool| async move {
                 let mut connection = pool.acquire().await.map_err(failed("reach the database"))?;
@@ -53,9 +57,9 @@ impl Commits {
             })?;
             self.fetched.extend(fetched);
         }
-        let Some(next) = self.fetched.pop_front() else {
-            return Ok(None);
-        };
+        // More may have been fetched than is to be known yet.
+        let next = self.fetched.pop_front_if(|next| next.as_commit().last() <= end);
+        let Some(next) = next else { return Ok(None) };
         let commit = self.given.insert(next).as_commit();
         self.place.after = commit.last();
         self.place.previous = Some(commit.hash);

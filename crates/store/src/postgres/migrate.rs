@@ -15,7 +15,7 @@ const MIGRATIONS: [(i64, &str, &str); 1] = [(
     include_str!("../../../../migrations/postgres/log/0001_log.sql"),
 )];
 /// Held while the schema is made; the migrations have a lock of their own.
-const SCHEMA_LOCK: i64 = 0x62_69_6e_63_61_72_64;
+const SCHEMA_LOCK: i64 = 0x0062_696e_6361_7264;
 
 fn migrator() -> Migrator {
     let migration = |(version, name, sql): (i64, &'static str, &'static str)| {

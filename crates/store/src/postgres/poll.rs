@@ -19,6 +19,9 @@ const EVERY: Duration = Duration::from_millis(20);
 /// Between two looks while the database does not answer.
 const EVERY_WHILE_AWAY: Duration = Duration::from_secs(1);
 
+/// Ledgers whose heads are to be asked for.
+type Open = Vec<(i32, Arc<Heads>)>;
+
 /// The open ledgers, by number.
 #[derive(Default)]
 pub(super) struct Watched {
@@ -60,7 +63,7 @@ async fn poll(database: Weak<Inner>) {
                 is_away = false;
                 for (no, head) in found {
                     let of = open.iter().filter(|(other, _)| *other == no);
-                    of.for_each(|(_, heads)| heads.announce(head));
+                    of.for_each(|(_, heads)| heads.tell(head));
                 }
             }
             Err(error) => {
@@ -76,7 +79,7 @@ async fn poll(database: Weak<Inner>) {
 }
 
 /// What is open; `None`, once and for all, when nothing is.
-fn open_ledgers(database: &Weak<Inner>) -> Option<(PgPool, Vec<(i32, Arc<Heads>)>)> {
+fn open_ledgers(database: &Weak<Inner>) -> Option<(PgPool, Open)> {
     let inner = database.upgrade()?;
     let mut watched = inner.watched.lock().unwrap_or_else(PoisonError::into_inner);
     let mut open = Vec::with_capacity(watched.ledgers.len());
@@ -94,7 +97,7 @@ fn open_ledgers(database: &Weak<Inner>) -> Option<(PgPool, Vec<(i32, Arc<Heads>)
     Some((inner.pool.clone(), open))
 }
 
-async fn look(pool: &PgPool, open: &[(i32, Arc<Heads>)]) -> Result<Vec<(i32, Head)>, sqlx::Error> {
+async fn look(pool: &PgPool, open: &Open) -> Result<Vec<(i32, Head)>, sqlx::Error> {
     let numbers: Vec<i32> = open.iter().map(|(no, _)| *no).collect();
     let sql = "select no, position, commit, hash, recorded_at from ledgers where no = any($1)";
     let rows = sqlx::query(sql).bind(numbers).fetch_all(pool).await?;

@@ -44,10 +44,6 @@ impl Reader {
         self.no
     }
 
-    pub(super) fn heads(&self) -> &Heads {
-        &self.heads
-    }
-
     /// Asks the database something on its own runtime.
     pub(super) fn ask<T, F>(&self, ask: impl FnOnce(PgPool) -> F) -> Result<T, ReadError>
     where
@@ -67,24 +63,38 @@ impl Reader {
         self.heads.get()
     }
 
-    /// The end of the log as it is.
+    /// The end of the log as it is; nobody is told.
     ///
     /// # Errors
     /// When the database cannot be asked.
-    pub fn look_at_head(&self) -> Result<Head, ReadError> {
+    pub fn look_ahead(&self) -> Result<Head, ReadError> {
         let no = self.no;
-        let head = self.ask(move |pool| async move {
+        self.ask(move |pool| async move {
             let sql = "select position, commit, hash, recorded_at from ledgers where no = $1";
             let row = sqlx::query(sql).bind(no).fetch_one(&pool).await;
             row.and_then(|row| head_of(&row)).map_err(failed("read the head"))
-        })?;
+        })
+    }
+
+    /// Makes a head known to everybody who reads this log in this process.
+    pub fn announce(&self, head: Head) {
         self.heads.announce(head);
-        Ok(head)
+    }
+
+    /// From now on `keeper` alone is told of what other nodes append, on the thread that brings the news: it must be quick,
+    /// and announces the head itself when it is ready for that. So whoever reads is never ahead of it.
+    pub fn keep_gate(&self, keeper: impl Fn(Head) + Send + Sync + 'static) {
+        self.heads.keep_gate(Box::new(keeper));
     }
 
     /// The commits that hold anything after a position, in order. The first may begin before it.
     pub fn commits(&self, after: Position) -> Commits {
-        Commits::new(self.clone(), after)
+        Commits::new(self.clone(), after, None)
+    }
+
+    /// The commits that hold anything after a position, up to one that need not be announced yet.
+    pub fn commits_up_to(&self, after: Position, end: Position) -> Commits {
+        Commits::new(self.clone(), after, Some(end))
     }
 
     /// At most `limit` events after a position, in order.

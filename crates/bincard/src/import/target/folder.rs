@@ -215,6 +215,7 @@ fn settle(outcome: Result<Receipt, Refusal>) -> anyhow::Result<Result<Receipt, R
     match outcome {
         Err(
             refusal @ (Refusal::Busy
+            | Refusal::Unavailable { .. }
             | Refusal::DiskFull
             | Refusal::Stopped { .. }
             | Refusal::OutcomeUnknown

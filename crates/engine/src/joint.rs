@@ -1,0 +1,172 @@
+//! A log in PostgreSQL, which other nodes append to as well.
+//!
+//! The writer takes the log's head before it decides, and first folds in what others appended since. So what it decides
+//! rests on everything, and nobody comes between the decision and the commit. Between two batches it reads along without
+//! holding anything, so that there is little to fold in when it counts.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use bincard_ledger::codec::Body;
+use bincard_ledger::{CatalogueEvent, Event, IdempotencyKey, Position, Recorded, State};
+use bincard_store::postgres::{self, Appender};
+use bincard_store::{BeginError, CommitError, Commits, Head, Reader};
+
+use crate::ledger::{Refusal, Shared};
+use crate::recovery::{self, RecoveryError};
+
+pub(crate) struct JointLog {
+    shared: Arc<Shared>,
+    appender: Appender,
+    reader: postgres::Reader,
+    /// The end of the log as it was heard of last.
+    news: Arc<Mutex<Head>>,
+    /// Whether the state has events that were not appended: then it is read again before it decides anything.
+    is_spoilt: bool,
+}
+
+impl JointLog {
+    /// The state is as of a head that `shared` has announced.
+    pub(crate) fn new(shared: Arc<Shared>, appender: Appender, reader: postgres::Reader) -> JointLog {
+        let news = Arc::new(Mutex::new(reader.head()));
+        let (writer, heard) = (shared.clone(), news.clone());
+        reader.keep_gate(move |head| {
+            *heard.lock().unwrap_or_else(PoisonError::into_inner) = head;
+            writer.queue.bring_news();
+        });
+        JointLog {
+            shared,
+            appender,
+            reader,
+            news,
+            is_spoilt: false,
+        }
+    }
+
+    /// Reads along, as far as there is news. Nothing is held, and a failure costs nothing but the time that taking the head
+    /// then takes.
+    pub(crate) fn read_along(&mut self, state: &mut State) {
+        let head = *self.news.lock().unwrap_or_else(PoisonError::into_inner);
+        if self.is_spoilt || head.position <= state.head() {
+            return;
+        }
+        let mut catalogue = Vec::new();
+        let commits = self.reader.commits_up_to(state.head(), head.position);
+        let folded = recovery::fold(Commits::Postgres(commits), state, |event| {
+            if let Event::Catalogue(event) = event {
+                catalogue.push(event.clone());
+            }
+        });
+        match folded {
+            Ok(()) => {
+                self.shared.names.apply(&catalogue);
+                self.reader.announce(head);
+            }
+            Err(error) => {
+                tracing::warn!(
+                    error = &error as &dyn std::error::Error,
+                    "the log cannot be read along"
+                );
+                // What could not be read is read later; what could not be folded in may be there in part.
+                self.is_spoilt = !matches!(error, RecoveryError::Read(_));
+                self.shared.names.apply(&catalogue);
+            }
+        }
+        self.appender.skip_to(state.head());
+    }
+
+    /// Takes the head and folds in what others appended; `key` is told of every idempotency key among that.
+    pub(crate) fn begin(
+        &mut self,
+        state: &mut State,
+        mut key: impl FnMut(&IdempotencyKey, Position),
+    ) -> Result<(), Refusal> {
+        if self.is_spoilt {
+            self.read_again(state)?;
+        }
+        let missed = self.appender.begin().map_err(refusal_of_begin)?;
+        let mut catalogue: Vec<CatalogueEvent> = Vec::new();
+        for recorded in missed {
+            let Recorded { position, record, .. } = &recorded;
+            if let Some(known) = &record.key {
+                key(&known.key, *position);
+            }
+            if let Err(error) = state.apply(&recorded) {
+                self.appender.release();
+                self.is_spoilt = true;
+                return Err(unavailable(&error));
+            }
+            if let Event::Catalogue(event) = recorded.record.event {
+                catalogue.push(event);
+            }
+        }
+        self.shared.names.apply(&catalogue);
+        self.reader.announce(self.appender.head());
+        Ok(())
+    }
+
+    /// Where each of these keys stands; the head is held.
+    pub(crate) fn find_keys(&mut self, keys: &[&IdempotencyKey]) -> Result<Vec<Option<Position>>, Refusal> {
+        self.appender.find_keys(keys).map_err(|error| unavailable(&error))
+    }
+
+    /// Lets go of the head with nothing appended.
+    pub(crate) fn release(&mut self) {
+        self.appender.release();
+    }
+
+    /// Appends what was decided since [`JointLog::begin`], and lets go of the head. `catalogue` is what of it is of the
+    /// catalogue. After a failure the state is read again before the next decision.
+    pub(crate) fn commit(&mut self, body: &Body, catalogue: &[CatalogueEvent]) -> Result<(), Refusal> {
+        match self.appender.commit(body) {
+            Ok(head) => {
+                self.shared.names.apply(catalogue);
+                self.reader.announce(head);
+                Ok(())
+            }
+            Err(error) => {
+                tracing::error!(error = &error as &dyn std::error::Error, "a commit was not made");
+                self.is_spoilt = true;
+                Err(match error {
+                    CommitError::Unknown { .. } => Refusal::OutcomeUnknown,
+                    other => unavailable(&other),
+                })
+            }
+        }
+    }
+
+    fn read_again(&mut self, state: &mut State) -> Result<(), Refusal> {
+        let read = || -> Result<State, RecoveryError> {
+            let head = self.reader.look_ahead()?;
+            let mut state = recovery::from_snapshot(&Reader::Postgres(self.reader.clone()))?;
+            let commits = self.reader.commits_up_to(state.head(), head.position);
+            recovery::fold(Commits::Postgres(commits), &mut state, |_| {})?;
+            self.shared.names.replace(&state);
+            self.reader.announce(head);
+            Ok(state)
+        };
+        *state = read().map_err(|error| unavailable(&error))?;
+        self.appender.skip_to(state.head());
+        self.is_spoilt = false;
+        Ok(())
+    }
+}
+
+/// Nothing was recorded, and it is worth trying again.
+fn unavailable(error: &dyn std::error::Error) -> Refusal {
+    let mut why = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        why = format!("{why}: {cause}");
+        source = cause.source();
+    }
+    Refusal::Unavailable { why: why.into() }
+}
+
+fn refusal_of_begin(error: BeginError) -> Refusal {
+    match error {
+        BeginError::Moved { .. } => Refusal::Stopped {
+            why: error.to_string().into(),
+        },
+        BeginError::Read(error) => unavailable(&error),
+    }
+}
