@@ -118,7 +118,7 @@ async fn submit(
 ) -> Result<Response<Body>, Failure> {
     asker.must(asker.caller.may_write_stock())?;
     body::require_json(&headers)?;
-    let (count, warehouse) = opened(&asker, &id)?;
+    let (count, warehouse) = opened(&asker, &id).await?;
     let ids = asker.open.ledger.ids();
     check_warehouse(&asker.caller, &asker.open.ledger, ids.warehouse(warehouse))?;
     let asked = read_counted(&body::read(body).await?, ids)?;
@@ -159,7 +159,7 @@ macro_rules! ends {
         ) -> Result<Response<Body>, Failure> {
             asker.must(asker.caller.may_oversee_stock())?;
             body::require_json(&headers)?;
-            let (count, warehouse) = opened(&asker, &id)?;
+            let (count, warehouse) = opened(&asker, &id).await?;
             let (notes, user) = read_notes(&body::read(body).await?)?;
             send(&app, &asker, &headers, warehouse, CountStep::$step { count }, notes, user).await
         }
@@ -207,12 +207,12 @@ impl<'a> Opened<'a> {
 }
 
 /// The event that opened the count with an id in a path, if the caller may see it: a SELLER those at its own warehouses.
-fn found(asker: &Asker, id: &str) -> Result<Recorded, Failure> {
+async fn found(asker: &Asker, id: &str) -> Result<Recorded, Failure> {
     let ledger = &asker.open.ledger;
     let position = parse_uuid(id)
         .and_then(|id| ledger.ids().resolve_event(id))
         .ok_or(NONE)?;
-    let recorded = ledger.reader().event(position).map_err(Failure::internal)?;
+    let recorded = ledger.event(position).await.map_err(Failure::internal)?;
     let recorded = recorded.ok_or(NONE)?;
     let warehouse = Opened::of(&recorded).ok_or(NONE)?.event.warehouse;
     let may_see = asker.caller.may_see_warehouse(ledger.ids().warehouse(warehouse));
@@ -220,8 +220,8 @@ fn found(asker: &Asker, id: &str) -> Result<Recorded, Failure> {
 }
 
 /// The count with an id in a path, and where it is.
-fn opened(asker: &Asker, id: &str) -> Result<(Position, WarehouseNo), Failure> {
-    let recorded = found(asker, id)?;
+async fn opened(asker: &Asker, id: &str) -> Result<(Position, WarehouseNo), Failure> {
+    let recorded = found(asker, id).await?;
     let opened = Opened::of(&recorded).ok_or(NONE)?;
     Ok((recorded.position, opened.event.warehouse))
 }

@@ -28,12 +28,12 @@ const NONE: Failure = Failure::NotFound(Missing::Exception);
 
 /// The event that made the exception with an id in a path, if the caller may see it: a SELLER those at its own
 /// warehouses.
-fn made(asker: &Asker, id: &str) -> Result<(Position, Recorded), Failure> {
+async fn made(asker: &Asker, id: &str) -> Result<(Position, Recorded), Failure> {
     let ledger = &asker.open.ledger;
     let position = parse_uuid(id)
         .and_then(|id| ledger.ids().resolve_event(id))
         .ok_or(NONE)?;
-    let recorded = ledger.reader().event(position).map_err(Failure::internal)?;
+    let recorded = ledger.event(position).await.map_err(Failure::internal)?;
     let recorded = recorded.ok_or(NONE)?;
     let event = exception_of(&recorded).ok_or(NONE)?;
     if asker

@@ -36,12 +36,12 @@ const NONE: Failure = Failure::NotFound(Missing::Reservation);
 
 /// The event that made the reservation with an id in a path, if the caller may see it: a SELLER those at its own
 /// warehouses.
-fn made(asker: &Asker, id: &str) -> Result<(Position, Recorded), Failure> {
+async fn made(asker: &Asker, id: &str) -> Result<(Position, Recorded), Failure> {
     let ledger = &asker.open.ledger;
     let position = parse_uuid(id)
         .and_then(|id| ledger.ids().resolve_event(id))
         .ok_or(NONE)?;
-    let recorded = recorded_at(ledger, position)?.ok_or(NONE)?;
+    let recorded = recorded_at(ledger, position).await?.ok_or(NONE)?;
     let event = reservation_of(&recorded).ok_or(NONE)?;
     if asker
         .caller
@@ -54,8 +54,8 @@ fn made(asker: &Asker, id: &str) -> Result<(Position, Recorded), Failure> {
 }
 
 /// The event at a position. Most are recent: they are in memory, if not in this process's then in the system's.
-fn recorded_at(ledger: &Ledger, position: Position) -> Result<Option<Recorded>, Failure> {
-    ledger.reader().event(position).map_err(Failure::internal)
+async fn recorded_at(ledger: &Ledger, position: Position) -> Result<Option<Recorded>, Failure> {
+    ledger.event(position).await.map_err(Failure::internal)
 }
 
 /// The event, if it is one that makes a reservation.

@@ -58,12 +58,12 @@ impl<'a> Opened<'a> {
 
 /// The event that opened the transfer with an id in a path, if the caller may see it: a SELLER those from and to its own
 /// warehouses.
-fn found(asker: &Asker, id: &str) -> Result<Recorded, Failure> {
+async fn found(asker: &Asker, id: &str) -> Result<Recorded, Failure> {
     let ledger = &asker.open.ledger;
     let position = parse_uuid(id)
         .and_then(|id| ledger.ids().resolve_transfer(id))
         .ok_or(NONE)?;
-    let recorded = recorded_at(ledger, position)?.ok_or(NONE)?;
+    let recorded = recorded_at(ledger, position).await?.ok_or(NONE)?;
     let Opened {
         event, destination, ..
     } = Opened::of(&recorded).ok_or(NONE)?;
@@ -79,8 +79,8 @@ fn found(asker: &Asker, id: &str) -> Result<Recorded, Failure> {
 }
 
 /// The event at a position.
-fn recorded_at(ledger: &Ledger, position: Position) -> Result<Option<Recorded>, Failure> {
-    ledger.reader().event(position).map_err(Failure::internal)
+async fn recorded_at(ledger: &Ledger, position: Position) -> Result<Option<Recorded>, Failure> {
+    ledger.event(position).await.map_err(Failure::internal)
 }
 
 /// What the ledger answered to a request whose fields are not named as a stock event's are.

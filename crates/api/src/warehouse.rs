@@ -126,8 +126,8 @@ async fn send(
         }
     })?;
     let recorded = ledger
-        .reader()
         .event(receipt.position)
+        .await
         .map_err(Failure::internal)?;
     let recorded = recorded.ok_or_else(|| Failure::internal("the log has no event where it was recorded"))?;
     // What was recorded before under the key may lie elsewhere than where the SKU is stocked now.

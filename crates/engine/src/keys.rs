@@ -108,6 +108,11 @@ impl Batch {
         }
     }
 
+    /// How many requests it has.
+    pub(crate) fn len(&self) -> usize {
+        self.outcomes.len()
+    }
+
     /// What to hand over next; `None` when everything is settled.
     pub(crate) fn next_asked(&mut self) -> Option<Vec<Asked>> {
         if self.next.is_empty() {

@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
-use bincard_ledger::{IdempotencyKey, LedgerId, Position, PublicIds, Rejection, Request, Timestamp, Version};
+use bincard_ledger::{IdempotencyKey, LedgerId, Position, PublicIds, Recorded, Rejection, Request, Timestamp, Version};
 use bincard_store::keys::KeyIndex;
 use bincard_store::{Head, ReadError, Reader};
 use tokio::sync::oneshot;
@@ -211,6 +211,18 @@ impl Ledger {
         &self.shared.reader
     }
 
+    /// The event at a position; `None` beyond the head. What lies in files is mostly in memory and read at once; a database
+    /// is waited for without holding up the thread.
+    ///
+    /// # Errors
+    /// When the log cannot be read, or is damaged there.
+    pub async fn event(&self, position: Position) -> Result<Option<Recorded>, ReadError> {
+        match self.reader() {
+            Reader::Segment(reader) => reader.event(position),
+            Reader::Postgres(reader) => reader.event_soon(position).await,
+        }
+    }
+
     /// Codes and SKUs.
     pub fn names(&self) -> &Names {
         &self.shared.names
@@ -260,7 +272,12 @@ impl Ledger {
             let pushed = self.shared.queue.push(Submission::One(asked, reply));
             pushed.map_err(|(_, why)| self.not_taken(why))?;
             let (mut back, answer) = answer.await.map_err(|_| Refusal::OutcomeUnknown)?;
-            if let Some(outcome) = keys::settle(self.reader(), &mut back, answer) {
+            let settle = move |reader: &Reader| {
+                let settled = keys::settle(reader, &mut back, answer);
+                (back, settled)
+            };
+            let (back, settled) = self.with_reader(settle).await?;
+            if let Some(outcome) = settled {
                 return outcome;
             }
             asked = back;
@@ -282,9 +299,30 @@ impl Ledger {
                 Ok(()) => answers.await.map_err(|_| Refusal::OutcomeUnknown),
                 Err(why) => Err(self.not_taken(why)),
             };
-            batch.settle(self.reader(), answers);
+            let asked_for = batch.len();
+            let settle = move |reader: &Reader| {
+                batch.settle(reader, answers);
+                batch
+            };
+            batch = match self.with_reader(settle).await {
+                Ok(batch) => batch,
+                Err(refusal) => return vec![Err(refusal); asked_for],
+            };
         }
         batch.into_outcomes()
+    }
+
+    /// Does something that may read the log: at once where that is in files, on a thread that may wait for a database.
+    async fn with_reader<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&Reader) -> T + Send + 'static,
+    ) -> Result<T, Refusal> {
+        if matches!(self.reader(), Reader::Segment(_)) {
+            return Ok(work(self.reader()));
+        }
+        let reader = self.reader().clone();
+        let done = tokio::task::spawn_blocking(move || work(&reader)).await;
+        done.map_err(|_| Refusal::OutcomeUnknown)
     }
 
     /// [`Ledger::submit_batch`] for threads without a runtime; must not be called from an asynchronous task.

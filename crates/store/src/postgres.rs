@@ -285,6 +285,17 @@ impl Database {
         receiver.recv().expect("asking the database does not panic")
     }
 
+    /// Runs a future on the database's own runtime, where its connections belong, and waits for it on this task.
+    async fn spawn<T: Send + 'static>(&self, future: impl Future<Output = T> + Send + 'static) -> T {
+        let runtime = self
+            .inner
+            .runtime
+            .as_ref()
+            .expect("taken only when the last handle goes");
+        let ended = runtime.spawn(future).await;
+        ended.expect("asking the database does not panic")
+    }
+
     fn query<T, F>(&self, doing: &'static str, ask: impl FnOnce(PgPool) -> F) -> Result<T, DatabaseError>
     where
         T: Send + 'static,

@@ -49,7 +49,7 @@ pub(super) async fn fetch(
     MinPosition(min): MinPosition,
     Segment(id): Segment,
 ) -> Result<Response<Body>, Failure> {
-    let recorded = found(&asker, &id)?;
+    let recorded = found(&asker, &id).await?;
     let opened = Opened::of(&recorded).ok_or(NONE)?;
     // A count that has its id has been opened: it is there as soon as the view has come to it.
     let min = Position(min.0.max(recorded.position.0));

@@ -48,7 +48,7 @@ pub(super) async fn clear(
 ) -> Result<Response<Body>, Failure> {
     asker.must(asker.caller.may_oversee_stock())?;
     body::require_json(&headers)?;
-    let (exception, recorded) = made(&asker, &id)?;
+    let (exception, recorded) = made(&asker, &id).await?;
     let event = exception_of(&recorded).ok_or(NONE)?;
     let (notes, user) = read_notes(&body::read(body).await?)?;
     let ledger = &asker.open.ledger;

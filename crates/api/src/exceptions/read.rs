@@ -48,7 +48,7 @@ pub(super) async fn fetch(
     MinPosition(min): MinPosition,
     Segment(id): Segment,
 ) -> Result<Response<Body>, Failure> {
-    let (position, _) = made(&asker, &id)?;
+    let (position, _) = made(&asker, &id).await?;
     // An exception that has its id has been made: it is there as soon as the view has come to it.
     let min = Position(min.0.max(position.0));
     wait_for(&asker, min).await?;

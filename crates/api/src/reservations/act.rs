@@ -87,7 +87,7 @@ async fn step(
 ) -> Result<Response<Body>, Failure> {
     asker.must(asker.caller.may_write_stock())?;
     body::require_json(headers)?;
-    let (position, recorded) = made(asker, id)?;
+    let (position, recorded) = made(asker, id).await?;
     let event = reservation_of(&recorded).ok_or(NONE)?;
     let asked = read_step(&body::read(body).await?, kind == Kind::Release)?;
     let user = asked.more.user;
@@ -130,7 +130,7 @@ pub(super) async fn extend(
 ) -> Result<Response<Body>, Failure> {
     asker.must(asker.caller.may_write_stock())?;
     body::require_json(&headers)?;
-    let (position, recorded) = made(&asker, &id)?;
+    let (position, recorded) = made(&asker, &id).await?;
     let event = reservation_of(&recorded).ok_or(NONE)?;
     let asked = read_extension(&body::read(body).await?)?;
     let command = Command::Extend(ExtendCommand {

@@ -82,7 +82,7 @@ pub(super) async fn create(
         .await
         .map_err(|refusal| Failure::of_refusal(refusal, ids))?;
     // As it was when it was recorded: the answer to the same request is the same for ever.
-    let recorded = recorded_at(ledger, receipt.position)?;
+    let recorded = recorded_at(ledger, receipt.position).await?;
     let recorded = recorded.ok_or_else(|| Failure::internal("the log has no event where it was recorded"))?;
     let event = reservation_of(&recorded)
         .ok_or_else(|| Failure::internal("the key of a reservation leads to something else"))?;

@@ -47,7 +47,7 @@ pub(super) async fn fetch(
     MinPosition(min): MinPosition,
     Segment(id): Segment,
 ) -> Result<Response<Body>, Failure> {
-    let (position, recorded) = made(&asker, &id)?;
+    let (position, recorded) = made(&asker, &id).await?;
     let event = reservation_of(&recorded).ok_or(NONE)?;
     // A reservation that has its id has been made: it is there as soon as the view has come to it.
     let min = Position(min.0.max(position.0));

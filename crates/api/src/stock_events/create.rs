@@ -144,8 +144,8 @@ async fn write_replayed(
     json: &mut Json,
 ) -> Result<(), Failure> {
     let recorded = ledger
-        .reader()
         .event(receipt.position)
+        .await
         .map_err(Failure::internal)?;
     let recorded = recorded.ok_or_else(|| Failure::internal("the log has no event where it was recorded"))?;
     let (author, sent_by) = match recorded.record.on_behalf_of {

@@ -52,7 +52,7 @@ pub(super) async fn receive(
 ) -> Result<Response<Body>, Failure> {
     asker.must(asker.caller.may_write_stock())?;
     body::require_json(&headers)?;
-    let recorded = found(&asker, &id)?;
+    let recorded = found(&asker, &id).await?;
     let opened = Opened::of(&recorded).ok_or(NONE)?;
     let ids = asker.open.ledger.ids();
     if !asker.caller.may_write_stock_at(ids.warehouse(opened.destination)) {
@@ -102,7 +102,7 @@ pub(super) async fn close(
 ) -> Result<Response<Body>, Failure> {
     asker.must(asker.caller.may_close_transfers())?;
     body::require_json(&headers)?;
-    let recorded = found(&asker, &id)?;
+    let recorded = found(&asker, &id).await?;
     let opened = Opened::of(&recorded).ok_or(NONE)?;
     let asked = read_closing(&body::read(body).await?)?;
     let command = Command::Close(CloseCommand {

@@ -74,7 +74,7 @@ pub(super) async fn create(
         })
     })?;
     // As it was when it was recorded: the answer to the same request is the same for ever.
-    let recorded = opened_before(ledger, receipt.position)?;
+    let recorded = opened_before(ledger, receipt.position).await?;
     let opened = Opened::of(&recorded)
         .ok_or_else(|| Failure::internal("the key of a dispatch leads to something else"))?;
     let mut json = Json::with_capacity(render::TRANSFER_BYTES);
@@ -138,13 +138,13 @@ fn pointer_to(
 }
 
 /// The event that opened the transfer whose TRANSFER_EXPECTED is at `position`.
-fn opened_before(ledger: &Ledger, position: Position) -> Result<bincard_ledger::Recorded, Failure> {
+async fn opened_before(ledger: &Ledger, position: Position) -> Result<bincard_ledger::Recorded, Failure> {
     const MISSING: &str = "the log has no transfer where one was recorded";
-    let expected = recorded_at(ledger, position)?.ok_or_else(|| Failure::internal(MISSING))?;
+    let expected = recorded_at(ledger, position).await?.ok_or_else(|| Failure::internal(MISSING))?;
     let opened = match &expected.record.event {
         Event::Stock(event) if event.kind == Kind::TransferExpected => event.about,
         _ => None,
     };
     let opened = opened.ok_or_else(|| Failure::internal(MISSING))?;
-    recorded_at(ledger, opened)?.ok_or_else(|| Failure::internal(MISSING))
+    recorded_at(ledger, opened).await?.ok_or_else(|| Failure::internal(MISSING))
 }

@@ -47,7 +47,7 @@ pub(super) async fn fetch(
     MinPosition(min): MinPosition,
     Segment(id): Segment,
 ) -> Result<Response<Body>, Failure> {
-    let recorded = found(&asker, &id)?;
+    let recorded = found(&asker, &id).await?;
     let opened = Opened::of(&recorded).ok_or(NONE)?;
     // A transfer that has its id has been dispatched, which is two events: it is there as soon as the view has come to both.
     let min = Position(min.0.max(opened.id().next().0));

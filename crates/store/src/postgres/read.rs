@@ -111,19 +111,16 @@ impl Reader {
     /// [`ReadError`].
     pub fn event(&self, position: Position) -> Result<Option<Recorded>, ReadError> {
         let no = self.no;
-        self.ask(move |pool| async move {
-            let row = sqlx::query(
-                "select e.position, e.crc, e.record, (select c.recorded_at from commits c where c.ledger = $1
-                    and c.first <= e.position order by c.first desc limit 1) as recorded_at
-                from events e where e.ledger = $1 and e.position = $2",
-            )
-            .bind(no)
-            .bind(signed(position.0))
-            .fetch_optional(&pool)
-            .await
-            .map_err(failed("read an event"))?;
-            row.map(|row| recorded_of(&row)).transpose()
-        })
+        self.ask(move |pool| event(pool, no, position))
+    }
+
+    /// [`Reader::event`] for tasks: it holds up no thread.
+    ///
+    /// # Errors
+    /// [`ReadError`].
+    pub async fn event_soon(&self, position: Position) -> Result<Option<Recorded>, ReadError> {
+        let asked = event(self.database.inner.pool.clone(), self.no, position);
+        self.database.spawn(asked).await
     }
 
     /// At most `limit` events of a stream after a version, in order.
@@ -209,6 +206,20 @@ impl Reader {
     pub fn on_advance(&self, listener: impl Fn(Head) + Send + Sync + 'static) {
         self.heads.listen(Box::new(listener));
     }
+}
+
+async fn event(pool: PgPool, no: i32, position: Position) -> Result<Option<Recorded>, ReadError> {
+    let row = sqlx::query(
+        "select e.position, e.crc, e.record, (select c.recorded_at from commits c where c.ledger = $1
+            and c.first <= e.position order by c.first desc limit 1) as recorded_at
+        from events e where e.ledger = $1 and e.position = $2",
+    )
+    .bind(no)
+    .bind(signed(position.0))
+    .fetch_optional(&pool)
+    .await
+    .map_err(failed("read an event"))?;
+    row.map(|row| recorded_of(&row)).transpose()
 }
 
 /// An event from its row.
