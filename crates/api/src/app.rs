@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use bincard_access::{Accounts, Clock, RateLimits, UnixMs};
 use bincard_ledger::Timestamp;
+use bincard_store::postgres::Database;
 use tokio::sync::watch;
 
 use crate::asker::note_decision;
@@ -19,6 +20,8 @@ use crate::trace::{RequestIds, Trace};
 pub struct Options {
     /// The folder that holds a folder a ledger, by tenant.
     pub ledgers_folder: PathBuf,
+    /// The database that keeps the ledgers' logs, if their folders do not.
+    pub database: Option<Database>,
     /// How ledgers are opened.
     pub engine: bincard_engine::Options,
     /// How long a read waits for its view to reach the position that it names.
@@ -46,6 +49,7 @@ impl Options {
     pub fn new(ledgers_folder: impl Into<PathBuf>) -> Options {
         Options {
             ledgers_folder: ledgers_folder.into(),
+            database: None,
             engine: bincard_engine::Options::default(),
             read_wait_max: Duration::from_secs(5),
             ledger_idle_max: Duration::from_secs(15 * 60),

@@ -11,6 +11,7 @@ use bincard_engine::{Engine, Ledger, OpenError};
 use bincard_ledger::Position;
 use bincard_projections::reconcile::{self, Reconciler, Reconciliations};
 use bincard_projections::{Projector, ViewName, Views};
+use bincard_store::postgres::Database;
 use tokio::sync::watch;
 
 use crate::app::Options;
@@ -72,6 +73,7 @@ impl From<LedgerError> for Failure {
 /// The ledgers that are open.
 pub struct Ledgers {
     folder: PathBuf,
+    database: Option<Database>,
     engine: bincard_engine::Options,
     idle_max: Duration,
     read_wait_max: Duration,
@@ -96,6 +98,7 @@ impl Ledgers {
     pub(crate) fn new(options: &Options) -> Ledgers {
         Ledgers {
             folder: options.ledgers_folder.clone(),
+            database: options.database.clone(),
             engine: options.engine.clone(),
             idle_max: options.ledger_idle_max,
             read_wait_max: options.read_wait_max,
@@ -224,12 +227,17 @@ impl Ledgers {
     async fn open_now(&self, tenant: &TenantName) -> Result<OpenLedger, LedgerError> {
         let folder = self.folder.join(tenant.as_str());
         let (options, of) = (self.engine.clone(), folder.clone());
+        let (database, name) = (self.database.clone(), tenant.as_str().to_owned());
         let reconciling = reconcile::Options {
             clock: options.clock.clone(),
             audit_every: self.audit_every,
         };
         let opened = tokio::task::spawn_blocking(move || {
-            let engine = Engine::open(&of, options).map_err(Unopened::Engine)?;
+            let engine = match database {
+                None => Engine::open(&of, options),
+                Some(database) => Engine::open_in(&database, &name, options),
+            };
+            let engine = engine.map_err(Unopened::Engine)?;
             let reader = engine.ledger().reader().clone();
             let views = of.join("views");
             let projector = Projector::open(&views, reader.clone()).map_err(Unopened::Views)?;

@@ -97,12 +97,13 @@ async fn open_folder(config: &Config, tenant: &str) -> anyhow::Result<Folder> {
     let claim = folder.claim()?;
     let accounts = folder.accounts(config).await?;
     let tenant: TenantName = folder.tenant(&accounts, tenant).await?;
-    if !folder.ledger_path(&tenant).is_dir() {
+    if !folder.has_ledger(&tenant)? {
         return Err(anyhow!("tenant {tenant} has no ledger: nothing was recorded yet"));
     }
     let options = bincard_api::Options {
         engine: engine_options(config),
         read_wait_max: VIEW_WAIT_MAX,
+        database: folder.database().cloned(),
         ..bincard_api::Options::new(folder.ledgers_path())
     };
     let app = Arc::new(App::new(accounts.clone(), options));

@@ -24,6 +24,9 @@ struct Settings {
     /// The folder that holds everything [env: BINCARD_DATA_DIR] [default: ./bincard-data]
     #[arg(long, global = true, value_name = "FOLDER")]
     data_dir: Option<PathBuf>,
+    /// A PostgreSQL database that keeps the ledgers instead, for any number of nodes [env: BINCARD_DATABASE_URL]
+    #[arg(long, global = true, value_name = "URL", hide_env_values = true)]
+    database_url: Option<String>,
     /// A file of settings (`bincard config` writes one with every default)
     #[arg(long, global = true, env = "BINCARD_CONFIG", value_name = "FILE")]
     config: Option<PathBuf>,
@@ -54,6 +57,8 @@ enum Command {
     Rebuild(commands::rebuild::Rebuild),
     /// Look at the log itself
     Log(commands::log::Log),
+    /// Make the tables that PostgreSQL needs
+    Migrate(commands::migrate::Migrate),
     /// Write a ledger's state down, so that the next start replays nothing
     Snapshot(commands::snapshot::Snapshot),
     /// Add and list tenants
@@ -76,6 +81,7 @@ impl Cli {
     pub(crate) fn run(self) -> anyhow::Result<()> {
         let overrides = Overrides {
             data_dir: self.settings.data_dir,
+            database_url: self.settings.database_url,
             log_format: self.settings.log_format,
             listen: match &self.command {
                 Command::Serve(serve) => serve.listen.clone(),
@@ -99,6 +105,7 @@ impl Cli {
             Command::History(history) => history.run(&config()?),
             Command::Export(export) => export.run(&config()?),
             Command::Log(log) => log.run(&config()?),
+            Command::Migrate(migrate) => migrate.run(&config()?),
             Command::Snapshot(snapshot) => snapshot.run(&config()?),
             Command::Tenant(tenant) => tenant.run(&config()?),
             Command::User(user) => user.run(&config()?),

@@ -7,6 +7,7 @@ pub(crate) mod history;
 pub(crate) mod import;
 pub(crate) mod key;
 pub(crate) mod log;
+pub(crate) mod migrate;
 pub(crate) mod race;
 pub(crate) mod rebuild;
 pub(crate) mod reconcile;
@@ -90,7 +91,7 @@ pub(crate) fn check_warehouses(
             "--warehouse: tenant {tenant} has no warehouse with the id {id}: GET /api/v1/warehouses lists them"
         ))
     };
-    if !folder.ledger_path(tenant).is_dir() {
+    if !folder.has_ledger(tenant)? {
         return warehouses.first().map_or(Ok(()), |id| Err(unknown(id).into()));
     }
     let engine = folder.engine(config, tenant)?;

@@ -1,6 +1,7 @@
 //! Configuration: the embedded defaults, then a file, then the environment, then options of the command line. Read
 //! once, checked as a whole, passed down as what each part needs.
 
+use std::fmt;
 use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
@@ -16,6 +17,8 @@ pub(crate) const DEFAULTS: &str = include_str!("config.default.toml");
 #[serde(deny_unknown_fields)]
 pub(crate) struct Config {
     pub(crate) data_dir: PathBuf,
+    pub(crate) database_url: Secret,
+    pub(crate) database_url_file: String,
     pub(crate) listen: String,
     pub(crate) trusted_proxies: String,
     pub(crate) metrics_to_all: bool,
@@ -30,6 +33,17 @@ pub(crate) struct Config {
     pub(crate) session_idle_max_s: u32,
 }
 
+/// A text that is never shown.
+#[derive(Deserialize, Clone, PartialEq, Eq)]
+#[serde(transparent)]
+pub(crate) struct Secret(pub(crate) String);
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("***")
+    }
+}
+
 /// How log lines are written.
 #[derive(Deserialize, Clone, Copy, PartialEq, Eq, Debug)]
 #[serde(rename_all = "lowercase")]
@@ -40,9 +54,10 @@ pub(crate) enum LogFormat {
 }
 
 /// What the command line sets.
-#[derive(Clone, Default, Debug)]
+#[derive(Clone, Default)]
 pub(crate) struct Overrides {
     pub(crate) data_dir: Option<PathBuf>,
+    pub(crate) database_url: Option<String>,
     pub(crate) listen: Option<String>,
     pub(crate) log_format: Option<String>,
 }
@@ -65,6 +80,23 @@ impl Config {
         };
         let environment = |name: &str| std::env::var(name).ok();
         Config::merge(given, environment, overrides).map_err(WrongUse)
+    }
+
+    /// The address of the database that keeps the ledgers, where they are not in the data folder.
+    pub(crate) fn database(&self) -> Result<Option<Secret>, WrongUse> {
+        let file = Path::new(&self.database_url_file);
+        let url = match (self.database_url.0.is_empty(), self.database_url_file.is_empty()) {
+            (true, true) => return Ok(None),
+            (false, true) => self.database_url.0.clone(),
+            (true, false) => std::fs::read_to_string(file)
+                .map_err(|error| WrongUse(format!("database_url_file {}: {error}", file.display())))?,
+            (false, false) => {
+                return Err(WrongUse(
+                    "database_url and database_url_file are both set: leave one of them out".to_owned(),
+                ));
+            }
+        };
+        Ok(Some(Secret(url.trim().to_owned())))
     }
 
     fn merge(
@@ -102,6 +134,7 @@ impl Config {
             .map(|dir| dir.to_string_lossy().into_owned());
         for (key, value) in [
             ("data_dir", &data_dir),
+            ("database_url", &overrides.database_url),
             ("listen", &overrides.listen),
             ("log_format", &overrides.log_format),
         ] {

@@ -9,9 +9,10 @@ use bincard_access::{Accounts, TenantName};
 use bincard_engine::{Engine, OpenError};
 use bincard_store::Reader;
 use bincard_store::disk::RealDisk;
+use bincard_store::postgres::Database;
 use bincard_store::segment::{self, Log};
 
-use crate::config::Config;
+use crate::config::{Config, Secret};
 use crate::exit::WrongUse;
 
 /// A data folder that is this process's own as long as this lives.
@@ -21,25 +22,41 @@ pub(crate) struct Claim {
     _file: File,
 }
 
-/// A data folder.
-#[derive(Clone, PartialEq, Eq, Debug)]
+/// A data folder, and the database that keeps the ledgers in its place if there is one.
+#[derive(Clone, Debug)]
 pub(crate) struct DataFolder {
     path: PathBuf,
+    database: Option<Database>,
 }
 
 impl DataFolder {
-    /// The folder that the configuration names.
-    pub(crate) fn of(config: &Config) -> DataFolder {
-        DataFolder {
+    /// The folder that the configuration names. With a database, its tables are made where they are not what this program
+    /// needs.
+    pub(crate) fn of(config: &Config) -> anyhow::Result<DataFolder> {
+        let database = match config.database()? {
+            None => None,
+            Some(Secret(url)) => {
+                let database = Database::connect(&url)?;
+                database.migrate()?;
+                Some(database)
+            }
+        };
+        Ok(DataFolder {
             path: config.data_dir.clone(),
-        }
+            database,
+        })
+    }
+
+    /// The database that keeps the ledgers, if that is not this folder.
+    pub(crate) fn database(&self) -> Option<&Database> {
+        self.database.as_ref()
     }
 
     /// The folder that the configuration names, which must be a data folder already: a command that only looks must
     /// not make one where a name was mistyped.
-    pub(crate) fn existing(config: &Config) -> Result<DataFolder, WrongUse> {
-        let folder = DataFolder::of(config);
-        if folder.accounts_path().is_file() {
+    pub(crate) fn existing(config: &Config) -> anyhow::Result<DataFolder> {
+        let folder = DataFolder::of(config)?;
+        if folder.database.is_some() || folder.accounts_path().is_file() {
             return Ok(folder);
         }
         let path = folder.path.display();
@@ -53,12 +70,17 @@ impl DataFolder {
                 "there is no data folder {path}: name the right one by --data-dir, or make it with `bincard serve`, \
                  `import` or `tenant add`"
             )
-        }))
+        })
+        .into())
     }
 
-    /// The folder of a folder a ledger.
+    /// The folder of a folder a ledger. What a node has of ledgers in a database lies apart.
     pub(crate) fn ledgers_path(&self) -> PathBuf {
-        self.path.join("ledgers")
+        self.path.join(if self.database.is_some() {
+            "node"
+        } else {
+            "ledgers"
+        })
     }
 
     /// Where the views of a tenant's ledger lie.
@@ -130,8 +152,12 @@ impl DataFolder {
         }
     }
 
-    /// A tenant's ledger, opened for this process alone.
+    /// A tenant's ledger; opened for this process alone where it lies in the folder.
     pub(crate) fn engine(&self, config: &Config, tenant: &TenantName) -> anyhow::Result<Engine> {
+        if let Some(database) = &self.database {
+            let opened = Engine::open_in(database, tenant.as_str(), engine_options(config));
+            return opened.with_context(|| format!("the ledger of tenant {tenant} cannot be opened"));
+        }
         let path = self.ledger_path(tenant);
         match Engine::open(&path, engine_options(config)) {
             Ok(engine) => Ok(engine),
@@ -142,14 +168,29 @@ impl DataFolder {
         }
     }
 
-    /// A tenant's log, opened for this process alone until the reader is dropped. Not made when there is none.
+    /// Whether anything was ever recorded for a tenant.
+    pub(crate) fn has_ledger(&self, tenant: &TenantName) -> anyhow::Result<bool> {
+        Ok(match &self.database {
+            None => self.ledger_path(tenant).is_dir(),
+            Some(database) => database
+                .ledgers()?
+                .iter()
+                .any(|one| one.tenant == tenant.as_str()),
+        })
+    }
+
+    /// A tenant's log. Not made when there is none; where it lies in the folder it is opened for this process alone, until
+    /// the reader is dropped.
     pub(crate) fn log(&self, tenant: &TenantName) -> anyhow::Result<Reader> {
         let path = self.ledger_path(tenant);
-        if !path.is_dir() {
+        if !self.has_ledger(tenant)? {
             bail!(
                 "tenant {tenant} has no ledger in {}: nothing was recorded yet",
                 self.path.display()
             );
+        }
+        if let Some(database) = &self.database {
+            return Ok(Reader::Postgres(database.open(tenant.as_str())?.reader));
         }
         match Log::open(Arc::new(RealDisk), &path, segment::Options::default()) {
             Ok(opened) => Ok(opened.reader.into()),

@@ -58,6 +58,7 @@ pub(crate) async fn open(
         trusted_proxies: trusted_proxies.map_err(|error| WrongUse(format!("trusted_proxies: {error}")))?,
         metrics_to_all: config.metrics_to_all,
         audit_every: (config.audit_every_ms > 0).then(|| Duration::from_millis(config.audit_every_ms)),
+        database: folder.database().cloned(),
         ..bincard_api::Options::new(folder.ledgers_path())
     };
     let app = Arc::new(App::new(accounts, options));

@@ -2,7 +2,9 @@
 
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
-use bincard_ledger::{IdempotencyKey, LedgerId, Position, PublicIds, Recorded, Rejection, Request, Timestamp, Version};
+use bincard_ledger::{
+    IdempotencyKey, LedgerId, Position, PublicIds, Recorded, Rejection, Request, Timestamp, Version,
+};
 use bincard_store::keys::KeyIndex;
 use bincard_store::{Head, ReadError, Reader};
 use tokio::sync::oneshot;

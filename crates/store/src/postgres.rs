@@ -147,6 +147,8 @@ impl Database {
         let options = PgConnectOptions::from_str(url).map_err(DatabaseError::Address)?;
         let options = options.application_name("bincard").options([
             ("search_path", SCHEMA),
+            // "Exists already" is no news.
+            ("client_min_messages", "warning"),
             // What is answered must survive a power loss, whatever the server's own setting is.
             ("synchronous_commit", "on"),
             ("idle_in_transaction_session_timeout", IDLE_IN_TRANSACTION_MS),

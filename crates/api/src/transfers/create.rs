@@ -140,11 +140,15 @@ fn pointer_to(
 /// The event that opened the transfer whose TRANSFER_EXPECTED is at `position`.
 async fn opened_before(ledger: &Ledger, position: Position) -> Result<bincard_ledger::Recorded, Failure> {
     const MISSING: &str = "the log has no transfer where one was recorded";
-    let expected = recorded_at(ledger, position).await?.ok_or_else(|| Failure::internal(MISSING))?;
+    let expected = recorded_at(ledger, position)
+        .await?
+        .ok_or_else(|| Failure::internal(MISSING))?;
     let opened = match &expected.record.event {
         Event::Stock(event) if event.kind == Kind::TransferExpected => event.about,
         _ => None,
     };
     let opened = opened.ok_or_else(|| Failure::internal(MISSING))?;
-    recorded_at(ledger, opened).await?.ok_or_else(|| Failure::internal(MISSING))
+    recorded_at(ledger, opened)
+        .await?
+        .ok_or_else(|| Failure::internal(MISSING))
 }

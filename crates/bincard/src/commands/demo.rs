@@ -49,7 +49,7 @@ impl Demo {
             data_dir: scratch.path().join("data"),
             ..config.clone()
         };
-        let folder = DataFolder::of(&config);
+        let folder = DataFolder::of(&config)?;
         let _claim = folder.claim()?;
         let sample = load(&folder, &config, scratch.path())?;
         serving::runtime(&config)?.block_on(async {

@@ -94,7 +94,7 @@ impl Import {
         jobs: &[Job],
         report: &mut Report,
     ) -> anyhow::Result<()> {
-        let folder = DataFolder::of(config);
+        let folder = DataFolder::of(config)?;
         let _claim = folder.claim()?;
         let (tenant, author) = super::block_on(async {
             let accounts = folder.accounts(config).await?;

@@ -54,7 +54,7 @@ enum Action {
 impl Key {
     pub(crate) fn run(self, config: &Config) -> anyhow::Result<()> {
         let folder = match &self.action {
-            Action::Create { .. } => DataFolder::of(config),
+            Action::Create { .. } => DataFolder::of(config)?,
             _ => DataFolder::existing(config)?,
         };
         super::block_on(async {

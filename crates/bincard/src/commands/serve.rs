@@ -20,7 +20,7 @@ pub(crate) struct Serve {
 
 impl Serve {
     pub(crate) fn run(self, config: &Config) -> anyhow::Result<()> {
-        let folder = DataFolder::of(config);
+        let folder = DataFolder::of(config)?;
         let _claim = folder.claim()?;
         serving::runtime(config)?.block_on(async {
             let listener = serving::listen(&config.listen).await?;

@@ -25,7 +25,7 @@ impl Tenant {
             Tenant::Add { name } => {
                 // Before a folder is made for it.
                 TenantName::parse(name)?;
-                DataFolder::of(config)
+                DataFolder::of(config)?
             }
             Tenant::List => DataFolder::existing(config)?,
         };

@@ -61,7 +61,7 @@ enum Action {
 impl User {
     pub(crate) fn run(self, config: &Config) -> anyhow::Result<()> {
         let folder = match &self.action {
-            Action::Add { .. } => DataFolder::of(config),
+            Action::Add { .. } => DataFolder::of(config)?,
             _ => DataFolder::existing(config)?,
         };
         super::block_on(async {
