@@ -109,6 +109,8 @@ pub struct ReverseCommand {
     pub position: Position,
     /// The event, as the log has it.
     pub event: StockEvent,
+    /// When it was recorded.
+    pub recorded_at: Timestamp,
     /// Under which name this was asked for: the same one is the same request again.
     pub asked_as: Box<str>,
     /// The version that the warehouse's stream is to have come to, where that matters.

@@ -12,7 +12,21 @@
 //!   ago;
 //! - of a stock key, when it was counted last by a count that was approved. What is recorded after that and occurred
 //!   before was seen by whoever counted, so it carries its own compensation: on hand stays what was counted plus what
-//!   happened after. A reversal occurs when it is recorded.
+//!   happened after.
+//!
+//! What cannot be is not believed, whatever a movement says. Nothing of a reservation has left before the reservation was
+//! made, which is when the ledger recorded it: until then the goods were nobody's. And nothing of a transfer has arrived
+//! before it was sent, which is a fact and occurred when its dispatch says. So a SHIP of what was promised after the
+//! counting is after it, and is never compensated; of several reservations of one variant in one event the last one counts.
+//! What goes on with nothing (an INBOUND, OUTBOUND, ADJUST or TRANSFER_OUT) is believed, however much it moves: what the
+//! books had before a count is no measure of what there was. What moves between buckets (a HOLD, PICK or RELEASE, say)
+//! changes nothing on hand and is before and after no count.
+//!
+//! A reversal puts the books right about the time of what it undoes, and so is before a count that this was before: on hand
+//! stays as counted. Of what occurred after the counting it moves everything back.
+//!
+//! Goods in lots are counted lot by lot, and all of this is so of each lot. A late line that names none is taken from the
+//! lots that there are when it is recorded, in their order.
 //!
 //! A count is of a whole warehouse or of some variants, and a stock key is under one open count at most. A variant may be
 //! counted again; the last submission counts, and all of them stay in the log. What was not counted stays as it was.
@@ -65,4 +79,11 @@ pub enum Counting {
     Lines(Vec<CountLine>),
     /// Of a movement: the variants whose units a count had seen move already. It carries their compensation.
     Seen(Vec<VariantNo>),
+    /// Of a REVERSAL while a count of what it moves is open.
+    Undone {
+        /// When what it undoes occurred.
+        at: Timestamp,
+        /// As of a movement.
+        seen: Vec<VariantNo>,
+    },
 }

@@ -19,7 +19,7 @@ use crate::id::{VariantNo, WarehouseNo};
 use crate::place::{Account, Bucket, Place, Posting};
 use crate::policy::NegativeStock;
 use crate::rejection::{Rejection, Shortage};
-use crate::state::{State, Tracking, Variant};
+use crate::state::{Moved, State, Tracking, Variant};
 use crate::time::Timestamp;
 
 /// The events that follow from a command, in the order of recording: all of them are appended, or none. The last one
@@ -78,7 +78,8 @@ fn decide_stock(state: &State, command: &StockCommand, now: Timestamp) -> Result
         Kind::Release | Kind::Pick | Kind::Pack | Kind::Ship => held::post(state, command, now)?,
         _ => post_stock(state, command, occurred_at, &mut freed, &mut noted, shortages)?,
     };
-    let count = count::compensate(state, command.warehouse, occurred_at, &mut postings)?;
+    let of = (command.order.as_deref(), None);
+    let seen = count::compensate(state, command.warehouse, occurred_at, of, &mut postings)?;
     if postings.len() > POSTINGS_MAX {
         return Err(Rejection::TooManyPostings {
             count: postings.len(),
@@ -95,7 +96,7 @@ fn decide_stock(state: &State, command: &StockCommand, now: Timestamp) -> Result
         about: None,
         noted,
         counterpart: command.counterpart,
-        count,
+        count: count::seen(seen),
         postings,
         notes: command.notes.clone(),
     };
@@ -329,7 +330,7 @@ impl<'s> Moves<'s> {
             // What a count had seen go already is given back beside.
             Place::Bucket(Bucket::Available)
                 if matches!(to, Place::Account(_))
-                    && self.state.was_seen(self.warehouse, variant, self.occurred_at) =>
+                    && self.state.was_seen(self.warehouse, variant, self.moved()) =>
             {
                 None
             }
@@ -340,6 +341,14 @@ impl<'s> Moves<'s> {
                     .map_or(0, |transfer| self.state.in_transit(transfer, variant)),
             ),
             Place::Account(Account::Supplier | Account::Customer | Account::Adjustment) => None,
+        }
+    }
+
+    /// When it happened, as counts have it: what is free to be taken goes on with nothing.
+    fn moved(&self) -> Moved {
+        Moved {
+            occurred_at: self.occurred_at,
+            begun_at: Timestamp::MIN,
         }
     }
 

@@ -393,9 +393,26 @@ impl StockEvent {
     /// The variants whose units a count had seen move already.
     pub fn seen(&self) -> &[VariantNo] {
         match self.count.as_deref() {
-            Some(Counting::Seen(variants)) => variants,
+            Some(Counting::Seen(variants) | Counting::Undone { seen: variants, .. }) => variants,
             _ => &[],
         }
+    }
+
+    /// The postings of what moved, without those that give back what a count had seen go, or take what it had seen come.
+    pub fn own_postings(&self) -> impl Iterator<Item = &Posting> {
+        let adjustment = Place::Account(Account::Adjustment);
+        let touches = move |one: &Posting| one.from == adjustment || one.to == adjustment;
+        let all = self.postings.as_slice();
+        all.iter().filter(move |own| {
+            let is_seen = self.seen().contains(&own.variant);
+            // A correction touches the account as well, and stands before what makes up for it.
+            let is_correction = || {
+                let mut of_it = all.iter().filter(|one| one.variant == own.variant);
+                let is_first = of_it.next().is_some_and(|first| std::ptr::eq(first, *own));
+                is_first && of_it.all(touches)
+            };
+            !is_seen || !touches(own) || is_correction()
+        })
     }
 
     /// What the exception that this event puts on the list is of.

@@ -27,6 +27,7 @@ const TRANSFERS: u8 = 1;
 const EXCEPTIONS: u8 = 2;
 const COUNTS: u8 = 3;
 const COUNTED: u8 = 4;
+const BEGUN: u8 = 5;
 
 // What is so of a warehouse or variant; the rest of either.
 const ACTIVE: u8 = 1;
@@ -346,6 +347,7 @@ fn read_reservation(r: &mut Reader<'_>) -> Result<Reservation, DecodeError> {
     Ok(Reservation {
         id,
         warehouse,
+        made_at: Timestamp::MIN,
         expires_at,
         lines,
     })
@@ -395,6 +397,7 @@ fn read_sections(r: &mut Reader<'_>, state: &mut State) -> Result<(), DecodeErro
             EXCEPTIONS => read_exceptions(r, state)?,
             COUNTS => counts::read_counts(r, state)?,
             COUNTED => counts::read_counted(r, state)?,
+            BEGUN => counts::read_begun(r, state)?,
             code => {
                 return Err(DecodeError::Unknown {
                     what: "section",

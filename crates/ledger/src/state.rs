@@ -20,6 +20,7 @@ use smallvec::SmallVec;
 
 pub use apply::Inconsistent;
 pub use count::Count;
+pub(crate) use count::Moved;
 pub use held::{HeldLine, Reservation};
 pub(crate) use shelf::{Shelf, StockKey};
 use text_hash::TextHash;
@@ -111,6 +112,8 @@ pub struct State {
     pub(crate) exceptions: BTreeMap<Position, WarehouseNo>,
     /// Counts that are open, by the events that opened them.
     pub(crate) counts: BTreeMap<Position, Count>,
+    /// Which of them a key is under; those of everything at a warehouse under [`count::EVERYTHING`].
+    counting: BTreeMap<StockKey, Position>,
     /// When keys were counted last, by counts that were approved.
     pub(crate) counted: HashMap<StockKey, Timestamp, FixedState>,
     /// The latest of these instants.

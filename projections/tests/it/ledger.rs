@@ -343,17 +343,18 @@ impl Ledger {
         let events = self.events.iter();
         let moved: Vec<_> = events
             .filter_map(|recorded| match &recorded.record.event {
-                Event::Stock(event) => Some((recorded.position, event)),
+                Event::Stock(event) => Some((recorded, event)),
                 Event::Catalogue(_) => None,
             })
             .collect();
         if moved.is_empty() {
             return self.random_change(random);
         }
-        let (position, event) = moved[random.below(moved.len() as u64) as usize];
+        let (recorded, event) = moved[random.below(moved.len() as u64) as usize];
         Command::Reverse(Box::new(ReverseCommand {
             version: None,
-            position,
+            position: recorded.position,
+            recorded_at: recorded.recorded_at,
             event: event.clone(),
             asked_as: "".into(),
             notes: None,

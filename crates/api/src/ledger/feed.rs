@@ -260,6 +260,13 @@ fn write_count(json: &mut Json, ids: PublicIds, kind: Kind, count: &Counting) {
             json.raw(r#","seenByCount":"#);
             variants(json, of);
         }
+        Counting::Undone { at, seen } => {
+            json.raw(r#","undoneOccurredAt":"#).instant(*at);
+            if !seen.is_empty() {
+                json.raw(r#","seenByCount":"#);
+                variants(json, seen);
+            }
+        }
         Counting::Lines(lines) => {
             json.raw(r#","counted":["#);
             for (index, line) in lines.iter().enumerate() {

@@ -82,6 +82,7 @@ pub(super) async fn reverse(
         command: Command::Reverse(Box::new(ReverseCommand {
             position: recorded.position,
             event: undone.clone(),
+            recorded_at: recorded.recorded_at,
             asked_as: asked_as(key),
             version,
             notes: asked.notes,

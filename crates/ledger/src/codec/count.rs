@@ -9,6 +9,7 @@ const OPENED: u8 = 1;
 const OPENED_BLIND: u8 = 2;
 const LINES: u8 = 3;
 const SEEN: u8 = 4;
+const UNDONE: u8 = 5;
 
 pub(super) fn write(w: &mut Writer, count: &Counting, recorded_at: Timestamp) {
     match count {
@@ -30,6 +31,11 @@ pub(super) fn write(w: &mut Writer, count: &Counting, recorded_at: Timestamp) {
             w.u8(SEEN);
             write_variants(w, variants);
         }
+        Counting::Undone { at, seen } => {
+            w.u8(UNDONE);
+            w.signed(recorded_at.micros().wrapping_sub(at.micros()));
+            write_variants(w, seen);
+        }
     }
 }
 
@@ -48,11 +54,9 @@ pub(super) fn read(r: &mut Reader<'_>, recorded_at: Timestamp) -> Result<Countin
             let mut lines = Vec::new();
             for _ in 0..r.varint()? {
                 let variant = VariantNo(r.varint_u32()?);
-                // Wrapping here and when written, so that any two instants come back as they were.
-                let at = recorded_at.micros().wrapping_sub(r.signed()?);
                 lines.push(CountLine {
                     variant,
-                    at: Timestamp::from_micros(at),
+                    at: read_earlier(r, recorded_at)?,
                     counted: r.signed()?,
                     expected: r.signed()?,
                 });
@@ -60,6 +64,10 @@ pub(super) fn read(r: &mut Reader<'_>, recorded_at: Timestamp) -> Result<Countin
             Counting::Lines(lines)
         }
         SEEN => Counting::Seen(read_variants(r)?),
+        UNDONE => Counting::Undone {
+            at: read_earlier(r, recorded_at)?,
+            seen: read_variants(r)?,
+        },
         code => {
             return Err(DecodeError::Unknown {
                 what: "part of a count",
@@ -67,6 +75,12 @@ pub(super) fn read(r: &mut Reader<'_>, recorded_at: Timestamp) -> Result<Countin
             });
         }
     })
+}
+
+/// Wrapping here and when written, so that any two instants come back as they were.
+fn read_earlier(r: &mut Reader<'_>, recorded_at: Timestamp) -> Result<Timestamp, DecodeError> {
+    let at = recorded_at.micros().wrapping_sub(r.signed()?);
+    Ok(Timestamp::from_micros(at))
 }
 
 fn read_variants(r: &mut Reader<'_>) -> Result<Vec<VariantNo>, DecodeError> {

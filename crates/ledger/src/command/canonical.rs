@@ -148,7 +148,7 @@ impl ExtendCommand {
 }
 
 impl ReverseCommand {
-    /// The event itself is what its position says.
+    /// The event itself, and when it was recorded, is what its position says.
     fn write_canonical(&self, w: &mut Writer) {
         w.u8(REVERSE);
         w.varint(self.position.0);

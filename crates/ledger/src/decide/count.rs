@@ -14,7 +14,7 @@ use crate::id::{Position, VariantNo, WarehouseNo};
 use crate::place::{Account, Bucket, Place, Posting};
 use crate::policy::NegativeStock;
 use crate::rejection::{Rejection, Shortage};
-use crate::state::{Count, State, Tracking};
+use crate::state::{Count, Moved, State, Tracking};
 use crate::time::Timestamp;
 
 const AVAILABLE: Place = Place::Bucket(Bucket::Available);
@@ -401,37 +401,58 @@ fn held_at(state: &State, warehouse: WarehouseNo, now: Timestamp) -> BTreeMap<Va
 
 /// Gives back what a movement takes that a count had seen go already, and takes what it brings that a count had seen
 /// arrive: on hand stays what was counted plus what happened after. Answers the variants that this was so of.
+///
+/// Of a movement of an order's stock `order` is whose it is, and of a receipt `transfer` which one arrives.
 pub(super) fn compensate(
     state: &State,
     warehouse: WarehouseNo,
     occurred_at: Timestamp,
+    (order, transfer): (Option<&str>, Option<Position>),
     postings: &mut Postings,
-) -> Result<Option<Box<Counting>>, Rejection> {
-    let seen = |posting: &Posting| {
-        posting.change_on_hand() != 0 && state.was_seen(warehouse, posting.variant, occurred_at)
-    };
-    if occurred_at >= state.counted_max || !postings.iter().any(seen) {
-        return Ok(None);
-    }
+) -> Result<Vec<VariantNo>, Rejection> {
     let mut variants = Vec::new();
-    let mut all = Postings::new();
-    for (line, own) in postings.iter().enumerate() {
-        let (variant, quantity) = (own.variant, own.quantity);
-        if !seen(own) {
-            all.push(*own);
-            continue;
-        }
-        if !variants.contains(&variant) {
+    if occurred_at >= state.counted_max {
+        return Ok(variants);
+    }
+    for own in postings.iter().filter(|own| own.change_on_hand() != 0) {
+        let variant = own.variant;
+        let when = Moved {
+            occurred_at,
+            begun_at: state.begun_at(order, transfer, postings, variant),
+        };
+        if !variants.contains(&variant) && state.was_seen(warehouse, variant, when) {
             variants.push(variant);
         }
-        if own.change_on_hand() < 0 {
+    }
+    if variants.is_empty() {
+        return Ok(variants);
+    }
+    let mut all = Postings::new();
+    for (line, own) in postings.iter().enumerate() {
+        let (variant, quantity, change) = (own.variant, own.quantity, own.change_on_hand());
+        if change == 0 || !variants.contains(&variant) {
+            all.push(*own);
+        } else if change < 0 && own.to != ADJUSTMENT {
             let fits = state.on_hand(warehouse, variant).checked_add(quantity);
             fits.ok_or(Rejection::Overflow { line, variant })?;
             all.extend([posting(variant, ADJUSTMENT, AVAILABLE, quantity), *own]);
         } else {
-            all.extend([*own, posting(variant, own.to, ADJUSTMENT, quantity)]);
+            // A correction stands first, so that it is told from what makes up for it.
+            all.extend([
+                *own,
+                Posting {
+                    from: own.to,
+                    to: if change < 0 { AVAILABLE } else { ADJUSTMENT },
+                    ..*own
+                },
+            ]);
         }
     }
     *postings = all;
-    Ok(Some(Box::new(Counting::Seen(variants))))
+    Ok(variants)
+}
+
+/// What a movement says of the variants that [`compensate`] answers.
+pub(super) fn seen(variants: Vec<VariantNo>) -> Option<Box<Counting>> {
+    (!variants.is_empty()).then(|| Box::new(Counting::Seen(variants)))
 }

@@ -1,9 +1,12 @@
 //! Whether an earlier event may be undone, and how: every posting goes back the way it came.
 //!
 //! That an event is undone once and not again is for its idempotency key to hold, which is of its position.
+//!
+//! What was counted since the event occurred is right, whatever is undone: see [`crate::count`].
 
-use super::{Decision, Moves, behind, conditions, shape};
+use super::{Decision, Moves, POSTINGS_MAX, behind, conditions, count, shape};
 use crate::command::ReverseCommand;
+use crate::count::Counting;
 use crate::event::{Event, Kind, StockEvent};
 use crate::expiry::Freed;
 use crate::place::Posting;
@@ -24,11 +27,10 @@ pub(super) fn decide(state: &State, command: &ReverseCommand, now: Timestamp) ->
     conditions::check_version(state, warehouse, command.version)?;
     let mut freed = Freed::new(state, now);
     let mut noted = Vec::new();
-    let mut moves = Moves::new(state, warehouse, now, None, &mut noted);
-    let seen = undone.seen();
-    // What a count had seen had no effect, and has none when it is undone.
-    let postings = undone.postings.iter().enumerate();
-    for (line, posting) in postings.filter(|(_, posting)| !seen.contains(&posting.variant)) {
+    let occurred_at = undone.occurred_at.min(command.recorded_at);
+    let mut moves = Moves::new(state, warehouse, occurred_at, None, &mut noted);
+    // What a count had seen had no effect, and has none when it is undone: it was before that count, and so is this.
+    for (line, posting) in undone.own_postings().enumerate() {
         let variant = posting.variant;
         if state.variant(variant).is_none() {
             return Err(Rejection::UnknownVariant { line, variant });
@@ -37,12 +39,22 @@ pub(super) fn decide(state: &State, command: &ReverseCommand, now: Timestamp) ->
         moves.add(line, variant, way_back, posting.quantity, &mut freed)?;
     }
     let mut postings = moves.finish()?;
-    let back = undone.postings.iter().rev();
-    postings.extend(back.filter(|one| seen.contains(&one.variant)).map(|one| Posting {
-        from: one.to,
-        to: one.from,
-        ..*one
-    }));
+    let seen = count::compensate(state, warehouse, occurred_at, (None, None), &mut postings)?;
+    if postings.len() > POSTINGS_MAX {
+        let count = postings.len();
+        return Err(Rejection::TooManyPostings { count });
+    }
+    let is_counted = |posting: &Posting| {
+        posting.change_on_hand() != 0 && state.count_of(warehouse, Some(posting.variant)).is_some()
+    };
+    let count = match seen {
+        seen if postings.iter().any(is_counted) => Some(Counting::Undone {
+            at: occurred_at,
+            seen,
+        }),
+        seen if seen.is_empty() => None,
+        seen => Some(Counting::Seen(seen)),
+    };
     let event = Event::Stock(StockEvent {
         kind: Kind::Reversal,
         warehouse,
@@ -54,7 +66,7 @@ pub(super) fn decide(state: &State, command: &ReverseCommand, now: Timestamp) ->
         about: Some(command.position),
         noted,
         counterpart: None,
-        count: undone.count.clone().filter(|_| !seen.is_empty()),
+        count: count.map(Box::new),
         postings,
         notes: command.notes.clone(),
     });

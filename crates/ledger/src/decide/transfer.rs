@@ -110,11 +110,11 @@ pub(super) fn receive(
     }
     let missing = lines.iter().filter(|line| line.short > 0);
     let noted = missing.map(|line| (line.variant, line.short)).collect();
-    let count = count::compensate(state, warehouse, occurred_at, &mut postings)?;
+    let seen = count::compensate(state, warehouse, occurred_at, (None, Some(id)), &mut postings)?;
     Ok(one(StockEvent {
         occurred_at,
         noted,
-        count,
+        count: count::seen(seen),
         postings,
         notes: command.notes.clone(),
         ..at_destination(Kind::TransferIn, id, transfer, now)

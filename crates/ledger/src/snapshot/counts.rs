@@ -1,6 +1,8 @@
-//! A snapshot's sections of counts: those that are open, and when stock keys were counted last.
+//! A snapshot's sections of counts: those that are open, when stock keys were counted last, and what was begun since.
 
-use super::{Ascending, COUNTED, COUNTS, instant};
+use std::collections::BTreeMap;
+
+use super::{Ascending, BEGUN, COUNTED, COUNTS, instant};
 use crate::codec::{DecodeError, Reader, Writer};
 use crate::count::CountLine;
 use crate::id::{Position, VariantNo, WarehouseNo};
@@ -26,6 +28,37 @@ pub(super) fn write(w: &mut Writer, state: &State) {
             w.varint(u64::from(key.variant().0));
             w.signed(at.micros());
         }
+    }
+    write_begun(w, state);
+}
+
+/// When reservations were made and transfers sent, as far as counts tell them from others by it.
+fn write_begun(w: &mut Writer, state: &State) {
+    if state.counts.is_empty() && state.counted.is_empty() {
+        return;
+    }
+    let mut begun = Vec::new();
+    for one in state.orders.values().flatten() {
+        let variants = one.lines.iter().map(|line| line.variant);
+        if state.is_told_from(one.warehouse, variants, one.made_at) {
+            begun.push((one.id, one.made_at));
+        }
+    }
+    for (id, one) in &state.transfers {
+        let variants = one.lines.iter().map(|line| line.variant);
+        if state.is_told_from(one.destination, variants, one.sent_at) {
+            begun.push((*id, one.sent_at));
+        }
+    }
+    if begun.is_empty() {
+        return;
+    }
+    begun.sort_unstable();
+    w.u8(BEGUN);
+    w.varint(begun.len() as u64);
+    for (id, at) in begun {
+        w.varint(id.0);
+        w.signed(at.micros());
     }
 }
 
@@ -64,7 +97,7 @@ pub(super) fn read_counts(r: &mut Reader<'_>, state: &mut State) -> Result<(), D
         if state.warehouse(count.warehouse).is_none() || id > state.head {
             return Err(impossible("a count of what is not there"));
         }
-        state.counts.insert(id, count);
+        state.add_count(id, count).map_err(impossible)?;
     }
     if state.counts.is_empty() {
         return Err(impossible("a section of no counts"));
@@ -126,6 +159,45 @@ pub(super) fn read_counted(r: &mut Reader<'_>, state: &mut State) -> Result<(), 
     }
     if state.counted.is_empty() {
         return Err(impossible("a section of nothing counted"));
+    }
+    Ok(())
+}
+
+/// Reads when reservations were made and transfers sent, behind their section's number and all other sections.
+pub(super) fn read_begun(r: &mut Reader<'_>, state: &mut State) -> Result<(), DecodeError> {
+    let mut begun = BTreeMap::new();
+    let mut order = Ascending::default();
+    for _ in 0..r.varint()? {
+        let (id, at) = (Position(r.varint()?), instant(r)?);
+        order.check(id)?;
+        begun.insert(id, at);
+    }
+    if begun.is_empty() {
+        return Err(impossible("a section of nothing begun"));
+    }
+    let mut is_told = Vec::with_capacity(begun.len());
+    for one in state.orders.values().flatten() {
+        if let Some(at) = begun.get(&one.id) {
+            let variants = one.lines.iter().map(|line| line.variant);
+            is_told.push(state.is_told_from(one.warehouse, variants, *at));
+        }
+    }
+    for (id, one) in &state.transfers {
+        if let Some(at) = begun.get(id) {
+            let variants = one.lines.iter().map(|line| line.variant);
+            is_told.push(state.is_told_from(one.destination, variants, *at));
+        }
+    }
+    if is_told.len() != begun.len() || is_told.contains(&false) {
+        return Err(impossible(
+            "something begun that is not there, or that no count tells from others",
+        ));
+    }
+    for one in state.orders.values_mut().flatten() {
+        one.made_at = begun.get(&one.id).copied().unwrap_or(one.made_at);
+    }
+    for (id, one) in &mut state.transfers {
+        one.sent_at = begun.get(id).copied().unwrap_or(one.sent_at);
     }
     Ok(())
 }

@@ -6,6 +6,7 @@ use super::{Ascending, TRANSFERS, quantity};
 use crate::codec::{DecodeError, Reader, Writer};
 use crate::id::{Position, VariantNo, WarehouseNo};
 use crate::state::{State, Transfer, TransitLine};
+use crate::time::Timestamp;
 
 /// Writes the section, if there is anything to write.
 pub(super) fn write(w: &mut Writer, state: &State) {
@@ -67,6 +68,7 @@ fn read_transfer(r: &mut Reader<'_>) -> Result<(Position, Transfer), DecodeError
         name,
         source,
         destination,
+        sent_at: Timestamp::MIN,
         lines,
     };
     Ok((id, transfer))

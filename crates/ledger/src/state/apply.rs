@@ -36,11 +36,12 @@ impl State {
         match &recorded.record.event {
             Event::Stock(event) => {
                 let recorded_at = recorded.recorded_at;
-                self.apply_stock(position, event, recorded_at)
-                    .map_err(inconsistent)?;
+                // Before anything that it finishes is forgotten.
                 if !self.counts.is_empty() && event.kind != Kind::CountApproved {
                     self.note_moved(event, recorded_at);
                 }
+                self.apply_stock(position, event, recorded_at)
+                    .map_err(inconsistent)?;
             }
             Event::Catalogue(event) => {
                 self.apply_catalogue(event).map_err(inconsistent)?;
@@ -77,11 +78,11 @@ impl State {
             return Err("it moves nothing");
         }
         if event.kind == Kind::Reservation {
-            self.open_reservation(position, event)?;
+            self.open_reservation(position, event, recorded_at)?;
         }
         let opens_transfer = event.counterpart.is_some();
         if opens_transfer {
-            self.open_transfer(position, event)?;
+            self.open_transfer(position, event, recorded_at)?;
         }
         let exception = event.exception();
         // What takes available below zero says how far.
@@ -179,7 +180,12 @@ impl State {
     }
 
     /// Makes the reservation that the event's postings fill.
-    fn open_reservation(&mut self, id: Position, event: &StockEvent) -> Result<(), &'static str> {
+    fn open_reservation(
+        &mut self,
+        id: Position,
+        event: &StockEvent,
+        made_at: Timestamp,
+    ) -> Result<(), &'static str> {
         let order = event.order.as_deref().ok_or("a reservation names no order")?;
         let lines = event.postings.iter().map(|posting| HeldLine {
             variant: posting.variant,
@@ -188,6 +194,7 @@ impl State {
         let reservation = Reservation {
             id,
             warehouse: event.warehouse,
+            made_at,
             expires_at: event.expires_at,
             lines: lines.collect(),
         };

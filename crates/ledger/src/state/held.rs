@@ -13,6 +13,9 @@ pub struct Reservation {
     pub id: Position,
     /// Where.
     pub warehouse: WarehouseNo,
+    /// When it was made: the ledger promised the goods when it recorded that. Known as far as it matters to a count; else
+    /// the earliest instant there is.
+    pub made_at: Timestamp,
     /// When what is still reserved becomes available again.
     pub expires_at: Option<Timestamp>,
     /// What is left of it, by variant.

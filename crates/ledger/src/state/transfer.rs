@@ -9,6 +9,7 @@ use super::apply::check_seen;
 use crate::event::{Kind, StockEvent};
 use crate::id::{Position, VariantNo, WarehouseNo};
 use crate::place::{Account, Bucket, Place, Posting};
+use crate::time::Timestamp;
 
 /// What is on its way from one warehouse to another.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -19,6 +20,8 @@ pub struct Transfer {
     pub source: WarehouseNo,
     /// Where it goes.
     pub destination: WarehouseNo,
+    /// When the goods left. Known as far as it matters to a count; else the earliest instant there is.
+    pub sent_at: Timestamp,
     /// What is still on the way, ordered by variant.
     pub lines: SmallVec<[TransitLine; 1]>,
 }
@@ -88,7 +91,12 @@ impl State {
     }
 
     /// Makes the transfer that the event's postings fill.
-    pub(super) fn open_transfer(&mut self, id: Position, event: &StockEvent) -> Result<(), &'static str> {
+    pub(super) fn open_transfer(
+        &mut self,
+        id: Position,
+        event: &StockEvent,
+        recorded_at: Timestamp,
+    ) -> Result<(), &'static str> {
         let destination = event.counterpart.filter(|_| event.kind == Kind::TransferOut);
         let destination = destination.ok_or("it has another warehouse to do with and opens no transfer")?;
         if destination == event.warehouse || self.warehouse(destination).is_none() {
@@ -117,6 +125,7 @@ impl State {
             name: event.transfer.clone(),
             source: event.warehouse,
             destination,
+            sent_at: event.occurred_at.min(recorded_at),
             lines,
         };
         self.add_transfer(id, transfer)

@@ -125,6 +125,7 @@ fn counting() -> impl Strategy<Value = Counting> {
             .prop_map(|(is_blind, variants)| Counting::Opened { is_blind, variants }),
         vec(line, 0..3).prop_map(Counting::Lines),
         variants().prop_map(Counting::Seen),
+        (instant(), variants()).prop_map(|(at, seen)| Counting::Undone { at, seen }),
     ]
 }
 

@@ -165,9 +165,11 @@ impl Asked {
             Asked::Reverse { event, notes } => {
                 let all: Vec<_> = stock_events(journal).collect();
                 let (position, event) = all[event.index(all.len())];
+                let recorded = journal.records.iter().find(|one| one.position == position);
                 Command::Reverse(Box::new(ReverseCommand {
                     version: None,
                     position,
+                    recorded_at: recorded.unwrap().recorded_at,
                     event: event.clone(),
                     asked_as: "this".into(),
                     notes: notes.clone(),

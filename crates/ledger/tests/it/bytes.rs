@@ -270,7 +270,31 @@ fn a_snapshot_that_cannot_be_is_refused() {
     // Version 2 has sections behind the rest.
     let behind = |section: &[u8]| [&[2], &snapshot_of(9, skus, no, no, no)[1..], section].concat();
     assert!(snapshot::decode(&behind(&[2, 1, 5, 1])).is_ok());
+    // Counted at 2, and the reservation at 5 made at 3.
+    let begun = |section: &[u8]| {
+        let ordered = snapshot_of(9, skus, no, &[order], no);
+        [&[2], &ordered[1..], section].concat()
+    };
+    assert!(snapshot::decode(&begun(&[4, 1, 1, 1, 4, 5, 1, 5, 6])).is_ok());
     let refused = refused.into_iter().chain([
+        ("nothing begun", begun(&[4, 1, 1, 1, 4, 5, 0])),
+        (
+            "something begun that is not there",
+            begun(&[4, 1, 1, 1, 4, 5, 1, 4, 6]),
+        ),
+        ("something begun twice", begun(&[4, 1, 1, 1, 4, 5, 2, 5, 6, 5, 6])),
+        (
+            "something begun when it was counted",
+            begun(&[4, 1, 1, 1, 4, 5, 1, 5, 4]),
+        ),
+        (
+            "something begun of what was not counted",
+            begun(&[4, 1, 1, 2, 4, 5, 1, 5, 6]),
+        ),
+        (
+            "two counts of the same",
+            begun(&[3, 2, 5, 1, 0, 0, 0, 0, 6, 1, 0, 0, 0, 0]),
+        ),
         ("an exception at no warehouse", behind(&[2, 1, 5, 3])),
         ("an exception of what is to come", behind(&[2, 1, 10, 1])),
         ("an exception twice", behind(&[2, 2, 5, 1, 5, 1])),

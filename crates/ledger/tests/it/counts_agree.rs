@@ -6,8 +6,8 @@ use std::collections::BTreeMap;
 use bincard_ledger::command::CatalogueCommand as C;
 use bincard_ledger::{
     Bucket, Command, CountCommand, CountLine, CountStep, Counting, Decision, Event, FoundLine, Kind, Line,
-    NegativeStock, Position, Recorded, Rejection, State, StockCommand, StockEvent, Timestamp, VariantNo,
-    WarehouseNo, decide, snapshot,
+    NegativeStock, Position, ReceiveCommand, Recorded, Rejection, ReverseCommand, State, StockCommand,
+    StockEvent, Timestamp, VariantNo, WarehouseNo, decide, snapshot,
 };
 use proptest::collection::vec;
 use proptest::option::{self, weighted};
@@ -21,6 +21,10 @@ use crate::journal::Journal;
 enum Asked {
     /// Kind, units, seconds ago, order, seconds until it runs out.
     Move(Kind, Vec<(u32, i64)>, Option<i64>, u8, Option<i64>),
+    /// Which of the events, the last one being the first.
+    Reverse(Index),
+    /// Which of the open transfers, seconds ago: all that is on the way.
+    Receive(Index, Option<i64>),
     Open(Option<Vec<u32>>, bool),
     /// Which of the open counts; variant, by how much it differs from what is on hand, seconds ago.
     Submit(Index, Vec<(u32, i64, Option<i64>)>),
@@ -36,7 +40,9 @@ struct Step {
 }
 
 fn step() -> impl Strategy<Value = Step> {
-    use Kind::{Adjust, Hold, Inbound, Outbound, Pack, Pick, Release, Reservation, Ship, Unhold};
+    use Kind::{
+        Adjust, Hold, Inbound, Outbound, Pack, Pick, Release, Reservation, Ship, TransferOut, Unhold,
+    };
     let kinds = [
         Inbound,
         Inbound,
@@ -51,6 +57,7 @@ fn step() -> impl Strategy<Value = Step> {
         Release,
         Hold,
         Unhold,
+        TransferOut,
     ];
     let units = prop_oneof![6 => 1..6i64, 1 => -5..0i64];
     let ago = weighted(0.5, prop_oneof![2 => -3..4i64, 1 => 0..40i64]);
@@ -69,6 +76,8 @@ fn step() -> impl Strategy<Value = Step> {
     );
     let asked = prop_oneof![
         12 => moves,
+        1 => any::<Index>().prop_map(Asked::Reverse),
+        1 => (any::<Index>(), ago).prop_map(|(which, ago)| Asked::Receive(which, ago)),
         2 => (option::of(vec(1..=3u32, 1..3)), any::<bool>()).prop_map(|(of, blind)| Asked::Open(of, blind)),
         5 => (any::<Index>(), vec(found, 1..4)).prop_map(|(which, lines)| Asked::Submit(which, lines)),
         3 => any::<Index>().prop_map(Asked::Approve),
@@ -87,7 +96,8 @@ fn step() -> impl Strategy<Value = Step> {
 }
 
 impl Step {
-    fn command(&self, state: &State, now: Timestamp) -> Command {
+    fn command(&self, journal: &Journal, now: Timestamp) -> Command {
+        let state = &journal.state;
         let warehouse = WarehouseNo(self.warehouse);
         let ago = |seconds: i64| now.saturating_add_micros(-seconds * SECOND);
         let open = |which: &Index| {
@@ -112,13 +122,46 @@ impl Step {
                     variant: VariantNo(no),
                     quantity,
                 });
+                let other = WarehouseNo(3 - warehouse.0);
                 return Command::Stock(StockCommand {
+                    counterpart: (*kind == Kind::TransferOut).then_some(other),
                     occurred_at: seconds.map(ago),
                     order: kind.needs_order().then(|| format!("O-{order}").into()),
                     expires_at: lasts
                         .filter(|_| *kind == Kind::Reservation)
                         .map(|seconds| ago(-seconds)),
                     ..StockCommand::new(*kind, warehouse, lines)
+                });
+            }
+            Asked::Reverse(which) => {
+                let moved = journal.records.iter().rev();
+                let moved: Vec<_> = moved.filter_map(|one| Some((one, stock(one)?))).collect();
+                let (undone, event) = moved[which.index(moved.len())];
+                return Command::Reverse(Box::new(ReverseCommand {
+                    position: undone.position,
+                    event: event.clone(),
+                    recorded_at: undone.recorded_at,
+                    asked_as: "this".into(),
+                    version: None,
+                    notes: None,
+                }));
+            }
+            Asked::Receive(which, seconds) => {
+                let open: Vec<_> = state.transfers().collect();
+                let (transfer, warehouse) = match open.as_slice() {
+                    [] => (Position(1), warehouse),
+                    all => {
+                        let (id, transfer) = all[which.index(all.len())];
+                        (id, transfer.destination)
+                    }
+                };
+                return Command::Receive(ReceiveCommand {
+                    transfer,
+                    warehouse,
+                    occurred_at: seconds.map(ago),
+                    lines: Vec::new(),
+                    lots: Vec::new(),
+                    notes: None,
                 });
             }
             Asked::Open(of, is_blind) => {
@@ -169,9 +212,38 @@ fn stock(recorded: &Recorded) -> Option<&StockEvent> {
     }
 }
 
-/// When an event occurred as counts have it.
-fn when(recorded: &Recorded, event: &StockEvent) -> Timestamp {
-    event.occurred_at.min(recorded.recorded_at)
+/// When an event occurred as counts have it; one that undoes another, when that one did.
+fn when(records: &[Recorded], recorded: &Recorded, event: &StockEvent) -> Timestamp {
+    let of = event.about.filter(|_| event.kind == Kind::Reversal);
+    match of.map(|of| &records[of.0 as usize - 1]) {
+        Some(undone) => stock(undone).unwrap().occurred_at.min(undone.recorded_at),
+        None => event.occurred_at.min(recorded.recorded_at),
+    }
+}
+
+/// When that was begun which an event goes on with: reservations are made when they are recorded.
+fn begun(records: &[Recorded], event: &StockEvent, variant: VariantNo) -> Timestamp {
+    let record = |position: Position| &records[position.0 as usize - 1];
+    if event.kind == Kind::TransferIn {
+        let sent = record(event.about.unwrap());
+        return when(records, sent, stock(sent).unwrap());
+    }
+    let of_it = event.postings.iter().filter(|posting| posting.variant == variant);
+    of_it
+        .filter_map(|posting| Some(record(posting.reservation?).recorded_at))
+        .max()
+        .unwrap_or(Timestamp::MIN)
+}
+
+/// Whether what an event moved of a variant had moved when it was counted at `at` and submitted at a position.
+fn is_before(
+    records: &[Recorded],
+    (recorded, event): (&Recorded, &StockEvent),
+    variant: VariantNo,
+    (at, submitted): (Timestamp, Position),
+) -> bool {
+    let when = when(records, recorded, event);
+    (when, recorded.position) < (at, submitted) && begun(records, event, variant) <= at
 }
 
 fn change(event: &StockEvent, variant: VariantNo) -> i64 {
@@ -189,7 +261,7 @@ fn on_hand_at(
     submitted: Position,
 ) -> i64 {
     let before = |recorded: &Recorded, event: &StockEvent| {
-        (when(recorded, event), recorded.position) < (at, submitted)
+        is_before(records, (recorded, event), variant, (at, submitted))
     };
     let here = records.iter().filter_map(|one| Some((one, stock(one)?)));
     here.filter(|(recorded, event)| event.warehouse == warehouse && before(recorded, event))
@@ -245,7 +317,6 @@ fn check_decided(
     now: Timestamp,
 ) -> Result<(), TestCaseError> {
     let records = &before.records;
-    let head = before.state.head();
     for event in decision {
         let Event::Stock(event) = event else { continue };
         match event.kind {
@@ -280,37 +351,49 @@ fn check_decided(
             Kind::Reservation | Kind::Expiry => prop_assert!(event.count.is_none()),
             _ => {}
         }
-        // What a count had seen changes nothing on hand; what it had not is as it was asked for.
-        let last = last_counts(records);
-        let Command::Stock(asked) = command else { continue };
-        if event.kind != asked.kind {
-            continue;
-        }
-        let seen = match event.count.as_deref() {
-            Some(Counting::Seen(variants)) => variants.as_slice(),
-            _ => &[],
-        };
-        for line in &asked.lines {
-            let of_it = last.get(&(event.warehouse, line.variant));
-            let moves = matches!(
-                event.kind,
-                Kind::Inbound | Kind::Outbound | Kind::Adjust | Kind::Ship
-            );
-            let is_late = moves && of_it.is_some_and(|(_, counted, _)| event.occurred_at < counted.at);
-            prop_assert_eq!(
-                seen.contains(&line.variant),
-                is_late,
-                "{:?} after #{}",
-                event,
-                head
-            );
-            let expected = match event.kind {
-                _ if is_late || !moves => 0,
-                Kind::Outbound | Kind::Ship => -line.quantity,
-                _ => line.quantity,
+        check_seen(records, command, event)?;
+    }
+    Ok(())
+}
+
+/// What a count had seen changes nothing on hand; what it had not is as it was asked for.
+fn check_seen(records: &[Recorded], command: &Command, event: &StockEvent) -> Result<(), TestCaseError> {
+    use Kind::{Adjust, Inbound, Outbound, Ship, TransferOut};
+    let last = last_counts(records);
+    let mut occurred_at = event.occurred_at;
+    let asked: Vec<(VariantNo, i64)> = match command {
+        Command::Stock(asked) if event.kind == asked.kind => {
+            let change = |line: &Line| match event.kind {
+                Outbound | Ship | TransferOut => -line.quantity,
+                Inbound | Adjust => line.quantity,
+                _ => 0,
             };
-            prop_assert_eq!(change(event, line.variant), expected, "{:?}", event);
+            let lines = asked.lines.iter();
+            lines.map(|line| (line.variant, change(line))).collect()
         }
+        Command::Reverse(asked) if event.kind == Kind::Reversal => {
+            occurred_at = asked.event.occurred_at.min(asked.recorded_at);
+            let variants = event.postings.iter().map(|posting| posting.variant);
+            variants.map(|of| (of, -change(&asked.event, of))).collect()
+        }
+        Command::Receive(_) => {
+            let from = bincard_ledger::Place::Account(bincard_ledger::Account::Transit);
+            let arrived = event.postings.iter().filter(|posting| posting.from == from);
+            arrived.map(|one| (one.variant, one.quantity)).collect()
+        }
+        _ => return Ok(()),
+    };
+    for (variant, asked) in asked {
+        let counted = last.get(&(event.warehouse, variant));
+        let is_late = counted.is_some_and(|(_, counted, _)| {
+            occurred_at < counted.at && begun(records, event, variant) <= counted.at
+        });
+        let moves = asked != 0;
+        if moves {
+            prop_assert_eq!(event.seen().contains(&variant), is_late, "{:?}", event);
+        }
+        let expected = if is_late { 0 } else { asked };
+        prop_assert_eq!(change(event, variant), expected, "{:?}", event);
     }
     Ok(())
 }
@@ -356,8 +439,9 @@ fn check_state(journal: &Journal) -> Result<(), TestCaseError> {
             let Some(event) = stock(recorded).filter(|event| event.warehouse == warehouse) else {
                 continue;
             };
-            let is_after = (when(recorded, event), recorded.position) > (line.at, position);
-            if is_after && recorded.position != approved {
+            let records = &journal.records;
+            let is_before = is_before(records, (recorded, event), variant, (line.at, position));
+            if !is_before && recorded.position != approved {
                 expected += change(event, variant);
             }
         }
@@ -464,7 +548,7 @@ fn stocked() -> Journal {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 3_000, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 6_000, ..ProptestConfig::default() })]
 
     #[test]
     fn a_count_is_what_its_definition_says(steps in vec(step(), 1..70), later in vec(step(), 1..8)) {
@@ -472,7 +556,7 @@ proptest! {
         let mut now = Timestamp::from_micros(START);
         for step in &steps {
             now = now.saturating_add_micros(step.seconds * SECOND);
-            let command = step.command(&journal.state, now);
+            let command = step.command(&journal, now);
             match decide(&journal.state, &command, now) {
                 Ok(decision) => {
                     check_decided(&journal, &command, &decision, now)?;
@@ -490,7 +574,7 @@ proptest! {
         prop_assert_eq!(&restored.bytes(), &bytes, "a restored state is another");
         for step in &later {
             now = now.saturating_add_micros(step.seconds * SECOND);
-            let command = step.command(&journal.state, now);
+            let command = step.command(&journal, now);
             let decided = journal.take(&command, now);
             prop_assert_eq!(restored.take(&command, now), decided, "a restored state decides otherwise");
             prop_assert_eq!(restored.bytes(), journal.bytes());

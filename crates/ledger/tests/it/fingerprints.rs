@@ -152,6 +152,7 @@ fn later_commands() -> Vec<(&'static str, Command)> {
             version: None,
             position: Position(18),
             event: event.unwrap(),
+            recorded_at: golden::RECORDED_AT,
             asked_as: "a".into(),
             notes: None,
         };

@@ -10,6 +10,7 @@ mod counts_agree;
 mod exception_scenarios;
 mod fingerprints;
 mod golden;
+mod golden_begun;
 mod golden_counts;
 mod golden_exceptions;
 mod journal;

@@ -196,13 +196,15 @@ impl<'t> Asked<'t> {
     fn reverse(&self, journal: &Journal) -> ReverseCommand {
         let position = position(self.words[0]);
         let recorded = journal.records.iter().find(|one| one.position == position);
-        let Event::Stock(event) = &recorded.expect("an event there").record.event else {
+        let recorded = recorded.expect("an event there");
+        let Event::Stock(event) = &recorded.record.event else {
             panic!("the event at #{position} moves no stock");
         };
         ReverseCommand {
             version: self.version(),
             position,
             event: event.clone(),
+            recorded_at: recorded.recorded_at,
             asked_as: "a story".into(),
             notes: self.text("notes"),
         }
@@ -541,11 +543,11 @@ fn tell_event(state: &State, event: &StockEvent) -> String {
                 told += &format!(", {sku} {} of {} at {at}", line.counted, line.expected);
             }
         }
-        Some(Counting::Seen(variants)) => {
-            for variant in variants {
-                told += &format!(", {} was seen", sku(state, *variant));
-            }
-        }
+        Some(Counting::Undone { at, .. }) => told += &format!(", undoes what was at {}", second(*at)),
+        Some(Counting::Seen(_)) => {}
+    }
+    for variant in event.seen() {
+        told += &format!(", {} was seen", sku(state, *variant));
     }
     for posting in &event.postings {
         let (sku, from, to) = (
