@@ -6,7 +6,7 @@ use std::collections::HashMap;
 use axum::body::Body;
 use axum::extract::RawQuery;
 use axum::http::Response;
-use bincard_ledger::{Event, Position, Recorded, Timestamp};
+use bincard_ledger::{Event, Position, Recorded, StockEvent, Timestamp, VariantNo};
 use bincard_projections::ViewName;
 use bincard_projections::history::{TransactionFilter, TransactionRow, TransactionSums};
 
@@ -29,7 +29,8 @@ const ROW_BYTES: usize = 320;
 ///
 /// The last ones that fit into `limit`, in the order in which they happened; the summary is of all that pass the
 /// filters. Besides the documented types there are those of the native routes, such as INBOUND. What was available
-/// before and after is told of the warehouse where it happened, in the order of recording.
+/// before and after is told of the warehouse where it happened, in the order of recording. What a count had seen already
+/// is told as what it was, and not in the summary's net change: on hand stays as it was counted.
 #[utoipa::path(
     get,
     path = "/api/warehouse/inventory/{skuId}/transactions",
@@ -94,15 +95,30 @@ pub(super) async fn list(
     json.raw(r#"{"transactions":["#);
     for (index, row) in rows.iter().enumerate() {
         json.raw(if index == 0 { "" } else { "," });
-        write(&mut json, &asker, row, &events)?;
+        write(&mut json, &asker, variant, row, &events)?;
     }
     write_summary(&mut json, &sums);
     Ok(answer::read(found.position, json))
 }
 
+/// How many units of a variant an event moved, and by how many it changed what is on hand, before what a count had seen was
+/// made up for.
+fn own(asker: &Asker, variant: VariantNo, event: &StockEvent) -> (i64, i64) {
+    let names = asker.open.ledger.names();
+    let is_of_it = |no| names.variant(no).map_or(no, |name| name.of) == variant;
+    let of_it = event.own_postings().filter(|posting| is_of_it(posting.variant));
+    of_it.fold((0, 0), |(moved, change): (i64, i64), posting| {
+        (
+            moved.saturating_add(posting.quantity),
+            change.saturating_add(posting.change_on_hand()),
+        )
+    })
+}
+
 fn write(
     json: &mut Json,
     asker: &Asker,
+    variant: VariantNo,
     row: &TransactionRow,
     events: &HashMap<Position, Recorded>,
 ) -> Result<(), Failure> {
@@ -116,7 +132,12 @@ fn write(
             )));
         }
     };
-    let quantity = quantity_told(row.kind, row.moved, row.on_hand_change);
+    let (moved, on_hand_change) = if event.seen().is_empty() {
+        (row.moved, row.on_hand_change)
+    } else {
+        own(asker, variant, event)
+    };
+    let quantity = quantity_told(row.kind, moved, on_hand_change);
     let reason = row.reason.map(word_of_reason).or(event.notes.as_deref());
     json.raw(r#"{"id":"#)
         .uuid(asker.open.ledger.ids().event(position));

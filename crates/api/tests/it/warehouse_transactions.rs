@@ -225,3 +225,86 @@ async fn every_type_of_transaction_is_recorded_by_hand() {
     let details = json!({"type": "Must be RESERVATION, RELEASE, PICK, PACK, SHIP or ADJUSTMENT", "reason": "Required field"});
     expect_error(wrong, 422, "VALIDATION_ERROR", details);
 }
+
+#[tokio::test]
+async fn what_a_count_had_seen_is_told_once_and_changes_nothing_available() {
+    let store = Store::open().await;
+    let server = &store.server;
+    let promise = json!({
+        "orderId": "early", "warehouseId": store.warehouse,
+        "lines": [{"variantId": store.wine, "quantity": 4}],
+    });
+    let made = server
+        .post("/api/v1/reservations", &server.admin, &promise)
+        .await
+        .expect(201);
+    let reservation = made.json()["id"].as_str().unwrap().to_owned();
+    for step in ["pick", "pack"] {
+        let path = format!("/api/v1/reservations/{reservation}/{step}");
+        server.post(&path, &server.admin, &json!({})).await.expect(201);
+    }
+    server.clock.advance_ms(1_800_000);
+    let count = json!({"warehouseId": store.warehouse, "variantIds": [store.wine]});
+    let opened = server
+        .post("/api/v1/counts", &server.manager, &count)
+        .await
+        .expect(201);
+    let count = opened.json()["id"].as_str().unwrap().to_owned();
+    server.clock.advance_ms(60_000);
+    let found = json!({"lines": [{"variantId": store.wine, "counted": 90}]});
+    for (step, body) in [("lines", &found), ("approve", &json!({}))] {
+        let path = format!("/api/v1/counts/{count}/{step}");
+        server.post(&path, &server.manager, body).await.expect(201);
+    }
+    let late = "2025-10-25T09:10:00Z";
+    let ship = format!("/api/v1/reservations/{reservation}/ship");
+    let shipped = json!({"occurredAt": late});
+    server.post(&ship, &server.admin, &shipped).await.expect(201);
+    for (kind, quantity) in [("OUTBOUND", 5), ("INBOUND", 6), ("ADJUST", -7), ("ADJUST", 8)] {
+        let body = json!({
+            "type": kind, "warehouseId": store.warehouse, "occurredAt": late,
+            "lines": [{"variantId": store.wine, "quantity": quantity}],
+        });
+        let event = server
+            .post("/api/v1/stock-events", &server.admin, &body)
+            .await
+            .expect(201);
+        assert_eq!(event.json()["seenByCount"], json!([store.wine]), "{kind}");
+        let undo = format!(
+            "/api/v1/stock-events/{}/reverse",
+            event.json()["id"].as_str().unwrap()
+        );
+        if quantity == -7 {
+            server.post(&undo, &server.admin, &json!({})).await.expect(201);
+        }
+    }
+    let list = server
+        .fetch_now(
+            &store.path("transactions?from=2025-10-25T09:10:00Z"),
+            &server.viewer,
+        )
+        .await
+        .expect(200)
+        .json();
+    let told = list["transactions"].as_array().unwrap().iter().map(|row| {
+        let change = row["newAvailable"].as_i64().unwrap() - row["previousAvailable"].as_i64().unwrap();
+        (
+            row["type"].as_str().unwrap(),
+            row["quantity"].as_i64().unwrap(),
+            change,
+        )
+    });
+    // The shipped goods were on no shelf: what the count found stays, and so they are free by the books.
+    let expected = [
+        ("SHIP", 4, 4),
+        ("OUTBOUND", -5, 0),
+        ("INBOUND", 6, 0),
+        ("ADJUSTMENT", -7, 0),
+        ("ADJUSTMENT", 8, 0),
+        ("COUNT_APPROVED", -10, -10),
+        ("REVERSAL", 7, 0),
+    ];
+    assert_eq!(told.collect::<Vec<_>>(), expected);
+    assert_eq!(list["summary"]["netChange"], -10);
+    assert_eq!(list["summary"]["adjustments"], 0);
+}

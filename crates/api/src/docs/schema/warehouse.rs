@@ -213,7 +213,8 @@ pub(crate) struct Transaction {
     pub(crate) id: Uuid,
     /// RESERVATION, RELEASE, PICK, PACK, SHIP, ADJUSTMENT, or another type of stock event.
     pub(crate) r#type: String,
-    /// Of the order's types and holds what moved, of others by how much on hand changed.
+    /// Of the order's types and holds what moved, of others by how much on hand changed. Of what happened before a count and
+    /// was recorded after it, by how much it would have: on hand stays as it was counted.
     pub(crate) quantity: i64,
     pub(crate) previous_available: i64,
     pub(crate) new_available: i64,
