@@ -8,23 +8,19 @@
 //! one part.
 #![expect(clippy::print_stdout, reason = "a benchmark prints its table")]
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
+use bincard_benches::driving::{self, Requests, VARIANTS, moves, run_batched, run_single};
 use bincard_benches::rival::{POSTGRES_SETTINGS, measure};
 use bincard_benches::sampling::{Catalogue, Skew};
 use bincard_engine::{Engine, Ledger, Options};
 use bincard_ledger::command::KeySpace;
-use bincard_ledger::{
-    CatalogueCommand, Command, IdempotencyKey, Kind, Line, Request, StockCommand, VariantNo, WarehouseNo,
-};
+use bincard_ledger::{Command, IdempotencyKey, Kind, Request};
 use bincard_testkit::postgres::Postgres;
 use hdrhistogram::Histogram;
 use uuid::Uuid;
 
-const VARIANTS: u32 = 10_000;
 const CALLERS: [usize; 6] = [1, 16, 64, 256, 1_024, 4_096];
 /// Callers and the size of their batches: at least one caller more than is decided and one more than is committed at a
 /// time; small batches from so many that the writer does not wait for them.
@@ -53,10 +49,11 @@ fn main() -> Result<()> {
         "| callers | batch | commands/s | × rival | p50 µs | p99 µs | p99.9 µs | commands/commit | bytes/event |"
     );
     println!("| ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: |");
+    let even = Requests::of(Skew::Even);
     for callers in CALLERS.into_iter().filter(|_| wants("single")) {
         let each = (single * callers.min(64) / 16 / callers).max(2);
         let bench = Bench::open()?;
-        let requests = (0..callers).map(|caller| requests(caller, each)).collect();
+        let requests = (0..callers).map(|caller| even.for_caller(caller, each)).collect();
         bench.print(callers, 1, None, |ledger| run_single(ledger, requests))?;
     }
     if !wants("batched") {
@@ -65,9 +62,7 @@ fn main() -> Result<()> {
     let rival = Rival::start(Duration::from_millis(if small { 100 } else { 4_000 }))?;
     for (callers, batch) in BATCHES {
         let bench = Bench::open()?;
-        let each = (batched / batch / callers).max(1);
-        let batches = |caller| (0..each).map(|n| requests(caller * each + n, batch)).collect();
-        let batches: Vec<Vec<Vec<Request>>> = (0..callers).map(batches).collect();
+        let batches = even.batches(callers, batch, batched);
         let before = rival.per_second()?;
         bench.print(callers, batch, Some(before), |ledger| {
             run_batched(ledger, batches)
@@ -171,31 +166,7 @@ impl Bench {
         // Beside the target folder: the system's temporary folder may be memory, where nothing is durable.
         let folder = bincard_testkit::scratch::folder("durable").context("a scratch folder")?;
         let engine = Engine::open(folder.path(), Options::default())?;
-        let ledger = engine.ledger();
-        let request = |command| Request {
-            command,
-            author: Uuid::nil(),
-            on_behalf_of: None,
-            key: None,
-        };
-        let warehouse = CatalogueCommand::CreateWarehouse {
-            code: "WH-1".into(),
-            name: "One".into(),
-            negative_stock: None,
-        };
-        let variant = |no| CatalogueCommand::CreateVariant {
-            tracks_lots: false,
-            sku: format!("SKU-{no}").into(),
-            name: format!("Variant {no}").into(),
-            product: None,
-            expires_at: None,
-        };
-        let mut commands = vec![request(Command::Catalogue(warehouse))];
-        commands.extend((1..=VARIANTS).map(|no| request(Command::Catalogue(variant(no)))));
-        commands.extend((1..=VARIANTS).map(|no| request(moves(Kind::Inbound, no, 1_000_000))));
-        for outcome in ledger.submit_batch_blocking(commands) {
-            outcome?;
-        }
+        driving::furnish(&engine.ledger())?;
         Ok(Bench { engine, folder })
     }
 
@@ -233,106 +204,4 @@ impl Bench {
         self.engine.close();
         self.folder.close().context("removing the scratch folder")
     }
-}
-
-fn moves(kind: Kind, variant: u32, quantity: i64) -> Command {
-    let line = Line {
-        variant: VariantNo(variant),
-        quantity,
-    };
-    Command::Stock(StockCommand::new(kind, WarehouseNo(1), [line]))
-}
-
-/// `count` requests of their own for the caller with this number.
-fn requests(caller: usize, count: usize) -> Vec<Request> {
-    let mut random = (caller as u64 + 1).wrapping_mul(0x9E37_79B9_7F4A_7C15);
-    let mut next = move || {
-        random ^= random << 13;
-        random ^= random >> 7;
-        random ^= random << 17;
-        random
-    };
-    let request = |turn| {
-        let variant = (next() % u64::from(VARIANTS)) as u32 + 1;
-        let kind = if next() % 4 == 0 {
-            Kind::Inbound
-        } else {
-            Kind::Outbound
-        };
-        let text = format!("{caller:08x}-{turn:08x}").into();
-        let key = IdempotencyKey {
-            space: KeySpace::Caller,
-            text,
-        };
-        Request {
-            command: moves(kind, variant, 1),
-            author: Uuid::nil(),
-            on_behalf_of: None,
-            key: Some(key),
-        }
-    };
-    (0..count).map(request).collect()
-}
-
-fn run_single(ledger: &Ledger, requests: Vec<Vec<Request>>) -> Result<(u64, Histogram<u64>)> {
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(1)
-        .build()?;
-    runtime.block_on(async {
-        let mut callers = tokio::task::JoinSet::new();
-        for requests in requests {
-            let ledger = ledger.clone();
-            callers.spawn(async move {
-                let mut nanos = Vec::with_capacity(requests.len());
-                for request in requests {
-                    let asked = Instant::now();
-                    ledger.submit(request).await?;
-                    nanos.push(asked.elapsed().as_nanos() as u64);
-                }
-                anyhow::Ok(nanos)
-            });
-        }
-        let mut latencies = Histogram::new(3)?;
-        while let Some(nanos) = callers.join_next().await {
-            for nanos in nanos?? {
-                latencies.record(nanos)?;
-            }
-        }
-        Ok((latencies.len(), latencies))
-    })
-}
-
-/// The latency of a command in a batch is its batch's.
-fn run_batched(ledger: &Ledger, batches: Vec<Vec<Vec<Request>>>) -> Result<(u64, Histogram<u64>)> {
-    let accepted = Arc::new(AtomicU64::new(0));
-    let mut latencies = Histogram::new(3)?;
-    std::thread::scope(|scope| {
-        let submitters: Vec<_> = batches
-            .into_iter()
-            .map(|batches| {
-                let (ledger, accepted) = (ledger.clone(), accepted.clone());
-                scope.spawn(move || {
-                    let mut took: Vec<Duration> = Vec::with_capacity(batches.len());
-                    for batch in batches {
-                        let asked = Instant::now();
-                        let outcomes = ledger.submit_batch_blocking(batch);
-                        took.push(asked.elapsed());
-                        let count = outcomes.iter().filter(|outcome| outcome.is_ok()).count();
-                        accepted.fetch_add(count as u64, Ordering::Relaxed);
-                    }
-                    took
-                })
-            })
-            .collect();
-        for submitter in submitters {
-            for took in submitter
-                .join()
-                .map_err(|_| anyhow::anyhow!("a submitter panicked"))?
-            {
-                latencies.record(took.as_nanos() as u64)?;
-            }
-        }
-        anyhow::Ok(())
-    })?;
-    Ok((accepted.load(Ordering::Relaxed), latencies))
 }

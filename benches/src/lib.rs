@@ -2,6 +2,7 @@
 //! a program in `benches/`; each also runs at small size as a test, so that none rots.
 
 pub mod bare;
+pub mod driving;
 pub mod figures;
 pub mod http;
 pub mod peers;
