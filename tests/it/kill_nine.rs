@@ -1,7 +1,7 @@
 //! kill -9 under load, again and again: after each start every acknowledged event is there once, none that was refused
 //! is there, what was neither is there at most once, the log's chain verifies, and the views agree with a replay.
 
-mod requests;
+pub(crate) mod requests;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -21,7 +21,7 @@ const ROUNDS: u64 = 5;
 const BUCKETS: [&str; 5] = ["available", "reserved", "picked", "packed", "held"];
 
 #[derive(Clone, Debug)]
-struct Sent {
+pub(crate) struct Sent {
     request: Request,
     /// The id that was answered; `None` while nobody knows.
     acknowledged: Option<String>,
@@ -113,7 +113,7 @@ async fn load_until_killed(
     Ok(all)
 }
 
-fn outcome(request: Request, answer: Result<Answer>) -> Result<Sent> {
+pub(crate) fn outcome(request: Request, answer: Result<Answer>) -> Result<Sent> {
     let mut sent = Sent {
         request,
         acknowledged: None,
@@ -139,7 +139,7 @@ fn id_of(answer: &Answer) -> Result<String> {
 }
 
 /// Compares the log with what was answered: what is there, how often, and what it moves.
-async fn check_log(admin: &Client, sent: &BTreeMap<String, Sent>) -> Result<()> {
+pub(crate) async fn check_log(admin: &Client, sent: &BTreeMap<String, Sent>) -> Result<()> {
     let feed = admin.feed().await?;
     let mut found: BTreeMap<&str, Vec<Vec<Move>>> = BTreeMap::new();
     let mut dispatched: Option<(&Value, Vec<Move>)> = None;
@@ -216,7 +216,7 @@ fn moves_of(event: &Value) -> Result<Vec<Move>> {
 }
 
 /// Sends again, under their keys, the requests whose outcome is unknown, and some of the acknowledged ones.
-async fn settle(admin: &Client, sent: &mut BTreeMap<String, Sent>) -> Result<()> {
+pub(crate) async fn settle(admin: &Client, sent: &mut BTreeMap<String, Sent>) -> Result<()> {
     for (number, (key, sent)) in sent.iter_mut().enumerate() {
         let is_unknown = sent.acknowledged.is_none() && !sent.refused;
         if !is_unknown && (sent.refused || number % 50 != 0) {
@@ -239,7 +239,7 @@ async fn settle(admin: &Client, sent: &mut BTreeMap<String, Sent>) -> Result<()>
 }
 
 /// What the acknowledged requests leave is what the views say: of stock, of transfers, and how many events there are.
-async fn check_views(admin: &Client, shop: &Shop, sent: &BTreeMap<String, Sent>) -> Result<()> {
+pub(crate) async fn check_views(admin: &Client, shop: &Shop, sent: &BTreeMap<String, Sent>) -> Result<()> {
     let head = admin.get("/api/v1/ledger", 0).await?;
     let position = head.body["head"]["position"]
         .as_u64()

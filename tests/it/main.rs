@@ -2,6 +2,7 @@
 
 mod docs_page;
 mod kill_nine;
+mod nodes;
 mod race;
 mod reconcile;
 mod support;

@@ -55,7 +55,7 @@ pub(crate) struct Client {
 }
 
 impl Client {
-    async fn log_in(url: &str) -> Result<Client> {
+    pub(crate) async fn log_in(url: &str) -> Result<Client> {
         // An error says that one is installed already, which is as good.
         drop(rustls::crypto::ring::default_provider().install_default());
         let http = reqwest::Client::builder().build()?;
@@ -93,6 +93,11 @@ impl Client {
             request = request.header("Idempotency-Key", key);
         }
         read(request.send().await?).await
+    }
+
+    pub(crate) async fn patch(&self, path: &str, body: &Value) -> Result<Answer> {
+        let request = self.http.patch(format!("{}{path}", self.url));
+        read(request.bearer_auth(&self.token).json(body).send().await?).await
     }
 
     pub(crate) async fn get(&self, path: &str, min_position: u64) -> Result<Answer> {

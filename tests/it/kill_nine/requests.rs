@@ -7,39 +7,39 @@ use serde_json::{Value, json};
 use crate::support::{Answer, Client};
 
 /// The acts, each of which must have been recorded by the end.
-pub(super) const ACTS: [&str; 11] = [
+pub(crate) const ACTS: [&str; 11] = [
     "inbound", "adjust", "outbound", "reserve", "pick", "pack", "ship", "release", "dispatch", "receive",
     "close",
 ];
 
 /// Units of a variant that go from one place to another, as an event of a warehouse tells it.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct Move {
-    pub(super) warehouse: String,
-    pub(super) variant: String,
-    pub(super) from: String,
-    pub(super) to: String,
-    pub(super) units: i64,
+pub(crate) struct Move {
+    pub(crate) warehouse: String,
+    pub(crate) variant: String,
+    pub(crate) from: String,
+    pub(crate) to: String,
+    pub(crate) units: i64,
 }
 
 /// A request, where its answer is found again, and what it moves when it is recorded.
 #[derive(Clone, Debug)]
-pub(super) struct Request {
-    pub(super) act: &'static str,
-    pub(super) path: String,
-    pub(super) body: Value,
+pub(crate) struct Request {
+    pub(crate) act: &'static str,
+    pub(crate) path: String,
+    pub(crate) body: Value,
     /// What the answer's id is an id of.
-    pub(super) found_at: &'static str,
-    pub(super) moves: Vec<Move>,
+    pub(crate) found_at: &'static str,
+    pub(crate) moves: Vec<Move>,
 }
 
-pub(super) struct Shop {
-    pub(super) warehouses: [String; 2],
-    pub(super) variants: Vec<String>,
+pub(crate) struct Shop {
+    pub(crate) warehouses: [String; 2],
+    pub(crate) variants: Vec<String>,
 }
 
 impl Shop {
-    pub(super) async fn open(admin: &Client) -> Result<Shop> {
+    pub(crate) async fn open(admin: &Client) -> Result<Shop> {
         let mut warehouses = [String::new(), String::new()];
         for (number, id) in warehouses.iter_mut().enumerate() {
             let warehouse = json!({ "code": format!("WH-{number}"), "name": format!("Warehouse {number}") });
@@ -69,7 +69,7 @@ impl Shop {
 }
 
 /// One client's requests, one after the other. An order and a transfer are carried on as long as each step is recorded.
-pub(super) struct Script<'a> {
+pub(crate) struct Script<'a> {
     shop: &'a Shop,
     turn: u64,
     order: Option<(String, usize)>,
@@ -77,7 +77,7 @@ pub(super) struct Script<'a> {
 }
 
 impl<'a> Script<'a> {
-    pub(super) fn new(shop: &'a Shop, client: u64) -> Script<'a> {
+    pub(crate) fn new(shop: &'a Shop, client: u64) -> Script<'a> {
         Script {
             shop,
             turn: client,
@@ -87,7 +87,7 @@ impl<'a> Script<'a> {
     }
 
     /// The next request: mostly it fits the stock there is, sometimes it does not.
-    pub(super) fn next(&mut self) -> Request {
+    pub(crate) fn next(&mut self) -> Request {
         self.turn += 1;
         match self.turn % 8 {
             0 | 1 => self.change("inbound", 0, &[7, 3]),
@@ -100,7 +100,7 @@ impl<'a> Script<'a> {
     }
 
     /// Notes what was answered to the last request.
-    pub(super) fn answered(&mut self, request: &Request, answer: &Answer) -> Result<()> {
+    pub(crate) fn answered(&mut self, request: &Request, answer: &Answer) -> Result<()> {
         let step = match request.act {
             "reserve" | "pick" | "pack" | "ship" | "release" => &mut self.order,
             "dispatch" | "receive" | "close" => &mut self.transfer,
