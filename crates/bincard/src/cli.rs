@@ -57,6 +57,8 @@ enum Command {
     Rebuild(commands::rebuild::Rebuild),
     /// Look at the log itself
     Log(commands::log::Log),
+    /// Move ledgers from a stopped data folder into PostgreSQL, or back
+    Move(commands::moving::Move),
     /// Make the tables that PostgreSQL needs
     Migrate(commands::migrate::Migrate),
     /// Write a ledger's state down, so that the next start replays nothing
@@ -105,6 +107,7 @@ impl Cli {
             Command::History(history) => history.run(&config()?),
             Command::Export(export) => export.run(&config()?),
             Command::Log(log) => log.run(&config()?),
+            Command::Move(moving) => moving.run(&config()?),
             Command::Migrate(migrate) => migrate.run(&config()?),
             Command::Snapshot(snapshot) => snapshot.run(&config()?),
             Command::Tenant(tenant) => tenant.run(&config()?),

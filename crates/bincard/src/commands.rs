@@ -8,6 +8,7 @@ pub(crate) mod import;
 pub(crate) mod key;
 pub(crate) mod log;
 pub(crate) mod migrate;
+pub(crate) mod moving;
 pub(crate) mod race;
 pub(crate) mod rebuild;
 pub(crate) mod reconcile;

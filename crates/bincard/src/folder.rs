@@ -47,6 +47,27 @@ impl DataFolder {
         })
     }
 
+    /// The folder at a path, which keeps its ledgers itself.
+    pub(crate) fn at(path: &Path) -> DataFolder {
+        DataFolder {
+            path: path.to_owned(),
+            database: None,
+        }
+    }
+
+    /// The tenants whose ledgers lie in the folder.
+    pub(crate) fn tenants_with_ledgers(&self) -> anyhow::Result<Vec<String>> {
+        let path = self.ledgers_path();
+        let entries =
+            std::fs::read_dir(&path).with_context(|| format!("{} cannot be read", path.display()))?;
+        let mut names = Vec::new();
+        for entry in entries {
+            names.push(entry?.file_name().to_string_lossy().into_owned());
+        }
+        names.sort();
+        Ok(names)
+    }
+
     /// The database that keeps the ledgers, if that is not this folder.
     pub(crate) fn database(&self) -> Option<&Database> {
         self.database.as_ref()

@@ -35,6 +35,14 @@ pub enum OpenError {
         /// The ledger's folder.
         dir: PathBuf,
     },
+    /// The ledger was moved to another store, where it goes on.
+    #[error("the ledger in {} has moved to {to}: use it there", dir.display())]
+    Moved {
+        /// The ledger's folder.
+        dir: PathBuf,
+        /// Where it is now.
+        to: String,
+    },
     /// Something that was acknowledged is damaged or missing.
     #[error(transparent)]
     Corrupt(#[from] Corruption),

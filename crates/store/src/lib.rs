@@ -17,6 +17,7 @@ pub mod disk;
 mod error;
 mod heads;
 pub mod keys;
+pub mod moving;
 pub mod postgres;
 mod reader;
 mod sector;

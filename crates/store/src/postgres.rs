@@ -40,6 +40,8 @@ use poll::Watched;
 
 /// Connections that read, at most.
 const READERS_MAX: u32 = 8;
+/// How long it may take to make one outside the pool.
+const CONNECT_MAX: Duration = Duration::from_secs(5);
 /// How long a reader waits for one of them.
 const ACQUIRE_MAX: Duration = Duration::from_secs(10);
 /// A session that stops in the middle of a commit holds the ledger's head no longer than this.
@@ -222,16 +224,48 @@ impl Database {
     /// # Errors
     /// When the database does not answer.
     pub fn open(&self, tenant: &str) -> Result<Opened, DatabaseError> {
-        let (opened, _) = self.open_drawn(tenant, segment::draw_id())?;
+        let (opened, _) = self.open_drawn(tenant, segment::draw_id(), None)?;
         Ok(opened)
     }
 
-    /// Opens the ledger with an id, making it for the tenant when there is none: for one that moves here.
+    /// Seals a tenant's ledger: it has moved to `to`. Nobody appends from then on.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub fn seal(&self, tenant: &str, to: &str) -> Result<(), DatabaseError> {
+        self.set_moved_to(tenant, Some(to.to_owned()))
+    }
+
+    /// Takes the seal off: the ledger has moved here.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub fn unseal(&self, tenant: &str) -> Result<(), DatabaseError> {
+        self.set_moved_to(tenant, None)
+    }
+
+    fn set_moved_to(&self, tenant: &str, to: Option<String>) -> Result<(), DatabaseError> {
+        let tenant = tenant.to_owned();
+        self.query("seal or unseal a ledger", move |pool| async move {
+            // Waits for whoever holds the head.
+            let sql = "update ledgers set moved_to = $2 where tenant = $1";
+            sqlx::query(sql)
+                .bind(tenant)
+                .bind(to)
+                .execute(&pool)
+                .await
+                .map(drop)
+        })
+    }
+
+    /// Opens the ledger with an id, making it for the tenant when there is none: for one that moves here. A new one is sealed
+    /// until it is all there, and [`Database::unseal`] is called.
     ///
     /// # Errors
     /// When the tenant has another ledger already, or the database does not answer.
-    pub fn open_as(&self, tenant: &str, ledger: LedgerId) -> Result<Opened, DatabaseError> {
-        let (opened, found) = self.open_drawn(tenant, ledger)?;
+    pub fn open_for_moving(&self, tenant: &str, ledger: LedgerId) -> Result<Opened, DatabaseError> {
+        const UNFINISHED: &str = "nowhere yet, it is being moved here: finish `bincard move`";
+        let (opened, found) = self.open_drawn(tenant, ledger, Some(UNFINISHED))?;
         if found == ledger {
             return Ok(opened);
         }
@@ -239,16 +273,23 @@ impl Database {
         Err(DatabaseError::AnotherLedger { tenant, found })
     }
 
-    fn open_drawn(&self, tenant: &str, drawn: LedgerId) -> Result<(Opened, LedgerId), DatabaseError> {
+    fn open_drawn(
+        &self,
+        tenant: &str,
+        drawn: LedgerId,
+        moved_to: Option<&'static str>,
+    ) -> Result<(Opened, LedgerId), DatabaseError> {
         let tenant = tenant.to_owned();
         let (no, head, ledger, created) = self.query("open a ledger", move |pool| async move {
             let made = sqlx::query(
-                "insert into ledgers (tenant, id, hash, recorded_at) values ($1, $2, $3, $4) on conflict do nothing",
+                "insert into ledgers (tenant, id, hash, recorded_at, moved_to) values ($1, $2, $3, $4, $5)
+                on conflict do nothing",
             )
             .bind(&tenant)
             .bind(Uuid::from_bytes(drawn.0))
             .bind(Hash::genesis(drawn).0.as_slice())
             .bind(Timestamp::MIN.micros())
+            .bind(moved_to)
             .execute(&pool)
             .await?;
             let row = sqlx::query(
@@ -310,7 +351,11 @@ impl Database {
 
 /// A connection outside the pool.
 async fn connect(options: &PgConnectOptions) -> Result<PgConnection, sqlx::Error> {
-    PgConnection::connect_with(options).await
+    let connecting = PgConnection::connect_with(options);
+    match tokio::time::timeout(CONNECT_MAX, connecting).await {
+        Ok(connected) => connected,
+        Err(_) => Err(sqlx::Error::PoolTimedOut),
+    }
 }
 
 fn listed_of(row: &PgRow) -> Result<Listed, sqlx::Error> {

@@ -7,6 +7,7 @@ mod append;
 mod cursor;
 mod header;
 mod index;
+mod moved;
 mod names;
 mod open;
 mod read;
@@ -22,6 +23,7 @@ use bincard_ledger::{LedgerId, Position};
 
 pub use append::Appender;
 pub use cursor::Commits;
+pub use moved::{destination as moved_to, seal, unseal};
 pub(crate) use open::draw_id;
 pub use read::Reader;
 
@@ -99,9 +101,23 @@ impl Log {
     /// is cut off, and logged; anything else that is damaged or missing is an error that names it.
     ///
     /// # Errors
-    /// [`OpenError::Locked`] when it is open already, [`OpenError::Corrupt`] when something acknowledged is damaged
+    /// [`OpenError::Moved`] when it has moved away, [`OpenError::Locked`] when it is open already, [`OpenError::Corrupt`] when something acknowledged is damaged
     /// or missing. Nothing is changed then.
     pub fn open(disk: Arc<dyn Disk>, dir: &Path, options: Options) -> Result<Opened, OpenError> {
+        if let Some(to) = moved::destination(&*disk, dir)? {
+            return Err(OpenError::Moved {
+                dir: dir.to_owned(),
+                to,
+            });
+        }
+        open::open(disk, dir, options)
+    }
+
+    /// [`Log::open`], also of a ledger that has moved away: to go on with a move, or to move it back.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn open_moved(disk: Arc<dyn Disk>, dir: &Path, options: Options) -> Result<Opened, OpenError> {
         open::open(disk, dir, options)
     }
 }

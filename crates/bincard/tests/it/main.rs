@@ -5,6 +5,7 @@ mod ledger;
 mod leftovers;
 mod listings;
 mod mapping;
+mod moving;
 mod online_retail;
 mod program;
 mod reconcile;

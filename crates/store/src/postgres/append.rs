@@ -158,8 +158,20 @@ impl Appender {
         Ok(missed)
     }
 
-    /// Locks the head. A session that was left from earlier may have ended since, which is no failure yet.
+    /// Locks the head of a ledger that is here.
     fn lock_anew(&mut self) -> Result<Head, BeginError> {
+        let locked = self.lock_anew_even_if_moved()?;
+        match locked.moved_to {
+            None => Ok(locked.head),
+            Some(to) => {
+                self.session = None;
+                Err(BeginError::Moved { to })
+            }
+        }
+    }
+
+    /// Locks the head. A session that was left from earlier may have ended since, which is no failure yet.
+    fn lock_anew_even_if_moved(&mut self) -> Result<Locked, ReadError> {
         let left = self.session.take();
         let options = &self.reader.database().inner.options;
         let no = self.reader.no();
@@ -175,13 +187,10 @@ impl Appender {
                 let locked = lock(&mut session, no).await?;
                 Ok((session, locked))
             })
-            .map_err(|error| BeginError::Read(failed("take the ledger's head")(error)))?;
-        if let Some(to) = locked.moved_to {
-            return Err(BeginError::Moved { to });
-        }
+            .map_err(failed("take the ledger's head"))?;
         self.session = Some(session);
         self.head = locked.head;
-        Ok(locked.head)
+        Ok(locked)
     }
 
     /// Lets go of the head without having appended anything.
@@ -278,6 +287,43 @@ impl Appender {
         self.versions.extend(versions);
         self.head = rows.head;
         Ok(rows.head)
+    }
+
+    /// Appends commits that another store has, each as it is there, in one transaction; also where the ledger is sealed. All
+    /// are durable when this returns, and none are when it fails.
+    ///
+    /// # Errors
+    /// [`CommitError::Overtaken`] when the log does not end where the first one begins.
+    pub fn copy(&mut self, bodies: &[Body]) -> Result<Head, CommitError> {
+        let copied = self.copy_under_lock(bodies);
+        if copied.is_err() {
+            self.session = None;
+            self.is_begun = false;
+        }
+        copied
+    }
+
+    fn copy_under_lock(&mut self, bodies: &[Body]) -> Result<Head, CommitError> {
+        let mut head = self
+            .lock_anew_even_if_moved()
+            .map_err(|error| CommitError::begin(error.into()))?
+            .head;
+        self.check_not_overtaken(head)?;
+        let no = self.reader.no();
+        for body in bodies {
+            let rows = rows_of(body, &head)?;
+            let session = self.session.as_mut().expect("the head is held by a session");
+            let written = self.runtime.block_on(write(session, no, &rows, &head));
+            written.map_err(CommitError::database)?;
+            head = rows.head;
+        }
+        let session = self.session.as_mut().expect("the head is held by a session");
+        let ended = self.runtime.block_on(session.execute("commit"));
+        ended.map_err(CommitError::unknown)?;
+        self.head = head;
+        (self.seen, self.seen_hash) = (head.position, Some(head.hash));
+        self.versions.clear();
+        Ok(head)
     }
 
     fn check_not_overtaken(&self, head: Head) -> Result<(), CommitError> {

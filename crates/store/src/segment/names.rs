@@ -5,6 +5,8 @@ use std::path::{Path, PathBuf};
 pub(crate) const LOCK: &str = "lock";
 /// Says that a ledger was made here, and which: without it, a log that lost its only segment would look new.
 pub(crate) const IDENTITY: &str = "ledger";
+/// Says where a ledger has gone: nothing is appended here any more.
+pub(crate) const MOVED: &str = "moved";
 pub(crate) const SEGMENT: &str = ".seg";
 pub(crate) const INDEX: &str = ".idx";
 /// A prepared segment that is not in use yet; nothing in it counts.

@@ -1,0 +1,185 @@
+//! `bincard move`: ledgers from a stopped data folder into PostgreSQL, and back.
+//!
+//! Copy, seal what they come from, copy what came meanwhile, check the whole chain, take the seal off where they are now. A
+//! move that was interrupted anywhere goes on when it is asked for again, and at no moment do both places take events.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use anyhow::{Context, bail, ensure};
+use bincard_store::disk::RealDisk;
+use bincard_store::moving::{self, Target};
+use bincard_store::postgres::Database;
+use bincard_store::segment::{self, Log};
+use bincard_store::{Head, Reader};
+use clap::Args;
+
+use crate::config::Config;
+use crate::exit::WrongUse;
+use crate::folder::DataFolder;
+use crate::progress::Progress;
+
+/// See the command line's own words.
+#[derive(Args, Debug)]
+pub(crate) struct Move {
+    /// Where to: the address of a PostgreSQL database, or a data folder
+    #[arg(long, value_name = "URL or FOLDER")]
+    to: String,
+    /// Only this tenant's ledger
+    #[arg(long, value_name = "NAME")]
+    tenant: Option<String>,
+}
+
+impl Move {
+    pub(crate) fn run(self, config: &Config) -> anyhow::Result<()> {
+        let from = DataFolder::existing(config)?;
+        let _claim = from.claim()?;
+        let is_database = self.to.starts_with("postgres://") || self.to.starts_with("postgresql://");
+        match (from.database(), is_database) {
+            (None, true) => {
+                let database = Database::connect(&self.to)?;
+                database.migrate()?;
+                let tenants = self.wanted(from.tenants_with_ledgers()?)?;
+                for tenant in tenants {
+                    into_database(&from.ledgers_path().join(&tenant), &database, &tenant)?;
+                }
+                Ok(())
+            }
+            (Some(database), false) => {
+                let to = DataFolder::at(Path::new(&self.to));
+                let _claim = to.claim()?;
+                let listed = database.ledgers()?.into_iter().map(|one| one.tenant).collect();
+                for tenant in self.wanted(listed)? {
+                    into_folder(database, &to.ledgers_path().join(&tenant), &tenant)?;
+                }
+                Ok(())
+            }
+            (None, false) => Err(WrongUse(format!(
+                "--to {}: from a data folder ledgers move to a database, such as postgres://user@host/name (a folder is \
+                 moved by copying it while it is stopped)",
+                self.to
+            ))
+            .into()),
+            (Some(_), true) => Err(WrongUse(
+                "--to: from a database ledgers move to a data folder, and from there to another database".to_owned(),
+            )
+            .into()),
+        }
+    }
+
+    fn wanted(&self, all: Vec<String>) -> anyhow::Result<Vec<String>> {
+        let Some(wanted) = &self.tenant else {
+            return Ok(all);
+        };
+        ensure!(
+            all.contains(wanted),
+            "tenant {wanted} has no ledger there: nothing was recorded yet"
+        );
+        Ok(vec![wanted.clone()])
+    }
+}
+
+fn into_database(dir: &Path, database: &Database, tenant: &str) -> anyhow::Result<()> {
+    let here = format!("PostgreSQL (database {})", database.name());
+    if let Some(to) = segment::moved_to(&RealDisk, dir)? {
+        ensure!(
+            to == here,
+            "the ledger of tenant {tenant} has moved to {to} already"
+        );
+    }
+    let source = open_moved(dir, None)?;
+    let reader = Reader::from(source.reader);
+    let opened = database.open_for_moving(tenant, reader.ledger())?;
+    let mut target = Target::Postgres(opened.appender);
+    // The folder is this process's own: nothing can come meanwhile.
+    let head = copy(&reader, &mut target, tenant)?;
+    segment::seal(&RealDisk, dir, &here)?;
+    drop(target);
+    let there = Reader::Postgres(database.open_for_moving(tenant, reader.ledger())?.reader);
+    check(&there, &head, tenant)?;
+    database.unseal(tenant)?;
+    say(tenant, &head, &here)
+}
+
+fn into_folder(database: &Database, dir: &Path, tenant: &str) -> anyhow::Result<()> {
+    let here = std::path::absolute(dir)?.display().to_string();
+    let listed = database.ledgers()?.into_iter().find(|one| one.tenant == tenant);
+    let listed = listed.with_context(|| format!("tenant {tenant} has no ledger there"))?;
+    if let Some(to) = &listed.moved_to
+        && *to != here
+    {
+        bail!("the ledger of tenant {tenant} has moved to {to}");
+    }
+    // A folder that is new, or that this ledger once left; sealed until all of it is there.
+    let is_new = !dir.is_dir();
+    std::fs::create_dir_all(dir).with_context(|| format!("{} cannot be made", dir.display()))?;
+    if is_new {
+        segment::seal(
+            &RealDisk,
+            dir,
+            "nowhere yet, it is being moved here: finish `bincard move`",
+        )?;
+    } else if listed.moved_to.is_none() && segment::moved_to(&RealDisk, dir)?.is_none() {
+        bail!(
+            "{} has a ledger that has not moved away: remove it if it is not wanted, or name another folder",
+            dir.display()
+        );
+    }
+    let opened = open_moved(dir, Some(listed.ledger))?;
+    ensure!(
+        opened.ledger == listed.ledger,
+        "{} has another ledger: name another folder",
+        dir.display()
+    );
+    let mut target = Target::Segment(Box::new(opened.appender));
+    let bincard_store::postgres::Opened { reader, .. } = database.open_for_moving(tenant, listed.ledger)?;
+    copy(&Reader::Postgres(reader.clone()), &mut target, tenant)?;
+    // Nodes that still run append until this moment and no longer.
+    database.seal(tenant, &here)?;
+    reader.announce(reader.look_ahead()?);
+    let head = copy(&Reader::Postgres(reader), &mut target, tenant)?;
+    check(&Reader::from(opened.reader), &head, tenant)?;
+    drop(target);
+    segment::unseal(&RealDisk, dir)?;
+    say(tenant, &head, &here)
+}
+
+fn open_moved(dir: &Path, ledger: Option<bincard_ledger::LedgerId>) -> anyhow::Result<segment::Opened> {
+    let options = segment::Options {
+        ledger,
+        ..segment::Options::default()
+    };
+    let dir: PathBuf = dir.to_owned();
+    Log::open_moved(Arc::new(RealDisk), &dir, options)
+        .with_context(|| format!("the log in {} cannot be opened", dir.display()))
+}
+
+fn copy(from: &Reader, target: &mut Target, tenant: &str) -> anyhow::Result<Head> {
+    let whole = from.head().position.0;
+    let mut progress = Progress::start(&format!("moving {tenant}"), Some(whole));
+    let head = moving::copy(from, target, |at| progress.show(at.0, at.0, "events", ""))?;
+    progress.finish();
+    Ok(head)
+}
+
+/// Reads all of it where it is now.
+fn check(there: &Reader, head: &Head, tenant: &str) -> anyhow::Result<()> {
+    let mut progress = Progress::start(&format!("checking {tenant}"), Some(head.position.0));
+    let verified = there.verify(|at| progress.show(at.0, at.0, "events", ""))?;
+    progress.finish();
+    let found = (verified.position, verified.hash);
+    ensure!(
+        found == (head.position, head.hash),
+        "the log of tenant {tenant} ends at {} there, and at {} where it comes from: nothing was unsealed, move it again",
+        verified.position,
+        head.position
+    );
+    Ok(())
+}
+
+fn say(tenant: &str, head: &Head, to: &str) -> anyhow::Result<()> {
+    super::write_out(&format!(
+        "{tenant}: {} events moved to {to}; the head's hash is {} as before\n",
+        head.position, head.hash
+    ))
+}
