@@ -17,7 +17,7 @@ pub enum Target {
     /// Into segment files.
     Segment(Box<segment::Appender>),
     /// Into PostgreSQL.
-    Postgres(postgres::Appender),
+    Postgres(Box<postgres::Appender>),
 }
 
 /// Why a log could not be carried over.

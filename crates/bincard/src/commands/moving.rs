@@ -90,7 +90,7 @@ fn into_database(dir: &Path, database: &Database, tenant: &str) -> anyhow::Resul
     let source = open_moved(dir, None)?;
     let reader = Reader::from(source.reader);
     let opened = database.open_for_moving(tenant, reader.ledger())?;
-    let mut target = Target::Postgres(opened.appender);
+    let mut target = Target::Postgres(Box::new(opened.appender));
     // The folder is this process's own: nothing can come meanwhile.
     let head = copy(&reader, &mut target, tenant)?;
     segment::seal(&RealDisk, dir, &here)?;
