@@ -28,10 +28,13 @@ impl JointLog {
     /// The state is as of a head that `shared` has announced.
     pub(crate) fn new(shared: Arc<Shared>, appender: Appender, reader: postgres::Reader) -> JointLog {
         let news = Arc::new(Mutex::new(reader.head()));
-        let (writer, heard) = (shared.clone(), news.clone());
+        // The reader is a part of what is shared: it must not hold on to the whole.
+        let (writer, heard) = (Arc::downgrade(&shared), news.clone());
         reader.keep_gate(move |head| {
             *heard.lock().unwrap_or_else(PoisonError::into_inner) = head;
-            writer.queue.bring_news();
+            if let Some(shared) = writer.upgrade() {
+                shared.queue.bring_news();
+            }
         });
         JointLog {
             shared,

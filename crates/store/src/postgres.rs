@@ -151,6 +151,8 @@ impl Database {
             ("search_path", SCHEMA),
             // "Exists already" is no news.
             ("client_min_messages", "warning"),
+            // Statements by arrays are otherwise planned anew at every execution.
+            ("plan_cache_mode", "force_generic_plan"),
             // What is answered must survive a power loss, whatever the server's own setting is.
             ("synchronous_commit", "on"),
             ("idle_in_transaction_session_timeout", IDLE_IN_TRANSACTION_MS),

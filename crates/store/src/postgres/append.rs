@@ -127,6 +127,17 @@ impl Appender {
 
     fn take_head(&mut self) -> Result<Vec<Recorded>, BeginError> {
         let head = self.lock_anew()?;
+        let is_other = head.position == self.seen && self.seen_hash.is_some_and(|hash| hash != head.hash);
+        if head.position < self.seen || is_other {
+            // Whoever decided on more than is there must not append to it.
+            let what = format!(
+                "it ends there, but this node has seen it up to {} (was it restored, or did a standby take over that was \
+                 behind?); restart the node",
+                self.seen
+            );
+            let position = head.position;
+            return Err(ReadError::Damaged { position, what }.into());
+        }
         let mut missed = Vec::new();
         while self.seen < head.position {
             let place = Place {

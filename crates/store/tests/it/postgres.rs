@@ -269,6 +269,29 @@ fn damage_is_named_and_never_served() {
 }
 
 #[test]
+fn a_log_that_lost_its_end_is_not_appended_to() {
+    let (database, mut a, mut b, _) = two_nodes();
+    a.commit(&body(&[product(1, None)])).expect("commits");
+    a.commit(&body(&[product(2, None)])).expect("commits");
+    assert_eq!(b.begin().expect("begins").len(), 2);
+    b.release();
+    // As after a failover to a standby that was behind.
+    let lose =
+        "delete from bincard_log.events where position = 2; delete from bincard_log.commits where first = 2;
+        update bincard_log.ledgers set position = 1, commit = 1,
+            hash = (select hash from bincard_log.commits where first = 1)";
+    run_sql(&url_of(&database), lose);
+    for node in [&mut a, &mut b] {
+        let behind = node.begin();
+        assert!(
+            matches!(behind, Err(BeginError::Read(ReadError::Damaged { .. }))),
+            "{behind:?}"
+        );
+        assert!(node.commit(&body(&[product(3, None)])).is_err());
+    }
+}
+
+#[test]
 fn a_ledger_that_moved_away_takes_nothing_more() {
     let (database, mut a, _, reader) = two_nodes();
     a.commit(&body(&[product(1, None)])).expect("commits");
