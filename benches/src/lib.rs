@@ -7,6 +7,7 @@ pub mod figures;
 pub mod http;
 pub mod peers;
 pub mod product;
+pub mod reconcile;
 pub mod rival;
 pub mod sampling;
 pub mod views;

@@ -71,7 +71,7 @@ impl Plan {
     }
 
     /// Where the log ends: a warehouse, the variants, their first stock, and the events.
-    fn head(&self) -> u64 {
+    pub(crate) fn head(&self) -> u64 {
         1 + 2 * u64::from(self.variants) + self.events
     }
 }
@@ -96,7 +96,7 @@ pub fn run(plan: Plan, binary: &Path) -> anyhow::Result<Vec<Figures>> {
     );
     note_starts(&mut serving, &mut product, plan)?;
     let empty = Product::start(binary)?;
-    let resident = mebibytes(empty.pid()?);
+    let resident = mebibytes(process::resident_bytes(empty.pid()?));
     serving.note(format!(
         "Resident after the start on an empty folder: {resident}."
     ));
@@ -108,7 +108,7 @@ pub fn run(plan: Plan, binary: &Path) -> anyhow::Result<Vec<Figures>> {
 
 /// Records the plan's events through the engine, and answers how many units are on hand in the end. Closing it leaves a
 /// recent snapshot.
-fn write_log(folder: &Path, plan: Plan) -> anyhow::Result<i64> {
+pub(crate) fn write_log(folder: &Path, plan: Plan) -> anyhow::Result<i64> {
     std::fs::create_dir_all(folder)?;
     let engine = Engine::open(folder, Options::default())?;
     let ledger = engine.ledger();
@@ -213,11 +213,11 @@ async fn build(ledger_folder: &Path, plan: Plan) -> anyhow::Result<Figures> {
     let projector = Projector::open(&ledger_folder.join("views"), engine.ledger().reader().clone())?;
     let views = projector.views().clone();
     views.wait_for(&ViewName::ALL, head, CATCH_UP_WITHIN).await?;
-    figures.push(clock.stop(CATCH_UP_ROW, head));
+    figures.push(clock.stop(CATCH_UP_ROW, head.0));
     for view in ViewName::ALL {
         let clock = Clock::start();
         views.rebuild(view).await?.finished().await?;
-        figures.push(clock.stop(&format!("{view} built anew, events a second"), head));
+        figures.push(clock.stop(&format!("{view} built anew, events a second"), head.0));
     }
     drop(views);
     tokio::task::spawn_blocking(move || {
@@ -229,27 +229,29 @@ async fn build(ledger_folder: &Path, plan: Plan) -> anyhow::Result<Figures> {
 }
 
 /// What something took of time and of this process's CPU.
-struct Clock {
+pub(crate) struct Clock {
     started_at: Instant,
     cpu_before: Option<Duration>,
 }
 
 impl Clock {
-    fn start() -> Clock {
+    pub(crate) fn start() -> Clock {
         Clock {
             started_at: Instant::now(),
             cpu_before: process::cpu(&[std::process::id()]),
         }
     }
 
-    #[expect(clippy::cast_precision_loss, reason = "positions stay far below 2^53")]
-    fn stop(self, name: &str, events: Position) -> Figure {
+    /// A row of so many things that were done since the start.
+    #[expect(clippy::cast_precision_loss, reason = "counts stay far below 2^53")]
+    pub(crate) fn stop(self, name: &str, things: u64) -> Figure {
         let took = self.started_at.elapsed();
         let cpu_after = process::cpu(&[std::process::id()]);
         let cpu = self.cpu_before.zip(cpu_after);
+        let things = things as f64;
         Figure {
-            server_cpu: cpu.map(|(before, after)| after.saturating_sub(before).div_f64(events.0 as f64)),
-            ..Figure::new(name, events.0 as f64 / took.as_secs_f64())
+            server_cpu: cpu.map(|(before, after)| after.saturating_sub(before).div_f64(things)),
+            ..Figure::new(name, things / took.as_secs_f64())
         }
     }
 }
@@ -345,7 +347,7 @@ fn note_starts(figures: &mut Figures, product: &mut Product, plan: Plan) -> anyh
          at most {slowest:.2} s of {} starts.",
         plan.events, plan.rounds
     ));
-    let resident = mebibytes(product.pid()?);
+    let resident = mebibytes(process::resident_bytes(product.pid()?));
     figures.note(format!("Resident after that start: {resident}."));
     let head = product.settle()?.head;
     ensure!(
@@ -356,8 +358,8 @@ fn note_starts(figures: &mut Figures, product: &mut Product, plan: Plan) -> anyh
     Ok(())
 }
 
-fn mebibytes(pid: u32) -> String {
-    match process::resident_bytes(pid) {
+pub(crate) fn mebibytes(bytes: Option<u64>) -> String {
+    match bytes {
         #[expect(clippy::cast_precision_loss, reason = "memory stays far below 2^53 bytes")]
         Some(bytes) => format!("{:.1} MiB", bytes as f64 / f64::from(1 << 20)),
         None => "not told by this system".to_owned(),

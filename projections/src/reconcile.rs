@@ -14,14 +14,16 @@ mod audit;
 mod compare;
 mod digest;
 mod digested;
+mod naming;
 mod outside;
 mod part;
 mod past;
 mod replay;
 mod runs;
+mod scan;
 mod worker;
 
-pub use compare::KEPT_MAX;
+pub use naming::KEPT_MAX;
 pub use outside::{Agreed, Explained, Measures, Source, SourceLine, Variance};
 pub use part::Filter;
 pub use runs::{Asked, Compared, Run, RunDifference, RunState};

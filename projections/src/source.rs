@@ -1,4 +1,5 @@
-//! The log as the projector reads it: whole commits, one after the other, each event decoded once for all views.
+//! The log as the projector reads it: whole commits, one after the other, each event decoded once for all views, without
+//! its idempotency key and its notes, which no view has.
 
 use bincard_ledger::{Position, Recorded};
 use bincard_store::{Commits, Reader};
@@ -45,7 +46,7 @@ impl Source {
                 // The first commit may begin before the place that was asked for.
                 if position > self.position {
                     let record = record
-                        .and_then(|record| record.decode())
+                        .and_then(|record| record.decode_bare())
                         .map_err(decoding(position))?;
                     each(Recorded {
                         position,

@@ -76,6 +76,14 @@ pub(crate) async fn open_reader(path: &Path) -> Result<SqliteConnection, sqlx::E
     reader_options(path).connect().await
 }
 
+/// The rows that a connection of [`open_scanner`] reads ahead.
+pub(crate) const SCAN_ROWS: usize = 4_096;
+
+/// Opens a single connection that reads whole tables of the database at `path`.
+pub(crate) async fn open_scanner(path: &Path) -> Result<SqliteConnection, sqlx::Error> {
+    reader_options(path).row_buffer_size(SCAN_ROWS).connect().await
+}
+
 /// Connections that read the database at `path`. None is opened before it is needed.
 pub(crate) fn reader_pool(path: &Path) -> SqlitePool {
     SqlitePoolOptions::new()

@@ -6,5 +6,6 @@
 )]
 
 mod http;
+mod reconcile;
 mod rival;
 mod views;

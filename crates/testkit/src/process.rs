@@ -43,6 +43,12 @@ pub fn resident_bytes_max(pid: u32) -> Option<u64> {
     status_bytes(pid, "VmHWM:")
 }
 
+/// Lets this process's most memory be counted anew from now on; `false` where the system does not do that.
+#[must_use]
+pub fn forget_resident_max() -> bool {
+    std::fs::write("/proc/self/clear_refs", "5").is_ok()
+}
+
 /// CPU time spent so far by the calling thread.
 #[must_use]
 pub fn thread_cpu() -> Duration {

@@ -37,7 +37,7 @@ pub(super) struct Audit {
     reservations: Audited<Reservations>,
 }
 
-struct Audited<V> {
+struct Audited<V: Digested> {
     fold: Fold<V>,
     at: Position,
     /// Counts the parts that were looked at.
@@ -136,7 +136,7 @@ impl<V: Digested> Audited<V> {
         let until = Position(self.at.0.saturating_add(EVENTS_AT_ONCE)).min(through);
         let (fold, at) = (&mut self.fold, &mut self.at);
         read(reader, *at, until, Pace::Polite, |batch, reached| {
-            fold.take(batch.iter())?;
+            fold.take(batch)?;
             *at = reached;
             go_on()
         })?;

@@ -1,35 +1,29 @@
 //! The comparison of a view with a replay: digests of all rows first, then the rows of groups that differ.
 
-use std::path::Path;
 use std::time::Duration;
 
 use bincard_ledger::Position;
 use bincard_store::Reader;
-use futures_util::TryStreamExt;
-use sqlx::sqlite::{SqliteConnection, SqliteRow};
-use sqlx::{AssertSqlSafe, Connection, Row};
+use sqlx::Connection;
+use sqlx::sqlite::SqliteConnection;
 
-use super::digest::{Digests, Group, RowHash};
-use super::digested::{Digested, Entry, Fold, Kept, Wanted};
+use super::digest::Group;
+use super::digested::{Digested, Fold, Kept, Wanted};
 use super::part::Part;
 use super::replay::{Pace, read};
+use super::scan::scan;
 use crate::each::Listed;
 use crate::error::Error;
 use crate::generation::Folder;
 use crate::lane::Lane;
 use crate::name::ViewName;
-use crate::sqlite::{open_reader, open_writer};
-use crate::verify::compare::{Extent, Findings, compare};
-use crate::verify::row::{Cell, read as read_cells};
+use crate::sqlite::open_scanner;
+use crate::verify::compare::Extent;
 use crate::verify::shadow::Shadow;
-use crate::verify::tables::{self, Table};
-use crate::verify::{Difference, FieldDifference, Verified, find_first};
+use crate::verify::tables;
+use crate::verify::{Difference, FieldDifference, Verified};
 use crate::view::{View, checkpoint};
 
-/// The most differences of a view that are told one by one.
-pub const KEPT_MAX: usize = 1_000;
-/// How often it is told how far a comparison is.
-const TELL_EVERY_ROWS: u64 = 16_384;
 /// How long to wait for a view that has not come far enough, or whose generation is being replaced.
 const LOOK_AGAIN: Duration = Duration::from_millis(100);
 /// How often a file that cannot be read is tried again: it may have been replaced meanwhile.
@@ -87,7 +81,7 @@ impl Bench<'_> {
     /// Begins to read a generation of a view.
     pub(super) async fn begin<V: View>(&self, generation: u64) -> Result<Standing, Error> {
         let begin = async {
-            let mut connection = open_reader(&self.folder.file(V::NAME, generation)).await?;
+            let mut connection = open_scanner(&self.folder.file(V::NAME, generation)).await?;
             sqlx::query("begin").execute(&mut connection).await?;
             let position = checkpoint(&mut connection).await?;
             Ok(Standing {
@@ -112,7 +106,7 @@ impl Bench<'_> {
         let (through, checkpoint) = self.through(V::NAME, standing.position);
         read(self.reader, at, through, Pace::Polite, |batch, _| {
             (self.tell)(V::NAME, 0)?;
-            fold.take(batch.iter())
+            fold.take(batch)
         })?;
         let mut verified = self.compare_part(&mut standing, &fold, through, |_| true).await?;
         verified.note(checkpoint);
@@ -174,7 +168,7 @@ impl Bench<'_> {
         let (through, checkpoint) = self.through(V::NAME, standing.position);
         read(self.reader, at, through, Pace::Polite, |batch, _| {
             (self.tell)(V::NAME, 0)?;
-            kept.take(batch.iter())
+            kept.take(batch)
         })?;
         kept.end();
         let generation = standing.generation;
@@ -222,82 +216,7 @@ impl Bench<'_> {
         }
         (position.min(head), difference)
     }
-
-    /// A shadow that has the rows of groups that are wanted, and says which they are.
-    async fn shadow_of<V: Digested>(
-        &self,
-        generation: u64,
-        through: Position,
-        wanted: &Wanted,
-    ) -> Result<Shadow, Error> {
-        let shadow = Shadow::empty(self.folder, V::NAME)?;
-        let (mut lane, mut carry) = Lane::<V>::open(shadow.path(), generation, through).await?;
-        let mut at = Position(0);
-        while at < through {
-            let mut rows = V::Rows::default();
-            let until = Position(at.0.saturating_add(SHADOW_EVENTS)).min(through);
-            read(self.reader, at, until, Pace::Polite, |batch, reached| {
-                (self.tell)(V::NAME, 0)?;
-                for event in &batch {
-                    carry.fold(event, &mut rows)?;
-                }
-                at = reached;
-                Ok(())
-            })?;
-            carry.seal(&mut rows);
-            V::retain(&mut rows, wanted);
-            lane.write(&rows, at).await?;
-        }
-        lane.close().await;
-        let note = note_wanted(shadow.path(), wanted).await;
-        note.map_err(Error::database(V::NAME))?;
-        Ok(shadow)
-    }
-
-    /// Compares the rows of a view with those of a shadow, and names those that differ.
-    async fn name<V: View>(
-        &self,
-        verified: &mut Verified,
-        connection: &mut SqliteConnection,
-        shadow: Shadow,
-        tables: &'static [Table],
-        extent: Extent,
-    ) -> Result<(), Error> {
-        let mut findings = Findings::new(KEPT_MAX);
-        let compared = async {
-            sqlx::query("attach $1 as shadow")
-                .bind(shadow.path().to_string_lossy().into_owned())
-                .execute(&mut *connection)
-                .await?;
-            for table in tables {
-                if self.part.condition(table).is_some() {
-                    compare(table, extent, connection, &mut findings, |_| {}).await?;
-                }
-            }
-            Ok(())
-        };
-        match compared.await.map_err(Error::database(V::NAME)) {
-            Ok(()) => {}
-            Err(error) if error.is_unreadable() => verified.damage.push(error.chain()),
-            Err(error) => return Err(error),
-        }
-        if extent == Extent::All {
-            verified.rows = findings.rows;
-        }
-        verified.differing += findings.differing;
-        let named = find_first(self.reader, verified.position, findings.open).await?;
-        verified.differences.extend(named);
-        let ended = async {
-            sqlx::query("rollback").execute(&mut *connection).await?;
-            sqlx::query("detach shadow").execute(&mut *connection).await
-        };
-        ended.await.map_err(Error::database(V::NAME))?;
-        shadow.remove()
-    }
 }
-
-/// The events of a transaction of the shadow.
-const SHADOW_EVENTS: u64 = 65_536;
 
 impl Verified {
     pub(super) fn note(&mut self, difference: Option<Difference>) {
@@ -329,102 +248,4 @@ pub(super) async fn close(connection: SqliteConnection, view: ViewName) {
     if let Err(error) = connection.close().await {
         tracing::debug!(%view, %error, "a connection that only read did not close cleanly");
     }
-}
-
-/// Writes into a shadow which groups it is about.
-async fn note_wanted(path: &Path, wanted: &Wanted) -> Result<(), sqlx::Error> {
-    let mut connection = open_writer(path).await?;
-    let mut tx = connection.begin().await?;
-    for sql in [
-        "create table wanted_keys (variant integer, warehouse integer, primary key (variant, warehouse)) without rowid",
-        "create table wanted_blocks (no integer primary key)",
-        "create table wanted_days (no integer primary key)",
-    ] {
-        sqlx::query(sql).execute(&mut *tx).await?;
-    }
-    for key in &wanted.keys {
-        let [warehouse, variant] = key.columns();
-        sqlx::query("insert into wanted_keys values ($1, $2)")
-            .bind(variant)
-            .bind(warehouse)
-            .execute(&mut *tx)
-            .await?;
-    }
-    for (table, numbers) in [("wanted_blocks", &wanted.blocks), ("wanted_days", &wanted.days)] {
-        for no in numbers {
-            sqlx::query(AssertSqlSafe(format!("insert into {table} values ($1)")))
-                .bind(no)
-                .execute(&mut *tx)
-                .await?;
-        }
-    }
-    tx.commit().await?;
-    connection.close().await
-}
-
-/// The digests of a view's rows, and how many rows there are. `tell` hears how many so far, and may break it off.
-pub(super) async fn scan<V: Digested>(
-    connection: &mut SqliteConnection,
-    part: Part,
-    mut tell: impl FnMut(u64) -> bool,
-) -> Result<(Digests, u64), sqlx::Error> {
-    let (mut digests, mut count) = (Digests::default(), 0);
-    for (no, table) in V::TABLES.iter().enumerate() {
-        let Some(condition) = part.condition(table) else {
-            continue;
-        };
-        let columns = table.columns();
-        let sql = format!("select {} from {}{condition}", columns.join(", "), table.name);
-        let mut rows = sqlx::query(AssertSqlSafe(sql)).fetch(&mut *connection);
-        let mut numbers = vec![0; columns.len()];
-        while let Some(row) = rows.try_next().await? {
-            let number = number_of::<V>(no, table, &row, &mut numbers)?;
-            digests.add(V::group(no, &numbers), number);
-            count += 1;
-            if count % TELL_EVERY_ROWS == 0 && !tell(count) {
-                return Ok((digests, count));
-            }
-        }
-    }
-    tell(count);
-    Ok((digests, count))
-}
-
-/// What a row of a view adds to its digest. Its whole numbers are left in `numbers`.
-fn number_of<V: Digested>(
-    no: usize,
-    table: &Table,
-    row: &SqliteRow,
-    numbers: &mut [i64],
-) -> Result<u64, sqlx::Error> {
-    let width = table.key.len();
-    let all_whole = numbers.iter_mut().enumerate().all(|(index, number)| {
-        let read = row.try_get::<i64, _>(index);
-        *number = read.as_ref().copied().unwrap_or_default();
-        read.is_ok()
-    });
-    if all_whole {
-        return Ok(match V::entry(no) {
-            Entry::Whole => RowHash::of(no).wholes(numbers).end(),
-            Entry::Amounts => {
-                let (key, amounts) = numbers.split_at(width);
-                let key = RowHash::of(no).wholes(key);
-                // The log makes no row that is nothing at all.
-                let foreign = amounts.iter().all(|amount| *amount == 0).then(|| key.odd().end());
-                key.amounts(amounts).wrapping_add(foreign.unwrap_or_default())
-            }
-        });
-    }
-    let cells = read_cells(row, numbers.len())?;
-    let mut hash = RowHash::of(no);
-    for (cell, number) in cells.iter().zip(numbers) {
-        *number = cell.integer();
-        hash = match cell {
-            Cell::Null => hash.odd(),
-            Cell::Integer(value) => hash.whole(*value),
-            Cell::Text(text) => hash.text(text),
-            Cell::Odd(shown) => hash.odd().text(shown),
-        };
-    }
-    Ok(hash.end())
 }

@@ -62,8 +62,8 @@ pub(crate) trait Digested: Listed {
     fn entry(table: usize) -> Entry;
     /// The group of a row, by its columns that are whole numbers; others are 0.
     fn group(table: usize, row: &[i64]) -> Group;
-    /// Adds the rows of a batch to the digests, as far as no later batch can change them.
-    fn add(&mut self, rows: Self::Rows, digests: &mut Digests);
+    /// Adds the rows of a batch to the digests, as far as no later batch can change them, and takes them out.
+    fn add(&mut self, rows: &mut Self::Rows, digests: &mut Digests);
     /// Adds the rows that the carry holds, a view's last word, as far as `part` has them.
     fn add_last(&self, part: Part, digests: &mut Digests);
     /// Whether there are groups by stock key.
@@ -79,9 +79,11 @@ pub(crate) trait Digested: Listed {
 }
 
 /// A view's fold that leads to digests and not to rows.
-pub(super) struct Fold<V> {
+pub(super) struct Fold<V: View> {
     carry: V,
     digests: Digests,
+    /// Room for the rows of a batch.
+    rows: V::Rows,
 }
 
 impl<V: Digested> Fold<V> {
@@ -89,15 +91,15 @@ impl<V: Digested> Fold<V> {
         Fold {
             carry: V::empty(),
             digests: Digests::default(),
+            rows: V::Rows::default(),
         }
     }
 
-    pub(super) fn take<'e>(&mut self, events: impl IntoIterator<Item = &'e Recorded>) -> Result<(), Error> {
-        let mut rows = V::Rows::default();
+    pub(super) fn take(&mut self, events: &[Recorded]) -> Result<(), Error> {
         for event in events {
-            self.carry.fold(event, &mut rows)?;
+            self.carry.fold(event, &mut self.rows)?;
         }
-        self.carry.add(rows, &mut self.digests);
+        self.carry.add(&mut self.rows, &mut self.digests);
         Ok(())
     }
 
@@ -127,7 +129,7 @@ impl<V: View> Kept<V> {
         }
     }
 
-    pub(super) fn take<'e>(&mut self, events: impl IntoIterator<Item = &'e Recorded>) -> Result<(), Error> {
+    pub(super) fn take(&mut self, events: &[Recorded]) -> Result<(), Error> {
         for event in events {
             self.carry.fold(event, &mut self.rows)?;
         }
@@ -164,8 +166,9 @@ impl Digested for Stock {
         }
     }
 
-    fn add(&mut self, _: stock::Rows, _: &mut Digests) {
+    fn add(&mut self, rows: &mut stock::Rows, _: &mut Digests) {
         // The carry has every row.
+        rows.lots.clear();
         self.forget_touched();
     }
 
@@ -257,40 +260,42 @@ impl Digested for History {
         }
     }
 
-    fn add(&mut self, rows: history::Rows, digests: &mut Digests) {
-        for row in &rows.events {
-            digests.add(Group::block_of(row[0]), RowHash::of(EVENTS).wholes(row).end());
-        }
-        for (key, events) in &rows.days {
-            digests.add(
-                Group::Day(key[0]),
-                RowHash::of(EVENT_DAYS).wholes(key).amounts(&[*events]),
-            );
-        }
-        for (key, events) in &rows.blocks {
-            digests.add(
-                Group::Block(key[0]),
-                RowHash::of(EVENT_BLOCKS).wholes(key).amounts(&[*events]),
-            );
-        }
-        for row in &rows.recorded {
-            digests.add(Group::block_of(row[1]), RowHash::of(RECORDED).wholes(row).end());
-        }
-        for row in &rows.movements {
-            digests.add(
+    fn add(&mut self, rows: &mut history::Rows, digests: &mut Digests) {
+        digests.add_all(
+            rows.events
+                .drain(..)
+                .map(|row| (Group::block_of(row[0]), RowHash::of(EVENTS).wholes(&row).end())),
+        );
+        digests.add_all(rows.days.drain().map(|(key, events)| {
+            let number = RowHash::of(EVENT_DAYS).wholes(&key).amounts(&[events]);
+            (Group::Day(key[0]), number)
+        }));
+        digests.add_all(rows.blocks.drain().map(|(key, events)| {
+            let number = RowHash::of(EVENT_BLOCKS).wholes(&key).amounts(&[events]);
+            (Group::Block(key[0]), number)
+        }));
+        digests.add_all(
+            rows.recorded
+                .drain(..)
+                .map(|row| (Group::block_of(row[1]), RowHash::of(RECORDED).wholes(&row).end())),
+        );
+        digests.add_all(rows.movements.drain(..).map(|row| {
+            (
                 key_group(row[4], row[0]),
-                RowHash::of(MOVEMENTS).wholes(row).end(),
-            );
-        }
-        for (key, amounts) in &rows.stock_days {
-            digests.add(
-                key_group(key[1], key[0]),
-                RowHash::of(STOCK_DAYS).wholes(key).amounts(amounts),
-            );
-        }
-        for row in &rows.marks {
-            digests.add(key_group(row[1], row[0]), RowHash::of(MARKS).wholes(row).end());
-        }
+                RowHash::of(MOVEMENTS).wholes(&row).end(),
+            )
+        }));
+        digests.add_all(rows.stock_days.drain().map(|(key, amounts)| {
+            let number = RowHash::of(STOCK_DAYS).wholes(&key).amounts(&amounts);
+            (key_group(key[1], key[0]), number)
+        }));
+        digests.add_all(
+            rows.marks
+                .drain(..)
+                .map(|row| (key_group(row[1], row[0]), RowHash::of(MARKS).wholes(&row).end())),
+        );
+        // Lots stand in the carry.
+        rows.lots.clear();
         self.forget_touched();
     }
 
@@ -358,11 +363,14 @@ impl Digested for Reservations {
         Group::block_of(row[0])
     }
 
-    fn add(&mut self, mut rows: reservations::Rows, digests: &mut Digests) {
+    fn add(&mut self, rows: &mut reservations::Rows, digests: &mut Digests) {
         // One that is over leaves the carry here, and comes back no more.
-        self.seal(&mut rows);
-        for (id, row) in rows.iter().filter(|(_, row)| row.state != ReservationState::Open) {
-            add_reservation(*id, row, digests);
+        self.seal(rows);
+        for (id, row) in rows
+            .drain(..)
+            .filter(|(_, row)| row.state != ReservationState::Open)
+        {
+            add_reservation(id, &row, digests);
         }
     }
 

@@ -4,7 +4,8 @@ use bincard_ledger::{Buckets, Event, Position, Recorded};
 use foldhash::fast::FixedState;
 use hashbrown::HashMap;
 
-use super::compare::{Bench, KEPT_MAX, close, nothing};
+use super::compare::{Bench, close, nothing};
+use super::naming::KEPT_MAX;
 use super::part::Filter;
 use super::replay::{Pace, read};
 use crate::error::Error;
@@ -40,7 +41,7 @@ pub(super) async fn compare_past(
     let mut held: HashMap<StockKey, Held, FixedState> = HashMap::default();
     let mut lots = Lots::default();
     read(bench.reader, Position(0), through, Pace::Polite, |batch, at| {
-        for event in &batch {
+        for event in batch.iter() {
             take(&mut held, &mut lots, event, past)?;
         }
         (bench.folded)(at)

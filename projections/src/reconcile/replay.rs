@@ -1,7 +1,8 @@
 //! The replay: the log folded once more, apart from the views, into what their rows should come to.
 //!
-//! One thread reads and decodes; each view's fold has a thread of its own beside it. What they keep grows with the number
-//! of stock keys and not with that of events, but for one number a block of positions.
+//! One thread reads and decodes, one folds the history, which has the most to do, and one all other views: each is about as
+//! long about it. What they keep grows with the number of stock keys, of slots and of what is open, and with that of
+//! transfers, counts and exceptions, but not with that of events, except for one number a block of positions.
 
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
@@ -23,9 +24,9 @@ use crate::stock::Stock;
 use crate::transfers::Transfers;
 
 /// The events that go from thread to thread at once: few enough to stay in a processor's cache.
-const BATCH_EVENTS: u64 = 8_192;
-/// Batches that wait for a fold.
-const BATCHES_WAITING: usize = 2;
+const BATCH_EVENTS: u64 = 2_048;
+/// Batches that wait for a thread.
+const BATCHES_WAITING: usize = 4;
 /// The longest rest between two batches.
 const REST_MAX: Duration = Duration::from_millis(200);
 
@@ -58,7 +59,8 @@ pub(super) struct Replay {
     pub(super) counts: Kept<Counts>,
 }
 
-type Batch = Arc<Vec<Recorded>>;
+/// Events that several threads read.
+pub(super) type Batch = Arc<Vec<Recorded>>;
 
 impl Replay {
     /// Of an empty log.
@@ -94,34 +96,23 @@ impl Replay {
             counts,
         } = self;
         thread::scope(|scope| {
-            let (to_stock, for_stock) = sync_channel(BATCHES_WAITING);
             let (to_history, for_history) = sync_channel(BATCHES_WAITING);
-            let (to_reservations, for_reservations) = sync_channel(BATCHES_WAITING);
-            let (to_exceptions, for_exceptions) = sync_channel(BATCHES_WAITING);
-            let (to_transfers, for_transfers) = sync_channel(BATCHES_WAITING);
-            let (to_counts, for_counts) = sync_channel(BATCHES_WAITING);
-            let (to_catalogue, for_catalogue) = sync_channel(BATCHES_WAITING);
+            let (to_others, for_others) = sync_channel(BATCHES_WAITING);
+            let others = move |batch: &[Recorded]| {
+                stock.take(batch)?;
+                reservations.take(batch)?;
+                catalogue.take(batch)?;
+                exceptions.take(batch)?;
+                transfers.take(batch)?;
+                counts.take(batch)
+            };
             let folds = [
-                scope.spawn(move || take_all(&for_stock, |batch| stock.take(batch))),
                 scope.spawn(move || take_all(&for_history, |batch| history.take(batch))),
-                scope.spawn(move || take_all(&for_reservations, |batch| reservations.take(batch))),
-                scope.spawn(move || take_all(&for_exceptions, |batch| exceptions.take(batch))),
-                scope.spawn(move || take_all(&for_transfers, |batch| transfers.take(batch))),
-                scope.spawn(move || take_all(&for_counts, |batch| counts.take(batch))),
-                scope.spawn(move || take_all(&for_catalogue, |batch| catalogue.take(batch))),
+                scope.spawn(move || take_all(&for_others, others)),
             ];
-            let to_all = [
-                to_stock,
-                to_history,
-                to_reservations,
-                to_catalogue,
-                to_exceptions,
-                to_transfers,
-                to_counts,
-            ];
+            let to_all = [to_history, to_others];
             let read = read(reader, *position, through, pace, |batch, at| {
                 *position = at;
-                let batch = Arc::new(batch);
                 let sent = to_all
                     .iter()
                     .all(|to: &SyncSender<Batch>| to.send(batch.clone()).is_ok());
@@ -155,31 +146,43 @@ pub(super) fn read(
     after: Position,
     through: Position,
     pace: Pace,
-    mut each: impl FnMut(Vec<Recorded>, Position) -> Result<(), Error>,
+    mut each: impl FnMut(&Batch, Position) -> Result<(), Error>,
 ) -> Result<(), Error> {
     if after >= through {
         return Ok(());
     }
     let mut source = Source::open(reader, after)?;
+    let mut batches: Vec<Batch> = Vec::new();
     while source.position() < through {
         let (began_at, head) = (Instant::now(), reader.head().position);
         let before = source.position();
-        let mut batch = Vec::with_capacity(BATCH_EVENTS as usize);
+        let mut batch = unused(&mut batches);
+        let events = Arc::make_mut(&mut batch);
         // A commit may reach beyond: what it has there is not part of it.
         source.read(BATCH_EVENTS, through, |event| {
             if event.position <= through {
-                batch.push(event);
+                events.push(event);
             }
         })?;
         if source.position() == before {
             // The log ends before the position that somebody said it had.
             return Err(Error::Stopped);
         }
-        each(batch, source.position().min(through))?;
+        each(&batch, source.position().min(through))?;
+        batches.push(batch);
         let rest = pace.rest(began_at.elapsed(), reader.head().position > head);
         if !rest.is_zero() {
             thread::sleep(rest);
         }
     }
     Ok(())
+}
+
+/// An empty batch: the room of one that nobody reads any more, where there is any.
+fn unused(batches: &mut Vec<Batch>) -> Batch {
+    let is_unused = |batch: &mut Batch| Arc::get_mut(batch).map(Vec::clear).is_some();
+    match batches.iter_mut().position(is_unused) {
+        Some(at) => batches.swap_remove(at),
+        None => Batch::default(),
+    }
 }

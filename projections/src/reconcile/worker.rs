@@ -174,12 +174,13 @@ impl Reconciliations {
         self.shared.runs.variances(id, slice).await
     }
 
-    /// Ends a run that is not over: one that waits at once, one that is under way within moments.
+    /// Ends a run that is not over: one that waits at once, one that is under way within moments, and at the next start if
+    /// it is not to be any sooner.
     ///
     /// # Errors
     /// When the runs cannot be read or written.
     pub async fn cancel(&self, id: u64) -> Result<(), Error> {
-        if !self.shared.runs.cancel_waiting(id, (self.shared.clock)()).await? {
+        if self.shared.runs.cancel(id, (self.shared.clock)()).await? {
             self.shared.cancelled.store(id, Ordering::Relaxed);
         }
         Ok(())
@@ -366,10 +367,9 @@ impl Worker {
                 }
                 runs.end(run.id, &found, self.now()).await
             }
-            // It was cancelled before it began.
-            Ok(None) => Ok(()),
             Err(Error::Stopped) if self.shared.stop.load(Ordering::Relaxed) => Ok(()),
-            Err(Error::Cancelled) => {
+            // Before it began, or went on, or since then.
+            Ok(None) | Err(Error::Cancelled) => {
                 let ended = runs.give_up(run.id, RunState::Cancelled, None, self.now()).await;
                 ended.map(|_| ())
             }

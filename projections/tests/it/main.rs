@@ -18,6 +18,7 @@ mod naive;
 mod pages;
 mod rebuild;
 mod reconcile;
+mod reconcile_file;
 mod refold;
 mod reservations;
 mod slots;

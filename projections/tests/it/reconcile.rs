@@ -17,7 +17,7 @@ use crate::ledger::{Ledger, Random, START, runtime};
 
 /// A ledger whose views have caught up and are closed. Whatever chance brings, there are exceptions and a slot of which
 /// everything is said.
-fn closed(events: usize) -> Ledger {
+pub(crate) fn closed(events: usize) -> Ledger {
     let mut ledger = Ledger::with_catalogue();
     for no in [1, 2] {
         let changed = ledger.run(&Command::Catalogue(CatalogueCommand::ChangeWarehouse {
@@ -52,7 +52,7 @@ fn closed(events: usize) -> Ledger {
     ledger
 }
 
-fn options(audit_every: Option<Duration>) -> Options {
+pub(crate) fn options(audit_every: Option<Duration>) -> Options {
     // Each look at the clock is a microsecond later.
     let looks = AtomicI64::new(START);
     let clock = move || Timestamp::from_micros(looks.fetch_add(1, Ordering::Relaxed));
@@ -62,7 +62,7 @@ fn options(audit_every: Option<Duration>) -> Options {
     }
 }
 
-fn reconciler(ledger: &Ledger) -> Reconciler {
+pub(crate) fn reconciler(ledger: &Ledger) -> Reconciler {
     Reconciler::open(
         ledger.folder.path(),
         &ledger.views_path(),
@@ -72,14 +72,14 @@ fn reconciler(ledger: &Ledger) -> Reconciler {
     .unwrap()
 }
 
-const ALL: Slice<u64> = Slice {
+pub(crate) const ALL: Slice<u64> = Slice {
     after: None,
     skip: 0,
     limit: 10_000,
     with_total: true,
 };
 
-async fn over(reconciler: &Reconciler, id: u64) -> Run {
+pub(crate) async fn over(reconciler: &Reconciler, id: u64) -> Run {
     loop {
         let (run, _) = reconciler.reconciliations().run(id).await.unwrap().unwrap();
         if run.state.is_over() {
@@ -89,7 +89,7 @@ async fn over(reconciler: &Reconciler, id: u64) -> Run {
     }
 }
 
-async fn reconcile(reconciler: &Reconciler, asked: &Asked) -> (Run, Vec<RunDifference>) {
+pub(crate) async fn reconcile(reconciler: &Reconciler, asked: &Asked) -> (Run, Vec<RunDifference>) {
     let id = reconciler.reconciliations().start(asked).await.unwrap();
     let run = over(reconciler, id).await;
     let page = reconciler.reconciliations().differences(id, ALL).await.unwrap();
@@ -438,32 +438,6 @@ fn a_run_waits_for_its_view_is_cancelled_and_goes_on_after_a_restart_from_its_po
         assert!(first < at && at < ledger.head() && Position(0) < first);
     });
     projector.close();
-}
-
-#[test]
-fn reconciliations_of_a_newer_program_are_refused() {
-    let ledger = closed(20);
-    reconciler(&ledger).close();
-    runtime().block_on(async {
-        let options = SqliteConnectOptions::new().filename(ledger.folder.path().join("reconciliations.db"));
-        let mut connection = options.connect().await.unwrap();
-        sqlx::query("pragma user_version = 99")
-            .execute(&mut connection)
-            .await
-            .unwrap();
-        connection.close().await.unwrap();
-    });
-    let refused = Reconciler::open(
-        ledger.folder.path(),
-        &ledger.views_path(),
-        ledger.reader.clone(),
-        options(None),
-    );
-    let said = refused.err().unwrap().to_string();
-    assert!(
-        said.contains("version 99") && said.contains("newer program"),
-        "{said}"
-    );
 }
 
 #[test]

@@ -77,12 +77,25 @@ impl<'a> RawRecord<'a> {
 
     /// Reads the record.
     pub fn decode(&self) -> Result<Record, DecodeError> {
+        self.read(true)
+    }
+
+    /// Reads the record, and leaves its idempotency key and its notes out: there is nothing to be allocated where one line
+    /// moves. What is left out is checked all the same.
+    pub fn decode_bare(&self) -> Result<Record, DecodeError> {
+        self.read(false)
+    }
+
+    fn read(&self, keeps_words: bool) -> Result<Record, DecodeError> {
         let mut r = Reader::new(self.bytes);
         let Opening { tag, flags, head } = read_opening(&mut r)?;
         let author = Uuid::from_bytes(r.array()?);
         let on_behalf_of = read_if(flags, HAS_ON_BEHALF_OF, || r.array().map(Uuid::from_bytes))?;
         let event = match Kind::from_code(tag) {
-            Some(kind) => Event::Stock(read_stock(&mut r, kind, flags, head.stream, self.recorded_at)?),
+            Some(kind) => {
+                let (stream, at) = (head.stream, self.recorded_at);
+                Event::Stock(read_stock(&mut r, kind, flags, stream, at, keeps_words)?)
+            }
             None => Event::Catalogue(catalogue::read(&mut r, tag)?),
         };
         r.finish()?;
@@ -92,7 +105,8 @@ impl<'a> RawRecord<'a> {
                 code: u64::from(head.stream.code()),
             });
         }
-        let key = head.key.map(|(space, text, fingerprint)| RecordedKey {
+        let key = head.key.filter(|_| keeps_words);
+        let key = key.map(|(space, text, fingerprint)| RecordedKey {
             key: IdempotencyKey {
                 space,
                 text: text.into(),
@@ -163,6 +177,7 @@ fn read_stock(
     flags: u64,
     stream: Stream,
     recorded_at: Timestamp,
+    keeps_words: bool,
 ) -> Result<StockEvent, DecodeError> {
     let Stream::Warehouse(warehouse) = stream else {
         return Err(DecodeError::Unknown {
@@ -187,7 +202,7 @@ fn read_stock(
     let counterpart = read_if(flags, HAS_COUNTERPART, || r.varint_u32().map(WarehouseNo))?;
     let count = read_if(flags, HAS_COUNT, || count::read(r, recorded_at).map(Box::new))?;
     let postings = read_postings(r)?;
-    let notes = read_if(flags, HAS_NOTES, || r.text().map(Box::from))?;
+    let notes = read_if(flags, HAS_NOTES, || r.text())?;
     let occurred_at = Timestamp::from_micros(occurred_at);
     Ok(StockEvent {
         kind,
@@ -202,7 +217,7 @@ fn read_stock(
         counterpart,
         count,
         postings,
-        notes,
+        notes: notes.filter(|_| keeps_words).map(Box::from),
     })
 }
 
