@@ -71,6 +71,12 @@ impl From<StockCommand> for Wanted {
     }
 }
 
+impl From<Command> for Wanted {
+    fn from(command: Command) -> Wanted {
+        Wanted(command)
+    }
+}
+
 impl From<CatalogueCommand> for Wanted {
     fn from(command: CatalogueCommand) -> Wanted {
         Wanted(Command::Catalogue(command))
