@@ -24,6 +24,7 @@ use crate::body::{self, BODY_BYTES_MAX};
 use crate::failure::Failure;
 use crate::ledgers::OpenLedger;
 use crate::problem;
+use crate::rejected::Shape;
 use crate::wire::json::Json;
 
 /// A chunk is handed over once it has so many lines, or so many bytes of lines.
@@ -131,7 +132,7 @@ async fn decide<R: LineReader>(open: Arc<OpenLedger>, chunk: Chunk) -> Bytes {
             Some(failure) => Err(*failure),
             None => {
                 let outcome = outcomes.next().unwrap_or(Err(Refusal::OutcomeUnknown));
-                outcome.map_err(|refusal| Failure::of_refusal(refusal, open.ledger.ids()))
+                outcome.map_err(|refusal| Failure::of_refusal(refusal, &open.ledger, Shape::Event))
             }
         };
         write_result::<R>(&mut json, &open, line.number, &outcome);

@@ -25,6 +25,7 @@ use crate::asker::Asker;
 use crate::body;
 use crate::bulk::{self, LineReader, Sender};
 use crate::failure::Failure;
+use crate::rejected::Shape;
 use crate::stock_events::{key_of, key_of_line};
 use crate::wire::json::Json;
 use crate::wire::page::{self, Extent, Paging};
@@ -100,12 +101,12 @@ fn read_key<'t>(fields: &mut Fields<'t, '_>, form: Form, faults: &mut Faults) ->
 
 /// Sends a creation to the ledger.
 async fn create(asker: &Asker, headers: &HeaderMap, command: CatalogueCommand) -> Result<Receipt, Failure> {
-    submit(asker, command, key_of(headers)?).await
+    submit(asker, command, key_of(headers)?, Shape::Event).await
 }
 
 /// Sends a change to the ledger, and waits until the catalogue shows it.
 pub(crate) async fn change(asker: &Asker, command: CatalogueCommand) -> Result<Receipt, Failure> {
-    let receipt = submit(asker, command, None).await?;
+    let receipt = submit(asker, command, None, Shape::Change).await?;
     asker
         .open
         .wait_for_view(ViewName::Catalogue, receipt.position)
@@ -117,6 +118,7 @@ async fn submit(
     asker: &Asker,
     command: CatalogueCommand,
     key: Option<IdempotencyKey>,
+    shape: Shape,
 ) -> Result<Receipt, Failure> {
     let ledger = &asker.open.ledger;
     let request = Request {
@@ -128,7 +130,7 @@ async fn submit(
     ledger
         .submit(request)
         .await
-        .map_err(|refusal| Failure::of_refusal(refusal, ledger.ids()))
+        .map_err(|refusal| Failure::of_refusal(refusal, ledger, shape))
 }
 
 /// The answer to a creation.

@@ -26,6 +26,8 @@ use crate::asker::{Asker, on_behalf_of};
 use crate::body;
 use crate::docs::schema::{Event, NewCount, NewCounted, NewNotes, Problem};
 use crate::failure::{Failure, Missing};
+use crate::if_match;
+use crate::rejected::Shape;
 use crate::segment::Segment;
 use crate::stock_events::{answer_event, check_warehouse, key_of};
 use crate::wire::tree::parse_uuid;
@@ -49,7 +51,10 @@ const NONE: Failure = Failure::NotFound(Missing::Count);
     post,
     path = "/api/v1/counts",
     tag = "Counts",
-    params(("Idempotency-Key" = Option<String>, Header, description = "1 to 255 visible ASCII characters")),
+    params(
+        ("Idempotency-Key" = Option<String>, Header, description = "1 to 255 visible ASCII characters"),
+        ("If-Match" = Option<String>, Header, description = "The version that the warehouse is to have come to, such as `\"42\"`: the ETag of its stock or of the last write. At another version nothing happens"),
+    ),
     request_body = NewCount,
     responses(
         (status = 201, description = "The event that records it; its id is the count's", body = Event),
@@ -57,6 +62,7 @@ const NONE: Failure = Failure::NotFound(Missing::Count);
         (status = 403, body = Problem, content_type = "application/problem+json"),
         (status = 404, body = Problem, content_type = "application/problem+json"),
         (status = 409, description = "Another count is of the same stock, or the key belongs to another request", body = Problem, content_type = "application/problem+json"),
+        (status = 412, description = "The warehouse has come to another version than was expected", body = Problem, content_type = "application/problem+json"),
         (status = 503, description = "Try again", body = Problem, content_type = "application/problem+json"),
     )
 )]
@@ -72,10 +78,10 @@ async fn open(
     let ids = asker.open.ledger.ids();
     let warehouse = ids
         .resolve_warehouse(asked.warehouse)
-        .ok_or(Failure::NotFound(Missing::Warehouse))?;
+        .ok_or(Failure::NotFound(Missing::WarehouseIn { field: "warehouseId" }))?;
     let variants = asked.variants.map(|all| {
-        let resolve = |(line, id): (usize, Uuid)| {
-            let missing = Failure::NotFound(Missing::Variant { line: Some(line) });
+        let resolve = |(index, id): (usize, Uuid)| {
+            let missing = Failure::NotFound(Missing::VariantListed { index });
             ids.resolve_variant(id).ok_or(missing)
         };
         all.into_iter().enumerate().map(resolve).collect()
@@ -98,6 +104,7 @@ async fn open(
     params(
         ("id" = Uuid, Path, description = "The count"),
         ("Idempotency-Key" = Option<String>, Header, description = "1 to 255 visible ASCII characters"),
+        ("If-Match" = Option<String>, Header, description = "The version that the warehouse is to have come to, such as `\"42\"`: the ETag of its stock or of the last write. At another version nothing happens"),
     ),
     request_body = NewCounted,
     responses(
@@ -106,6 +113,7 @@ async fn open(
         (status = 403, body = Problem, content_type = "application/problem+json"),
         (status = 404, body = Problem, content_type = "application/problem+json"),
         (status = 409, description = "The count is over or not of this, or the key belongs to another request", body = Problem, content_type = "application/problem+json"),
+        (status = 412, description = "The warehouse has come to another version than was expected", body = Problem, content_type = "application/problem+json"),
         (status = 503, description = "Try again", body = Problem, content_type = "application/problem+json"),
     )
 )]
@@ -139,6 +147,7 @@ macro_rules! ends {
             params(
                 ("id" = Uuid, Path, description = "The count"),
                 ("Idempotency-Key" = Option<String>, Header, description = "1 to 255 visible ASCII characters"),
+                ("If-Match" = Option<String>, Header, description = "The version that the warehouse is to have come to, such as `\"42\"`: the ETag of its stock or of the last write. At another version nothing happens"),
             ),
             request_body(content = Option<NewNotes>, content_type = "application/json"),
             responses(
@@ -147,7 +156,8 @@ macro_rules! ends {
                 (status = 403, body = Problem, content_type = "application/problem+json"),
                 (status = 404, body = Problem, content_type = "application/problem+json"),
                 (status = 409, description = $conflict, body = Problem, content_type = "application/problem+json"),
-                (status = 503, description = "Try again", body = Problem, content_type = "application/problem+json"),
+                (status = 412, description = "The warehouse has come to another version than was expected", body = Problem, content_type = "application/problem+json"),
+        (status = 503, description = "Try again", body = Problem, content_type = "application/problem+json"),
             )
         )]
         async fn $name(
@@ -236,7 +246,13 @@ async fn send(
     user: Option<Uuid>,
 ) -> Result<Response<Body>, Failure> {
     let ledger = &asker.open.ledger;
+    let shape = match &step {
+        CountStep::Open { .. } => Shape::CountOpening,
+        CountStep::Submit { .. } => Shape::CountLines,
+        CountStep::Approve { .. } | CountStep::Cancel { .. } => Shape::Notes,
+    };
     let command = CountCommand {
+        version: if_match::version_of(headers)?,
         warehouse,
         step,
         notes,
@@ -250,6 +266,6 @@ async fn send(
     let receipt = ledger
         .submit(request)
         .await
-        .map_err(|refusal| Failure::of_refusal(refusal, ledger.ids()))?;
+        .map_err(|refusal| Failure::of_refusal(refusal, ledger, shape))?;
     answer_event(app, ledger, &receipt).await
 }

@@ -7,19 +7,18 @@ use std::sync::Arc;
 
 use axum::response::{IntoResponse, Response};
 use bincard_access::{AccessError, AuthError, LoginError, Quota, RefreshError};
-use bincard_engine::Refusal;
-use bincard_ledger::{PublicIds, Rejection, Timestamp};
+use bincard_engine::{Ledger, Refusal};
+use bincard_ledger::Timestamp;
 use uuid::Uuid;
 
+use crate::rejected::{Rejected, Shape};
 use crate::wire::tree::{At, Faults};
 
 /// Why a request is not done.
 #[derive(Debug)]
 pub(crate) enum Failure {
     /// The ledger's rules refuse it.
-    Rejected(Rejection, PublicIds),
-    /// The same, where the field that it is about is named otherwise than a stock event's: a JSON pointer.
-    RejectedAt(Rejection, PublicIds, String),
+    Rejected(Box<Rejected>),
     /// Another request stands under its idempotency key.
     KeyReused {
         event: Uuid,
@@ -74,10 +73,18 @@ pub(crate) enum Failure {
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Missing {
     Warehouse,
+    /// A warehouse that a field of the body names.
+    WarehouseIn {
+        field: &'static str,
+    },
     Product,
     /// A variant; where it stood in a line, its number from 0.
     Variant {
         line: Option<usize>,
+    },
+    /// A variant that stood in `variantIds`, its number there from 0.
+    VariantListed {
+        index: usize,
     },
     Event,
     Reservation,
@@ -144,12 +151,14 @@ impl Failure {
         Failure::Internal(error.into())
     }
 
-    /// What the ledger answered to a request.
-    pub(crate) fn of_refusal(refusal: Refusal, ids: PublicIds) -> Failure {
+    /// What the ledger answered to a request of this shape.
+    pub(crate) fn of_refusal(refusal: Refusal, ledger: &Ledger, shape: Shape) -> Failure {
         match refusal {
-            Refusal::Rejected(rejection) => Failure::Rejected(rejection, ids),
+            Refusal::Rejected(rejection) => {
+                Failure::Rejected(Box::new(Rejected::new(rejection, ledger, shape)))
+            }
             Refusal::KeyReused { position } => Failure::KeyReused {
-                event: ids.event(position),
+                event: ledger.ids().event(position),
             },
             Refusal::Busy => Failure::Busy,
             Refusal::Unavailable { .. } => Failure::Unavailable,

@@ -35,6 +35,17 @@ pub(crate) fn version_of(headers: &HeaderMap) -> Result<Option<Version>, Failure
     }
 }
 
+/// Refuses a version where none is looked at: a write that names one counts on it.
+pub(crate) fn refuse(headers: &HeaderMap) -> Result<(), Failure> {
+    match version_of(headers)? {
+        None => Ok(()),
+        Some(_) => Err(Failure::at_header(
+            "If-Match",
+            "is not taken here: what is changed has no version of its own",
+        )),
+    }
+}
+
 /// A version as it is written, in one way only.
 fn parse(text: &str) -> Option<Version> {
     let is_plain = text.bytes().all(|byte| byte.is_ascii_digit()) && (text == "0" || !text.starts_with('0'));

@@ -29,6 +29,7 @@ mod movements;
 mod problem;
 mod proxies;
 mod reconciliations;
+mod rejected;
 mod reservations;
 mod route;
 mod routes;

@@ -1,6 +1,6 @@
 //! Lots in lines: how a line names one, and how one is answered.
 
-use bincard_engine::Names;
+use bincard_engine::{Names, VariantName};
 use bincard_ledger::{LineLot, PublicIds, VariantNo};
 
 use crate::wire::json::Json;
@@ -26,13 +26,17 @@ pub(crate) fn read(fields: &mut Fields<'_, '_>, line: usize, faults: &mut Faults
 /// Writes which variant a number is of, and of a lot which: the fields `variantId`, `variantSku`, and of a lot `lotId` and
 /// `lot`.
 pub(crate) fn write(json: &mut Json, ids: PublicIds, names: &Names, no: VariantNo) {
-    let name = names.variant(no);
-    let of = name.as_ref().map_or(no, |name| name.of);
+    write_named(json, ids, no, names.variant(no).as_ref());
+}
+
+/// Writes the same of what is called by `name`.
+pub(crate) fn write_named(json: &mut Json, ids: PublicIds, no: VariantNo, name: Option<&VariantName>) {
+    let of = name.map_or(no, |name| name.of);
     json.raw(r#""variantId":"#).uuid(ids.variant(of));
     json.raw(r#","variantSku":"#)
-        .text_or_null(name.as_ref().map(|name| &*name.sku));
-    if let Some(code) = name.and_then(|name| name.lot) {
+        .text_or_null(name.map(|name| &*name.sku));
+    if let Some(code) = name.and_then(|name| name.lot.as_deref()) {
         json.raw(r#","lotId":"#).uuid(ids.variant(no));
-        json.raw(r#","lot":"#).text(&code);
+        json.raw(r#","lot":"#).text(code);
     }
 }

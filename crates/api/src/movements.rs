@@ -19,7 +19,7 @@ use crate::app::App;
 use crate::asker::{Asker, MinPosition};
 use crate::docs::schema::{EventType, Movement, MovementPage, Problem};
 use crate::export::{self, CHUNK_ROWS, Format, Rows, Sheet};
-use crate::failure::Failure;
+use crate::failure::{Failure, Missing};
 use crate::stock::variant_named;
 use crate::wire::json::Json;
 use crate::wire::page::{self, Extent, Paging};
@@ -34,6 +34,7 @@ pub(crate) fn routes() -> OpenApiRouter<Arc<App>> {
 struct Asked {
     variant: Option<Uuid>,
     sku: Option<String>,
+    lot: Option<String>,
     warehouse: Option<Uuid>,
     filter: MovementFilter,
     descending: bool,
@@ -55,8 +56,9 @@ struct Asked {
     path = "/api/v1/movements",
     tag = "Stock",
     params(
-        ("variantId" = Option<Uuid>, Query, description = "This or `sku` is required, but of an export"),
+        ("variantId" = Option<Uuid>, Query, description = "This or `sku` is required, but of an export; the id of a lot stands for that lot"),
         ("sku" = Option<String>, Query, description = "The variant by its SKU"),
+        ("lot" = Option<String>, Query, description = "Only of the variant's lot of this code"),
         ("warehouseId" = Option<Uuid>, Query, description = "Required for a SELLER"),
         ("type" = Option<EventType>, Query),
         ("occurredFrom" = Option<String>, Query, description = "Occurred at this instant or later"),
@@ -87,7 +89,8 @@ async fn list(
     let mut asked = read_query(query.as_deref(), format)?;
     let warehouse = asker.warehouse_to_list(asked.warehouse)?;
     asked.filter.warehouses = warehouse.map(|no| vec![no]);
-    asked.filter.variant = variant_named(&asker, asked.variant, asked.sku.as_deref())?;
+    let variant = variant_named(&asker, asked.variant, asked.sku.as_deref())?;
+    (asked.filter.variant, asked.filter.lot) = lot_named(&asker, variant, asked.lot.as_deref())?;
     asker.open.wait_for_view(ViewName::History, min).await?;
     let Some(paging) = asked.paging else {
         let rows = Export {
@@ -147,6 +150,10 @@ fn read_query(query: Option<&str>, format: Format) -> Result<Asked, Failure> {
     });
     let variant = query.uuid("variantId");
     let sku = query.text("sku");
+    let lot = query.text("lot");
+    if lot.is_some() && variant.is_none() && sku.is_none() {
+        query.fault("lot", "is a lot of one variant: name it by variantId or sku");
+    }
     let warehouse = query.uuid("warehouseId");
     let filter = MovementFilter {
         kinds: kind.map(|kind| vec![kind]),
@@ -164,7 +171,7 @@ fn read_query(query: Option<&str>, format: Format) -> Result<Asked, Failure> {
         },
     );
     let descending = descending.unwrap_or(true);
-    let question = format!("movements {variant:?} {sku:?} {warehouse:?} {filter:?} {descending}");
+    let question = format!("movements {variant:?} {sku:?} {lot:?} {warehouse:?} {filter:?} {descending}");
     let paging = if format == Format::Page {
         if variant.is_none() && sku.is_none() {
             query.fault(
@@ -181,12 +188,42 @@ fn read_query(query: Option<&str>, format: Format) -> Result<Asked, Failure> {
     Ok(Asked {
         variant,
         sku,
+        lot,
         warehouse,
         filter,
         descending,
         paging,
         question,
     })
+}
+
+/// The variant whose movements are asked for, and its lot where only that one's are: history has what lies in lots under the
+/// variant.
+fn lot_named(
+    asker: &Asker,
+    named: Option<VariantNo>,
+    code: Option<&str>,
+) -> Result<(Option<VariantNo>, Option<VariantNo>), Failure> {
+    let names = asker.open.ledger.names();
+    let Some((no, name)) = named.and_then(|no| Some((no, names.variant(no)?))) else {
+        return Ok((named, None));
+    };
+    let is_called = |lot: &VariantNo| {
+        names
+            .variant(*lot)
+            .is_some_and(|name| name.lot.as_deref() == code)
+    };
+    let lot = match (&name.lot, code) {
+        (None, None) => None,
+        (Some(_), None) => Some(no),
+        (Some(lot), Some(code)) if **lot == *code => Some(no),
+        (Some(_), Some(_)) => return Err(Failure::at_parameter("lot", "is another lot than variantId")),
+        (None, Some(_)) => {
+            let lot = names.lots_of(no).into_iter().find(is_called);
+            Some(lot.ok_or(Failure::NotFound(Missing::Lot))?)
+        }
+    };
+    Ok((Some(name.of), lot))
 }
 
 /// Where a cursor begins, the number of its page, and how many movements there are in all.

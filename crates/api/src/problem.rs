@@ -4,18 +4,19 @@
 mod code;
 mod warehouse;
 
-use std::borrow::Cow;
 use std::error::Error;
 
 use axum::body::Body;
 use axum::http::header::{ACCEPT_ENCODING, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
 use axum::http::{HeaderValue, Response};
-use bincard_ledger::{PublicIds, Rejection, Shortage, Timestamp};
+use bincard_ledger::{Rejection, Shortage, Timestamp};
 
 pub(crate) use code::Code;
 
 use crate::failure::{Failure, Forbidden, Missing, Unproven};
 use crate::if_match;
+use crate::line_lot;
+use crate::rejected::Rejected;
 use crate::wire::json::Json;
 use crate::wire::tree::{At, Faults};
 
@@ -37,7 +38,7 @@ impl Failure {
     /// What kind of problem it is.
     pub(crate) fn code(&self) -> Code {
         match self {
-            Failure::Rejected(rejection, _) | Failure::RejectedAt(rejection, ..) => code_of(rejection),
+            Failure::Rejected(rejected) => code_of(&rejected.rejection),
             Failure::KeyReused { .. } => Code::IdempotencyConflict,
             Failure::AlreadyReversed { .. } => Code::AlreadyReversed,
             Failure::Busy => Code::Busy,
@@ -49,9 +50,11 @@ impl Failure {
             Failure::NotAcceptable => Code::NotAcceptable,
             Failure::BodyTooLarge => Code::BodyTooLarge,
             Failure::MediaType { .. } | Failure::ContentEncoding => Code::UnsupportedMediaType,
-            Failure::NotFound(Missing::Warehouse) => Code::WarehouseNotFound,
+            Failure::NotFound(Missing::Warehouse | Missing::WarehouseIn { .. }) => Code::WarehouseNotFound,
             Failure::NotFound(Missing::Product) => Code::ProductNotFound,
-            Failure::NotFound(Missing::Variant { .. }) => Code::VariantNotFound,
+            Failure::NotFound(Missing::Variant { .. } | Missing::VariantListed { .. }) => {
+                Code::VariantNotFound
+            }
             Failure::NotFound(Missing::Event) => Code::EventNotFound,
             Failure::NotFound(Missing::Reservation) => Code::ReservationNotFound,
             Failure::NotFound(Missing::Exception) => Code::ExceptionNotFound,
@@ -109,8 +112,10 @@ fn code_of(rejection: &Rejection) -> Code {
         Rejection::DuplicateVariant { .. } => Code::DuplicateVariant,
         Rejection::ReasonMismatch { .. } => Code::ReasonMismatch,
         Rejection::NotesTooLong => Code::NotesTooLong,
-        Rejection::OccursInFuture { .. } => Code::OccursInFuture,
-        Rejection::InstantOutOfRange { .. } => Code::InstantOutOfRange,
+        Rejection::OccursInFuture { .. } | Rejection::CountedInFuture { .. } => Code::OccursInFuture,
+        Rejection::InstantOutOfRange { .. } | Rejection::LotExpiryOutOfRange { .. } => {
+            Code::InstantOutOfRange
+        }
         Rejection::OrderMissing { .. } => Code::OrderMissing,
         Rejection::TransferMissing { .. } => Code::TransferMissing,
         Rejection::InvalidReference => Code::InvalidReference,
@@ -152,7 +157,7 @@ fn code_of(rejection: &Rejection) -> Code {
         Rejection::Overflow { .. } => Code::QuantityOverflow,
         Rejection::CodeTaken { .. } => Code::CodeTaken,
         Rejection::SkuTaken { .. } => Code::SkuTaken,
-        Rejection::InvalidText { .. } => Code::InvalidText,
+        Rejection::InvalidText { .. } | Rejection::InvalidLot { .. } => Code::InvalidText,
         Rejection::NumberOutOfRange { .. } => Code::NumberOutOfRange,
         Rejection::NumbersExhausted => Code::NumbersExhausted,
     }
@@ -278,8 +283,10 @@ pub(crate) fn respond(
     if let Some(seconds) = failure.retry_after_s() {
         headers.insert(RETRY_AFTER, HeaderValue::from(seconds));
     }
-    if let Failure::Rejected(Rejection::VersionMismatch { present, .. }, _) = failure {
-        if_match::tag(headers, *present);
+    if let Failure::Rejected(rejected) = failure
+        && let Rejection::VersionMismatch { present, .. } = rejected.rejection
+    {
+        if_match::tag(headers, present);
     }
     if let Failure::ContentEncoding = failure {
         headers.insert(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
@@ -307,12 +314,7 @@ pub(crate) fn write(json: &mut Json, failure: &Failure, request_id: Option<&str>
 /// What a kind of problem tells besides.
 fn write_members(json: &mut Json, failure: &Failure) {
     match failure {
-        Failure::Rejected(rejection, ids) => {
-            write_rejection(json, rejection, *ids, pointer_of(rejection).as_deref());
-        }
-        Failure::RejectedAt(rejection, ids, pointer) => {
-            write_rejection(json, rejection, *ids, Some(pointer));
-        }
+        Failure::Rejected(rejected) => write_rejection(json, rejected),
         Failure::KeyReused { event } => {
             json.raw(r#","eventId":"#).uuid(*event);
         }
@@ -320,12 +322,15 @@ fn write_members(json: &mut Json, failure: &Failure) {
             json.raw(r#","reversedById":"#).uuid(*reversal);
         }
         Failure::Invalid(faults) | Failure::Unprocessable(faults) => write_faults(json, faults),
+        Failure::NotFound(Missing::WarehouseIn { field }) => {
+            write_error(json, &format!("/{field}"), "there is no such warehouse");
+        }
         Failure::NotFound(Missing::Variant { line: Some(line) }) => {
-            write_error(
-                json,
-                &format!("/lines/{line}/variantId"),
-                "there is no such variant",
-            );
+            let pointer = format!("/lines/{line}/variantId");
+            write_error(json, &pointer, "there is no such variant");
+        }
+        Failure::NotFound(Missing::VariantListed { index }) => {
+            write_error(json, &format!("/variantIds/{index}"), "there is no such variant");
         }
         Failure::MediaType { wanted } => {
             json.raw(r#","wanted":"#).text(wanted);
@@ -364,11 +369,12 @@ fn write_members(json: &mut Json, failure: &Failure) {
     }
 }
 
-fn write_rejection(json: &mut Json, rejection: &Rejection, ids: PublicIds, pointer: Option<&str>) {
+fn write_rejection(json: &mut Json, rejected: &Rejected) {
+    let (rejection, ids) = (&rejected.rejection, rejected.ids);
     match rejection {
         Rejection::Insufficient { shortages } | Rejection::OverReceipt { shortages, .. } => {
             json.raw(r#","shortages":"#);
-            write_shortages(json, shortages, ids);
+            write_shortages(json, shortages, rejected);
         }
         Rejection::WrongWarehouse { destination, .. } => {
             json.raw(r#","toWarehouseId":"#).uuid(ids.warehouse(*destination));
@@ -383,12 +389,8 @@ fn write_rejection(json: &mut Json, rejection: &Rejection, ids: PublicIds, point
         Rejection::AvailableMismatch { lines } => {
             json.raw(r#","lines":["#);
             for (index, line) in lines.iter().enumerate() {
-                json.raw(if index == 0 {
-                    r#"{"variantId":"#
-                } else {
-                    r#",{"variantId":"#
-                });
-                json.uuid(ids.variant(line.variant));
+                json.raw(if index == 0 { "{" } else { ",{" });
+                line_lot::write_named(json, ids, line.variant, rejected.name(line.variant));
                 json.raw(r#","expected":"#).whole(line.expected);
                 json.raw(r#","available":"#).whole(line.available).raw("}");
             }
@@ -405,21 +407,18 @@ fn write_rejection(json: &mut Json, rejection: &Rejection, ids: PublicIds, point
         }
         _ => {}
     }
-    if let Some(pointer) = pointer {
+    if let Some(pointer) = &rejected.pointer {
         write_error(json, pointer, &message_of(rejection));
     }
 }
 
 /// The lines that ask for more than there is.
-fn write_shortages(json: &mut Json, shortages: &[Shortage], ids: PublicIds) {
+fn write_shortages(json: &mut Json, shortages: &[Shortage], rejected: &Rejected) {
     json.raw("[");
     for (index, shortage) in shortages.iter().enumerate() {
-        json.raw(if index == 0 {
-            r#"{"variantId":"#
-        } else {
-            r#",{"variantId":"#
-        });
-        json.uuid(ids.variant(shortage.variant));
+        json.raw(if index == 0 { "{" } else { ",{" });
+        let name = rejected.name(shortage.variant);
+        line_lot::write_named(json, rejected.ids, shortage.variant, name);
         json.raw(r#","requested":"#).whole(shortage.requested);
         json.raw(r#","available":"#).whole(shortage.available).raw("}");
     }
@@ -435,67 +434,6 @@ fn message_of(rejection: &Rejection) -> String {
     {
         Some((_, message)) => message.to_owned(),
         None => message,
-    }
-}
-
-/// Where in the body a rejection points.
-fn pointer_of(rejection: &Rejection) -> Option<Cow<'static, str>> {
-    let at_line = |line: &usize, field: &str| Some(Cow::Owned(format!("/lines/{line}/{field}")));
-    match rejection {
-        Rejection::NoLines | Rejection::TooManyLines { .. } | Rejection::TooManyPostings { .. } => {
-            Some("/lines".into())
-        }
-        Rejection::LotMissing { line, .. }
-        | Rejection::LotNotTracked { line, .. }
-        | Rejection::UnknownLot { line, .. } => at_line(line, "lot"),
-        Rejection::LotExpiryMismatch { line, .. } => at_line(line, "expiresAt"),
-        Rejection::VariantHasStock { .. } => Some("/tracksLots".into()),
-        Rejection::InvalidQuantity { line, .. } | Rejection::Overflow { line, .. } => {
-            at_line(line, "quantity")
-        }
-        Rejection::DuplicateVariant { line, .. }
-        | Rejection::UnknownVariant { line, .. }
-        | Rejection::InactiveVariant { line, .. }
-        | Rejection::VariantExpired { line, .. } => at_line(line, "variantId"),
-        Rejection::NotToBeCounted { line, .. } => at_line(line, "variantId"),
-        Rejection::InvalidCount { line, .. } => at_line(line, "counted"),
-        Rejection::CountedTooEarly { line, .. } => at_line(line, "countedAt"),
-        Rejection::ReasonMismatch { .. } => Some("/reasonCode".into()),
-        Rejection::NotesTooLong => Some("/notes".into()),
-        Rejection::OccursInFuture { .. } => Some("/occurredAt".into()),
-        Rejection::InstantOutOfRange { field }
-        | Rejection::FieldNotAllowed { field, .. }
-        | Rejection::InvalidText { field, .. }
-        | Rejection::NumberOutOfRange { field, .. } => Some(format!("/{field}").into()),
-        Rejection::OrderMissing { .. } => Some("/orderId".into()),
-        Rejection::TransferMissing { .. } => Some("/transferId".into()),
-        Rejection::InvalidReference => Some("".into()),
-        Rejection::ExpiryPassed { .. } => Some("/expiresAt".into()),
-        Rejection::NotCommandable { .. } => Some("/type".into()),
-        Rejection::UnknownWarehouse { .. } | Rejection::InactiveWarehouse { .. } => {
-            Some("/warehouseId".into())
-        }
-        Rejection::SameWarehouse { .. } => Some("/toWarehouseId".into()),
-        Rejection::TransferTaken { .. } => Some("/transferId".into()),
-        Rejection::WrongWarehouse { .. } => Some("/warehouseId".into()),
-        Rejection::UnknownProduct { .. } => Some("/productId".into()),
-        Rejection::CodeTaken { .. } => Some("/code".into()),
-        Rejection::SkuTaken { .. } => Some("/sku".into()),
-        Rejection::Insufficient { .. }
-        | Rejection::ReservationOver { .. }
-        | Rejection::ReservationExpired { .. }
-        | Rejection::NothingHeld { .. }
-        | Rejection::TransferOver { .. }
-        | Rejection::OverReceipt { .. }
-        | Rejection::NotReversible { .. }
-        | Rejection::ExceptionCleared { .. }
-        | Rejection::CountOver { .. }
-        | Rejection::CountOverlaps { .. }
-        | Rejection::NothingCounted { .. }
-        | Rejection::CountFull { .. }
-        | Rejection::VersionMismatch { .. }
-        | Rejection::AvailableMismatch { .. }
-        | Rejection::NumbersExhausted => None,
     }
 }
 
@@ -577,14 +515,15 @@ fn field_of(at: &At) -> &str {
 
 #[cfg(test)]
 mod tests {
-    use bincard_ledger::{Bucket, Kind, LedgerId, Mismatch, Position, VariantNo, Version};
+    use bincard_ledger::{Bucket, Kind, LedgerId, Mismatch, Position, PublicIds, VariantNo, Version};
 
     use super::*;
 
     fn problem_of(rejection: Rejection) -> serde_json::Value {
         let mut json = Json::with_capacity(256);
         let ids = PublicIds::new(LedgerId([7; 16]));
-        write(&mut json, &Failure::Rejected(rejection, ids), None);
+        let rejected = Rejected::nameless(rejection, ids);
+        write(&mut json, &Failure::Rejected(Box::new(rejected)), None);
         serde_json::from_slice(&json.into_bytes()).unwrap()
     }
 
@@ -657,8 +596,8 @@ mod tests {
                 "status": 412,
                 "detail": "available-mismatch",
                 "lines": [
-                    {"variantId": id(1), "expected": 5, "available": 3},
-                    {"variantId": id(2), "expected": 0, "available": 8},
+                    {"variantId": id(1), "variantSku": null, "expected": 5, "available": 3},
+                    {"variantId": id(2), "variantSku": null, "expected": 0, "available": 8},
                 ],
             })
         );

@@ -42,6 +42,9 @@ routes! {
     ReservationShip = "/api/v1/reservations/{id}/ship",
     ReservationRelease = "/api/v1/reservations/{id}/release",
     ReservationExtend = "/api/v1/reservations/{id}/extend",
+    Exceptions = "/api/v1/exceptions",
+    Exception = "/api/v1/exceptions/{id}",
+    ExceptionClear = "/api/v1/exceptions/{id}/clear",
     Transfers = "/api/v1/transfers",
     Transfer = "/api/v1/transfers/{id}",
     TransferReceive = "/api/v1/transfers/{id}/receive",
@@ -60,6 +63,8 @@ routes! {
     Variants = "/api/v1/variants",
     VariantsBulk = "/api/v1/variants/bulk",
     Variant = "/api/v1/variants/{id}",
+    Lots = "/api/v1/lots",
+    Lot = "/api/v1/lots/{id}",
     Slots = "/api/v1/slots",
     Slot = "/api/v1/slots/{warehouseId}/{variantId}",
     Ledger = "/api/v1/ledger",
@@ -131,6 +136,31 @@ fn fits(template: &str, path: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn every_route_is_counted_under_its_own_path() {
+        let document = crate::routes::openapi();
+        let described = document.paths.paths.keys().map(String::as_str);
+        for path in described.chain([
+            "/docs",
+            "/docs/",
+            "/docs/{file}",
+            "/openapi.json",
+            "/problems/{code}",
+        ]) {
+            let (filled, counted) = (path.replace(['{', '}'], ""), Route::of(path).template());
+            assert_eq!(counted, path, "the route {path} is counted under {counted}");
+            assert_eq!(Route::of(&filled).template(), path);
+        }
+        for route in Route::ALL.iter().filter(|route| **route != Route::Unknown) {
+            let template = route.template();
+            let is_there = document.paths.paths.contains_key(template);
+            let is_of_docs = ["/docs", "/openapi.json", "/problems/"]
+                .iter()
+                .any(|begin| template.starts_with(begin));
+            assert!(is_there || is_of_docs, "there is no route {template}");
+        }
+    }
 
     #[test]
     fn a_path_finds_its_template() {

@@ -11,8 +11,8 @@ mod render;
 
 use std::sync::Arc;
 
-use bincard_engine::{Ledger, Refusal};
-use bincard_ledger::{Event, Kind, Position, PublicIds, Recorded, Rejection, StockEvent, WarehouseNo};
+use bincard_engine::Ledger;
+use bincard_ledger::{Event, Kind, Position, Recorded, StockEvent, WarehouseNo};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
@@ -81,15 +81,4 @@ async fn found(asker: &Asker, id: &str) -> Result<Recorded, Failure> {
 /// The event at a position.
 async fn recorded_at(ledger: &Ledger, position: Position) -> Result<Option<Recorded>, Failure> {
     ledger.event(position).await.map_err(Failure::internal)
-}
-
-/// What the ledger answered to a request whose fields are not named as a stock event's are.
-fn refused(refusal: Refusal, ids: PublicIds, pointer: impl FnOnce(&Rejection) -> Option<String>) -> Failure {
-    match refusal {
-        Refusal::Rejected(rejection) => match pointer(&rejection) {
-            Some(pointer) => Failure::RejectedAt(rejection, ids, pointer),
-            None => Failure::Rejected(rejection, ids),
-        },
-        other => Failure::of_refusal(other, ids),
-    }
 }

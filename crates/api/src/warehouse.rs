@@ -13,20 +13,25 @@ mod transactions;
 
 use std::sync::Arc;
 
-use axum::http::HeaderMap;
+use axum::body::Body;
+use axum::http::{HeaderMap, Response, StatusCode};
 use bincard_engine::{Receipt, Refusal};
 use bincard_ledger::{
-    Command, Event, Kind, Reason, Recorded, Rejection, Request, StockCommand, StockEvent, VariantNo,
-    WarehouseNo,
+    Command, Conditions, Event, Kind, Reason, Recorded, Rejection, Request, StockCommand, StockEvent,
+    VariantNo, WarehouseNo,
 };
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 use uuid::Uuid;
 
+use crate::answer;
 use crate::app::App;
 use crate::asker::{Asker, on_behalf_of};
 use crate::failure::{Failure, Forbidden, Missing};
+use crate::if_match;
+use crate::rejected::Shape;
 use crate::stock_events::key_of;
+use crate::wire::json::Json;
 use crate::wire::spelling;
 use crate::wire::tree::parse_uuid;
 
@@ -91,6 +96,13 @@ async fn send(
 ) -> Result<(Receipt, Recorded), Failure> {
     let ledger = &asker.open.ledger;
     let key = key_of(headers)?;
+    let version = if_match::version_of(headers)?;
+    command.conditions = version.map(|version| {
+        Box::new(Conditions {
+            version: Some(version),
+            available: Vec::new(),
+        })
+    });
     let variant = command.lines.first().map(|line| line.variant);
     let mut unclear = None;
     match (location, variant) {
@@ -122,7 +134,7 @@ async fn send(
         let is_unclear = matches!(&refusal, Refusal::Rejected(Rejection::UnknownWarehouse { .. }));
         match unclear.filter(|_| is_unclear) {
             Some(unclear) => unclear,
-            None => Failure::of_refusal(refusal, ledger.ids()),
+            None => Failure::of_refusal(refusal, ledger, Shape::Order),
         }
     })?;
     let recorded = ledger.event(receipt.position).await.map_err(Failure::internal)?;
@@ -130,6 +142,13 @@ async fn send(
     // What was recorded before under the key may lie elsewhere than where the SKU is stocked now.
     check_warehouse(asker, stock_event(&recorded)?.warehouse)?;
     Ok((receipt, recorded))
+}
+
+/// The answer to what was recorded, with the version to which it brought the warehouse.
+fn recorded_at(receipt: &Receipt, json: Json) -> Response<Body> {
+    let mut response = answer::written(StatusCode::OK, receipt.position, receipt.replayed, json);
+    if_match::tag(response.headers_mut(), receipt.version);
+    response
 }
 
 /// A SELLER moves stock at its own warehouses only.

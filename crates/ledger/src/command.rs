@@ -132,6 +132,8 @@ pub struct ReceiveCommand {
     pub lines: Vec<ReceivedLine>,
     /// The lots that lines name, in the order of the lines.
     pub lots: Vec<LineLot>,
+    /// The version that the destination's stream is to have come to, where that matters.
+    pub version: Option<Version>,
     /// Free text, at most 500 characters.
     pub notes: Option<Box<str>>,
 }
@@ -156,6 +158,8 @@ pub struct CloseCommand {
     pub transfer: Position,
     /// Why: anything but PURCHASE and SALE.
     pub reason: Reason,
+    /// The version that the destination's stream is to have come to, where that matters.
+    pub version: Option<Version>,
     /// Free text, at most 500 characters.
     pub notes: Option<Box<str>>,
 }
@@ -167,6 +171,8 @@ pub struct ClearCommand {
     pub warehouse: WarehouseNo,
     /// The event that made it.
     pub exception: Position,
+    /// The version that the warehouse's stream is to have come to, where that matters.
+    pub version: Option<Version>,
     /// Free text, at most 500 characters.
     pub notes: Option<Box<str>>,
 }
@@ -178,6 +184,8 @@ pub struct CountCommand {
     pub warehouse: WarehouseNo,
     /// What.
     pub step: CountStep,
+    /// The version that the warehouse's stream is to have come to, where that matters.
+    pub version: Option<Version>,
     /// Free text, at most 500 characters.
     pub notes: Option<Box<str>>,
 }

@@ -93,6 +93,12 @@ pub enum Rejection {
     LotNotTracked { line: usize, variant: VariantNo },
     #[error("line {line}: there is no such lot of the variant")]
     UnknownLot { line: usize, variant: VariantNo },
+    #[error(
+        "line {line}: a lot is 1 to {length_max} characters, without control characters and without blanks at its ends"
+    )]
+    InvalidLot { line: usize, length_max: usize },
+    #[error("line {line}: expiresAt lies outside the years 1 to 9999")]
+    LotExpiryOutOfRange { line: usize },
     #[error("line {line}: the lot expires at another instant")]
     LotExpiryMismatch {
         line: usize,
@@ -147,6 +153,12 @@ pub enum Rejection {
         at: Timestamp,
         opened_at: Timestamp,
     },
+    #[error("line {line}: it was counted more than 5 minutes in the future")]
+    CountedInFuture {
+        line: usize,
+        at: Timestamp,
+        now: Timestamp,
+    },
     #[error("nothing has been counted")]
     NothingCounted { count: Position },
     #[error("one count is of at most 50,000 variants")]
@@ -200,6 +212,8 @@ impl Rejection {
             Rejection::LotMissing { .. } => "lot-missing",
             Rejection::LotNotTracked { .. } => "lot-not-tracked",
             Rejection::UnknownLot { .. } => "lot-not-found",
+            Rejection::InvalidLot { .. } => "invalid-text",
+            Rejection::LotExpiryOutOfRange { .. } => "instant-out-of-range",
             Rejection::LotExpiryMismatch { .. } => "lot-expiry-mismatch",
             Rejection::VariantHasStock { .. } => "variant-has-stock",
             Rejection::UnknownProduct { .. } => "product-not-found",
@@ -218,6 +232,7 @@ impl Rejection {
             Rejection::NotToBeCounted { .. } => "not-to-be-counted",
             Rejection::InvalidCount { .. } => "invalid-count",
             Rejection::CountedTooEarly { .. } => "counted-too-early",
+            Rejection::CountedInFuture { .. } => "occurs-in-future",
             Rejection::NothingCounted { .. } => "nothing-counted",
             Rejection::CountFull { .. } => "count-full",
             Rejection::VersionMismatch { .. } => "version-mismatch",

@@ -15,6 +15,8 @@ use crate::stock::StockKey;
 pub struct MovementFilter {
     /// Only of this variant. Without, a page behind a warehouse's filter may be long in finding.
     pub variant: Option<VariantNo>,
+    /// Only of this lot, which is one of the variant's.
+    pub lot: Option<VariantNo>,
     /// Only of these kinds.
     pub kinds: Option<Vec<Kind>>,
     /// Only at these warehouses, where set; an empty list lets none pass.
@@ -116,6 +118,9 @@ fn conditions(filter: &MovementFilter) -> Conditions {
     let mut conditions = Conditions::default();
     if let Some(variant) = filter.variant {
         conditions.equals("variant", i64::from(variant.0));
+    }
+    if let Some(lot) = filter.lot {
+        conditions.equals(&format!("places >> {PLACES_LOT}"), i64::from(lot.0));
     }
     if let Some(kinds) = &filter.kinds {
         conditions.one_of("kind", kinds.iter().map(|kind| i64::from(kind.code())));

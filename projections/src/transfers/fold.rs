@@ -133,7 +133,7 @@ impl View for Transfers {
     type Memory = ();
 
     const NAME: ViewName = ViewName::Transfers;
-    const SCHEMA_VERSION: i64 = 1;
+    const SCHEMA_VERSION: i64 = 2;
     const SCHEMA: &'static [&'static str] = queries::SCHEMA;
 
     fn empty() -> Transfers {

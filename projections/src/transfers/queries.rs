@@ -22,6 +22,7 @@ pub(super) const SCHEMA: &[&str] = &[
         state integer not null,
         ended_at integer
     )",
+    "create index transfers_by_name on transfers (name)",
     "create index transfers_by_state on transfers (state)",
     "create index transfers_by_source on transfers (source, state)",
     "create index transfers_by_destination on transfers (destination, state)",
@@ -65,6 +66,8 @@ pub struct TransferFilter {
     pub destination: Option<WarehouseNo>,
     /// Only those with one of these variants or lots; an empty list lets none pass.
     pub variants: Option<Vec<VariantNo>>,
+    /// Only those that their callers called so.
+    pub name: Option<String>,
 }
 
 impl TransferFilter {
@@ -78,6 +81,9 @@ impl TransferFilter {
         }
         if let Some(destination) = self.destination {
             conditions.equals("destination", i64::from(destination.0));
+        }
+        if let Some(name) = &self.name {
+            conditions.compare_text("name", "=", name.clone());
         }
         if let Some(variants) = &self.variants {
             conditions.is_found_for_any(

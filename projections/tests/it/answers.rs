@@ -367,6 +367,7 @@ async fn check_movements(ledger: &Ledger, views: &Views) {
             for (occurred_from, occurred_to) in [(None, None), (middle, None), (None, middle)] {
                 let filter = MovementFilter {
                     variant: Some(variant),
+                    lot: None,
                     kinds: None,
                     warehouses: warehouses.clone(),
                     occurred_from,

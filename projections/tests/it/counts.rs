@@ -228,6 +228,7 @@ fn a_count_that_is_approved_in_parts_is_ended_by_the_first_and_has_all_lines() {
     let warehouse = WarehouseNo(1);
     let count_by = |step| {
         Command::Count(Box::new(CountCommand {
+            version: None,
             warehouse,
             step,
             notes: None,

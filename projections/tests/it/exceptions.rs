@@ -143,7 +143,7 @@ proptest! {
             ledger.grow(&mut random, events);
             let open: Vec<_> = ledger.state.open_exceptions().collect();
             for (exception, warehouse) in open.into_iter().filter(|_| random.below(3) == 0).collect::<Vec<_>>() {
-                let clear = ClearCommand { warehouse, exception, notes: None };
+                let clear = ClearCommand { version: None, warehouse, exception, notes: None };
                 prop_assert!(ledger.run(&Command::Clear(clear)));
             }
             ledger.commit();

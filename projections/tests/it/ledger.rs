@@ -317,6 +317,7 @@ impl Ledger {
         let (transfer, found) = open[random.below(open.len() as u64) as usize];
         if random.below(6) == 0 {
             return Some(Command::Close(CloseCommand {
+                version: None,
                 transfer,
                 reason: Reason::Other,
                 notes: None,
@@ -330,6 +331,7 @@ impl Ledger {
         });
         let lines: Vec<_> = lines.filter(|line| line.received > 0 || line.short > 0).collect();
         Some(Command::Receive(ReceiveCommand {
+            version: None,
             lots: Vec::new(),
             transfer,
             warehouse: found.destination,
@@ -557,6 +559,7 @@ impl Ledger {
             (found.warehouse, step)
         };
         Command::Count(Box::new(CountCommand {
+            version: None,
             warehouse,
             step,
             notes: None,

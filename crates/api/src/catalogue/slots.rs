@@ -19,6 +19,7 @@ use crate::app::App;
 use crate::asker::{Asker, MinPosition};
 use crate::docs::schema::{Problem, Slot, SlotChange as SlotChangeSchema, SlotPage};
 use crate::failure::{Failure, Missing};
+use crate::if_match;
 use crate::segment::Segments;
 use crate::stock_events::variant_of;
 use crate::wire::json::Json;
@@ -180,6 +181,7 @@ async fn alter(
 ) -> Result<Response<Body>, Failure> {
     asker.must(asker.caller.may_write_catalogue())?;
     let key = resolve(&asker, &ids)?;
+    if_match::refuse(&headers)?;
     let bytes = read_body(&headers, body).await?;
     let changed = parse(&bytes, |fields, faults| {
         Some(SlotChange {

@@ -14,6 +14,8 @@ use crate::asker::{Asker, on_behalf_of};
 use crate::body;
 use crate::docs::schema::{Event, NewNotes, Problem};
 use crate::failure::Failure;
+use crate::if_match;
+use crate::rejected::Shape;
 use crate::segment::Segment;
 use crate::stock_events::{answer_event, key_of};
 use crate::wire::tree;
@@ -28,6 +30,7 @@ use crate::wire::tree;
     params(
         ("id" = Uuid, Path, description = "The exception"),
         ("Idempotency-Key" = Option<String>, Header, description = "1 to 255 visible ASCII characters"),
+        ("If-Match" = Option<String>, Header, description = "The version that the warehouse is to have come to, such as `\"42\"`: the ETag of its stock or of the last write. At another version nothing happens"),
     ),
     request_body(content = Option<NewNotes>, content_type = "application/json"),
     responses(
@@ -36,6 +39,7 @@ use crate::wire::tree;
         (status = 403, body = Problem, content_type = "application/problem+json"),
         (status = 404, body = Problem, content_type = "application/problem+json"),
         (status = 409, description = "It has been cleared already, or the key belongs to another request", body = Problem, content_type = "application/problem+json"),
+        (status = 412, description = "The warehouse has come to another version than was expected", body = Problem, content_type = "application/problem+json"),
         (status = 503, description = "Try again", body = Problem, content_type = "application/problem+json"),
     )
 )]
@@ -54,6 +58,7 @@ pub(super) async fn clear(
     let ledger = &asker.open.ledger;
     let request = Request {
         command: Command::Clear(ClearCommand {
+            version: if_match::version_of(&headers)?,
             warehouse: event.warehouse,
             exception,
             notes,
@@ -65,7 +70,7 @@ pub(super) async fn clear(
     let receipt = ledger
         .submit(request)
         .await
-        .map_err(|refusal| Failure::of_refusal(refusal, ledger.ids()))?;
+        .map_err(|refusal| Failure::of_refusal(refusal, ledger, Shape::Notes))?;
     answer_event(&app, ledger, &receipt).await
 }
 

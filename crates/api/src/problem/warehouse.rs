@@ -4,8 +4,9 @@
 use axum::http::StatusCode;
 use bincard_ledger::{Rejection, Timestamp};
 
-use super::{field_of, message_of, pointer_of, word_of_forbidden, write_shortages};
+use super::{field_of, message_of, word_of_forbidden, write_shortages};
 use crate::failure::{Failure, Missing, Unproven};
+use crate::rejected::{Rejected, Shape, pointer_of};
 use crate::wire::json::Json;
 use crate::wire::tree::Faults;
 
@@ -44,23 +45,7 @@ pub(super) fn write(json: &mut Json, failure: &Failure, request_id: &str, now: T
 fn write_details(json: &mut Json, failure: &Failure) {
     match failure {
         Failure::Invalid(faults) | Failure::Unprocessable(faults) => write_faults(json, faults),
-        Failure::Rejected(
-            Rejection::Insufficient { shortages } | Rejection::OverReceipt { shortages, .. },
-            ids,
-        ) => {
-            json.raw(r#""shortages":"#);
-            write_shortages(json, shortages, *ids);
-        }
-        Failure::Rejected(rejection, _) => {
-            if let Some(pointer) = pointer_of(rejection) {
-                let field = match rejection {
-                    // All that the caller can have named is an order.
-                    Rejection::InvalidReference => "orderId",
-                    _ => field_named(&pointer),
-                };
-                json.text(field).raw(":").text(&message_of(rejection));
-            }
-        }
+        Failure::Rejected(rejected) => write_rejected(json, rejected),
         Failure::KeyReused { event } => {
             json.raw(r#""transactionId":"#).uuid(*event);
         }
@@ -100,6 +85,26 @@ fn write_details(json: &mut Json, failure: &Failure) {
             json.raw(r#","retryAfter":"#).whole(*retry_after_s);
         }
         _ => {}
+    }
+}
+
+fn write_rejected(json: &mut Json, rejected: &Rejected) {
+    match &rejected.rejection {
+        Rejection::Insufficient { shortages } | Rejection::OverReceipt { shortages, .. } => {
+            json.raw(r#""shortages":"#);
+            write_shortages(json, shortages, rejected);
+        }
+        Rejection::VersionMismatch { expected, present } => {
+            json.raw(r#""expected":"#).whole(expected.0);
+            json.raw(r#","present":"#).whole(present.0);
+        }
+        // All that the caller can have named is an order: an order has the words.
+        rejection => {
+            if let Some(pointer) = pointer_of(rejection, Shape::Order) {
+                let field = field_named(&pointer);
+                json.text(field).raw(":").text(&message_of(rejection));
+            }
+        }
     }
 }
 

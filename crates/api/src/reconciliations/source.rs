@@ -20,6 +20,7 @@ use crate::answer;
 use crate::asker::Asker;
 use crate::docs::schema::{Problem, ReconciliationApplied, ReconciliationVariancePage};
 use crate::failure::Failure;
+use crate::rejected::Shape;
 use crate::segment::Segment;
 use crate::wire::json::Json;
 use crate::wire::tree::{self, Faults, Reading, Tree};
@@ -350,10 +351,10 @@ impl Applied {
             // By somebody else: the key is of this line, whoever asked.
             Err(Refusal::KeyReused { .. }) => self.corrected_before += 1,
             Err(Refusal::Rejected(rejection)) => {
-                let failure = Failure::Rejected(rejection, ledger.ids());
+                let failure = Failure::of_refusal(Refusal::Rejected(rejection), ledger, Shape::Notes);
                 self.refused.push((one.no, failure));
             }
-            Err(refusal) => return Err(Failure::of_refusal(refusal, ledger.ids())),
+            Err(refusal) => return Err(Failure::of_refusal(refusal, ledger, Shape::Notes)),
         }
         Ok(())
     }

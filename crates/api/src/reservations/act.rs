@@ -16,6 +16,7 @@ use crate::body;
 use crate::docs::schema::{Event, NewExtension, NewRelease, NewStep, Problem};
 use crate::failure::Failure;
 use crate::if_match;
+use crate::rejected::Shape;
 use crate::segment::Segment;
 use crate::stock_events::{answer_event, key_of};
 
@@ -161,6 +162,6 @@ async fn send(
     let receipt = ledger
         .submit(request)
         .await
-        .map_err(|refusal| Failure::of_refusal(refusal, ledger.ids()))?;
+        .map_err(|refusal| Failure::of_refusal(refusal, ledger, Shape::Order))?;
     answer_event(app, ledger, &receipt).await
 }

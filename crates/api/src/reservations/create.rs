@@ -16,6 +16,7 @@ use crate::body;
 use crate::docs::schema::{NewReservation, Problem, Reservation};
 use crate::failure::{Failure, Missing};
 use crate::if_match;
+use crate::rejected::Shape;
 use crate::stock_events::{check_warehouse, key_of};
 use crate::wire::json::Json;
 
@@ -65,7 +66,7 @@ pub(super) async fn create(
     let ids = ledger.ids();
     let warehouse = ids
         .resolve_warehouse(asked.warehouse)
-        .ok_or(Failure::NotFound(Missing::Warehouse))?;
+        .ok_or(Failure::NotFound(Missing::WarehouseIn { field: "warehouseId" }))?;
     let mut command = StockCommand::new(Kind::Reservation, warehouse, []);
     command.order = Some(asked.order);
     command.expires_at = asked.expires_at;
@@ -80,7 +81,7 @@ pub(super) async fn create(
     let receipt = ledger
         .submit(request)
         .await
-        .map_err(|refusal| Failure::of_refusal(refusal, ids))?;
+        .map_err(|refusal| Failure::of_refusal(refusal, ledger, Shape::Order))?;
     // As it was when it was recorded: the answer to the same request is the same for ever.
     let recorded = recorded_at(ledger, receipt.position).await?;
     let recorded = recorded.ok_or_else(|| Failure::internal("the log has no event where it was recorded"))?;

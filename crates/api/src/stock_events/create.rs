@@ -19,6 +19,7 @@ use crate::asker::{identify, must, on_behalf_of};
 use crate::body;
 use crate::failure::{Failure, Forbidden};
 use crate::if_match;
+use crate::rejected::Shape;
 use crate::trace::Trace;
 use crate::wire::json::Json;
 
@@ -60,7 +61,7 @@ where
     let receipt = ledger
         .submit(request)
         .await
-        .map_err(|refusal| Failure::of_refusal(refusal, ledger.ids()))?;
+        .map_err(|refusal| Failure::of_refusal(refusal, ledger, Shape::Event))?;
     let notes_bytes = asked.notes.as_ref().map_or(0, |notes| notes.len());
     let mut json = Json::with_capacity(EVENT_BYTES + notes_bytes + asked.lines.len() * LINE_BYTES);
     if receipt.replayed || receipt.says_more {

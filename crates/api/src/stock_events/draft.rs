@@ -59,7 +59,7 @@ impl<'a> Draft<'a> {
     ) -> Result<StockCommand, Failure> {
         let warehouse = ids
             .resolve_warehouse(self.warehouse)
-            .ok_or(Failure::NotFound(Missing::Warehouse))?;
+            .ok_or(Failure::NotFound(Missing::WarehouseIn { field: "warehouseId" }))?;
         let mut command = StockCommand::new(self.kind, warehouse, []);
         command.lines.reserve_exact(self.lines.len());
         for (line, (variant, quantity)) in self.lines.into_iter().enumerate() {

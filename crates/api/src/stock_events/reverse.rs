@@ -21,6 +21,7 @@ use crate::body;
 use crate::docs::schema::{Event as EventSchema, NewReversal, Problem};
 use crate::failure::Failure;
 use crate::if_match;
+use crate::rejected::Shape;
 use crate::segment::Segment;
 use crate::wire::tree;
 
@@ -95,7 +96,7 @@ pub(super) async fn reverse(
         Refusal::KeyReused { position } => Failure::AlreadyReversed {
             reversal: ids.event(position),
         },
-        other => Failure::of_refusal(other, ids),
+        other => Failure::of_refusal(other, ledger, Shape::Notes),
     })?;
     answer_event(&app, ledger, &receipt).await
 }

@@ -5,18 +5,18 @@ use std::sync::Arc;
 use axum::body::Body;
 use axum::extract::State;
 use axum::http::{HeaderMap, Response};
-use bincard_ledger::{
-    CloseCommand, Command, PublicIds, ReceiveCommand, ReceivedLine, Rejection, Request, WarehouseNo,
-};
+use bincard_ledger::{CloseCommand, Command, PublicIds, ReceiveCommand, ReceivedLine, Request, WarehouseNo};
 use uuid::Uuid;
 
 use super::draft::{FoundLine, read_closing, read_receipt};
-use super::{NONE, Opened, found, refused};
+use super::{NONE, Opened, found};
 use crate::app::App;
 use crate::asker::{Asker, on_behalf_of};
 use crate::body;
 use crate::docs::schema::{Event, NewClosing, NewReceipt, Problem};
 use crate::failure::{Failure, Forbidden, Missing};
+use crate::if_match;
+use crate::rejected::Shape;
 use crate::segment::Segment;
 use crate::stock_events::{answer_event, key_of};
 
@@ -32,6 +32,7 @@ use crate::stock_events::{answer_event, key_of};
     params(
         ("id" = Uuid, Path, description = "The transfer"),
         ("Idempotency-Key" = Option<String>, Header, description = "1 to 255 visible ASCII characters"),
+        ("If-Match" = Option<String>, Header, description = "The version that the warehouse where it goes is to have come to, such as `\"42\"`: the ETag of its stock or of the last write there. At another version nothing happens"),
     ),
     request_body(content = Option<NewReceipt>, content_type = "application/json"),
     responses(
@@ -40,6 +41,7 @@ use crate::stock_events::{answer_event, key_of};
         (status = 403, description = "It does not go to one of your warehouses", body = Problem, content_type = "application/problem+json"),
         (status = 404, body = Problem, content_type = "application/problem+json"),
         (status = 409, description = "More was found than is on the way, or nothing is on the way any more, or it goes elsewhere, or the key belongs to another request", body = Problem, content_type = "application/problem+json"),
+        (status = 412, description = "The warehouse has come to another version than was expected", body = Problem, content_type = "application/problem+json"),
         (status = 503, description = "Try again", body = Problem, content_type = "application/problem+json"),
     )
 )]
@@ -61,6 +63,7 @@ pub(super) async fn receive(
     let asked = read_receipt(&body::read(body).await?)?;
     let mut lines = asked.lines;
     let command = Command::Receive(ReceiveCommand {
+        version: if_match::version_of(&headers)?,
         lots: lines.iter_mut().filter_map(|line| line.lot.take()).collect(),
         transfer: opened.id(),
         warehouse: warehouse_of(asked.warehouse, ids, opened.destination)?,
@@ -68,7 +71,7 @@ pub(super) async fn receive(
         lines: lines_of(lines, ids)?,
         notes: asked.notes,
     });
-    send(&app, &asker, &headers, asked.user, command).await
+    send(&app, &asker, &headers, asked.user, command, Shape::Receipt).await
 }
 
 /// Close a transfer: what has not arrived is written off.
@@ -82,6 +85,7 @@ pub(super) async fn receive(
     params(
         ("id" = Uuid, Path, description = "The transfer"),
         ("Idempotency-Key" = Option<String>, Header, description = "1 to 255 visible ASCII characters"),
+        ("If-Match" = Option<String>, Header, description = "The version that the warehouse where it goes is to have come to, such as `\"42\"`: the ETag of its stock or of the last write there. At another version nothing happens"),
     ),
     request_body = NewClosing,
     responses(
@@ -90,6 +94,7 @@ pub(super) async fn receive(
         (status = 403, body = Problem, content_type = "application/problem+json"),
         (status = 404, body = Problem, content_type = "application/problem+json"),
         (status = 409, description = "Nothing is on the way any more, or the key belongs to another request", body = Problem, content_type = "application/problem+json"),
+        (status = 412, description = "The warehouse has come to another version than was expected", body = Problem, content_type = "application/problem+json"),
         (status = 503, description = "Try again", body = Problem, content_type = "application/problem+json"),
     )
 )]
@@ -106,11 +111,12 @@ pub(super) async fn close(
     let opened = Opened::of(&recorded).ok_or(NONE)?;
     let asked = read_closing(&body::read(body).await?)?;
     let command = Command::Close(CloseCommand {
+        version: if_match::version_of(&headers)?,
         transfer: opened.id(),
         reason: asked.reason,
         notes: asked.notes,
     });
-    send(&app, &asker, &headers, asked.user, command).await
+    send(&app, &asker, &headers, asked.user, command, Shape::Event).await
 }
 
 /// Where a receipt says that it arrived; where it says nothing, where the transfer goes.
@@ -123,7 +129,7 @@ fn warehouse_of(
         None => Ok(destination),
         Some(id) => ids
             .resolve_warehouse(id)
-            .ok_or(Failure::NotFound(Missing::Warehouse)),
+            .ok_or(Failure::NotFound(Missing::WarehouseIn { field: "warehouseId" })),
     }
 }
 
@@ -148,6 +154,7 @@ async fn send(
     headers: &HeaderMap,
     user: Option<Uuid>,
     command: Command,
+    shape: Shape,
 ) -> Result<Response<Body>, Failure> {
     let ledger = &asker.open.ledger;
     let request = Request {
@@ -159,16 +166,6 @@ async fn send(
     let receipt = ledger
         .submit(request)
         .await
-        .map_err(|refusal| refused(refusal, ledger.ids(), pointer_to))?;
+        .map_err(|refusal| Failure::of_refusal(refusal, ledger, shape))?;
     answer_event(app, ledger, &receipt).await
-}
-
-/// A line of a receipt has several quantities: what is wrong with one is said of the line.
-fn pointer_to(rejection: &Rejection) -> Option<String> {
-    match rejection {
-        Rejection::InvalidQuantity { line, .. } | Rejection::Overflow { line, .. } => {
-            Some(format!("/lines/{line}"))
-        }
-        _ => None,
-    }
 }

@@ -6,19 +6,19 @@ use axum::body::Body;
 use axum::extract::State;
 use axum::http::{HeaderMap, Response, StatusCode};
 use bincard_engine::Ledger;
-use bincard_ledger::{
-    Command, Conditions, Event, Kind, Line, Position, Rejection, Request, StockCommand, WarehouseNo,
-};
+use bincard_ledger::{Command, Conditions, Event, Kind, Line, Position, Request, StockCommand, Version};
 use uuid::Uuid;
 
 use super::draft::{NewTransfer, read_new};
-use super::{Opened, recorded_at, refused, render};
+use super::{Opened, recorded_at, render};
 use crate::answer;
 use crate::app::App;
 use crate::asker::{Asker, on_behalf_of};
 use crate::body;
 use crate::docs::schema::{NewTransfer as NewTransferSchema, Problem, Transfer};
 use crate::failure::{Failure, Missing};
+use crate::if_match;
+use crate::rejected::Shape;
 use crate::stock_events::{check_warehouse, key_of};
 use crate::wire::json::Json;
 
@@ -30,19 +30,23 @@ use crate::wire::json::Json;
     post,
     path = "/api/v1/transfers",
     tag = "Transfers",
-    params(("Idempotency-Key" = Option<String>, Header, description = "1 to 255 visible ASCII characters")),
+    params(
+        ("Idempotency-Key" = Option<String>, Header, description = "1 to 255 visible ASCII characters"),
+        ("If-Match" = Option<String>, Header, description = "The version that the warehouse it leaves is to have come to, such as `\"42\"`: the ETag of its stock or of the last write there. At another version nothing happens"),
+    ),
     request_body = NewTransferSchema,
     responses(
         (status = 201, description = "Dispatched", body = Transfer, headers(
             ("Location" = String, description = "Where it is found"),
             ("Ledger-Position" = u64, description = "The place in the log of the last of its events"),
+            ("ETag" = String, description = "The version to which it brought the warehouse that it left"),
             ("Idempotency-Replayed" = Option<bool>, description = "It had been recorded before under this key"),
         )),
         (status = 400, body = Problem, content_type = "application/problem+json"),
         (status = 403, body = Problem, content_type = "application/problem+json"),
         (status = 404, body = Problem, content_type = "application/problem+json"),
         (status = 409, description = "Not enough stock, or an open transfer has the id, or the key belongs to another request", body = Problem, content_type = "application/problem+json"),
-        (status = 412, description = "Another quantity is available than was expected", body = Problem, content_type = "application/problem+json"),
+        (status = 412, description = "The warehouse has come to another version, or another quantity is available, than was expected", body = Problem, content_type = "application/problem+json"),
         (status = 503, description = "Try again", body = Problem, content_type = "application/problem+json"),
     )
 )]
@@ -55,24 +59,27 @@ pub(super) async fn create(
     asker.must(asker.caller.may_write_stock())?;
     body::require_json(&headers)?;
     let key = key_of(&headers)?;
+    let version = if_match::version_of(&headers)?;
     let asked = read_new(&body::read(body).await?)?;
     let ledger = &asker.open.ledger;
     check_warehouse(&asker.caller, ledger, asked.source)?;
     let on_behalf_of = on_behalf_of(&app, &asker.caller, asked.user).await?;
     let ids = ledger.ids();
-    let command = command_of(asked, ledger)?;
-    let (source, destination) = (command.warehouse, command.counterpart);
+    let command = command_of(asked, ledger, version)?;
+    let shape = Shape::Dispatch {
+        source: command.warehouse,
+        destination: command.counterpart,
+    };
     let request = Request {
         command: Command::Stock(command),
         author: asker.caller.id,
         on_behalf_of,
         key,
     };
-    let receipt = ledger.submit(request).await.map_err(|refusal| {
-        refused(refusal, ids, |rejection| {
-            pointer_to(rejection, source, destination)
-        })
-    })?;
+    let receipt = ledger
+        .submit(request)
+        .await
+        .map_err(|refusal| Failure::of_refusal(refusal, ledger, shape))?;
     // As it was when it was recorded: the answer to the same request is the same for ever.
     let recorded = opened_before(ledger, receipt.position).await?;
     let opened = Opened::of(&recorded)
@@ -80,19 +87,26 @@ pub(super) async fn create(
     let mut json = Json::with_capacity(render::TRANSFER_BYTES);
     render::write_as_opened(&app, &mut json, ledger, &opened).await?;
     let mut response = answer::written(StatusCode::CREATED, receipt.position, receipt.replayed, json);
+    // Of what it left, as is the condition: its last event is where it goes.
+    if_match::tag(response.headers_mut(), opened.recorded.record.version);
     let id = ids.transfer(opened.id());
     answer::locate(&mut response, format!("/api/v1/transfers/{id}"));
     Ok(response)
 }
 
-fn command_of(asked: NewTransfer, ledger: &Ledger) -> Result<StockCommand, Failure> {
+fn command_of(
+    asked: NewTransfer,
+    ledger: &Ledger,
+    version: Option<Version>,
+) -> Result<StockCommand, Failure> {
     let ids = ledger.ids();
-    let warehouse = |id: Uuid| {
+    let warehouse = |id: Uuid, field| {
         ids.resolve_warehouse(id)
-            .ok_or(Failure::NotFound(Missing::Warehouse))
+            .ok_or(Failure::NotFound(Missing::WarehouseIn { field }))
     };
-    let mut command = StockCommand::new(Kind::TransferOut, warehouse(asked.source)?, []);
-    command.counterpart = Some(warehouse(asked.destination)?);
+    let source = warehouse(asked.source, "fromWarehouseId")?;
+    let mut command = StockCommand::new(Kind::TransferOut, source, []);
+    command.counterpart = Some(warehouse(asked.destination, "toWarehouseId")?);
     command.transfer = asked.name;
     command.occurred_at = asked.occurred_at;
     command.notes = asked.notes;
@@ -108,33 +122,13 @@ fn command_of(asked: NewTransfer, ledger: &Ledger) -> Result<StockCommand, Failu
         expected.extend(draft.expected.map(|units| (variant, units)));
         command.lots.extend(draft.lot);
     }
-    if !expected.is_empty() {
+    if version.is_some() || !expected.is_empty() {
         command.conditions = Some(Box::new(Conditions {
-            version: None,
+            version,
             available: expected,
         }));
     }
     Ok(command)
-}
-
-fn pointer_to(
-    rejection: &Rejection,
-    source: WarehouseNo,
-    destination: Option<WarehouseNo>,
-) -> Option<String> {
-    match rejection {
-        Rejection::UnknownWarehouse { warehouse } | Rejection::InactiveWarehouse { warehouse } => {
-            let is_source = *warehouse == source && Some(*warehouse) != destination;
-            let field = if is_source {
-                "/fromWarehouseId"
-            } else {
-                "/toWarehouseId"
-            };
-            Some(field.to_owned())
-        }
-        Rejection::InvalidReference => Some("/transferId".to_owned()),
-        _ => None,
-    }
 }
 
 /// The event that opened the transfer whose TRANSFER_EXPECTED is at `position`.

@@ -65,6 +65,7 @@ struct Asked {
     source: Option<Uuid>,
     destination: Option<Uuid>,
     variant: Option<Uuid>,
+    name: Option<String>,
     descending: bool,
     paging: Paging,
     question: String,
@@ -83,6 +84,7 @@ struct Asked {
         ("fromWarehouseId" = Option<Uuid>, Query),
         ("toWarehouseId" = Option<Uuid>, Query),
         ("variantId" = Option<Uuid>, Query, description = "Only transfers with this variant"),
+        ("transferId" = Option<String>, Query, description = "Only those that were given exactly this name; while one is open, no other has it"),
         ("page" = Option<u64>, Query, description = "From 0"),
         ("size" = Option<u32>, Query, description = "1 to 500; 20 when left out"),
         ("sort" = Option<String>, Query, description = "`createdAt,asc` or `createdAt,desc`; the latter when left out"),
@@ -130,8 +132,10 @@ fn read_query(query: Option<&str>) -> Result<Asked, Failure> {
     let source = query.uuid("fromWarehouseId");
     let destination = query.uuid("toWarehouseId");
     let variant = query.uuid("variantId");
+    let name = query.text("transferId");
     let descending = page::read_sort(&mut query);
-    let question = format!("transfers {state:?} {source:?} {destination:?} {variant:?} {descending}");
+    let question =
+        format!("transfers {state:?} {source:?} {destination:?} {variant:?} {name:?} {descending}");
     let paging = Paging::read(&mut query, &question);
     query.finish()?;
     Ok(Asked {
@@ -139,6 +143,7 @@ fn read_query(query: Option<&str>) -> Result<Asked, Failure> {
         source,
         destination,
         variant,
+        name,
         descending,
         paging,
         question,
@@ -163,6 +168,7 @@ fn filter_of(asker: &Asker, asked: &Asked) -> Result<TransferFilter, Failure> {
         source,
         destination,
         variants,
+        name: asked.name.clone(),
     })
 }
 

@@ -4,13 +4,12 @@ use std::sync::Arc;
 
 use axum::body::Body;
 use axum::extract::State;
-use axum::http::{HeaderMap, Response, StatusCode};
+use axum::http::{HeaderMap, Response};
 use bincard_ledger::{Kind, Line, Position, StockCommand, StockEvent, VariantNo, WarehouseNo};
 use bincard_projections::stock::StockKey;
 use bincard_projections::{ViewName, stock_around};
 
-use super::{REASONS, draft, send, stock_event, variant_named, word_of_kind, word_of_reason};
-use crate::answer;
+use super::{REASONS, draft, recorded_at, send, stock_event, variant_named, word_of_kind, word_of_reason};
 use crate::app::App;
 use crate::asker::Asker;
 use crate::body;
@@ -30,17 +29,20 @@ use crate::wire::tree::{text, whole};
     params(
         ("skuId" = String, Path, description = "The variant's id, or its SKU"),
         ("Idempotency-Key" = Option<String>, Header, description = "1 to 255 visible ASCII characters"),
+        ("If-Match" = Option<String>, Header, description = "The version that the warehouse is to have come to, such as `\"42\"`: the ETag of its inventory or of the last write. At another version nothing happens"),
     ),
     request_body = NewAdjustment,
     responses(
         (status = 200, body = AdjustAnswer, headers(
             ("Ledger-Position" = u64, description = "Its place in the log"),
+            ("ETag" = String, description = "The version to which it brought the warehouse"),
             ("Idempotency-Replayed" = Option<bool>, description = "It had been recorded before under this key"),
         )),
         (status = 400, body = WarehouseError),
         (status = 403, body = WarehouseError),
         (status = 404, body = WarehouseError),
         (status = 409, description = "Not enough stock, or the key belongs to another request", body = WarehouseError),
+        (status = 412, description = "The warehouse has come to another version than was expected", body = WarehouseError),
         (status = 422, body = WarehouseError),
         (status = 503, description = "Try again with the same key", body = WarehouseError),
     )
@@ -87,12 +89,7 @@ pub(super) async fn adjust(
     json.raw(r#","createdAt":"#)
         .instant(recorded.recorded_at)
         .raw("}}");
-    Ok(answer::written(
-        StatusCode::OK,
-        receipt.position,
-        receipt.replayed,
-        json,
-    ))
+    Ok(recorded_at(&receipt, json))
 }
 
 /// What was available before and after the event at a position: a second answer is the same as the first.

@@ -14,6 +14,7 @@ use crate::app::App;
 use crate::asker::{Asker, MinPosition};
 use crate::docs::schema::{Inventory, WarehouseError};
 use crate::failure::{Failure, Forbidden};
+use crate::if_match;
 use crate::wire::json::Json;
 use crate::wire::query::Query;
 
@@ -47,7 +48,9 @@ pub(super) fn limit(query: &mut Query<'_>, default: usize) -> usize {
         ("Ledger-Min-Position" = Option<u64>, Header, description = "Wait until the views have come so far"),
     ),
     responses(
-        (status = 200, body = Inventory),
+        (status = 200, body = Inventory, headers(
+            ("ETag" = Option<String>, description = "Of one warehouse: the version that it has come to, for `If-Match`"),
+        )),
         (status = 400, body = WarehouseError),
         (status = 403, body = WarehouseError),
         (status = 404, body = WarehouseError),
@@ -84,6 +87,11 @@ pub(super) async fn list(
         only_low,
     };
     let views = &asker.open.views;
+    // Before the items, as of the stock of a warehouse.
+    let version = match filter.warehouses.as_deref() {
+        Some(&[warehouse]) => Some(views.stock_version(warehouse)?.value),
+        _ => None,
+    };
     let found = views.inventory(&filter, offset, limit, app.timestamp()).await?;
     let page = found.value;
     let mut json = Json::with_capacity(128 + page.rows.len() * ITEM_BYTES);
@@ -97,7 +105,11 @@ pub(super) async fn list(
     json.raw(r#","limit":"#).whole(limit);
     json.raw(r#","offset":"#).whole(offset);
     json.raw(r#","hasMore":"#).flag(page.more).raw("}}");
-    Ok(answer::read(found.position, json))
+    let mut response = answer::read(found.position, json);
+    if let Some(version) = version {
+        if_match::tag(response.headers_mut(), version);
+    }
+    Ok(response)
 }
 
 fn write(json: &mut Json, asker: &Asker, row: &InventoryRow) {

@@ -14,6 +14,7 @@ use crate::body;
 use crate::catalogue::change;
 use crate::docs::schema::{PickOrderAnswer, PickOrderChange, WarehouseError};
 use crate::failure::Failure;
+use crate::if_match;
 use crate::segment::Segment;
 use crate::wire::json::Json;
 use crate::wire::tree::{text, whole};
@@ -46,6 +47,7 @@ pub(super) async fn alter(
     asker.must(asker.caller.may_write_catalogue())?;
     let variant = variant_named(&asker, &sku_id)?;
     body::require_json(&headers)?;
+    if_match::refuse(&headers)?;
     let bytes = body::read(body).await?;
     let (number, reason, location) = draft::read(&bytes, |draft| {
         let number = draft.change("pickOrder", whole);

@@ -4,11 +4,10 @@ use std::sync::Arc;
 
 use axum::body::Body;
 use axum::extract::State;
-use axum::http::{HeaderMap, Response, StatusCode};
+use axum::http::{HeaderMap, Response};
 use bincard_ledger::{Kind, Line, Rejection, StockCommand, WarehouseNo};
 
-use super::{draft, kind_named, quantity_told, send, stock_event, variant_named, word_of_kind};
-use crate::answer;
+use super::{draft, kind_named, quantity_told, recorded_at, send, stock_event, variant_named, word_of_kind};
 use crate::app::App;
 use crate::asker::Asker;
 use crate::body;
@@ -34,17 +33,22 @@ const KINDS: [Kind; 6] = [
     post,
     path = "/api/warehouse/inventory/transaction",
     tag = "Warehouse",
-    params(("Idempotency-Key" = Option<String>, Header, description = "1 to 255 visible ASCII characters")),
+    params(
+        ("Idempotency-Key" = Option<String>, Header, description = "1 to 255 visible ASCII characters"),
+        ("If-Match" = Option<String>, Header, description = "The version that the warehouse is to have come to, such as `\"42\"`: the ETag of its inventory or of the last write. At another version nothing happens"),
+    ),
     request_body = NewTransaction,
     responses(
         (status = 200, body = TransactionAnswer, headers(
             ("Ledger-Position" = u64, description = "Its place in the log"),
+            ("ETag" = String, description = "The version to which it brought the warehouse"),
             ("Idempotency-Replayed" = Option<bool>, description = "It had been recorded before under this key"),
         )),
         (status = 400, body = WarehouseError),
         (status = 403, body = WarehouseError),
         (status = 404, body = WarehouseError),
         (status = 409, description = "Not enough stock, or the key belongs to another request", body = WarehouseError),
+        (status = 412, description = "The warehouse has come to another version than was expected", body = WarehouseError),
         (status = 422, body = WarehouseError),
         (status = 503, description = "Try again with the same key", body = WarehouseError),
     )
@@ -81,8 +85,8 @@ pub(super) async fn create(
     let sent = send(&app, &asker, &headers, command, location.as_deref(), user).await;
     let (receipt, recorded) = sent.map_err(|failure| match failure {
         // The notes are what this family calls the reason.
-        Failure::Rejected(rejection @ Rejection::NotesTooLong, _) => {
-            Failure::unprocessable("reason", rejection.to_string())
+        Failure::Rejected(rejected) if rejected.rejection == Rejection::NotesTooLong => {
+            Failure::unprocessable("reason", rejected.rejection.to_string())
         }
         failure => failure,
     })?;
@@ -101,10 +105,5 @@ pub(super) async fn create(
     json.raw(r#","createdAt":"#)
         .instant(recorded.recorded_at)
         .raw("}}");
-    Ok(answer::written(
-        StatusCode::OK,
-        receipt.position,
-        receipt.replayed,
-        json,
-    ))
+    Ok(recorded_at(&receipt, json))
 }

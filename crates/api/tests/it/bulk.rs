@@ -84,7 +84,7 @@ async fn every_line_has_its_own_result() {
     assert_eq!(results[1]["problem"]["type"], "/problems/invalid-payload");
     assert_eq!(
         results[3]["problem"]["shortages"],
-        json!([{"variantId": v, "requested": 7, "available": 6}])
+        json!([{"variantId": v, "variantSku": "S", "requested": 7, "available": 6}])
     );
     assert_eq!(
         (&results[4]["id"], &results[4]["replayed"]),

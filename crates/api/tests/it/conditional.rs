@@ -131,7 +131,7 @@ async fn a_line_says_how_much_is_to_be_available() {
     let problem = problem.expect_problem(412, "available-mismatch", "available-mismatch");
     assert_eq!(
         problem["lines"],
-        json!([{"variantId": shop.variant, "expected": 9, "available": 10}])
+        json!([{"variantId": shop.variant, "variantSku": "A", "expected": 9, "available": 10}])
     );
     assert_eq!(shop.head().await, head);
     shop.server
@@ -274,4 +274,192 @@ async fn of_many_who_saw_the_same_version_one_writes() {
         assert_eq!(statuses, [201, 412, 412, 412, 412, 412], "round {round}");
     }
     assert_eq!(shop.stock().await.json()["content"][0]["onHand"], 20);
+}
+
+#[tokio::test]
+async fn a_transfer_a_count_and_an_exception_take_the_version_of_their_warehouse() {
+    let shop = Shop::open().await;
+    let (server, here) = (&shop.server, &shop.warehouse);
+    let there = server.warehouse("WH-2").await;
+    let record = json!({"negativeStock": "record"});
+    let path = format!("/api/v1/warehouses/{there}");
+    server.patch(&path, &server.admin, &record).await.expect(200);
+    let refused = async |path: &str, body: &Value, present: u64| {
+        let head = shop.head().await;
+        let stale = format!("\"{}\"", present - 1);
+        let answer = shop.post_if(path, &stale, body).await;
+        assert_eq!(answer.header("etag"), format!("\"{present}\""), "{path}");
+        let problem = answer.expect_problem(412, "version-mismatch", "version-mismatch");
+        assert_eq!(
+            (&problem["expected"], &problem["present"]),
+            (&json!(present - 1), &json!(present))
+        );
+        assert_eq!(shop.head().await, head, "{path} appended nothing");
+        let weak = shop.post_if(path, "W/\"1\"", body).await;
+        weak.expect_problem(400, "invalid-payload", "invalid payload");
+    };
+    // A dispatch is of the version of what it leaves, and answers the one to which it brought it.
+    let lines = json!([{"variantId": shop.variant, "quantity": 4}]);
+    let shipment = json!({"fromWarehouseId": here, "toWarehouseId": there, "lines": lines});
+    refused("/api/v1/transfers", &shipment, 1).await;
+    let sent = shop
+        .post_if("/api/v1/transfers", "\"1\"", &shipment)
+        .await
+        .expect(201);
+    assert_eq!(sent.header("etag"), "\"2\"");
+    let transfer = format!("/api/v1/transfers/{}", sent.json()["id"].as_str().unwrap());
+    // What happens to it then is of where it goes, which was told of it already.
+    let lines = json!([{"variantId": shop.variant, "received": 3}]);
+    let count = json!({"warehouseId": there});
+    let mut version = 1;
+    for (path, body) in [
+        (format!("{transfer}/receive"), json!({"lines": lines})),
+        (format!("{transfer}/close"), json!({"reasonCode": "OTHER"})),
+        ("/api/v1/counts".to_owned(), count),
+    ] {
+        refused(&path, &body, version).await;
+        let done = shop
+            .post_if(&path, &format!("\"{version}\""), &body)
+            .await
+            .expect(201);
+        version += 1;
+        assert_eq!(done.header("etag"), format!("\"{version}\""), "{path}");
+        if path == "/api/v1/counts" {
+            let count = format!("/api/v1/counts/{}", done.json()["id"].as_str().unwrap());
+            let found = json!({"lines": [{"variantId": shop.variant, "counted": 3}]});
+            for (step, body) in [("lines", found), ("approve", json!({}))] {
+                let path = format!("{count}/{step}");
+                refused(&path, &body, version).await;
+                let done = shop
+                    .post_if(&path, &format!("\"{version}\""), &body)
+                    .await
+                    .expect(201);
+                version += 1;
+                assert_eq!(done.header("etag"), format!("\"{version}\""), "{path}");
+            }
+        }
+    }
+    let tag = format!("\"{version}\"");
+    let again = shop
+        .post_if("/api/v1/counts", &tag, &json!({"warehouseId": there}))
+        .await;
+    let again = again.expect(201);
+    version += 1;
+    let cancel = format!("/api/v1/counts/{}/cancel", again.json()["id"].as_str().unwrap());
+    refused(&cancel, &json!({}), version).await;
+    shop.post_if(&cancel, &format!("\"{version}\""), &json!({}))
+        .await
+        .expect(201);
+    version += 1;
+    let sale = event("OUTBOUND", &there, &shop.variant, 9);
+    let sold = shop
+        .post_if(EVENTS, &format!("\"{version}\""), &sale)
+        .await
+        .expect(201);
+    version += 1;
+    let clear = format!("/api/v1/exceptions/{}/clear", sold.json()["id"].as_str().unwrap());
+    refused(&clear, &json!({}), version).await;
+    let cleared = shop
+        .post_if(&clear, &format!("\"{version}\""), &json!({}))
+        .await
+        .expect(201);
+    assert_eq!(cleared.header("etag"), format!("\"{}\"", version + 1));
+}
+
+#[tokio::test]
+async fn another_version_is_another_request_under_the_same_key() {
+    let shop = Shop::open().await;
+    let lines = json!([{"variantId": shop.variant, "quantity": 4}]);
+    let there = shop.server.warehouse("WH-2").await;
+    let shipment = json!({"fromWarehouseId": shop.warehouse, "toWarehouseId": there, "lines": lines});
+    let sent = shop
+        .post_if("/api/v1/transfers", "\"1\"", &shipment)
+        .await
+        .expect(201)
+        .json();
+    let receive = format!("/api/v1/transfers/{}/receive", sent["id"].as_str().unwrap());
+    let send = async |headers: &[(&str, &str)]| {
+        let token = &shop.server.manager;
+        let body = json!({});
+        let answer = shop
+            .server
+            .call_with(Method::POST, &receive, token, Some(&body), headers);
+        answer.await
+    };
+    let first = [("if-match", "\"1\""), ("idempotency-key", "dock")];
+    send(&first).await.expect(201);
+    let again = send(&first).await.expect(201);
+    assert_eq!(
+        (again.header("idempotency-replayed"), again.header("etag")),
+        ("true", "\"2\"")
+    );
+    for other in [
+        &[("idempotency-key", "dock")][..],
+        &[("if-match", "\"2\""), ("idempotency-key", "dock")],
+    ] {
+        send(other)
+            .await
+            .expect_problem(409, "idempotency-conflict", "stock-idempotency-conflict");
+    }
+}
+
+#[tokio::test]
+async fn the_warehouse_family_takes_and_answers_versions() {
+    let shop = Shop::open().await;
+    let inventory = format!("/api/warehouse/inventory?location={}", shop.warehouse);
+    let read = shop
+        .server
+        .fetch_now(&inventory, &shop.server.viewer)
+        .await
+        .expect(200);
+    assert_eq!(read.header("etag"), "\"1\"");
+    let everywhere = shop
+        .server
+        .fetch_now("/api/warehouse/inventory", &shop.server.viewer)
+        .await;
+    assert!(!everywhere.expect(200).headers.contains_key("etag"));
+    let adjust = format!("/api/warehouse/inventory/{}/adjust", shop.variant);
+    let transaction = "/api/warehouse/inventory/transaction".to_owned();
+    let less = json!({"quantity": -1, "reason": "DAMAGE"});
+    let by_hand = json!({"skuId": "A", "type": "RESERVATION", "quantity": 2, "reason": "r", "orderId": "o"});
+    for (version, path, body) in [(1, adjust, less), (2, transaction, by_hand)] {
+        let head = shop.head().await;
+        let stale = format!("\"{}\"", version - 1);
+        let refused = shop.post_if(&path, &stale, &body).await.expect(412);
+        assert_eq!(refused.header("etag"), format!("\"{version}\""));
+        let details = json!({"expected": version - 1, "present": version});
+        crate::warehouse::expect_error(refused, 412, "CONFLICT", details);
+        assert_eq!(shop.head().await, head, "{path} appended nothing");
+        let wrong = shop.post_if(&path, "1", &body).await.expect(400);
+        assert!(wrong.json()["error"]["details"]["If-Match"].is_string());
+        let done = shop
+            .post_if(&path, &format!("\"{version}\""), &body)
+            .await
+            .expect(200);
+        assert_eq!(done.header("etag"), format!("\"{}\"", version + 1), "{path}");
+    }
+}
+
+#[tokio::test]
+async fn a_version_is_refused_where_nothing_has_one() {
+    let shop = Shop::open().await;
+    let slot = format!("/api/v1/slots/{}/{}", shop.warehouse, shop.variant);
+    let pick_order = format!("/api/warehouse/inventory/{}/pick-order", shop.variant);
+    for (path, body) in [
+        (slot, json!({"bin": "A-1"})),
+        (pick_order, json!({"pickOrder": 1})),
+    ] {
+        let token = &shop.server.manager;
+        let head = shop.head().await;
+        let send = async |tag: &str| {
+            let headers = [("if-match", tag)];
+            let answer = shop
+                .server
+                .call_with(Method::PATCH, &path, token, Some(&body), &headers);
+            answer.await
+        };
+        assert!(send("\"1\"").await.expect(400).text().contains("If-Match"));
+        assert_eq!(shop.head().await, head, "{path} appended nothing");
+        send("*").await.expect(200);
+    }
 }

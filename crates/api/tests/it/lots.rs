@@ -270,7 +270,7 @@ async fn what_is_wrong_about_lots_is_refused_by_name() {
             json!({"variantId": dairy.milk, "quantity": 1, "lot": ""}),
             400,
             "invalid-text",
-            "/lot",
+            "/lines/0/lot",
         ),
     ] {
         let event = json!({"type": kind, "warehouseId": dairy.warehouse, "lines": [line]});

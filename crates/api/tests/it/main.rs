@@ -15,6 +15,7 @@ mod full_disk;
 mod ledger;
 mod listener;
 mod lots;
+mod pointers;
 mod reconciliations;
 mod reservations;
 mod reversals;

@@ -217,7 +217,8 @@ async fn another_quantity_than_expected_refuses_the_whole() {
     order["lines"][0]["expectedAvailable"] = json!(9);
     let refused = shop.server.post(RESERVATIONS, &shop.server.manager, &order).await;
     let problem = refused.expect_problem(412, "available-mismatch", "available-mismatch");
-    let expected = json!([{"variantId": shop.variants[0], "expected": 9, "available": 10}]);
+    let expected =
+        json!([{"variantId": shop.variants[0], "variantSku": "A", "expected": 9, "available": 10}]);
     assert_eq!(problem["lines"], expected);
     order["lines"][0]["expectedAvailable"] = json!(10);
     shop.reserve(&order).await;

@@ -281,7 +281,7 @@ async fn each_rule_of_the_ledger_has_its_status_code_and_pointer() {
             404,
             "warehouse-not-found",
             "stock-warehouse-not-found",
-            "",
+            "/warehouseId",
         ),
         (
             json!({"warehouseId": v}),
@@ -356,7 +356,10 @@ async fn what_is_not_there_is_not_taken_and_every_short_line_is_named() {
     );
     assert_eq!(
         problem["shortages"],
-        json!([{"variantId": a, "requested": 4, "available": 3}, {"variantId": b, "requested": 1, "available": 0}])
+        json!([
+            {"variantId": a, "variantSku": "S", "requested": 4, "available": 3},
+            {"variantId": b, "variantSku": "T", "requested": 1, "available": 0},
+        ])
     );
     let stock = server
         .fetch_now(

@@ -230,7 +230,7 @@ async fn what_is_damaged_is_held_and_what_is_missing_is_found_or_written_off() {
         .step(id, "receive", Some(&chain.found(&[[1, 1, 1], [4, 0, 0]])))
         .await;
     let problem = too_many.expect_problem(409, "over-receipt", "over-receipt");
-    let shortage = json!({"variantId": chain.variants[0], "requested": 3, "available": 2});
+    let shortage = json!({"variantId": chain.variants[0], "variantSku": "A", "requested": 3, "available": 2});
     assert_eq!(problem["shortages"], json!([shortage]));
     assert_eq!(chain.units(id).await, [[6, 3, 1, 2, 0, 2], [4, 0, 0, 4, 0, 4]]);
 
@@ -470,8 +470,9 @@ async fn what_is_on_the_way_is_listed_by_where_it_comes_from_and_goes() {
     for quantities in [&[1, 1][..], &[2], &[3]] {
         all.push(chain.dispatch(quantities).await["id"].clone());
     }
-    let back =
+    let mut back =
         json!({"fromWarehouseId": chain.south, "toWarehouseId": chain.north, "lines": chain.lines(&[1])});
+    back["transferId"] = json!("Truck 17");
     chain.step(&all[0], "receive", None).await.expect(201);
     chain
         .step(&all[1], "close", Some(&json!({"reasonCode": "OTHER"})))
@@ -494,6 +495,9 @@ async fn what_is_on_the_way_is_listed_by_where_it_comes_from_and_goes() {
         ),
         (format!("fromWarehouseId={north}&toWarehouseId={north}"), &[]),
         (format!("variantId={}", chain.variants[1]), &[0]),
+        ("transferId=Truck%2017".into(), &[3]),
+        ("transferId=truck%2017".into(), &[]),
+        ("transferId=Truck%2017&state=CLOSED".into(), &[]),
     ] {
         assert_eq!(chain.ids(&query).await, pick(expected), "{query}");
     }

@@ -222,7 +222,9 @@ async fn what_is_wrong_with_an_adjustment_is_told_by_field() {
             json!({"quantity": -101, "reason": "DAMAGE"}),
             409,
             "CONFLICT",
-            json!({"shortages": [{"variantId": store.wine, "requested": 101, "available": 100}]}),
+            json!({"shortages": [
+                {"variantId": store.wine, "variantSku": "WINE-CAB-001", "requested": 101, "available": 100}
+            ]}),
         ),
     ] {
         let answer = store.adjust(body.clone()).await;

@@ -213,7 +213,9 @@ async fn every_type_of_transaction_is_recorded_by_hand() {
     orderless.as_object_mut().unwrap().remove("orderId");
     let details = json!({"orderId": "PICK acts on what an order holds: name the order"});
     expect_error(store.transact(orderless).await, 422, "VALIDATION_ERROR", details);
-    let short = json!({"shortages": [{"variantId": store.wine, "requested": 9, "available": 3}]});
+    let short = json!({"shortages": [
+        {"variantId": store.wine, "variantSku": "WINE-CAB-001", "requested": 9, "available": 3}
+    ]});
     expect_error(store.transact(of("PACK", 9)).await, 409, "CONFLICT", short);
     let mut long = of("RESERVATION", 1);
     long["reason"] = json!("x".repeat(501));

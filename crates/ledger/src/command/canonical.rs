@@ -181,6 +181,7 @@ impl ReceiveCommand {
             }
         }
         write_lots(w, &self.lots);
+        write_version(w, self.version);
     }
 }
 
@@ -190,6 +191,7 @@ impl CloseCommand {
         w.varint(self.transfer.0);
         w.u8(self.reason.code());
         w.optional(self.notes.as_ref(), |w, notes| w.text(notes));
+        write_version(w, self.version);
     }
 }
 
@@ -199,6 +201,7 @@ impl ClearCommand {
         w.varint(u64::from(self.warehouse.0));
         w.varint(self.exception.0);
         w.optional(self.notes.as_ref(), |w, notes| w.text(notes));
+        write_version(w, self.version);
     }
 }
 
@@ -234,6 +237,7 @@ impl CountCommand {
         }
         w.varint(u64::from(self.warehouse.0));
         w.optional(self.notes.as_ref(), |w, notes| w.text(notes));
+        write_version(w, self.version);
     }
 }
 

@@ -2,7 +2,7 @@
 
 use smallvec::smallvec;
 
-use super::{Decision, shape};
+use super::{Decision, conditions, shape};
 use crate::command::ClearCommand;
 use crate::event::{Event, Kind, Postings, StockEvent};
 use crate::rejection::Rejection;
@@ -13,6 +13,7 @@ pub(super) fn decide(state: &State, command: &ClearCommand, now: Timestamp) -> R
     let ClearCommand {
         warehouse,
         exception,
+        version,
         notes,
     } = command;
     shape::check_notes(notes.as_deref())?;
@@ -21,6 +22,7 @@ pub(super) fn decide(state: &State, command: &ClearCommand, now: Timestamp) -> R
             warehouse: *warehouse,
         });
     }
+    conditions::check_version(state, *warehouse, *version)?;
     if state.exceptions.get(exception) != Some(warehouse) {
         return Err(Rejection::ExceptionCleared {
             exception: *exception,

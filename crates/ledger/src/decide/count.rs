@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use smallvec::smallvec;
 
-use super::{Decision, shape};
+use super::{Decision, conditions, shape};
 use crate::command::{CountCommand, CountStep, FoundLine};
 use crate::count::{APPROVED_LINES_MAX, COUNTED_MAX, CountLine, Counting, UNITS_MAX};
 use crate::event::{Event, Kind, Postings, Reason, StockEvent};
@@ -25,6 +25,7 @@ pub(super) fn decide(state: &State, command: &CountCommand, now: Timestamp) -> R
     let warehouse = command.warehouse;
     let found = state.warehouse(warehouse);
     let found = found.ok_or(Rejection::UnknownWarehouse { warehouse })?;
+    conditions::check_version(state, warehouse, command.version)?;
     match &command.step {
         CountStep::Open { .. } if !found.active => Err(Rejection::InactiveWarehouse { warehouse }),
         CountStep::Open { is_blind, variants } => open(state, command, *is_blind, variants.as_deref(), now),
@@ -135,7 +136,18 @@ fn submit(
             return Err(Rejection::NotToBeCounted { line, variant });
         }
         // Clocks differ: what lies ahead of the ledger's was counted now.
-        let at = shape::check_occurred(found.at, now)?.min(now);
+        let at = shape::check_occurred(found.at, now).map_err(|rejection| match rejection {
+            Rejection::OccursInFuture { occurred_at: at, now } => {
+                Rejection::CountedInFuture { line, at, now }
+            }
+            // Nothing was counted before the years that there are.
+            _ => Rejection::CountedTooEarly {
+                line,
+                at: found.at.unwrap_or(now),
+                opened_at: count.opened_at,
+            },
+        })?;
+        let at = at.min(now);
         if at < count.opened_at {
             let opened_at = count.opened_at;
             return Err(Rejection::CountedTooEarly { line, at, opened_at });

@@ -264,8 +264,11 @@ impl<'c> New<'c> {
             };
             let is_new = matches!(find(state, lot.line, variant, Some(lot)), Ok(Found::New));
             if is_new && brings_in(command.kind, quantity) {
-                catalogue::check_text("lot", &lot.code, CODE_LENGTH_MAX)?;
-                catalogue::check_expiry(lot.expires_at)?;
+                let (line, length_max) = (lot.line, CODE_LENGTH_MAX);
+                catalogue::check_text("lot", &lot.code, length_max)
+                    .map_err(|_| Rejection::InvalidLot { line, length_max })?;
+                catalogue::check_expiry(lot.expires_at)
+                    .map_err(|_| Rejection::LotExpiryOutOfRange { line })?;
                 lots.push((variant, lot));
             }
         }

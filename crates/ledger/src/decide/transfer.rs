@@ -5,7 +5,7 @@
 
 use smallvec::smallvec;
 
-use super::{Decision, behind, count, lots, shape};
+use super::{Decision, behind, conditions, count, lots, shape};
 use crate::command::{CloseCommand, ReceiveCommand, ReceivedLine, StockCommand};
 use crate::event::{Event, Kind, Postings, StockEvent};
 use crate::expiry::Freed;
@@ -92,6 +92,7 @@ pub(super) fn receive(
     }
     let id = command.transfer;
     let transfer = find(state, id)?;
+    conditions::check_version(state, transfer.destination, command.version)?;
     if transfer.destination != warehouse {
         return Err(Rejection::WrongWarehouse {
             transfer: id,
@@ -127,6 +128,7 @@ pub(super) fn close(state: &State, command: &CloseCommand, now: Timestamp) -> Re
     shape::check_notes(command.notes.as_deref())?;
     let id = command.transfer;
     let transfer = find(state, id)?;
+    conditions::check_version(state, transfer.destination, command.version)?;
     let lines = transfer.lines.iter();
     let postings = lines.map(|line| Posting {
         variant: line.variant,

@@ -157,6 +157,7 @@ impl Asked {
                 };
                 let (exception, warehouse) = from[exception.index(from.len())];
                 Command::Clear(ClearCommand {
+                    version: None,
                     warehouse,
                     exception,
                     notes: notes.clone(),
@@ -184,6 +185,7 @@ impl Asked {
             } => {
                 let (transfer, destination) = which.look_up(journal);
                 Command::Receive(ReceiveCommand {
+                    version: None,
                     lots: Vec::new(),
                     transfer,
                     warehouse: warehouse.unwrap_or(destination),
@@ -193,6 +195,7 @@ impl Asked {
                 })
             }
             Asked::Close { which, reason, notes } => Command::Close(CloseCommand {
+                version: None,
                 transfer: which.look_up(journal).0,
                 reason: *reason,
                 notes: notes.clone(),

@@ -390,6 +390,7 @@ fn decide_anything(state: &State) {
     let _ = decide(state, &Command::Extend(extend), Timestamp::MIN);
     for (transfer, open) in state.transfers() {
         let receive = ReceiveCommand {
+            version: None,
             lots: Vec::new(),
             transfer,
             warehouse: open.destination,
@@ -399,6 +400,7 @@ fn decide_anything(state: &State) {
         };
         let _ = decide(state, &Command::Receive(receive), now);
         let close = CloseCommand {
+            version: None,
             transfer,
             reason: Reason::Other,
             notes: None,

@@ -253,6 +253,10 @@ const REFUSALS: &str = "
     > refused invalid-count: line 0: what is counted is 0 to 1,000,000,000,000 units, not -1
     7 counted N #11 A:1 at=0
     > refused counted-too-early: line 0: it was counted before the count was opened
+    7 counted N #11 A:1 at=-99999999999
+    > refused counted-too-early: line 0: it was counted before the count was opened
+    7 counted N #11 A:1 at=308
+    > refused occurs-in-future: line 0: it was counted more than 5 minutes in the future
     7 cancel N #11
     > COUNT_CANCELLED N at 7, about #11
     7 counted N #11 A:1
@@ -280,7 +284,7 @@ fn every_way_to_be_refused_has_its_story() {
         number_of(&Rejection::NumbersExhausted),
         number_of(&Rejection::CountFull { count: Position(1) }),
     ]);
-    let all: BTreeSet<_> = (0..52).collect();
+    let all: BTreeSet<_> = (0..55).collect();
     assert_eq!(&all - &told, untold);
 }
 
@@ -339,5 +343,8 @@ fn number_of(rejection: &Rejection) -> usize {
         Rejection::UnknownLot { .. } => 49,
         Rejection::LotExpiryMismatch { .. } => 50,
         Rejection::VariantHasStock { .. } => 51,
+        Rejection::CountedInFuture { .. } => 52,
+        Rejection::InvalidLot { .. } => 53,
+        Rejection::LotExpiryOutOfRange { .. } => 54,
     }
 }

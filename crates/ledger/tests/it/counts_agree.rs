@@ -156,6 +156,7 @@ impl Step {
                     }
                 };
                 return Command::Receive(ReceiveCommand {
+                    version: None,
                     transfer,
                     warehouse,
                     occurred_at: seconds.map(ago),
@@ -198,6 +199,7 @@ impl Step {
         };
         let notes = None;
         Command::Count(Box::new(CountCommand {
+            version: None,
             warehouse,
             step,
             notes,

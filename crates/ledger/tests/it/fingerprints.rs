@@ -4,8 +4,9 @@ use std::collections::BTreeMap;
 
 use bincard_ledger::command::{CatalogueCommand as C, KeySpace};
 use bincard_ledger::{
-    Bucket, Command, Conditions, Event, ExtendCommand, IdempotencyKey, Kind, LedgerId, Line, Position,
-    ProductNo, Reason, Request, ReverseCommand, StockCommand, Timestamp, VariantNo, Version, WarehouseNo,
+    Bucket, ClearCommand, CloseCommand, Command, Conditions, CountCommand, CountStep, Event, ExtendCommand,
+    IdempotencyKey, Kind, LedgerId, Line, Position, ProductNo, Reason, ReceiveCommand, Request,
+    ReverseCommand, StockCommand, Timestamp, VariantNo, Version, WarehouseNo,
 };
 use uuid::Uuid;
 
@@ -14,6 +15,7 @@ use crate::golden;
 const GOLDEN: &str = include_str!("../golden/v1/fingerprints.txt");
 const GOLDEN_2: &str = include_str!("../golden/v1/fingerprints-2.txt");
 const GOLDEN_VERSIONED: &str = include_str!("../golden/v1/fingerprints-versioned.txt");
+const GOLDEN_VERSIONED_2: &str = include_str!("../golden/v1/fingerprints-versioned-2.txt");
 
 #[test]
 fn fingerprints_are_what_they_always_were() {
@@ -21,6 +23,7 @@ fn fingerprints_are_what_they_always_were() {
         (commands(), GOLDEN),
         (later_commands(), GOLDEN_2),
         (versioned_commands(), GOLDEN_VERSIONED),
+        (later_versioned_commands(), GOLDEN_VERSIONED_2),
     ] {
         let now: String = commands
             .into_iter()
@@ -37,6 +40,7 @@ fn no_two_of_them_are_alike() {
         .into_iter()
         .chain(later_commands())
         .chain(versioned_commands())
+        .chain(later_versioned_commands())
     {
         let twin = names.insert(request(command).fingerprint(), name);
         assert_eq!(twin, None, "{name} has the same fingerprint");
@@ -231,6 +235,61 @@ fn versioned_commands() -> Vec<(&'static str, Command)> {
         commands.push((name, command));
     }
     commands
+}
+
+/// What took no version from the first day, without one and with each of two.
+fn later_versioned_commands() -> Vec<(&'static str, Command)> {
+    let version = |version: Option<u64>| version.map(Version);
+    let (transfer, warehouse, notes) = (Position(7), WarehouseNo(1), None);
+    let receive = |of| {
+        Command::Receive(ReceiveCommand {
+            transfer,
+            warehouse,
+            occurred_at: None,
+            lines: Vec::new(),
+            lots: Vec::new(),
+            version: version(of),
+            notes: notes.clone(),
+        })
+    };
+    let close = |of| {
+        Command::Close(CloseCommand {
+            transfer,
+            reason: Reason::Other,
+            version: version(of),
+            notes: notes.clone(),
+        })
+    };
+    let clear = |of| {
+        Command::Clear(ClearCommand {
+            warehouse,
+            exception: transfer,
+            version: version(of),
+            notes: notes.clone(),
+        })
+    };
+    let count = |of| {
+        Command::Count(Box::new(CountCommand {
+            warehouse,
+            step: CountStep::Approve { count: transfer },
+            version: version(of),
+            notes: notes.clone(),
+        }))
+    };
+    vec![
+        ("receive", receive(None)),
+        ("receive-version", receive(Some(0))),
+        ("receive-version-another", receive(Some(1))),
+        ("close", close(None)),
+        ("close-version", close(Some(0))),
+        ("close-version-another", close(Some(1))),
+        ("clear", clear(None)),
+        ("clear-version", clear(Some(0))),
+        ("clear-version-another", clear(Some(1))),
+        ("count-approve", count(None)),
+        ("count-approve-version", count(Some(0))),
+        ("count-approve-version-another", count(Some(1))),
+    ]
 }
 
 /// Each differs from the first of its sort in one thing.

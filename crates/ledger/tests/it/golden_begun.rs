@@ -19,6 +19,7 @@ fn later(seconds: i64) -> Timestamp {
 
 fn count(step: CountStep) -> Command {
     Command::Count(Box::new(CountCommand {
+        version: None,
         warehouse: WarehouseNo(1),
         step,
         notes: None,

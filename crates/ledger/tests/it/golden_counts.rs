@@ -16,6 +16,7 @@ const FINGERPRINTS: &str = include_str!("../golden/v1/fingerprints-counts.txt");
 
 fn count(step: CountStep) -> Command {
     Command::Count(Box::new(CountCommand {
+        version: None,
         warehouse: WarehouseNo(1),
         step,
         notes: None,

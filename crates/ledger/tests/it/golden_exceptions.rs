@@ -59,6 +59,7 @@ fn fingerprints_are_what_they_always_were() {
     };
     let clear = |exception, notes: Option<&str>| {
         Command::Clear(ClearCommand {
+            version: None,
             warehouse: WarehouseNo(1),
             exception: Position(exception),
             notes: notes.map(Box::from),

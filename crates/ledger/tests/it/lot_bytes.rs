@@ -185,6 +185,7 @@ fn commands() -> Vec<(&'static str, Command)> {
     };
     let receive = |lots| {
         Command::Receive(ReceiveCommand {
+            version: None,
             transfer: Position(7),
             warehouse: WarehouseNo(1),
             occurred_at: None,

@@ -170,7 +170,9 @@ pub(crate) const REFUSALS: &str = "
     1 INBOUND N A/L@8:1
     > refused lot-expiry-mismatch: line 0: the lot expires at another instant, A/L at Some(9)
     1 INBOUND N A/^:1
-    > refused invalid-text: lot is 1 to 64 characters, without control characters and without blanks at its ends
+    > refused invalid-text: line 0: a lot is 1 to 64 characters, without control characters and without blanks at its ends
+    1 INBOUND N B:1 A/M@999999999999:1
+    > refused instant-out-of-range: line 1: expiresAt lies outside the years 1 to 9999
     1 INBOUND N A/M:1 A/M:1
     > refused duplicate-variant: line 1: the variant stands in an earlier line of this event
     1 OUTBOUND N A/L:1 A:1

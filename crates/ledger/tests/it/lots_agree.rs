@@ -516,6 +516,7 @@ impl Beside {
         let destination = self.piles.sent[journey];
         let [received, damaged, short] = units;
         let command = ReceiveCommand {
+            version: None,
             transfer,
             warehouse: WarehouseNo(destination),
             occurred_at: None,

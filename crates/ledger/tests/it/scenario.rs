@@ -132,11 +132,13 @@ impl<'t> Asked<'t> {
             None if self.what == "reverse" => Command::Reverse(Box::new(self.reverse(journal))),
             None if self.what == "receive" => Command::Receive(self.receive(state)),
             None if self.what == "close" => Command::Close(CloseCommand {
+                version: self.version(),
                 transfer: position(self.words[0]),
                 reason: self.reason().expect("a reason"),
                 notes: self.text("notes"),
             }),
             None if self.what == "clear" => Command::Clear(ClearCommand {
+                version: self.version(),
                 warehouse: warehouse(state, self.words[0]),
                 exception: position(self.words[1]),
                 notes: self.text("notes"),
@@ -178,6 +180,7 @@ impl<'t> Asked<'t> {
             _ => CountStep::Cancel { count: count() },
         };
         CountCommand {
+            version: self.version(),
             warehouse: warehouse(state, self.words[0]),
             step,
             notes: self.text("notes"),
@@ -223,6 +226,7 @@ impl<'t> Asked<'t> {
             }
         };
         ReceiveCommand {
+            version: self.version(),
             lots: lots(&each_lot(&self.words[2..])),
             transfer: position(self.words[1]),
             warehouse: warehouse(state, self.words[0]),

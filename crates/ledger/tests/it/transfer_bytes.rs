@@ -181,6 +181,7 @@ fn commands() -> Vec<(&'static str, Command)> {
     };
     let receive = |change: fn(&mut ReceiveCommand)| {
         let mut command = ReceiveCommand {
+            version: None,
             lots: Vec::new(),
             transfer: Position(5),
             warehouse: WarehouseNo(1),
@@ -201,6 +202,7 @@ fn commands() -> Vec<(&'static str, Command)> {
     }
     let close = |change: fn(&mut CloseCommand)| {
         let mut command = CloseCommand {
+            version: None,
             transfer: Position(5),
             reason: Reason::Other,
             notes: None,

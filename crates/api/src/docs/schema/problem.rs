@@ -63,6 +63,11 @@ pub(crate) struct ProblemError {
 #[serde(deny_unknown_fields, rename_all = "camelCase")]
 pub(crate) struct Shortage {
     pub(crate) variant_id: Uuid,
+    pub(crate) variant_sku: Option<String>,
+    /// Of a lot: its id.
+    pub(crate) lot_id: Option<Uuid>,
+    /// Of a lot: its code.
+    pub(crate) lot: Option<String>,
     pub(crate) requested: i64,
     pub(crate) available: i64,
 }
@@ -72,6 +77,11 @@ pub(crate) struct Shortage {
 #[serde(deny_unknown_fields, rename_all = "camelCase")]
 pub(crate) struct Mismatch {
     pub(crate) variant_id: Uuid,
+    pub(crate) variant_sku: Option<String>,
+    /// Of a lot: its id.
+    pub(crate) lot_id: Option<Uuid>,
+    /// Of a lot: its code.
+    pub(crate) lot: Option<String>,
     pub(crate) expected: i64,
     pub(crate) available: i64,
 }

@@ -216,7 +216,8 @@ pub(crate) struct EventLine {
     pub(crate) lot_id: Option<Uuid>,
     /// Of a lot: its code.
     pub(crate) lot: Option<String>,
-    /// By how much it changed what is on hand: negative where goods leave.
+    /// By how much it changed what is on hand, negative where goods leave; where on hand stays, as of a PICK or HOLD, how many
+    /// units moved, without a sign.
     pub(crate) quantity: i64,
 }
 
