@@ -1,6 +1,7 @@
 //! The real binary, driven as users and accidents drive it.
 
 mod docs_page;
+mod howto;
 mod kill_nine;
 mod nodes;
 mod race;
