@@ -152,6 +152,7 @@ impl Script {
             Some((count, true)) => ("approve", CountStep::Approve { count }),
         };
         let command = Command::Count(Box::new(CountCommand {
+            version: None,
             warehouse: WAREHOUSE,
             step,
             notes: None,
