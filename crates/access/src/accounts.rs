@@ -1,14 +1,12 @@
-//! The handle on `accounts.db`: opening, committing, upkeep.
+//! The handle on the accounts: opening, committing, upkeep.
 
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use sqlx::{Sqlite, Transaction};
-
 use crate::access_token::AccessTokens;
 use crate::authenticate::Callers;
-use crate::database::{self, Database};
+use crate::database::{self, Database, Tx};
 use crate::keys::KeyUses;
 use crate::password::Passwords;
 use crate::usernames::Usernames;
@@ -63,7 +61,27 @@ struct Inner {
 impl Accounts {
     /// Opens the file, creating it and bringing its tables up to date as needed. Other processes may have it open.
     pub async fn open(path: impl AsRef<Path>, options: Options) -> Result<Accounts, AccessError> {
-        let db = Database::open(path.as_ref()).await?;
+        Accounts::over(Database::open(path.as_ref()).await?, options).await
+    }
+
+    /// Connects to a PostgreSQL database by its address, such as `postgres://user:password@host/database`, where any
+    /// number of nodes share the accounts. Makes the schema `bincard_accounts` and brings its tables up to date as
+    /// needed; nodes that start at once take turns.
+    pub async fn connect(database_url: &str, options: Options) -> Result<Accounts, AccessError> {
+        Accounts::over(Database::connect(database_url).await?, options).await
+    }
+
+    /// Does of [`connect`](Accounts::connect) what is done once: makes the schema and brings its tables up to date.
+    pub async fn migrate(database_url: &str) -> Result<(), AccessError> {
+        database::migrate(database_url).await
+    }
+
+    /// The migrations that [`migrate`](Accounts::migrate) would apply, by name, in order. None are applied by this.
+    pub async fn pending_migrations(database_url: &str) -> Result<Vec<&'static str>, AccessError> {
+        database::pending_migrations(database_url).await
+    }
+
+    async fn over(db: Database, options: Options) -> Result<Accounts, AccessError> {
         let now = options.clock.now();
         let signing_key = database::seed(&db, now).await?;
         let callers = Callers::open(&db, options.callers_cached_max, now).await?;
@@ -103,7 +121,7 @@ impl Accounts {
         self.remove_expired_sessions().await
     }
 
-    /// Writes down what is pending and closes the file, for this handle and all its clones.
+    /// Writes down what is pending and closes the database, for this handle and all its clones.
     pub async fn close(&self) -> Result<(), AccessError> {
         let written = self.write_key_uses().await;
         self.inner.db.close().await;
@@ -152,8 +170,8 @@ impl Accounts {
     ///
     /// (When the answer is not waited for, so that this future is dropped in the middle, callers are forgotten
     /// within a second, as after a change by another process.)
-    pub(crate) async fn commit(&self, mut tx: Transaction<'static, Sqlite>) -> Result<(), AccessError> {
-        let changes = self.callers().changes(&mut *tx).await?;
+    pub(crate) async fn commit(&self, mut tx: Tx) -> Result<(), AccessError> {
+        let changes = self.callers().changes(tx.on()).await?;
         tx.commit().await?;
         self.callers().apply(&changes);
         Ok(())

@@ -6,16 +6,14 @@
 //! comes, by one request for all.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 
 use quick_cache::sync::Cache;
-use sqlx::sqlite::SqliteRow;
-use sqlx::{Row, Sqlite};
 use tokio::sync::Mutex;
 use uuid::Uuid;
 
 use crate::caller::{Basis, CallerKind};
-use crate::database::Database;
+use crate::database::{Connection, Database, Row};
 use crate::error::corrupt;
 use crate::role::warehouses_from_bytes;
 use crate::secret::fingerprint;
@@ -38,6 +36,8 @@ pub(crate) struct Callers {
     checked_at: AtomicI64,
     /// Held by the one who asks the database.
     checking: Mutex<()>,
+    /// How often the database did not answer whoever asked.
+    failures_count: AtomicU64,
 }
 
 /// Slots and their new epochs.
@@ -51,21 +51,21 @@ impl Callers {
             applied: AtomicI64::new(0),
             checked_at: AtomicI64::new(now.0),
             checking: Mutex::new(()),
+            failures_count: AtomicU64::new(0),
         };
-        callers.apply(&callers.changes(db.readers()).await?);
+        callers.apply(&callers.changes(db.reader().await?.on()).await?);
         Ok(callers)
     }
 
     /// What has changed since the last change applied here.
-    pub(crate) async fn changes(
-        &self,
-        database: impl sqlx::Executor<'_, Database = Sqlite>,
-    ) -> Result<Changes, AccessError> {
-        let changes = sqlx::query_as("select slot, epoch from caller_epochs where epoch > $1")
+    pub(crate) async fn changes(&self, mut on: Connection<'_>) -> Result<Changes, AccessError> {
+        let rows = on
+            .query("select slot, epoch from caller_epochs where epoch > $1")
             .bind(self.applied.load(Ordering::Acquire))
-            .fetch_all(database)
+            .fetch_all()
             .await?;
-        Ok(changes)
+        let change = |row: &Row| Ok((row.try_get("slot")?, row.try_get("epoch")?));
+        rows.iter().map(change).collect()
     }
 
     pub(crate) fn apply(&self, changes: &Changes) {
@@ -88,15 +88,31 @@ impl Callers {
         if self.age_ms(now) < FRESH_MS {
             return Ok(());
         }
+        let failures_count = self.failures_count.load(Ordering::Acquire);
         let _checking = match self.checking.try_lock() {
             Ok(guard) => guard,
             Err(_) if self.age_ms(now) < STALE_MS => return Ok(()),
             Err(_) => self.checking.lock().await,
         };
-        if self.age_ms(now) >= FRESH_MS {
-            self.apply(&self.changes(db.readers()).await?);
-            self.checked_at.store(now.0, Ordering::Release);
+        if self.age_ms(now) < FRESH_MS {
+            return Ok(());
         }
+        // Whoever was before us asked for all who waited: they do not ask one after another, each as long in vain.
+        if self.failures_count.load(Ordering::Acquire) != failures_count {
+            return Err(AccessError::Unavailable(sqlx::Error::PoolTimedOut));
+        }
+        match self.ask(db).await {
+            Ok(()) => self.checked_at.store(now.0, Ordering::Release),
+            Err(error) => {
+                self.failures_count.fetch_add(1, Ordering::AcqRel);
+                return Err(error);
+            }
+        }
+        Ok(())
+    }
+
+    async fn ask(&self, db: &Database) -> Result<(), AccessError> {
+        self.apply(&self.changes(db.reader().await?.on()).await?);
         Ok(())
     }
 
@@ -175,21 +191,23 @@ impl Accounts {
         if now >= expires_at {
             return Err(AuthError::Expired { at: expires_at });
         }
-        let row = sqlx::query(
+        let mut reader = self.db().reader().await?;
+        let query = reader.query(
             "select u.id, u.username as name, u.email, u.alias, u.tenant, u.role, u.warehouses, u.plan, e.slot, e.epoch
              from users u
              join sessions s on s.user_no = u.no
              join caller_epochs e on e.slot = u.no % 256
-             where u.id = $1 and s.id = $2 and u.token_version = $3 and u.active = 1",
-        )
-        .bind(claims.user)
-        .bind(claims.session)
-        .bind(claims.token_version)
-        .fetch_optional(self.db().readers())
-        .await?;
+             where u.id = $1 and s.id = $2 and u.token_version = $3 and u.active",
+        );
+        let row = query
+            .bind(claims.user)
+            .bind(claims.session)
+            .bind(claims.token_version)
+            .fetch_optional()
+            .await?;
         let row = row.ok_or(AuthError::Revoked)?;
         let mut caller = caller_from(&row, CallerKind::User)?;
-        caller.email = Some(row.try_get::<String, _>("email")?.into());
+        caller.email = Some(row.try_get::<String>("email")?.into());
         caller.alias = Some(row.try_get("alias")?);
         caller.expires_at = Some(expires_at);
         caller.basis.session = Some(claims.session);
@@ -198,16 +216,15 @@ impl Accounts {
 
     async fn key_caller(&self, bearer: &str, now: UnixMs) -> Result<Caller, AuthError> {
         let (id, secret) = keys::parse(bearer).ok_or(AuthError::Invalid)?;
-        let row = sqlx::query(
+        let mut reader = self.db().reader().await?;
+        let query = reader.query(
             "select k.id, k.name, k.tenant, k.role, k.warehouses, k.plan, k.no, k.secret_hash, k.expires_at,
                     k.last_used_at, k.revoked_at, e.slot, e.epoch
              from api_keys k
              join caller_epochs e on e.slot = k.no % 256
              where k.id = $1",
-        )
-        .bind(id)
-        .fetch_optional(self.db().readers())
-        .await?;
+        );
+        let row = query.bind(id).fetch_optional().await?;
         let row = row.ok_or(AuthError::Invalid)?;
         let stored =
             blake3::Hash::from_slice(row.try_get("secret_hash")?).map_err(|_| AccessError::Corrupt {
@@ -217,11 +234,11 @@ impl Accounts {
         if fingerprint(&secret) != stored {
             return Err(AuthError::Invalid);
         }
-        if row.try_get::<Option<i64>, _>("revoked_at")?.is_some() {
+        if row.try_get::<Option<i64>>("revoked_at")?.is_some() {
             return Err(AuthError::Revoked);
         }
         let mut caller = caller_from(&row, CallerKind::Key)?;
-        caller.expires_at = row.try_get::<Option<i64>, _>("expires_at")?.map(UnixMs);
+        caller.expires_at = row.try_get::<Option<i64>>("expires_at")?.map(UnixMs);
         if let Some(at) = caller.has_expired(now) {
             return Err(AuthError::Expired { at });
         }
@@ -233,12 +250,12 @@ impl Accounts {
 }
 
 /// What users and keys have in common.
-fn caller_from(row: &SqliteRow, kind: CallerKind) -> Result<Caller, AccessError> {
+fn caller_from(row: &Row, kind: CallerKind) -> Result<Caller, AccessError> {
     let slot: i64 = row.try_get("slot")?;
     Ok(Caller {
-        id: row.try_get::<Uuid, _>("id")?,
+        id: row.try_get::<Uuid>("id")?,
         kind,
-        name: row.try_get::<String, _>("name")?.into(),
+        name: row.try_get::<String>("name")?.into(),
         email: None,
         alias: None,
         tenant: TenantName::parse(row.try_get("tenant")?).map_err(corrupt("tenant"))?,

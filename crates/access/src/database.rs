@@ -1,19 +1,25 @@
-//! The file `accounts.db`: opening it, bringing its tables up to date, the right to write.
+//! Where accounts are kept: in the SQLite file `accounts.db`, or in PostgreSQL, where several nodes share them.
 //!
-//! Other processes (the command line) may have the file open at the same time. Within this process there is one
-//! writing connection, so that writers queue in order instead of polling SQLite's lock.
+//! What is asked of either is one SQL text; this module passes it to the one that is there. In both, whoever writes
+//! writes alone, so that what is read in a transaction that writes is still true when it commits: SQLite has one
+//! writer anyway, and in PostgreSQL everybody locks the same row first.
 
-use std::borrow::Cow;
-use std::fs::{File, OpenOptions};
-use std::io::ErrorKind;
-use std::path::Path;
+mod migrate;
+mod postgres;
+mod sqlite;
+
+use std::ops::DerefMut;
 use std::time::Duration;
 
-use sqlx::migrate::{Migration, MigrationType, Migrator};
-use sqlx::sqlite::{
-    SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous,
+use sqlx::pool::{PoolConnection, PoolOptions};
+use sqlx::postgres::PgRow;
+use sqlx::sqlite::SqliteRow;
+use sqlx::{
+    Decode, Encode, PgConnection, Pool, Postgres, Row as _, SqlSafeStr, Sqlite, SqliteConnection,
+    Transaction, Type,
 };
-use sqlx::{SqlStr, Sqlite, SqliteConnection, Transaction};
+
+pub(crate) use postgres::{migrate, pending_migrations};
 
 use crate::secret::random_bytes;
 use crate::{AccessError, TenantName, UnixMs};
@@ -23,140 +29,220 @@ const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 const READERS_MAX: u32 = 4;
 const ACCESS_TOKEN_KEY: &str = "access_token_key";
 
-/// Every migration there is, in order. Applied ones never change.
-const MIGRATIONS: [(i64, &str, &str); 1] = [(
-    1,
-    "accounts",
-    include_str!("../../../migrations/sqlite/0001_accounts.sql"),
-)];
-
-pub(crate) struct Database {
-    readers: SqlitePool,
-    writer: SqlitePool,
+/// The same thing of either database.
+pub(crate) enum Either<S, P> {
+    Sqlite(S),
+    Postgres(P),
 }
 
+pub(crate) type Database = Either<Pools<Sqlite>, Pools<Postgres>>;
+/// A connection to read by, one statement at a time.
+pub(crate) type Reader = Either<PoolConnection<Sqlite>, PoolConnection<Postgres>>;
+/// Dropped without a commit, it leaves no trace.
+pub(crate) type Tx = Either<Transaction<'static, Sqlite>, Transaction<'static, Postgres>>;
+/// What a reader and a transaction have in common.
+pub(crate) type Connection<'c> = Either<&'c mut SqliteConnection, &'c mut PgConnection>;
+/// A statement with its values and the connection to run it on.
+pub(crate) type Query<'c> = Either<Bound<'c, Sqlite>, Bound<'c, Postgres>>;
+pub(crate) type Row = Either<SqliteRow, PgRow>;
+
+/// Within a process there is one connection that writes, so that writers queue in order.
+pub(crate) struct Pools<DB: sqlx::Database> {
+    readers: Pool<DB>,
+    writer: Pool<DB>,
+}
+
+pub(crate) struct Bound<'c, DB: sqlx::Database> {
+    connection: &'c mut DB::Connection,
+    query: sqlx::query::Query<'c, DB, DB::Arguments>,
+}
+
+/// Whatever both databases can give.
+pub(crate) trait Value<'r>:
+    Decode<'r, Sqlite> + Type<Sqlite> + Decode<'r, Postgres> + Type<Postgres>
+{
+}
+
+impl<'r, T> Value<'r> for T where T: Decode<'r, Sqlite> + Type<Sqlite> + Decode<'r, Postgres> + Type<Postgres> {}
+
 impl Database {
-    pub(crate) async fn open(path: &Path) -> Result<Database, AccessError> {
-        let failed = |source| AccessError::Create {
-            path: path.to_owned(),
-            source,
-        };
-        let _alone = alone(path).await.map_err(failed)?;
-        create_private(path).map_err(failed)?;
-        let options = SqliteConnectOptions::new()
-            .filename(path)
-            .busy_timeout(BUSY_TIMEOUT)
-            .foreign_keys(true)
-            .journal_mode(SqliteJournalMode::Wal)
-            // A revocation that was answered must survive a power loss.
-            .synchronous(SqliteSynchronous::Full);
-        let pool = || {
-            let pool = SqlitePoolOptions::new().acquire_timeout(BUSY_TIMEOUT);
-            pool.test_before_acquire(false)
-                .idle_timeout(None)
-                .max_lifetime(None)
-        };
-        let writer = pool().max_connections(1).connect_with(options.clone()).await?;
-        migrate(&writer, path).await?;
-        let readers = pool()
-            .max_connections(READERS_MAX)
-            .connect_with(options.read_only(true))
-            .await?;
-        Ok(Database { readers, writer })
+    /// A connection to read by.
+    pub(crate) async fn reader(&self) -> Result<Reader, AccessError> {
+        Ok(match self {
+            Either::Sqlite(pools) => Either::Sqlite(pools.readers.acquire().await?),
+            Either::Postgres(pools) => Either::Postgres(pools.readers.acquire().await?),
+        })
     }
 
-    pub(crate) fn readers(&self) -> &SqlitePool {
-        &self.readers
+    /// To read by, too: all statements see the same state.
+    pub(crate) async fn snapshot(&self) -> Result<Tx, AccessError> {
+        Ok(match self {
+            Either::Sqlite(pools) => Either::Sqlite(pools.readers.begin().await?),
+            Either::Postgres(pools) => Either::Postgres(
+                pools
+                    .readers
+                    .begin_with("begin isolation level repeatable read read only")
+                    .await?,
+            ),
+        })
     }
 
     /// Takes the right to write at once, so that what is read within is still true when it is written.
-    pub(crate) async fn begin(&self) -> Result<Transaction<'static, Sqlite>, AccessError> {
-        Ok(self.writer.begin_with("begin immediate").await?)
+    pub(crate) async fn begin(&self) -> Result<Tx, AccessError> {
+        Ok(match self {
+            Either::Sqlite(pools) => Either::Sqlite(pools.writer.begin_with("begin immediate").await?),
+            Either::Postgres(pools) => Either::Postgres(postgres::begin(&pools.writer).await?),
+        })
     }
 
     pub(crate) async fn close(&self) {
+        match self {
+            Either::Sqlite(pools) => pools.close().await,
+            Either::Postgres(pools) => pools.close().await,
+        }
+    }
+}
+
+impl<DB: sqlx::Database> Pools<DB> {
+    async fn close(&self) {
         self.readers.close().await;
         self.writer.close().await;
+    }
+}
+
+fn pool<DB: sqlx::Database>(connections_max: u32) -> PoolOptions<DB> {
+    PoolOptions::new()
+        .acquire_timeout(BUSY_TIMEOUT)
+        .max_connections(connections_max)
+}
+
+impl Tx {
+    pub(crate) async fn commit(self) -> Result<(), sqlx::Error> {
+        match self {
+            Either::Sqlite(tx) => tx.commit().await,
+            Either::Postgres(tx) => tx.commit().await,
+        }
+    }
+}
+
+impl<S, P> Either<S, P>
+where
+    S: DerefMut<Target = SqliteConnection>,
+    P: DerefMut<Target = PgConnection>,
+{
+    /// Itself, for a function that does not care whether it is in a transaction.
+    pub(crate) fn on(&mut self) -> Connection<'_> {
+        match self {
+            Either::Sqlite(connection) => Either::Sqlite(connection),
+            Either::Postgres(connection) => Either::Postgres(connection),
+        }
+    }
+
+    /// A statement that both databases understand.
+    pub(crate) fn query(&mut self, sql: impl SqlSafeStr) -> Query<'_> {
+        match self {
+            Either::Sqlite(connection) => Either::Sqlite(Bound {
+                connection,
+                query: sqlx::query(sql),
+            }),
+            Either::Postgres(connection) => Either::Postgres(Bound {
+                connection,
+                query: sqlx::query(sql),
+            }),
+        }
+    }
+}
+
+impl Query<'_> {
+    /// The value of the next parameter.
+    pub(crate) fn bind<'t, T>(self, value: T) -> Self
+    where
+        T: Encode<'t, Sqlite> + Type<Sqlite> + Encode<'t, Postgres> + Type<Postgres>,
+    {
+        match self {
+            Either::Sqlite(Bound { connection, query }) => Either::Sqlite(Bound {
+                connection,
+                query: query.bind(value),
+            }),
+            Either::Postgres(Bound { connection, query }) => Either::Postgres(Bound {
+                connection,
+                query: query.bind(value),
+            }),
+        }
+    }
+
+    /// How many rows it changed.
+    pub(crate) async fn execute(self) -> Result<u64, sqlx::Error> {
+        Ok(match self {
+            Either::Sqlite(bound) => bound.query.execute(bound.connection).await?.rows_affected(),
+            Either::Postgres(bound) => bound.query.execute(bound.connection).await?.rows_affected(),
+        })
+    }
+
+    pub(crate) async fn fetch_all(self) -> Result<Vec<Row>, sqlx::Error> {
+        Ok(match self {
+            Either::Sqlite(bound) => {
+                let rows = bound.query.fetch_all(bound.connection).await?;
+                rows.into_iter().map(Either::Sqlite).collect()
+            }
+            Either::Postgres(bound) => {
+                let rows = bound.query.fetch_all(bound.connection).await?;
+                rows.into_iter().map(Either::Postgres).collect()
+            }
+        })
+    }
+
+    pub(crate) async fn fetch_optional(self) -> Result<Option<Row>, sqlx::Error> {
+        Ok(match self {
+            Either::Sqlite(bound) => bound
+                .query
+                .fetch_optional(bound.connection)
+                .await?
+                .map(Either::Sqlite),
+            Either::Postgres(bound) => bound
+                .query
+                .fetch_optional(bound.connection)
+                .await?
+                .map(Either::Postgres),
+        })
+    }
+
+    /// The first column of the row that it gives.
+    pub(crate) async fn fetch_value<T: for<'r> Value<'r>>(self) -> Result<T, sqlx::Error> {
+        match self.fetch_optional().await?.ok_or(sqlx::Error::RowNotFound)? {
+            Either::Sqlite(row) => row.try_get(0),
+            Either::Postgres(row) => row.try_get(0),
+        }
+    }
+}
+
+impl Row {
+    pub(crate) fn try_get<'r, T: Value<'r>>(&'r self, column: &str) -> Result<T, sqlx::Error> {
+        match self {
+            Either::Sqlite(row) => row.try_get(column),
+            Either::Postgres(row) => row.try_get(column),
+        }
     }
 }
 
 /// Creates what every installation has, and returns the key that signs access tokens.
 pub(crate) async fn seed(db: &Database, now: UnixMs) -> Result<Vec<u8>, AccessError> {
     let mut tx = db.begin().await?;
-    sqlx::query("insert into tenants (name, created_at) values ($1, $2) on conflict do nothing")
+    tx.query("insert into tenants (name, created_at) values ($1, $2) on conflict do nothing")
         .bind(TenantName::DEFAULT)
         .bind(now.0)
-        .execute(&mut *tx)
+        .execute()
         .await?;
-    sqlx::query("insert into secrets (name, bytes) values ($1, $2) on conflict do nothing")
+    tx.query("insert into secrets (name, bytes) values ($1, $2) on conflict do nothing")
         .bind(ACCESS_TOKEN_KEY)
         .bind(random_bytes::<32>()?.as_slice())
-        .execute(&mut *tx)
+        .execute()
         .await?;
-    let key = sqlx::query_scalar("select bytes from secrets where name = $1")
+    let key = tx
+        .query("select bytes from secrets where name = $1")
         .bind(ACCESS_TOKEN_KEY)
-        .fetch_one(&mut *tx)
+        .fetch_value()
         .await?;
     tx.commit().await?;
     Ok(key)
-}
-
-/// All migrations in one transaction that takes the right to write first: of two processes that open a new file at
-/// once, one migrates it and the other one finds it done.
-async fn migrate(writer: &SqlitePool, path: &Path) -> Result<(), AccessError> {
-    let migration = |(version, name, sql): (i64, &'static str, &'static str)| {
-        Migration::new(
-            version,
-            Cow::Borrowed(name),
-            MigrationType::Simple,
-            SqlStr::from_static(sql),
-            false,
-        )
-    };
-    let migrator = Migrator::with_migrations(MIGRATIONS.map(migration).into());
-    let mut tx = writer.begin_with("begin immediate").await?;
-    let connection: &mut SqliteConnection = &mut tx;
-    let failed = |source| AccessError::Migrate {
-        path: path.to_owned(),
-        source,
-    };
-    migrator
-        .run_direct(None, connection, false)
-        .await
-        .map_err(failed)?;
-    Ok(tx.commit().await?)
-}
-
-/// Only its owner may read the file: it holds the key that signs tokens. SQLite gives its companions the same mode.
-///
-/// An existing file is not touched: closing a descriptor of it would drop the locks that SQLite holds on it for this
-/// process.
-fn create_private(path: &Path) -> Result<(), std::io::Error> {
-    let mut options = OpenOptions::new();
-    options.create_new(true).write(true);
-    #[cfg(unix)]
-    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    match options.open(path) {
-        Err(error) if error.kind() != ErrorKind::AlreadyExists => Err(error),
-        _ => Ok(()),
-    }
-}
-
-/// One process at a time makes the file ready; dropping what this returns lets the next one in. (SQLite refuses
-/// rather than waits when two connections switch a new file to WAL at once.)
-async fn alone(path: &Path) -> Result<File, std::io::Error> {
-    let mut lock_path = path.as_os_str().to_owned();
-    lock_path.push(".lock");
-    let take = move || {
-        let file = OpenOptions::new()
-            .create(true)
-            .truncate(false)
-            .write(true)
-            .open(lock_path)?;
-        file.lock()?;
-        Ok(file)
-    };
-    tokio::task::spawn_blocking(take)
-        .await
-        .map_err(std::io::Error::other)?
 }

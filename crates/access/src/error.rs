@@ -54,9 +54,45 @@ pub enum AccessError {
         #[source]
         source: sqlx::migrate::MigrateError,
     },
+    /// The address of a database is not one. What is in it is not repeated: it may hold a password.
+    #[error(
+        "the database's address is not of the form postgres://user:password@host:5432/database, with no parameters \
+         but libpq's"
+    )]
+    Address {
+        /// What is wrong with it, if it could be told.
+        #[source]
+        source: Option<sqlx::Error>,
+    },
+    /// PostgreSQL could not be reached at the start, or let nobody in.
+    #[error(
+        "cannot connect to the PostgreSQL database {database}: check that it runs and that the address is right"
+    )]
+    Connect {
+        /// Its name and host.
+        database: String,
+        /// Why.
+        #[source]
+        source: sqlx::Error,
+    },
+    /// The tables in PostgreSQL are not those that this program expects, or could not be brought up to date.
+    #[error(
+        "the schema bincard_accounts of the PostgreSQL database {database} cannot be brought up to date: it may have \
+         been made by a newer version"
+    )]
+    Schema {
+        /// The database's name and host.
+        database: String,
+        /// Why.
+        #[source]
+        source: sqlx::migrate::MigrateError,
+    },
+    /// The database does not answer, or has too much to do. It may in a moment; nothing needs to be started anew.
+    #[error("the accounts database is not available at the moment: try again")]
+    Unavailable(#[source] sqlx::Error),
     /// The database failed.
     #[error("the accounts database failed")]
-    Database(#[from] sqlx::Error),
+    Database(#[source] sqlx::Error),
     /// A stored value makes no sense: somebody else wrote it, or the file is damaged.
     #[error("the accounts database holds an impossible {what}: restore it from a backup")]
     Corrupt {
@@ -125,6 +161,44 @@ pub enum RefreshError {
     Unavailable(#[from] AccessError),
 }
 
+impl From<sqlx::Error> for AccessError {
+    fn from(error: sqlx::Error) -> AccessError {
+        if passes(&error) {
+            AccessError::Unavailable(error)
+        } else {
+            AccessError::Database(error)
+        }
+    }
+}
+
+/// Whether the same may succeed in a moment, because it failed for want of a server, a connection or a lock.
+fn passes(error: &sqlx::Error) -> bool {
+    match error {
+        // The last is also what comes of being hung up on in the middle of an answer.
+        sqlx::Error::Io(_)
+        | sqlx::Error::Tls(_)
+        | sqlx::Error::PoolTimedOut
+        | sqlx::Error::PoolClosed
+        | sqlx::Error::Protocol(_) => true,
+        sqlx::Error::Database(cause) => cause.code().is_some_and(|code| is_passing(&code)),
+        _ => false,
+    }
+}
+
+/// PostgreSQL's codes have five characters, SQLite's are numbers of up to four digits.
+fn is_passing(code: &str) -> bool {
+    match code {
+        // SQLite: another process writes, for longer than we wait.
+        "5" | "261" | "517" => true,
+        // A server that only reads, as one about to become the primary does; a transaction that idled.
+        "25006" | "25P03" => true,
+        // Two transactions in each other's way, a lock not had in time, a statement that an operator ended.
+        "40001" | "40P01" | "55P03" | "57014" => true,
+        // No connection, no room, shutting down or starting up.
+        _ => code.len() == 5 && ["08", "53", "57P"].iter().any(|class| code.starts_with(class)),
+    }
+}
+
 macro_rules! database_failure {
     ($($error:ty),*) => {$(
         impl From<sqlx::Error> for $error {
@@ -137,17 +211,24 @@ macro_rules! database_failure {
 
 database_failure!(AuthError, LoginError, RefreshError);
 
-/// Names the field when a unique index refuses an insert. SQLite says `UNIQUE constraint failed: users.email`.
+/// Names the field when a unique index refuses an insert. SQLite says `UNIQUE constraint failed: users.email`,
+/// PostgreSQL names the constraint, `users_email`.
 pub(crate) fn taken(error: sqlx::Error) -> AccessError {
-    let message = match &error {
-        sqlx::Error::Database(cause) if cause.is_unique_violation() => cause.message(),
+    let refused_by = match &error {
+        sqlx::Error::Database(cause) if cause.is_unique_violation() => {
+            cause.constraint().unwrap_or(cause.message())
+        }
         _ => return error.into(),
     };
-    let field = match message {
-        m if m.contains("users.email") => "email",
-        m if m.contains("users.username") => "username",
-        m if m.contains("tenants.name") => "tenant",
-        _ => return error.into(),
+    let is = |column: &str, constraint: &str| refused_by.contains(column) || refused_by == constraint;
+    let field = if is("users.email", "users_email") {
+        "email"
+    } else if is("users.username", "users_username") {
+        "username"
+    } else if is("tenants.name", "tenants_name") {
+        "tenant"
+    } else {
+        return error.into();
     };
     AccessError::Taken { field }
 }

@@ -3,10 +3,9 @@
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
 
-use sqlx::Row;
-use sqlx::sqlite::SqliteRow;
 use uuid::Uuid;
 
+use crate::database::Row;
 use crate::error::corrupt;
 use crate::role::{warehouses_from_bytes, warehouses_of, warehouses_to_bytes};
 use crate::secret::{fingerprint, from_hex, hex, random_bytes};
@@ -123,16 +122,18 @@ impl Accounts {
     /// 1 to 500.
     pub async fn keys(&self, tenant: &TenantName, page: u32, size: u32) -> Result<Page<ApiKey>, AccessError> {
         let (skip, size) = page_bounds(page, size)?;
-        let mut tx = self.db().readers().begin().await?;
-        let total_count: i64 = sqlx::query_scalar("select count(*) from api_keys where tenant = $1")
+        let mut tx = self.db().snapshot().await?;
+        let total_count: i64 = tx
+            .query("select count(*) from api_keys where tenant = $1")
             .bind(tenant.as_str())
-            .fetch_one(&mut *tx)
+            .fetch_value()
             .await?;
-        let rows = sqlx::query("select * from api_keys where tenant = $1 order by no limit $2 offset $3")
+        let rows = tx
+            .query("select * from api_keys where tenant = $1 order by no limit $2 offset $3")
             .bind(tenant.as_str())
             .bind(size)
             .bind(skip)
-            .fetch_all(&mut *tx)
+            .fetch_all()
             .await?;
         let content = rows.iter().map(key_from_row).collect::<Result<_, _>>()?;
         Ok(Page {
@@ -144,15 +145,14 @@ impl Accounts {
     /// Revokes a key, at once. Done already is no error.
     pub async fn key_revoke(&self, tenant: &TenantName, id: Uuid) -> Result<(), AccessError> {
         let mut tx = self.db().begin().await?;
-        let done = sqlx::query(
-            "update api_keys set revoked_at = coalesce(revoked_at, $1) where tenant = $2 and id = $3",
-        )
-        .bind(self.now().0)
-        .bind(tenant.as_str())
-        .bind(id)
-        .execute(&mut *tx)
-        .await?;
-        if done.rows_affected() == 0 {
+        let revoked_count = tx
+            .query("update api_keys set revoked_at = coalesce(revoked_at, $1) where tenant = $2 and id = $3")
+            .bind(self.now().0)
+            .bind(tenant.as_str())
+            .bind(id)
+            .execute()
+            .await?;
+        if revoked_count == 0 {
             return Err(AccessError::NotFound { what: "key" });
         }
         self.commit(tx).await
@@ -167,12 +167,12 @@ impl Accounts {
         let mut tx = self.db().begin().await?;
         for (key_no, used_at) in uses {
             // Another process may have noted a later use.
-            sqlx::query(
-                "update api_keys set last_used_at = max(coalesce(last_used_at, $1), $1) where no = $2",
+            tx.query(
+                "update api_keys set last_used_at = $1 where no = $2 and coalesce(last_used_at, $1) <= $1",
             )
             .bind(used_at)
             .bind(key_no)
-            .execute(&mut *tx)
+            .execute()
             .await?;
         }
         self.commit(tx).await
@@ -180,8 +180,8 @@ impl Accounts {
 
     async fn key_insert(&self, key: &ApiKey, secret: &[u8; 32]) -> Result<(), AccessError> {
         let mut tx = self.db().begin().await?;
-        tenant_must_exist(&mut *tx, &key.tenant).await?;
-        sqlx::query(
+        tenant_must_exist(&mut tx, &key.tenant).await?;
+        tx.query(
             "insert into api_keys (id, tenant, name, role, warehouses, plan, secret_hash, created_by, created_at,
                                    expires_at)
              values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)",
@@ -196,7 +196,7 @@ impl Accounts {
         .bind(key.created_by)
         .bind(key.created_at.0)
         .bind(key.expires_at.map(|at| at.0))
-        .execute(&mut *tx)
+        .execute()
         .await?;
         self.commit(tx).await
     }
@@ -208,7 +208,7 @@ pub(crate) fn parse(text: &str) -> Option<(Uuid, [u8; 32])> {
     Some((Uuid::from_bytes(from_hex(id)?), from_hex(secret)?))
 }
 
-fn key_from_row(row: &SqliteRow) -> Result<ApiKey, AccessError> {
+fn key_from_row(row: &Row) -> Result<ApiKey, AccessError> {
     Ok(ApiKey {
         id: row.try_get("id")?,
         tenant: TenantName::parse(row.try_get("tenant")?).map_err(corrupt("tenant"))?,
@@ -218,8 +218,8 @@ fn key_from_row(row: &SqliteRow) -> Result<ApiKey, AccessError> {
         plan: Plan::parse(row.try_get("plan")?).map_err(corrupt("plan"))?,
         created_by: row.try_get("created_by")?,
         created_at: UnixMs(row.try_get("created_at")?),
-        expires_at: row.try_get::<Option<i64>, _>("expires_at")?.map(UnixMs),
-        last_used_at: row.try_get::<Option<i64>, _>("last_used_at")?.map(UnixMs),
-        revoked_at: row.try_get::<Option<i64>, _>("revoked_at")?.map(UnixMs),
+        expires_at: row.try_get::<Option<i64>>("expires_at")?.map(UnixMs),
+        last_used_at: row.try_get::<Option<i64>>("last_used_at")?.map(UnixMs),
+        revoked_at: row.try_get::<Option<i64>>("revoked_at")?.map(UnixMs),
     })
 }

@@ -1,7 +1,8 @@
 //! Who may do what, and how much: tenants, users, roles, sessions, API keys and rate limits.
 //!
-//! [`Accounts`] is the handle on `accounts.db`, an SQLite file. It finds the [`Caller`] behind a bearer token, in
-//! memory for nearly every request; [`Caller`] says what it may do; [`RateLimits`] says whether it may do it now.
+//! [`Accounts`] is the handle on them: in `accounts.db`, an SQLite file, or in PostgreSQL, where several nodes share
+//! them. It finds the [`Caller`] behind a bearer token, in memory for nearly every request; [`Caller`] says what it may
+//! do; [`RateLimits`] says whether it may do it now.
 //!
 //! This crate knows nothing of the ledger and nothing of HTTP. Warehouses are UUIDs here and nothing more.
 

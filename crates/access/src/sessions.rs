@@ -7,9 +7,9 @@
 //!
 //! Two requests that refresh with one token at once both succeed, and either answer can be gone on with; one only.
 
-use sqlx::{Row, Sqlite, SqliteConnection};
 use uuid::Uuid;
 
+use crate::database::{Connection, Tx};
 use crate::password::Check;
 use crate::secret::{fingerprint, hex, random_bytes};
 use crate::users::{User, user_from_row, user_row_by_login};
@@ -59,7 +59,7 @@ impl Accounts {
     /// Signs a user in by e-mail address or username. An unknown user, a wrong password and a disabled user get the
     /// same answer after the same work.
     pub async fn login(&self, login: &str, password: &str) -> Result<Login, LoginError> {
-        let row = user_row_by_login(self.db().readers(), login).await?;
+        let row = user_row_by_login(self.db().reader().await?, login).await?;
         let stored: Option<&str> = row.as_ref().map(|row| row.try_get("password_hash")).transpose()?;
         let check = self.passwords().check(password, stored).await?;
         let (Some(row), Check::Right | Check::RightAt { .. }) = (&row, &check) else {
@@ -85,11 +85,11 @@ impl Accounts {
         let now = self.now();
         let hash = *fingerprint(refresh_token.as_bytes()).as_bytes();
         // An unknown token is turned away without taking the right to write.
-        presented(self.db().readers(), &hash)
+        presented(self.db().reader().await?.on(), &hash)
             .await?
             .ok_or(RefreshError::Invalid)?;
         let mut tx = self.db().begin().await?;
-        let presented = presented(&mut *tx, &hash).await?.ok_or(RefreshError::Invalid)?;
+        let presented = presented(tx.on(), &hash).await?.ok_or(RefreshError::Invalid)?;
         if now >= presented.expires_at {
             return Err(RefreshError::Expired {
                 at: presented.expires_at,
@@ -103,20 +103,20 @@ impl Accounts {
             return Err(RefreshError::Reused);
         }
         if outstanding {
-            sqlx::query("update sessions set anchor_hash = $1, anchor_generation = $2 where id = $3")
+            tx.query("update sessions set anchor_hash = $1, anchor_generation = $2 where id = $3")
                 .bind(hash.as_slice())
                 .bind(presented.generation)
                 .bind(presented.session)
-                .execute(&mut *tx)
+                .execute()
                 .await?;
         }
         let refresh_token = new_refresh_token()?;
         let next = presented.generation + 1;
         token_issue(&mut tx, presented.session, next, &refresh_token, now).await?;
-        sqlx::query("update sessions set expires_at = $1 where id = $2")
+        tx.query("update sessions set expires_at = $1 where id = $2")
             .bind(now.plus_s(self.session_idle_max_s()).0)
             .bind(presented.session)
-            .execute(&mut *tx)
+            .execute()
             .await?;
         let tokens = self.tokens_of(&presented.owner, presented.session, refresh_token, now)?;
         self.commit(tx).await?;
@@ -138,17 +138,17 @@ impl Accounts {
     pub(crate) async fn remove_expired_sessions(&self) -> Result<(), AccessError> {
         let now = self.now();
         let mut tx = self.db().begin().await?;
-        sqlx::query("delete from sessions where expires_at <= $1")
+        tx.query("delete from sessions where expires_at <= $1")
             .bind(now.0)
-            .execute(&mut *tx)
+            .execute()
             .await?;
-        sqlx::query(
+        tx.query(
             "delete from refresh_tokens where issued_at <= $1 and exists
                 (select 1 from sessions s where s.id = session and s.anchor_hash <> hash
                                              and generation <= s.anchor_generation)",
         )
         .bind(now.plus_s(-self.session_idle_max_s()).0)
-        .execute(&mut *tx)
+        .execute()
         .await?;
         self.commit(tx).await
     }
@@ -164,24 +164,23 @@ impl Accounts {
         let refresh_token = new_refresh_token()?;
         let session = Uuid::new_v4();
         let mut tx = self.db().begin().await?;
-        let unchanged: bool = sqlx::query_scalar(
-            "select exists (select 1 from users where no = $1 and token_version = $2 and active = 1)",
-        )
-        .bind(user_no)
-        .bind(owner.token_version)
-        .fetch_one(&mut *tx)
-        .await?;
+        let unchanged: bool = tx
+            .query("select exists (select 1 from users where no = $1 and token_version = $2 and active)")
+            .bind(user_no)
+            .bind(owner.token_version)
+            .fetch_value()
+            .await?;
         if !unchanged {
             return Ok(None);
         }
         if let Check::RightAt { new_hash } = check {
-            sqlx::query("update users set password_hash = $1 where no = $2")
+            tx.query("update users set password_hash = $1 where no = $2")
                 .bind(new_hash)
                 .bind(user_no)
-                .execute(&mut *tx)
+                .execute()
                 .await?;
         }
-        sqlx::query(
+        tx.query(
             "insert into sessions (id, user_no, anchor_hash, anchor_generation, created_at, expires_at)
              values ($1, $2, $3, 0, $4, $5)",
         )
@@ -194,7 +193,7 @@ impl Accounts {
         )
         .bind(now.0)
         .bind(now.plus_s(self.session_idle_max_s()).0)
-        .execute(&mut *tx)
+        .execute()
         .await?;
         token_issue(&mut tx, session, 0, &refresh_token, now).await?;
         let tokens = self.tokens_of(&owner, session, refresh_token, now)?;
@@ -225,21 +224,16 @@ fn new_refresh_token() -> Result<Secret, AccessError> {
     )))
 }
 
-async fn presented(
-    database: impl sqlx::Executor<'_, Database = Sqlite>,
-    hash: &[u8; 32],
-) -> Result<Option<Presented>, AccessError> {
-    let row = sqlx::query(
+async fn presented(mut on: Connection<'_>, hash: &[u8; 32]) -> Result<Option<Presented>, AccessError> {
+    let query = on.query(
         "select s.id as session, t.generation, s.anchor_hash = t.hash as is_anchor, s.anchor_generation,
                 s.expires_at, u.id as user_id, u.token_version
          from refresh_tokens t
          join sessions s on s.id = t.session
          join users u on u.no = s.user_no
-         where t.hash = $1 and u.active = 1",
-    )
-    .bind(hash.as_slice())
-    .fetch_optional(database)
-    .await?;
+         where t.hash = $1 and u.active",
+    );
+    let row = query.bind(hash.as_slice()).fetch_optional().await?;
     let Some(row) = row else { return Ok(None) };
     Ok(Some(Presented {
         session: row.try_get("session")?,
@@ -256,38 +250,39 @@ async fn presented(
 
 /// Stores a token, and forgets the oldest ones of its generation above the limit.
 async fn token_issue(
-    tx: &mut SqliteConnection,
+    tx: &mut Tx,
     session: Uuid,
     generation: i64,
     token: &Secret,
     now: UnixMs,
 ) -> Result<(), AccessError> {
-    let issue_no: i64 = sqlx::query_scalar(
+    let query = tx.query(
         "insert into refresh_tokens (hash, session, generation, issue_no, issued_at)
          values ($1, $2, $3, (select coalesce(max(issue_no), 0) + 1 from refresh_tokens
                               where session = $2 and generation = $3), $4)
          returning issue_no",
-    )
-    .bind(fingerprint(token.reveal().as_bytes()).as_bytes().as_slice())
-    .bind(session)
-    .bind(generation)
-    .bind(now.0)
-    .fetch_one(&mut *tx)
-    .await?;
-    sqlx::query("delete from refresh_tokens where session = $1 and generation = $2 and issue_no <= $3")
+    );
+    let issue_no: i64 = query
+        .bind(fingerprint(token.reveal().as_bytes()).as_bytes().as_slice())
+        .bind(session)
+        .bind(generation)
+        .bind(now.0)
+        .fetch_value()
+        .await?;
+    tx.query("delete from refresh_tokens where session = $1 and generation = $2 and issue_no <= $3")
         .bind(session)
         .bind(generation)
         .bind(issue_no - OUTSTANDING_MAX)
-        .execute(tx)
+        .execute()
         .await?;
     Ok(())
 }
 
 /// Its refresh tokens go with it; a trigger tells everybody who holds its access tokens in memory.
-async fn session_end(tx: &mut SqliteConnection, session: Uuid) -> Result<(), AccessError> {
-    sqlx::query("delete from sessions where id = $1")
+async fn session_end(tx: &mut Tx, session: Uuid) -> Result<(), AccessError> {
+    tx.query("delete from sessions where id = $1")
         .bind(session)
-        .execute(tx)
+        .execute()
         .await?;
     Ok(())
 }

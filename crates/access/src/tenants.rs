@@ -1,5 +1,6 @@
 //! Tenants: who shares nothing with whom.
 
+use crate::database::{Row, Tx};
 use crate::error::{corrupt, taken};
 use crate::{AccessError, Accounts, TenantName, UnixMs};
 
@@ -20,10 +21,10 @@ impl Accounts {
             created_at: self.now(),
         };
         let mut tx = self.db().begin().await?;
-        sqlx::query("insert into tenants (name, created_at) values ($1, $2)")
+        tx.query("insert into tenants (name, created_at) values ($1, $2)")
             .bind(tenant.name.as_str())
             .bind(tenant.created_at.0)
-            .execute(&mut *tx)
+            .execute()
             .await
             .map_err(taken)?;
         self.commit(tx).await?;
@@ -32,28 +33,24 @@ impl Accounts {
 
     /// All tenants by name.
     pub async fn tenants(&self) -> Result<Vec<Tenant>, AccessError> {
-        let rows: Vec<(String, i64)> = sqlx::query_as("select name, created_at from tenants order by name")
-            .fetch_all(self.db().readers())
-            .await?;
-        let tenant = |(name, created_at): (String, i64)| {
-            let name = TenantName::parse(&name).map_err(corrupt("tenant"))?;
+        let mut reader = self.db().reader().await?;
+        let query = reader.query("select name, created_at from tenants order by name");
+        let tenant = |row: &Row| {
             Ok(Tenant {
-                name,
-                created_at: UnixMs(created_at),
+                name: TenantName::parse(row.try_get("name")?).map_err(corrupt("tenant"))?,
+                created_at: UnixMs(row.try_get("created_at")?),
             })
         };
-        rows.into_iter().map(tenant).collect()
+        query.fetch_all().await?.iter().map(tenant).collect()
     }
 }
 
 /// Refuses a tenant that has not been added. The foreign keys would too, without saying which.
-pub(crate) async fn tenant_must_exist(
-    database: impl sqlx::Executor<'_, Database = sqlx::Sqlite>,
-    tenant: &TenantName,
-) -> Result<(), AccessError> {
-    let found: Option<i64> = sqlx::query_scalar("select 1 from tenants where name = $1")
+pub(crate) async fn tenant_must_exist(tx: &mut Tx, tenant: &TenantName) -> Result<(), AccessError> {
+    let found = tx
+        .query("select name from tenants where name = $1")
         .bind(tenant.as_str())
-        .fetch_optional(database)
+        .fetch_optional()
         .await?;
     found.map(drop).ok_or(AccessError::NotFound { what: "tenant" })
 }

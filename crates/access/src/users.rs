@@ -3,10 +3,9 @@
 //! E-mail addresses and usernames are unique over the whole installation, without regard to case, so that whoever
 //! signs in need not name a tenant.
 
-use sqlx::sqlite::SqliteRow;
-use sqlx::{Row, Sqlite, SqliteConnection, Transaction};
 use uuid::Uuid;
 
+use crate::database::{Connection, Either, Reader, Row, Tx};
 use crate::error::{corrupt, taken};
 use crate::role::{warehouses_from_bytes, warehouses_of, warehouses_to_bytes};
 use crate::secret::random_password;
@@ -108,7 +107,7 @@ impl Accounts {
         email: Option<&str>,
         password: Option<&str>,
     ) -> Result<FirstAdmin, AccessError> {
-        if users_exist(self.db().readers()).await? {
+        if users_exist(self.db().reader().await?.on()).await? {
             return Ok(FirstAdmin::NotNeeded);
         }
         let made = if password.is_none() {
@@ -131,7 +130,7 @@ impl Accounts {
         let password_hash = self.passwords().hash(clear).await?;
         let mut tx = self.db().begin().await?;
         // Another process may have been faster while the password was hashed.
-        if users_exist(&mut *tx).await? {
+        if users_exist(tx.on()).await? {
             return Ok(FirstAdmin::NotNeeded);
         }
         let user = user_insert(&mut tx, user, &password_hash).await?;
@@ -142,16 +141,18 @@ impl Accounts {
     /// The users of a tenant in the order in which they were added; `page` counts from 0, `size` is 1 to 500.
     pub async fn users(&self, tenant: &TenantName, page: u32, size: u32) -> Result<Page<User>, AccessError> {
         let (skip, size) = page_bounds(page, size)?;
-        let mut tx = self.db().readers().begin().await?;
-        let total_count: i64 = sqlx::query_scalar("select count(*) from users where tenant = $1")
+        let mut tx = self.db().snapshot().await?;
+        let total_count: i64 = tx
+            .query("select count(*) from users where tenant = $1")
             .bind(tenant.as_str())
-            .fetch_one(&mut *tx)
+            .fetch_value()
             .await?;
-        let rows = sqlx::query("select * from users where tenant = $1 order by alias limit $2 offset $3")
+        let rows = tx
+            .query("select * from users where tenant = $1 order by alias limit $2 offset $3")
             .bind(tenant.as_str())
             .bind(size)
             .bind(skip)
-            .fetch_all(&mut *tx)
+            .fetch_all()
             .await?;
         let content = rows.iter().map(user_from_row).collect::<Result<_, _>>()?;
         Ok(Page {
@@ -162,17 +163,15 @@ impl Accounts {
 
     /// One user of a tenant.
     pub async fn user(&self, tenant: &TenantName, id: Uuid) -> Result<Option<User>, AccessError> {
-        let row = sqlx::query("select * from users where tenant = $1 and id = $2")
-            .bind(tenant.as_str())
-            .bind(id)
-            .fetch_optional(self.db().readers())
-            .await?;
+        let mut reader = self.db().reader().await?;
+        let query = reader.query("select * from users where tenant = $1 and id = $2");
+        let row = query.bind(tenant.as_str()).bind(id).fetch_optional().await?;
         row.as_ref().map(user_from_row).transpose()
     }
 
     /// The user with this e-mail address or username, in whichever tenant: for the command line, not for requests.
     pub async fn user_find(&self, login: &str) -> Result<Option<User>, AccessError> {
-        let row = user_row_by_login(self.db().readers(), login).await?;
+        let row = user_row_by_login(self.db().reader().await?, login).await?;
         row.as_ref().map(user_from_row).transpose()
     }
 
@@ -185,10 +184,10 @@ impl Accounts {
     ) -> Result<(), AccessError> {
         let password_hash = self.passwords().hash(password).await?;
         let (mut tx, user) = self.user_to_change(tenant, id).await?;
-        sqlx::query("update users set password_hash = $1 where no = $2")
+        tx.query("update users set password_hash = $1 where no = $2")
             .bind(password_hash)
             .bind(user.no)
-            .execute(&mut *tx)
+            .execute()
             .await?;
         end_all_tokens(&mut tx, user.no).await?;
         self.commit(tx).await
@@ -197,9 +196,9 @@ impl Accounts {
     /// Bars a user from signing in. Every session and token of the user ends. Done already is no error.
     pub async fn user_disable(&self, tenant: &TenantName, id: Uuid) -> Result<(), AccessError> {
         let (mut tx, user) = self.user_to_change(tenant, id).await?;
-        sqlx::query("update users set active = 0 where no = $1")
+        tx.query("update users set active = false where no = $1")
             .bind(user.no)
-            .execute(&mut *tx)
+            .execute()
             .await?;
         end_all_tokens(&mut tx, user.no).await?;
         admin_must_remain(&mut tx, tenant, &user).await?;
@@ -209,9 +208,9 @@ impl Accounts {
     /// Lets a disabled user sign in again. Done already is no error.
     pub async fn user_enable(&self, tenant: &TenantName, id: Uuid) -> Result<(), AccessError> {
         let (mut tx, user) = self.user_to_change(tenant, id).await?;
-        sqlx::query("update users set active = 1 where no = $1")
+        tx.query("update users set active = true where no = $1")
             .bind(user.no)
-            .execute(&mut *tx)
+            .execute()
             .await?;
         self.commit(tx).await
     }
@@ -226,11 +225,11 @@ impl Accounts {
     ) -> Result<(), AccessError> {
         let warehouses = warehouses_of(role, warehouses)?;
         let (mut tx, user) = self.user_to_change(tenant, id).await?;
-        sqlx::query("update users set role = $1, warehouses = $2 where no = $3")
+        tx.query("update users set role = $1, warehouses = $2 where no = $3")
             .bind(role.as_str())
             .bind(warehouses_to_bytes(&warehouses))
             .bind(user.no)
-            .execute(&mut *tx)
+            .execute()
             .await?;
         admin_must_remain(&mut tx, tenant, &user).await?;
         self.commit(tx).await
@@ -239,10 +238,10 @@ impl Accounts {
     /// Changes how much a user may do, from its next request on.
     pub async fn user_set_plan(&self, tenant: &TenantName, id: Uuid, plan: Plan) -> Result<(), AccessError> {
         let (mut tx, user) = self.user_to_change(tenant, id).await?;
-        sqlx::query("update users set plan = $1 where no = $2")
+        tx.query("update users set plan = $1 where no = $2")
             .bind(plan.as_str())
             .bind(user.no)
-            .execute(&mut *tx)
+            .execute()
             .await?;
         self.commit(tx).await
     }
@@ -264,21 +263,18 @@ impl Accounts {
         })
     }
 
-    async fn user_to_change(
-        &self,
-        tenant: &TenantName,
-        id: Uuid,
-    ) -> Result<(Transaction<'static, Sqlite>, Before), AccessError> {
+    async fn user_to_change(&self, tenant: &TenantName, id: Uuid) -> Result<(Tx, Before), AccessError> {
         let mut tx = self.db().begin().await?;
-        let before: Option<(i64, bool)> = sqlx::query_as(
-            "select no, role = 'ADMIN' and active = 1 from users where tenant = $1 and id = $2",
-        )
-        .bind(tenant.as_str())
-        .bind(id)
-        .fetch_optional(&mut *tx)
-        .await?;
-        let (no, active_admin) = before.ok_or(AccessError::NotFound { what: "user" })?;
-        Ok((tx, Before { no, active_admin }))
+        let query = tx.query(
+            "select no, role = 'ADMIN' and active as active_admin from users where tenant = $1 and id = $2",
+        );
+        let row = query.bind(tenant.as_str()).bind(id).fetch_optional().await?;
+        let row = row.ok_or(AccessError::NotFound { what: "user" })?;
+        let before = Before {
+            no: row.try_get("no")?,
+            active_admin: row.try_get("active_admin")?,
+        };
+        Ok((tx, before))
     }
 }
 
@@ -300,18 +296,20 @@ pub(crate) fn page_bounds(page: u32, size: u32) -> Result<(i64, i64), AccessErro
 }
 
 /// The row behind a login name. A username has no `@` and an e-mail address has one, so there is at most one row.
-pub(crate) async fn user_row_by_login(
-    database: impl sqlx::Executor<'_, Database = Sqlite>,
-    login: &str,
-) -> Result<Option<SqliteRow>, AccessError> {
-    let query = match login.contains('@') {
-        true => sqlx::query("select * from users where email = $1").bind(login.to_lowercase()),
-        false => sqlx::query("select * from users where username = $1").bind(login.to_owned()),
+pub(crate) async fn user_row_by_login(mut reader: Reader, login: &str) -> Result<Option<Row>, AccessError> {
+    let (sql, login) = match (login.contains('@'), &reader) {
+        (true, _) => ("select * from users where email = $1", login.to_lowercase()),
+        // Each as its index has it; usernames are plain ASCII.
+        (false, Either::Sqlite(_)) => ("select * from users where username = $1", login.to_owned()),
+        (false, Either::Postgres(_)) => (
+            "select * from users where lower(username) = $1",
+            login.to_ascii_lowercase(),
+        ),
     };
-    Ok(query.fetch_optional(database).await?)
+    Ok(reader.query(sql).bind(login).fetch_optional().await?)
 }
 
-pub(crate) fn user_from_row(row: &SqliteRow) -> Result<User, AccessError> {
+pub(crate) fn user_from_row(row: &Row) -> Result<User, AccessError> {
     Ok(User {
         id: row.try_get("id")?,
         alias: row.try_get("alias")?,
@@ -328,70 +326,61 @@ pub(crate) fn user_from_row(row: &SqliteRow) -> Result<User, AccessError> {
     })
 }
 
-async fn users_exist(database: impl sqlx::Executor<'_, Database = Sqlite>) -> Result<bool, AccessError> {
-    Ok(sqlx::query_scalar("select exists (select 1 from users)")
-        .fetch_one(database)
+async fn users_exist(mut on: Connection<'_>) -> Result<bool, AccessError> {
+    Ok(on
+        .query("select exists (select 1 from users)")
+        .fetch_value()
         .await?)
 }
 
-async fn user_insert(
-    tx: &mut SqliteConnection,
-    mut user: User,
-    password_hash: &str,
-) -> Result<User, AccessError> {
-    tenant_must_exist(&mut *tx, &user.tenant).await?;
-    user.alias = sqlx::query_scalar(
+async fn user_insert(tx: &mut Tx, mut user: User, password_hash: &str) -> Result<User, AccessError> {
+    tenant_must_exist(tx, &user.tenant).await?;
+    let query = tx.query(
         "insert into users (id, tenant, alias, email, username, first_name, last_name, role, warehouses, plan,
                             active, password_hash, token_version, created_at)
          values ($1, $2, (select coalesce(max(alias), 0) + 1 from users where tenant = $2), $3, $4, $5, $6, $7, $8,
-                 $9, 1, $10, 1, $11)
+                 $9, true, $10, 1, $11)
          returning alias",
-    )
-    .bind(user.id)
-    .bind(user.tenant.as_str())
-    .bind(&user.email)
-    .bind(&user.username)
-    .bind(&user.first_name)
-    .bind(&user.last_name)
-    .bind(user.role.as_str())
-    .bind(warehouses_to_bytes(&user.warehouses))
-    .bind(user.plan.as_str())
-    .bind(password_hash)
-    .bind(user.created_at.0)
-    .fetch_one(tx)
-    .await
-    .map_err(taken)?;
+    );
+    user.alias = query
+        .bind(user.id)
+        .bind(user.tenant.as_str())
+        .bind(&user.email)
+        .bind(&user.username)
+        .bind(&user.first_name)
+        .bind(&user.last_name)
+        .bind(user.role.as_str())
+        .bind(warehouses_to_bytes(&user.warehouses))
+        .bind(user.plan.as_str())
+        .bind(password_hash)
+        .bind(user.created_at.0)
+        .fetch_value()
+        .await
+        .map_err(taken)?;
     Ok(user)
 }
 
 /// Sessions go, and with them the refresh tokens; access tokens of an older version no longer work.
-async fn end_all_tokens(tx: &mut SqliteConnection, user_no: i64) -> Result<(), AccessError> {
-    sqlx::query("update users set token_version = token_version + 1 where no = $1")
+async fn end_all_tokens(tx: &mut Tx, user_no: i64) -> Result<(), AccessError> {
+    tx.query("update users set token_version = token_version + 1 where no = $1")
         .bind(user_no)
-        .execute(&mut *tx)
+        .execute()
         .await?;
-    sqlx::query("delete from sessions where user_no = $1")
+    tx.query("delete from sessions where user_no = $1")
         .bind(user_no)
-        .execute(tx)
+        .execute()
         .await?;
     Ok(())
 }
 
 /// A tenant that has had an active ADMIN keeps one: nobody else could let people in again.
-async fn admin_must_remain(
-    tx: &mut SqliteConnection,
-    tenant: &TenantName,
-    before: &Before,
-) -> Result<(), AccessError> {
+async fn admin_must_remain(tx: &mut Tx, tenant: &TenantName, before: &Before) -> Result<(), AccessError> {
     if !before.active_admin {
         return Ok(());
     }
-    let remains: bool = sqlx::query_scalar(
-        "select exists (select 1 from users where tenant = $1 and role = 'ADMIN' and active = 1)",
-    )
-    .bind(tenant.as_str())
-    .fetch_one(tx)
-    .await?;
+    let query =
+        tx.query("select exists (select 1 from users where tenant = $1 and role = 'ADMIN' and active)");
+    let remains: bool = query.bind(tenant.as_str()).fetch_value().await?;
     if remains {
         Ok(())
     } else {

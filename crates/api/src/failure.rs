@@ -66,6 +66,8 @@ pub(crate) enum Failure {
     ViewUnavailable(Box<dyn Error + Send + Sync>),
     /// Too much at once, or the end is near.
     Unavailable,
+    /// The database of the accounts does not answer.
+    AccountsUnavailable(Box<dyn Error + Send + Sync>),
     Internal(Box<dyn Error + Send + Sync>),
 }
 
@@ -218,9 +220,13 @@ impl From<AccessError> for Failure {
             AccessError::NotFound { what: "user" } => Failure::NotFound(Missing::User),
             AccessError::LastAdmin => Failure::LastAdmin,
             AccessError::Busy | AccessError::Stopping => Failure::Unavailable,
+            AccessError::Unavailable(_) => Failure::AccountsUnavailable(error.into()),
             AccessError::NotFound { .. }
             | AccessError::Create { .. }
             | AccessError::Migrate { .. }
+            | AccessError::Address { .. }
+            | AccessError::Connect { .. }
+            | AccessError::Schema { .. }
             | AccessError::Database(_)
             | AccessError::Corrupt { .. }
             | AccessError::NoRandomness

@@ -77,7 +77,7 @@ impl Failure {
             Failure::RateLimited { .. } => Code::RateLimited,
             Failure::ViewBehind => Code::ViewBehind,
             Failure::ViewUnavailable(_) => Code::ViewUnavailable,
-            Failure::Unavailable => Code::Unavailable,
+            Failure::Unavailable | Failure::AccountsUnavailable(_) => Code::Unavailable,
             Failure::Internal(_) => Code::Internal,
         }
     }
@@ -85,7 +85,9 @@ impl Failure {
     /// What went wrong inside, for the log.
     pub(crate) fn cause(&self) -> Option<&(dyn Error + 'static)> {
         match self {
-            Failure::Internal(error) | Failure::ViewUnavailable(error) => Some(error.as_ref()),
+            Failure::Internal(error)
+            | Failure::ViewUnavailable(error)
+            | Failure::AccountsUnavailable(error) => Some(error.as_ref()),
             _ => None,
         }
     }
@@ -98,7 +100,8 @@ impl Failure {
             | Failure::OutcomeUnknown
             | Failure::ViewBehind
             | Failure::ViewUnavailable(_)
-            | Failure::Unavailable => Some(RETRY_AFTER_S),
+            | Failure::Unavailable
+            | Failure::AccountsUnavailable(_) => Some(RETRY_AFTER_S),
             _ => None,
         }
     }
@@ -365,6 +368,7 @@ fn write_members(json: &mut Json, failure: &Failure) {
         | Failure::ViewBehind
         | Failure::ViewUnavailable(_)
         | Failure::Unavailable
+        | Failure::AccountsUnavailable(_)
         | Failure::Internal(_) => {}
     }
 }

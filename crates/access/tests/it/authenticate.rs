@@ -2,6 +2,7 @@
 
 use bincard_access::*;
 
+use super::scratch;
 use crate::support::*;
 
 fn in_memory(accounts: &Accounts, token: &Secret) -> bool {
@@ -208,26 +209,17 @@ async fn a_change_by_hand_in_the_database_is_noticed_too() {
     s.user("mia", Role::Admin).await;
     let token = s.login("mia").await.access_token;
     s.caller(&token).await.unwrap();
-    let mut sql = s.sql().await;
-    sqlx::query("update users set role = 'VIEWER'")
-        .execute(&mut sql)
-        .await
-        .unwrap();
+    s.run_sql("update users set role = 'VIEWER'").await;
     s.clock.advance_ms(999);
     assert_eq!(s.caller(&token).await.unwrap().role, Role::Viewer);
-    sqlx::query("delete from sessions")
-        .execute(&mut sql)
-        .await
-        .unwrap();
+    s.run_sql("delete from sessions").await;
     s.clock.advance_ms(999);
     assert_refused!(s.caller(&token).await, AuthError::Revoked);
 
     let token = s.login("mia").await.access_token;
     s.caller(&token).await.unwrap();
-    sqlx::query("update users set token_version = token_version + 1")
-        .execute(&mut sql)
-        .await
-        .unwrap();
+    s.run_sql("update users set token_version = token_version + 1")
+        .await;
     s.clock.advance_ms(999);
     assert_refused!(s.caller(&token).await, AuthError::Revoked);
 }
@@ -247,15 +239,11 @@ async fn a_clock_set_back_does_not_stop_the_noticing() {
 #[tokio::test]
 async fn more_callers_than_fit_in_memory_are_served_all_the_same() {
     let s = scratch().await;
-    let accounts = Accounts::open(
-        s.path(),
-        Options {
-            callers_cached_max: 4,
-            ..options(&s.clock)
-        },
-    )
-    .await
-    .unwrap();
+    let few = Options {
+        callers_cached_max: 4,
+        ..options(&s.clock)
+    };
+    let accounts = s.open(few).await;
     let mut keys = Vec::new();
     for n in 0..40 {
         keys.push(s.key(&format!("k{n}"), Role::Viewer, Plan::Standard).await);

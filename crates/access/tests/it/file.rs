@@ -1,4 +1,4 @@
-//! The file itself: its tables, what is in it and what is not, and several processes at once.
+//! The SQLite file itself: its tables, what is in it and what is not, and several processes that make it at once.
 
 use std::path::Path;
 
@@ -28,8 +28,8 @@ async fn schema_of(connection: &mut SqliteConnection) -> String {
 
 #[tokio::test]
 async fn the_migrations_give_the_schema_that_stands_beside_them() {
-    let s = scratch().await;
-    let migrated = schema_of(&mut s.sql().await).await;
+    let s = in_file().await;
+    let migrated = schema_of(&mut sqlite(s.folder()).await).await;
     let file = migrations().join("schema.sql");
     if std::env::var_os("BINCARD_WRITE_SCHEMA").is_some() {
         std::fs::write(&file, &migrated).unwrap();
@@ -54,7 +54,7 @@ async fn the_migrations_give_the_schema_that_stands_beside_them() {
 
 #[tokio::test]
 async fn no_migration_is_forgotten() {
-    let s = scratch().await;
+    let s = in_file().await;
     let mut in_folder: Vec<i64> = std::fs::read_dir(migrations())
         .unwrap()
         .filter_map(|entry| {
@@ -71,7 +71,7 @@ async fn no_migration_is_forgotten() {
         .collect();
     in_folder.sort_unstable();
     let applied: Vec<i64> = sqlx::query_scalar("select version from _sqlx_migrations order by version")
-        .fetch_all(&mut s.sql().await)
+        .fetch_all(&mut sqlite(s.folder()).await)
         .await
         .unwrap();
     assert_eq!(applied, in_folder);
@@ -79,7 +79,7 @@ async fn no_migration_is_forgotten() {
 
 #[tokio::test]
 async fn no_secret_stands_in_the_file() {
-    let s = scratch().await;
+    let s = in_file().await;
     let user = s.user("mia", Role::Viewer).await;
     let key = s.key("k", Role::Viewer, Plan::Standard).await.secret;
     let first = s.login("mia").await;
@@ -100,7 +100,7 @@ async fn no_secret_stands_in_the_file() {
         .into();
     needles.push(unhex(key_secret));
     needles.push(unhex(refresh_secret));
-    let bytes = all_bytes(s.folder.path());
+    let bytes = all_bytes(s.folder());
     assert!(
         contains(&bytes, b"mia@example.com"),
         "the search finds what is there"
@@ -109,7 +109,7 @@ async fn no_secret_stands_in_the_file() {
         assert!(!contains(&bytes, needle), "{}", String::from_utf8_lossy(needle));
     }
     s.accounts.close().await.unwrap();
-    let bytes = all_bytes(s.folder.path());
+    let bytes = all_bytes(s.folder());
     assert!(contains(&bytes, b"mia@example.com"));
     assert!(needles.iter().all(|needle| !contains(&bytes, needle)));
 }
@@ -136,9 +136,9 @@ fn unhex(text: &str) -> Vec<u8> {
 #[tokio::test]
 async fn only_its_owner_may_read_the_file() {
     use std::os::unix::fs::PermissionsExt;
-    let s = scratch().await;
+    let s = in_file().await;
     s.user("mia", Role::Viewer).await;
-    for entry in std::fs::read_dir(s.folder.path()).unwrap() {
+    for entry in std::fs::read_dir(s.folder()).unwrap() {
         let entry = entry.unwrap();
         // The lock has nothing in it.
         if entry
@@ -182,70 +182,25 @@ async fn open_a_new_file_at_once() {
     }
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn several_processes_write_at_once() {
-    let s = scratch().await;
-    let mut writers = Vec::new();
-    for process in 0..3 {
-        let accounts = s.other_process().await;
-        writers.push(tokio::spawn(async move {
-            for n in 0..10 {
-                let (name, email) = (format!("u{process}-{n}"), format!("u{process}-{n}@example.com"));
-                accounts
-                    .user_add(&home(), new_user(&name, &email, Role::Viewer))
-                    .await
-                    .unwrap();
-            }
-        }));
-    }
-    for writer in writers {
-        writer.await.unwrap();
-    }
-    let users = s.accounts.users(&home(), 0, 100).await.unwrap().content;
-    assert_eq!(
-        users.iter().map(|user| user.alias).collect::<Vec<_>>(),
-        (1..=30).collect::<Vec<_>>()
-    );
-}
-
-#[tokio::test]
-async fn everything_is_there_after_reopening() {
-    let s = scratch().await;
-    let user = s.user("mia", Role::Viewer).await;
-    let tokens = s.login("mia").await;
-    s.accounts.close().await.unwrap();
-    let reopened = s.other_process().await;
-    assert_eq!(
-        reopened
-            .authenticate(tokens.access_token.reveal())
-            .await
-            .unwrap()
-            .id,
-        user.id
-    );
-    reopened.refresh(tokens.refresh_token.reveal()).await.unwrap();
-    assert_eq!(reopened.tenants().await.unwrap().len(), 1);
-}
-
 #[tokio::test]
 async fn a_file_of_a_newer_version_is_refused() {
-    let s = scratch().await;
+    let s = in_file().await;
     s.accounts.close().await.unwrap();
     sqlx::query(
         "insert into _sqlx_migrations (version, description, success, checksum, execution_time)
          values (9999, 'from the future', 1, x'00', 0)",
     )
-    .execute(&mut s.sql().await)
+    .execute(&mut sqlite(s.folder()).await)
     .await
     .unwrap();
-    let refused = Accounts::open(s.path(), options(&s.clock)).await.map(drop);
+    let refused = Accounts::open(s.file(), options(&s.clock)).await.map(drop);
     assert_refused!(refused, AccessError::Migrate { .. });
 }
 
 #[tokio::test]
 async fn a_folder_that_is_not_there_is_named() {
-    let s = scratch().await;
-    let path = s.folder.path().join("missing").join("accounts.db");
+    let s = in_file().await;
+    let path = s.folder().join("missing").join("accounts.db");
     let refused = Accounts::open(&path, options(&s.clock))
         .await
         .map(drop)
@@ -256,8 +211,8 @@ async fn a_folder_that_is_not_there_is_named() {
 
 #[tokio::test]
 async fn what_is_no_database_is_refused() {
-    let s = scratch().await;
-    let path = s.folder.path().join("other.db");
+    let s = in_file().await;
+    let path = s.folder().join("other.db");
     std::fs::write(
         &path,
         "not a database at all, but long enough to look at".repeat(100),

@@ -2,6 +2,7 @@
 
 use bincard_access::*;
 
+use super::scratch;
 use crate::support::*;
 
 #[tokio::test]

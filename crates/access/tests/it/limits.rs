@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use bincard_access::*;
 
-use crate::support::*;
+use super::scratch;
 
 /// 22:00:00 of some day: the first instant of an hour.
 const HOUR: UnixMs = UnixMs(1_699_999_200_000);

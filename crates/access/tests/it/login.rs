@@ -3,6 +3,7 @@
 use bincard_access::*;
 use tokio::task::JoinSet;
 
+use super::scratch;
 use crate::support::*;
 
 #[tokio::test]
@@ -75,7 +76,7 @@ async fn the_hash_is_argon2id_and_follows_the_cost_in_force() {
         },
         ..options(&s.clock)
     };
-    let accounts = Accounts::open(s.path(), dearer).await.unwrap();
+    let accounts = s.open(dearer).await;
     accounts.login("mia", "wrong password").await.unwrap_err();
     assert!(hash().await.contains("m=8,"), "a wrong password changes nothing");
     accounts.login("mia", PASSWORD).await.unwrap();
@@ -137,7 +138,7 @@ async fn a_login_that_races_a_new_password_leaves_nobody_signed_in() {
         },
         ..options(&s.clock)
     };
-    let slow = Accounts::open(s.path(), dear).await.unwrap();
+    let slow = s.open(dear).await;
     let user = slow
         .user_add(&home(), new_user("mia", "mia@example.com", Role::Viewer))
         .await
@@ -171,7 +172,7 @@ async fn more_passwords_at_once_than_may_wait_are_turned_away() {
         },
         ..options(&s.clock)
     };
-    let accounts = Accounts::open(s.path(), dear).await.unwrap();
+    let accounts = s.open(dear).await;
     let mut adding = JoinSet::new();
     for n in 0..400 {
         let accounts = accounts.clone();

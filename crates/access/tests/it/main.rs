@@ -1,15 +1,12 @@
-//! Accounts through their public surface, each test on a file of its own.
+//! Accounts through their public surface, each test on accounts of its own: what holds in either database, and what is
+//! particular to one.
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+#![expect(clippy::duplicate_mod, reason = "the same tests, once for each database")]
 
-mod authenticate;
 mod file;
-mod keys;
-mod limits;
-mod login;
-mod refresh;
-mod roles;
+mod on_postgres;
+mod on_sqlite;
+mod postgres;
+mod proxy;
 mod support;
-mod tenants;
-mod usernames;
-mod users;

@@ -3,6 +3,7 @@
 use bincard_access::*;
 use proptest::prelude::*;
 
+use super::scratch;
 use crate::support::*;
 
 const IDLE_S: i64 = 30 * 24 * 60 * 60;

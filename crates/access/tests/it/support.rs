@@ -1,11 +1,15 @@
-//! A scratch file of accounts with a clock that only tests move.
+//! Scratch accounts, in a file or in a private PostgreSQL, with a clock that only tests move.
 
-use std::path::PathBuf;
-use std::sync::Arc;
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, OnceLock};
 
 use bincard_access::*;
-use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection};
-use sqlx::{ConnectOptions, Connection};
+use bincard_testkit::postgres::Postgres;
+use sqlx::postgres::PgConnectOptions;
+use sqlx::sqlite::SqliteConnectOptions;
+use sqlx::{AssertSqlSafe, ConnectOptions, Connection, PgConnection, Row, SqliteConnection};
 use uuid::Uuid;
 
 /// 2023-11-14T22:13:20Z.
@@ -18,22 +22,69 @@ pub(crate) const CHEAP: PasswordCost = PasswordCost {
 };
 
 pub(crate) struct Scratch {
-    pub(crate) folder: tempfile::TempDir,
+    place: Place,
     pub(crate) clock: Clock,
     pub(crate) accounts: Accounts,
 }
 
-pub(crate) async fn scratch() -> Scratch {
-    let folder = tempfile::tempdir().unwrap();
+enum Place {
+    Folder(tempfile::TempDir),
+    /// The address of a database.
+    Database(String),
+}
+
+impl Place {
+    async fn open(&self, options: Options) -> Result<Accounts, AccessError> {
+        match self {
+            Place::Folder(folder) => Accounts::open(file_in(folder.path()), options).await,
+            Place::Database(url) => Accounts::connect(url, options).await,
+        }
+    }
+}
+
+fn file_in(folder: &Path) -> PathBuf {
+    folder.join("accounts.db")
+}
+
+/// Accounts in a file.
+pub(crate) async fn in_file() -> Scratch {
+    scratch(Place::Folder(tempfile::tempdir().unwrap())).await
+}
+
+/// Accounts in a database of their own.
+pub(crate) async fn in_postgres() -> Scratch {
+    scratch(Place::Database(empty_database().await)).await
+}
+
+async fn scratch(place: Place) -> Scratch {
     let clock = Clock::manual(START);
-    let accounts = Accounts::open(folder.path().join("accounts.db"), options(&clock))
-        .await
-        .unwrap();
+    let accounts = place.open(options(&clock)).await.unwrap();
     Scratch {
-        folder,
+        place,
         clock,
         accounts,
     }
+}
+
+/// One server for all tests of this program; it ends with the process. Nothing here is about a loss of power.
+pub(crate) fn server() -> &'static Postgres {
+    static SERVER: OnceLock<Postgres> = OnceLock::new();
+    SERVER.get_or_init(|| Postgres::start_with(&[("fsync", "off"), ("max_connections", "200")]).unwrap())
+}
+
+/// The address of a database that nobody else uses and that has nothing in it.
+pub(crate) async fn empty_database() -> String {
+    static MADE: AtomicU32 = AtomicU32::new(0);
+    let name = format!("access_{}", MADE.fetch_add(1, Ordering::Relaxed));
+    let mut connection = PgConnection::connect(&server().socket_url("postgres"))
+        .await
+        .unwrap();
+    sqlx::query(AssertSqlSafe(format!("create database {name}")))
+        .execute(&mut connection)
+        .await
+        .unwrap();
+    connection.close().await.unwrap();
+    server().socket_url(&name)
 }
 
 pub(crate) fn options(clock: &Clock) -> Options {
@@ -45,13 +96,34 @@ pub(crate) fn options(clock: &Clock) -> Options {
 }
 
 impl Scratch {
-    pub(crate) fn path(&self) -> PathBuf {
-        self.folder.path().join("accounts.db")
+    /// Where the accounts in a file are.
+    pub(crate) fn folder(&self) -> &Path {
+        match &self.place {
+            Place::Folder(folder) => folder.path(),
+            Place::Database(url) => panic!("not in a file: {url}"),
+        }
     }
 
-    /// A second handle on the same file, with nothing shared in memory: another process, as far as it can tell.
+    pub(crate) fn file(&self) -> PathBuf {
+        file_in(self.folder())
+    }
+
+    /// Where the accounts in PostgreSQL are.
+    pub(crate) fn url(&self) -> &str {
+        match &self.place {
+            Place::Database(url) => url,
+            Place::Folder(folder) => panic!("in a file: {}", folder.path().display()),
+        }
+    }
+
+    /// A second handle on the same accounts, with nothing shared in memory: another process, another node, as far as
+    /// it can tell.
     pub(crate) async fn other_process(&self) -> Accounts {
-        Accounts::open(self.path(), options(&self.clock)).await.unwrap()
+        self.open(options(&self.clock)).await
+    }
+
+    pub(crate) async fn open(&self, options: Options) -> Accounts {
+        self.place.open(options).await.unwrap()
     }
 
     pub(crate) async fn user(&self, username: &str, role: Role) -> User {
@@ -79,24 +151,54 @@ impl Scratch {
         self.accounts.authenticate(bearer.reveal()).await
     }
 
-    /// A connection past the accounts, to look at what is stored.
-    pub(crate) async fn sql(&self) -> SqliteConnection {
-        SqliteConnectOptions::new()
-            .filename(self.path())
-            .connect()
-            .await
-            .unwrap()
+    /// Changes what is stored, past the accounts.
+    pub(crate) async fn run_sql(&self, statement: &'static str) {
+        match &self.place {
+            Place::Folder(folder) => {
+                let mut connection = sqlite(folder.path()).await;
+                sqlx::query(statement).execute(&mut connection).await.unwrap();
+                connection.close().await.unwrap();
+            }
+            Place::Database(url) => {
+                let mut connection = psql(url).await;
+                sqlx::query(statement).execute(&mut connection).await.unwrap();
+                connection.close().await.unwrap();
+            }
+        }
     }
 
+    /// Looks at what is stored, past the accounts.
     pub(crate) async fn sql_text(&self, query: &'static str) -> String {
-        let mut connection = self.sql().await;
-        let text = sqlx::query_scalar(query)
-            .fetch_one(&mut connection)
-            .await
-            .unwrap();
-        connection.close().await.unwrap();
-        text
+        match &self.place {
+            Place::Folder(folder) => {
+                let mut connection = sqlite(folder.path()).await;
+                let row = sqlx::query(query).fetch_one(&mut connection).await.unwrap();
+                row.get(0)
+            }
+            Place::Database(url) => {
+                let mut connection = psql(url).await;
+                let row = sqlx::query(query).fetch_one(&mut connection).await.unwrap();
+                row.get(0)
+            }
+        }
     }
+}
+
+pub(crate) async fn sqlite(folder: &Path) -> SqliteConnection {
+    SqliteConnectOptions::new()
+        .filename(file_in(folder))
+        .connect()
+        .await
+        .unwrap()
+}
+
+pub(crate) async fn psql(url: &str) -> PgConnection {
+    PgConnectOptions::from_str(url)
+        .unwrap()
+        .options([("search_path", "bincard_accounts")])
+        .connect()
+        .await
+        .unwrap()
 }
 
 pub(crate) fn home() -> TenantName {

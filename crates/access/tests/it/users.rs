@@ -3,6 +3,7 @@
 use bincard_access::*;
 use uuid::Uuid;
 
+use super::scratch;
 use crate::support::*;
 
 #[tokio::test]

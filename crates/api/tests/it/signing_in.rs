@@ -381,3 +381,30 @@ async fn an_admin_administers_users_and_keys_of_its_tenant() {
             .expect_problem(401, "unauthenticated", "unauthenticated");
     assert_eq!(problem["reason"], "revoked");
 }
+
+#[tokio::test]
+async fn nobody_is_turned_away_for_good_while_the_accounts_are_away() {
+    let server = Server::start().await;
+    server.user("default", "uma", Role::Manager).await;
+    let right = json!({"email": "uma@example.com", "password": PASSWORD});
+    let login = server
+        .post("/api/auth/login", "", &right)
+        .await
+        .expect(200)
+        .json();
+    let (access, refresh) = (&login["data"]["access_token"], &login["data"]["refresh_token"]);
+    server.app.accounts().close().await.unwrap();
+    server.clock.advance_ms(1_000);
+
+    for token in [server.admin.as_str(), access.as_str().unwrap()] {
+        let answer = server.get("/api/v1/ledger", token).await;
+        assert_eq!(answer.header("retry-after"), "1");
+        answer.expect_problem(503, "unavailable", "unavailable");
+    }
+    let again = json!({"refresh_token": refresh});
+    for (path, body) in [("/api/auth/login", &right), ("/api/auth/refresh", &again)] {
+        let answer = server.post(path, "", body).await.expect(503);
+        assert_eq!(answer.header("retry-after"), "1");
+        assert_eq!(answer.json()["error"]["code"], "SERVICE_UNAVAILABLE");
+    }
+}
