@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use bincard_access::{Accounts, Clock, RateLimits, UnixMs};
 use bincard_ledger::Timestamp;
+use bincard_relay::Relay;
 use bincard_store::postgres::Database;
 use tokio::sync::watch;
 
@@ -22,6 +23,8 @@ pub struct Options {
     pub ledgers_folder: PathBuf,
     /// The database that keeps the ledgers' logs, if their folders do not.
     pub database: Option<Database>,
+    /// Where events are relayed to, if they are.
+    pub relay: Option<bincard_relay::Options>,
     /// How ledgers are opened.
     pub engine: bincard_engine::Options,
     /// How long a read waits for its view to reach the position that it names.
@@ -50,6 +53,7 @@ impl Options {
         Options {
             ledgers_folder: ledgers_folder.into(),
             database: None,
+            relay: None,
             engine: bincard_engine::Options::default(),
             read_wait_max: Duration::from_secs(5),
             ledger_idle_max: Duration::from_secs(15 * 60),
@@ -68,6 +72,7 @@ impl Options {
 pub struct App {
     pub(crate) accounts: Accounts,
     pub(crate) ledgers: Ledgers,
+    pub(crate) relay: Option<Relay>,
     pub(crate) limits: RateLimits,
     pub(crate) figures: Figures,
     pub(crate) request_ids: RequestIds,
@@ -84,6 +89,10 @@ impl App {
         let seed = now_ms.cast_unsigned().rotate_left(20) ^ u64::from(std::process::id());
         App {
             ledgers: Ledgers::new(&options),
+            relay: options
+                .relay
+                .clone()
+                .map(|relay| Relay::new(relay, options.database.clone())),
             limits: RateLimits::new(options.rate_limited_callers_max),
             figures: Figures::new(),
             request_ids: RequestIds::new(seed),

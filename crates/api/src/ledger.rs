@@ -1,7 +1,9 @@
 //! The ledger itself: how it stands, what it holds, and its views: `/api/v1/ledger`, `/api/v1/views`.
 
+mod cloud_event;
 mod feed;
 
+pub use cloud_event::cloud_event;
 pub use feed::feed_line;
 
 use std::sync::Arc;

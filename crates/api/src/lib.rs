@@ -30,6 +30,7 @@ mod problem;
 mod proxies;
 mod reconciliations;
 mod rejected;
+mod relay;
 mod reservations;
 mod route;
 mod routes;
@@ -44,7 +45,7 @@ mod warehouse;
 mod wire;
 
 pub use app::{App, Options};
-pub use ledger::feed_line;
+pub use ledger::{cloud_event, feed_line};
 pub use ledgers::{LedgerError, Ledgers, OpenLedger};
 pub use local::{Local, LocalAnswer};
 pub use proxies::{InvalidProxy, TrustedProxies};

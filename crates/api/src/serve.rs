@@ -18,7 +18,7 @@ use tokio::task::JoinSet;
 
 use crate::app::App;
 use crate::front::Front;
-use crate::routes;
+use crate::{relay, routes};
 
 /// A connection that has not sent the head of a request for so long is closed.
 const HEAD_SILENCE_MAX: Duration = Duration::from_secs(75);
@@ -55,6 +55,7 @@ pub async fn serve(
         let app = app.clone();
         tokio::spawn(async move { upkeep(&app).await })
     };
+    let relaying = tokio::spawn(relay::run(app.clone()));
     let stopping = app.stopping.subscribe();
     tokio::select! {
         () = accept(&listener, &front, &mut connections, &stopping, &app) => {}
@@ -75,6 +76,9 @@ pub async fn serve(
         connections.shutdown().await;
     }
     upkeep.abort();
+    if let Err(error) = relaying.await {
+        tracing::error!(%error, "the relay ended early");
+    }
     app.close().await;
     tracing::info!("stopped");
     Ok(())

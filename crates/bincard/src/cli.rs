@@ -85,6 +85,10 @@ impl Cli {
             data_dir: self.settings.data_dir,
             database_url: self.settings.database_url,
             log_format: self.settings.log_format,
+            nats_url: match &self.command {
+                Command::Serve(serve) => serve.nats_url.clone(),
+                _ => None,
+            },
             listen: match &self.command {
                 Command::Serve(serve) => serve.listen.clone(),
                 _ => None,

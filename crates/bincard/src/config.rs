@@ -19,6 +19,11 @@ pub(crate) struct Config {
     pub(crate) data_dir: PathBuf,
     pub(crate) database_url: Secret,
     pub(crate) database_url_file: String,
+    pub(crate) nats_url: Secret,
+    pub(crate) nats_credentials_file: String,
+    pub(crate) nats_replicas: usize,
+    pub(crate) nats_max_age_s: u64,
+    pub(crate) nats_max_bytes: u64,
     pub(crate) listen: String,
     pub(crate) trusted_proxies: String,
     pub(crate) metrics_to_all: bool,
@@ -58,6 +63,7 @@ pub(crate) enum LogFormat {
 pub(crate) struct Overrides {
     pub(crate) data_dir: Option<PathBuf>,
     pub(crate) database_url: Option<String>,
+    pub(crate) nats_url: Option<String>,
     pub(crate) listen: Option<String>,
     pub(crate) log_format: Option<String>,
 }
@@ -135,6 +141,7 @@ impl Config {
         for (key, value) in [
             ("data_dir", &data_dir),
             ("database_url", &overrides.database_url),
+            ("nats_url", &overrides.nats_url),
             ("listen", &overrides.listen),
             ("log_format", &overrides.log_format),
         ] {

@@ -59,11 +59,32 @@ pub(crate) async fn open(
         metrics_to_all: config.metrics_to_all,
         audit_every: (config.audit_every_ms > 0).then(|| Duration::from_millis(config.audit_every_ms)),
         database: folder.database().cloned(),
+        relay: relay_options(config)?,
         ..bincard_api::Options::new(folder.ledgers_path())
     };
     let app = Arc::new(App::new(accounts, options));
     app.ledgers().open(&TenantName::default_tenant()).await?;
     Ok(app)
+}
+
+/// How events are relayed to NATS, if they are.
+fn relay_options(config: &Config) -> anyhow::Result<Option<bincard_relay::Options>> {
+    let url = config.nats_url.0.trim();
+    if url.is_empty() {
+        return Ok(None);
+    }
+    if !(1..=5).contains(&config.nats_replicas) {
+        return Err(WrongUse("nats_replicas: a stream has 1 to 5 replicas".to_owned()).into());
+    }
+    let credentials = &config.nats_credentials_file;
+    Ok(Some(bincard_relay::Options {
+        url: url.to_owned(),
+        credentials_file: (!credentials.is_empty()).then(|| credentials.into()),
+        replicas: config.nats_replicas,
+        age_max: Duration::from_secs(config.nats_max_age_s),
+        bytes_max: config.nats_max_bytes,
+        render: bincard_api::cloud_event,
+    }))
 }
 
 /// Says where it listens, and `more`; then serves until the system asks for an end (SIGTERM, SIGINT, SIGHUP), and ends in

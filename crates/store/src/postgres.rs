@@ -14,6 +14,7 @@ mod fetch;
 mod migrate;
 mod poll;
 mod read;
+mod relay;
 mod snapshots;
 
 use std::fmt;
@@ -313,6 +314,26 @@ impl Database {
             created,
         };
         Ok((opened, ledger))
+    }
+
+    /// A reader of a tenant's ledger, which must be there.
+    ///
+    /// # Errors
+    /// When there is none, or the database does not answer.
+    pub fn reader(&self, tenant: &str) -> Result<Reader, DatabaseError> {
+        let tenant = tenant.to_owned();
+        let (no, listed) = self.query("open a ledger to read", move |pool| async move {
+            let row = sqlx::query(
+                "select no, tenant, id, position, commit, hash, recorded_at, moved_to from ledgers where tenant = $1",
+            )
+            .bind(&tenant)
+            .fetch_one(&pool)
+            .await?;
+            Ok((row.try_get("no")?, listed_of(&row)?))
+        })?;
+        let heads = Arc::new(Heads::new(listed.head));
+        poll::watch(self, no, &heads);
+        Ok(Reader::new(self.clone(), listed.ledger, no, heads))
     }
 
     /// Runs a future to its end on the database's own runtime.

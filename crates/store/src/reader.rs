@@ -213,6 +213,28 @@ impl Reader {
             Reader::Postgres(reader) => reader.snapshot(),
         }
     }
+
+    /// How far the log was relayed when that was kept last; `None` when it never was.
+    ///
+    /// # Errors
+    /// When it cannot be read.
+    pub fn relayed(&self) -> Result<Option<Position>, ReadError> {
+        match self {
+            Reader::Segment(reader) => reader.relayed(),
+            Reader::Postgres(reader) => reader.relayed(),
+        }
+    }
+
+    /// Keeps how far the log was relayed.
+    ///
+    /// # Errors
+    /// When it cannot be kept; the log is not touched.
+    pub fn put_relayed(&self, position: Position) -> Result<(), ReadError> {
+        match self {
+            Reader::Segment(reader) => reader.put_relayed(position),
+            Reader::Postgres(reader) => reader.put_relayed(position),
+        }
+    }
 }
 
 impl From<segment::Reader> for Reader {

@@ -1,7 +1,8 @@
-//! What tests and benches stand on: a private PostgreSQL, the product's binary as a child process, an HTTP
+//! What tests and benches stand on: a private PostgreSQL, a private NATS, the product's binary as a child process, an HTTP
 //! load driver, and what a process has cost. Development only: nothing that ships depends on it.
 
 pub mod load;
+pub mod nats;
 pub mod postgres;
 pub mod process;
 pub mod scratch;

@@ -5,6 +5,7 @@ use std::fmt::{Display, Write};
 use std::sync::atomic::Ordering::Relaxed;
 
 use bincard_engine::HistogramReading;
+use bincard_relay::Relay;
 
 use crate::app::App;
 use crate::figures::LATENCY_BOUNDS_US;
@@ -58,6 +59,9 @@ pub(super) fn render(app: &App) -> String {
     let mut text = Text::default();
     render_requests(&mut text, app);
     render_ledgers(&mut text, app);
+    if let Some(relay) = &app.relay {
+        render_relay(&mut text, relay);
+    }
     text.0
 }
 
@@ -260,6 +264,40 @@ fn render_ledgers(text: &mut Text, app: &App) {
         "How many events a view is behind the head.",
     );
     each_view(text, &ledgers, "bincard_view_behind_events", u64::saturating_sub);
+}
+
+fn render_relay(text: &mut Text, relay: &Relay) {
+    text.metric(
+        "bincard_relay_active",
+        "gauge",
+        "1 when this node is the one that relays, and is connected to NATS.",
+    );
+    text.value("bincard_relay_active", "", u8::from(relay.is_relaying()));
+    let standings = relay.standings();
+    let mut each = |name: &str, kind: &str, help: &str, value: &dyn Fn(&bincard_relay::Standing) -> u64| {
+        text.metric(name, kind, help);
+        for standing in &standings {
+            text.value(name, &format!("tenant=\"{}\"", standing.tenant), value(standing));
+        }
+    };
+    each(
+        "bincard_relay_position",
+        "gauge",
+        "The last position that NATS acknowledged.",
+        &|standing| standing.position.0,
+    );
+    each(
+        "bincard_relay_behind_events",
+        "gauge",
+        "How many events NATS has not acknowledged yet.",
+        &|standing| standing.head.0.saturating_sub(standing.position.0),
+    );
+    each(
+        "bincard_relay_published_total",
+        "counter",
+        "Events that this node has relayed.",
+        &|standing| standing.published,
+    );
 }
 
 type Ledgers = [(

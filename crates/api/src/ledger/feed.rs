@@ -20,6 +20,7 @@ use bytes::Bytes;
 use futures_util::stream;
 use tokio::sync::watch;
 
+use super::cloud_event::of_catalogue;
 use crate::answer::LEDGER_POSITION;
 use crate::app::App;
 use crate::asker::Asker;
@@ -138,6 +139,7 @@ impl Feed {
             let mut last = None;
             for (count, event) in (1..).zip(given) {
                 write(&mut json, ids, event);
+                json.raw("\n");
                 last = Some((event.position, count));
             }
             Ok((json, last))
@@ -166,11 +168,12 @@ impl Feed {
 pub fn feed_line(ids: PublicIds, recorded: &Recorded) -> Vec<u8> {
     let mut json = Json::with_capacity(EVENT_BYTES);
     write(&mut json, ids, recorded);
+    json.raw("\n");
     json.into_bytes()
 }
 
-/// One event as a line.
-fn write(json: &mut Json, ids: PublicIds, recorded: &Recorded) {
+/// One event.
+pub(super) fn write(json: &mut Json, ids: PublicIds, recorded: &Recorded) {
     let record = &recorded.record;
     json.raw(r#"{"position":"#).whole(recorded.position.0);
     json.raw(r#","recordedAt":"#).instant(recorded.recorded_at);
@@ -192,7 +195,7 @@ fn write(json: &mut Json, ids: PublicIds, recorded: &Recorded) {
         Event::Stock(event) => write_stock(json, ids, recorded.position, event),
         Event::Catalogue(event) => write_catalogue(json, ids, event),
     }
-    json.raw("}\n");
+    json.raw("}");
 }
 
 fn write_stock(json: &mut Json, ids: PublicIds, position: Position, event: &StockEvent) {
@@ -301,51 +304,40 @@ fn write_posting(json: &mut Json, ids: PublicIds, posting: &Posting) {
 
 fn write_catalogue(json: &mut Json, ids: PublicIds, event: &CatalogueEvent) {
     use CatalogueEvent as E;
+    json.text(of_catalogue(event));
     match event {
         E::WarehouseCreated { no, code, name } => {
-            json.text("WAREHOUSE_CREATED")
-                .raw(r#","warehouseId":"#)
-                .uuid(ids.warehouse(*no));
+            json.raw(r#","warehouseId":"#).uuid(ids.warehouse(*no));
             write_texts(json, "code", Some(code), Some(name));
         }
         E::WarehouseChanged { no, code, name } => {
-            json.text("WAREHOUSE_CHANGED")
-                .raw(r#","warehouseId":"#)
-                .uuid(ids.warehouse(*no));
+            json.raw(r#","warehouseId":"#).uuid(ids.warehouse(*no));
             write_texts(json, "code", code.as_deref(), name.as_deref());
         }
         E::WarehousePolicyChanged { no, negative_stock } => {
-            json.text("WAREHOUSE_POLICY_CHANGED")
-                .raw(r#","warehouseId":"#)
-                .uuid(ids.warehouse(*no));
+            json.raw(r#","warehouseId":"#).uuid(ids.warehouse(*no));
             json.raw(r#","negativeStock":"#)
                 .text(spelling::of_policy(*negative_stock));
         }
         E::WarehouseActivated(no) => {
-            json.text("WAREHOUSE_ACTIVATED")
-                .raw(r#","warehouseId":"#)
-                .uuid(ids.warehouse(*no));
+            json.raw(r#","warehouseId":"#).uuid(ids.warehouse(*no));
         }
         E::WarehouseDeactivated(no) => {
-            json.text("WAREHOUSE_DEACTIVATED")
-                .raw(r#","warehouseId":"#)
-                .uuid(ids.warehouse(*no));
+            json.raw(r#","warehouseId":"#).uuid(ids.warehouse(*no));
         }
         E::ProductCreated { no, name } => {
-            json.text("PRODUCT_CREATED").raw(r#","productId":"#).whole(no.0);
+            json.raw(r#","productId":"#).whole(no.0);
             write_texts(json, "", None, Some(name));
         }
         E::ProductChanged { no, name } => {
-            json.text("PRODUCT_CHANGED").raw(r#","productId":"#).whole(no.0);
+            json.raw(r#","productId":"#).whole(no.0);
             write_texts(json, "", None, Some(name));
         }
         E::ProductActivated(no) => {
-            json.text("PRODUCT_ACTIVATED").raw(r#","productId":"#).whole(no.0);
+            json.raw(r#","productId":"#).whole(no.0);
         }
         E::ProductDeactivated(no) => {
-            json.text("PRODUCT_DEACTIVATED")
-                .raw(r#","productId":"#)
-                .whole(no.0);
+            json.raw(r#","productId":"#).whole(no.0);
         }
         E::VariantCreated {
             no,
@@ -355,9 +347,7 @@ fn write_catalogue(json: &mut Json, ids: PublicIds, event: &CatalogueEvent) {
             expires_at,
             tracks_lots,
         } => {
-            json.text("VARIANT_CREATED")
-                .raw(r#","variantId":"#)
-                .uuid(ids.variant(*no));
+            json.raw(r#","variantId":"#).uuid(ids.variant(*no));
             write_texts(json, "sku", Some(sku), Some(name));
             if let Some(product) = product {
                 json.raw(r#","productId":"#).whole(product.0);
@@ -375,17 +365,13 @@ fn write_catalogue(json: &mut Json, ids: PublicIds, event: &CatalogueEvent) {
             code,
             expires_at,
         } => {
-            json.text("LOT_CREATED")
-                .raw(r#","lotId":"#)
-                .uuid(ids.variant(*no));
+            json.raw(r#","lotId":"#).uuid(ids.variant(*no));
             json.raw(r#","variantId":"#).uuid(ids.variant(*of));
             json.raw(r#","lot":"#).text(code);
             json.raw(r#","expiresAt":"#).instant_or_null(*expires_at);
         }
         E::LotChanged { no, expires_at } => {
-            json.text("LOT_CHANGED")
-                .raw(r#","lotId":"#)
-                .uuid(ids.variant(*no));
+            json.raw(r#","lotId":"#).uuid(ids.variant(*no));
             json.raw(r#","expiresAt":"#).instant_or_null(*expires_at);
         }
         E::VariantChanged {
@@ -396,9 +382,7 @@ fn write_catalogue(json: &mut Json, ids: PublicIds, event: &CatalogueEvent) {
             expires_at,
             tracks_lots,
         } => {
-            json.text("VARIANT_CHANGED")
-                .raw(r#","variantId":"#)
-                .uuid(ids.variant(*no));
+            json.raw(r#","variantId":"#).uuid(ids.variant(*no));
             write_texts(json, "sku", sku.as_deref(), name.as_deref());
             match product {
                 Some(Some(product)) => drop(json.raw(r#","productId":"#).whole(product.0)),
@@ -417,25 +401,19 @@ fn write_catalogue(json: &mut Json, ids: PublicIds, event: &CatalogueEvent) {
             }
         }
         E::VariantActivated(no) => {
-            json.text("VARIANT_ACTIVATED")
-                .raw(r#","variantId":"#)
-                .uuid(ids.variant(*no));
+            json.raw(r#","variantId":"#).uuid(ids.variant(*no));
         }
         E::SlotChanged {
             warehouse,
             variant,
             change,
         } => {
-            json.text("SLOT_CHANGED")
-                .raw(r#","warehouseId":"#)
-                .uuid(ids.warehouse(*warehouse));
+            json.raw(r#","warehouseId":"#).uuid(ids.warehouse(*warehouse));
             json.raw(r#","variantId":"#).uuid(ids.variant(*variant));
             write_slot_change(json, change);
         }
         E::VariantDeactivated(no) => {
-            json.text("VARIANT_DEACTIVATED")
-                .raw(r#","variantId":"#)
-                .uuid(ids.variant(*no));
+            json.raw(r#","variantId":"#).uuid(ids.variant(*no));
         }
     }
 }

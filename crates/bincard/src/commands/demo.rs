@@ -12,7 +12,7 @@ use clap::Args;
 use tokio::net::TcpListener;
 use uuid::Uuid;
 
-use crate::config::Config;
+use crate::config::{Config, Secret};
 use crate::folder::DataFolder;
 use crate::import::{self, FileFormat, FolderTarget, Job, Mapping, Outlets, ReadOptions};
 use crate::serving;
@@ -47,6 +47,8 @@ impl Demo {
         let scratch = scratch.context("a scratch folder cannot be made")?;
         let config = Config {
             data_dir: scratch.path().join("data"),
+            // What is made up is nobody else's news.
+            nats_url: Secret(String::new()),
             ..config.clone()
         };
         let folder = DataFolder::of(&config)?;

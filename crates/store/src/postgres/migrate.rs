@@ -9,11 +9,18 @@ use sqlx::{Connection, PgConnection, SqlStr};
 use super::{DatabaseError, SCHEMA, connect, sql};
 
 /// Every migration there is, in order. Applied ones never change.
-const MIGRATIONS: [(i64, &str, &str); 1] = [(
-    1,
-    "log",
-    include_str!("../../../../migrations/postgres/log/0001_log.sql"),
-)];
+const MIGRATIONS: [(i64, &str, &str); 2] = [
+    (
+        1,
+        "log",
+        include_str!("../../../../migrations/postgres/log/0001_log.sql"),
+    ),
+    (
+        2,
+        "relay",
+        include_str!("../../../../migrations/postgres/log/0002_relay.sql"),
+    ),
+];
 /// Held while the schema is made; the migrations have a lock of their own.
 const SCHEMA_LOCK: i64 = 0x0062_696e_6361_7264;
 

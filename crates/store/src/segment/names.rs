@@ -7,6 +7,8 @@ pub(crate) const LOCK: &str = "lock";
 pub(crate) const IDENTITY: &str = "ledger";
 /// Says where a ledger has gone: nothing is appended here any more.
 pub(crate) const MOVED: &str = "moved";
+/// How far the log was relayed: a checkpoint, and never the truth.
+pub(crate) const RELAYED: &str = "relayed";
 pub(crate) const SEGMENT: &str = ".seg";
 pub(crate) const INDEX: &str = ".idx";
 /// A prepared segment that is not in use yet; nothing in it counts.

@@ -1,5 +1,6 @@
 //! Reading a log while it grows.
 
+use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,6 +12,7 @@ use super::scan::CHUNK_BYTES;
 use super::shared::{Sealed, Shared};
 use crate::chain::Hash;
 use crate::contract::Head;
+use crate::disk;
 use crate::error::ReadError;
 use crate::reader::{self, Commits, decode, each_record};
 use crate::verify::Verified;
@@ -57,6 +59,35 @@ impl Reader {
     /// [`ReadError`]; nothing damaged is ever given.
     pub fn read(&self, after: Position, limit: usize) -> Result<Vec<Recorded>, ReadError> {
         reader::read(Commits::Segment(self.commits(after)?), after, limit)
+    }
+
+    /// How far the log was relayed when that was kept last. What cannot be understood is passed over: a checkpoint is never
+    /// the truth.
+    ///
+    /// # Errors
+    /// When the file cannot be read.
+    pub fn relayed(&self) -> Result<Option<Position>, ReadError> {
+        let path = self.shared.dir.join(names::RELAYED);
+        let bytes = match disk::read_whole(&*self.shared.disk, &path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            read => read.map_err(ReadError::io("read", &path))?,
+        };
+        let text = std::str::from_utf8(&bytes).unwrap_or_default();
+        let position = text.trim_end().parse().ok().map(Position);
+        if position.is_none() {
+            tracing::warn!(path = %path.display(), "how far the log was relayed is damaged; passed over");
+        }
+        Ok(position)
+    }
+
+    /// Keeps how far the log was relayed.
+    ///
+    /// # Errors
+    /// What the disk says; the log is not touched.
+    pub fn put_relayed(&self, position: Position) -> Result<(), ReadError> {
+        let (dir, text) = (&self.shared.dir, format!("{position}\n"));
+        let put = disk::replace_whole(&*self.shared.disk, dir, names::RELAYED, text.as_bytes());
+        put.map_err(ReadError::io("write", &dir.join(names::RELAYED)))
     }
 
     /// The event at a position; `None` beyond the head.

@@ -311,7 +311,7 @@ fn a_ledger_that_moved_away_takes_nothing_more() {
 #[test]
 fn the_tables_are_made_once_by_any_number_of_nodes() {
     let database = empty_database();
-    assert_eq!(database.pending_migrations().expect("asks"), ["log"]);
+    assert_eq!(database.pending_migrations().expect("asks"), ["log", "relay"]);
     let nodes: Vec<_> = (0..4)
         .map(|_| {
             let database = database.clone();
