@@ -27,16 +27,19 @@ pub(crate) struct Claim {
 pub(crate) struct DataFolder {
     path: PathBuf,
     database: Option<Database>,
+    /// The database's address: accounts have connections of their own.
+    database_url: Option<Secret>,
 }
 
 impl DataFolder {
     /// The folder that the configuration names. With a database, its tables are made where they are not what this program
     /// needs.
     pub(crate) fn of(config: &Config) -> anyhow::Result<DataFolder> {
-        let database = match config.database()? {
+        let database_url = config.database()?;
+        let database = match &database_url {
             None => None,
             Some(Secret(url)) => {
-                let database = Database::connect(&url)?;
+                let database = Database::connect(url)?;
                 database.migrate()?;
                 Some(database)
             }
@@ -44,6 +47,7 @@ impl DataFolder {
         Ok(DataFolder {
             path: config.data_dir.clone(),
             database,
+            database_url,
         })
     }
 
@@ -52,6 +56,16 @@ impl DataFolder {
         DataFolder {
             path: path.to_owned(),
             database: None,
+            database_url: None,
+        }
+    }
+
+    /// The same folder over a database.
+    pub(crate) fn on(&self, database: Database, url: Secret) -> DataFolder {
+        DataFolder {
+            path: self.path.clone(),
+            database: Some(database),
+            database_url: Some(url),
         }
     }
 
@@ -150,12 +164,16 @@ impl DataFolder {
     /// The accounts; made, with the tenant `default`, where there are none.
     pub(crate) async fn accounts(&self, config: &Config) -> anyhow::Result<Accounts> {
         self.make()?;
-        let file = self.accounts_path();
         let options = bincard_access::Options {
             access_token_lifetime_s: config.access_token_lifetime_s,
             session_idle_max_s: config.session_idle_max_s,
             ..bincard_access::Options::default()
         };
+        if let Some(Secret(url)) = &self.database_url {
+            let opened = Accounts::connect(url, options).await;
+            return opened.context("the accounts in PostgreSQL cannot be opened");
+        }
+        let file = self.accounts_path();
         let opened = Accounts::open(&file, options).await;
         opened.with_context(|| format!("the accounts in {} cannot be opened", file.display()))
     }

@@ -1,5 +1,6 @@
 //! `bincard migrate`: the tables that PostgreSQL needs. `serve` makes them by itself as well.
 
+use bincard_access::Accounts;
 use bincard_store::postgres::Database;
 use clap::Args;
 
@@ -21,9 +22,13 @@ impl Migrate {
             return Err(WrongUse(what.to_owned()).into());
         };
         let database = Database::connect(&url)?;
-        let pending = database.pending_migrations()?;
+        let mut pending = database.pending_migrations()?;
+        pending.extend(super::block_on(async {
+            Ok(Accounts::pending_migrations(&url).await?)
+        })?);
         if !self.check {
             database.migrate()?;
+            super::block_on(async { Ok(Accounts::migrate(&url).await?) })?;
         }
         let what = if self.check { "to be applied" } else { "applied" };
         let mut said: String = pending.iter().map(|name| format!("{what}: {name}\n")).collect();

@@ -14,7 +14,7 @@ use bincard_store::segment::{self, Log};
 use bincard_store::{Head, Reader};
 use clap::Args;
 
-use crate::config::Config;
+use crate::config::{Config, Secret};
 use crate::exit::WrongUse;
 use crate::folder::DataFolder;
 use crate::progress::Progress;
@@ -43,7 +43,8 @@ impl Move {
                 for tenant in tenants {
                     into_database(&from.ledgers_path().join(&tenant), &database, &tenant)?;
                 }
-                Ok(())
+                let to = from.on(database, Secret(self.to.clone()));
+                self.move_accounts(config, &from, &to)
             }
             (Some(database), false) => {
                 let to = DataFolder::at(Path::new(&self.to));
@@ -52,7 +53,7 @@ impl Move {
                 for tenant in self.wanted(listed)? {
                     into_folder(database, &to.ledgers_path().join(&tenant), &tenant)?;
                 }
-                Ok(())
+                self.move_accounts(config, &from, &to)
             }
             (None, false) => Err(WrongUse(format!(
                 "--to {}: from a data folder ledgers move to a database, such as postgres://user@host/name (a folder is \
@@ -65,6 +66,21 @@ impl Move {
             )
             .into()),
         }
+    }
+
+    /// Users and keys work where the ledgers are now; they stay where they were, too, until that is removed.
+    fn move_accounts(&self, config: &Config, from: &DataFolder, to: &DataFolder) -> anyhow::Result<()> {
+        let carried = super::block_on(async {
+            let (here, there) = (from.accounts(config).await?, to.accounts(config).await?);
+            let carried = here.copy_to(&there, self.tenant.as_deref()).await?;
+            here.close().await?;
+            there.close().await?;
+            Ok(carried)
+        })?;
+        super::write_out(&format!(
+            "accounts: {} tenants, {} users and {} API keys that were not there; everybody signs in anew\n",
+            carried.tenants, carried.users, carried.keys
+        ))
     }
 
     fn wanted(&self, all: Vec<String>) -> anyhow::Result<Vec<String>> {

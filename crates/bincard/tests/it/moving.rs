@@ -86,8 +86,12 @@ fn the_real_data_moves_over_and_back_with_its_chain() {
 
 fn there_and_back(shop: &Shop) {
     let before = head(shop.here(&["log", "head"]));
+    shop.here(&["key", "create", "till", "--role", "MANAGER"])
+        .succeeds();
     kill_on_the_way(shop);
     shop.move_there().succeeds();
+    let keys = shop.there(&["key", "list"]).succeeds().stdout;
+    assert!(keys.contains("till"), "{keys}");
     assert_eq!(head(shop.there(&["log", "head"])), before);
     shop.here(&["log", "head"])
         .fails_with(1, "has moved to PostgreSQL");
