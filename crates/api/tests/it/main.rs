@@ -12,6 +12,7 @@ mod edges;
 mod exceptions;
 mod exports;
 mod full_disk;
+mod garbage;
 mod ledger;
 mod listener;
 mod lots;
