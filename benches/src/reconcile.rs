@@ -113,6 +113,7 @@ async fn alone(ledger_folder: &Path, plan: Plan) -> anyhow::Result<Figures> {
     let options = reconcile::Options {
         clock: Arc::new(move || started_at),
         audit_every: None,
+        correct: None,
     };
     let reconciler = Reconciler::open(ledger_folder, &views, reader.clone(), options)?;
     let mut turns = [Vec::new(), Vec::new(), Vec::new()];

@@ -392,6 +392,7 @@ async fn main() -> Result<()> {
     let options = reconcile::Options {
         clock: Arc::new(move || start),
         audit_every: None,
+        correct: None,
     };
     let reconciler = Reconciler::open(
         folder.path(),

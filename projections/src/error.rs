@@ -107,6 +107,12 @@ pub enum Error {
         /// The version that this program makes.
         known: i64,
     },
+    /// A reconciliation is to correct the ledger, and was opened where nobody does.
+    #[error("nobody corrects the ledger here: reconcile on a server")]
+    NobodyCorrects,
+    /// The ledger could not be corrected.
+    #[error("the ledger could not be corrected: {0}")]
+    Correcting(String),
     /// So many reconciliations wait already that no more are taken.
     #[error("{waiting} reconciliations are waiting already: wait for one to end, or cancel one")]
     TooManyWaiting {

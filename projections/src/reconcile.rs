@@ -21,10 +21,12 @@ mod past;
 mod replay;
 mod runs;
 mod scan;
+mod transit;
+mod work;
 mod worker;
 
 pub use naming::KEPT_MAX;
-pub use outside::{Agreed, Explained, Measures, Source, SourceLine, Variance};
+pub use outside::{Agreed, Corrected, Correction, Explained, Measures, Source, SourceLine, Variance};
 pub use part::Filter;
 pub use runs::{Asked, Compared, Run, RunDifference, RunState};
-pub use worker::{Clock, Options, Phase, Reconciler, Reconciliations, RunProgress};
+pub use worker::{Clock, Correct, Options, Phase, Reconciler, Reconciliations, RunProgress};

@@ -269,9 +269,11 @@ impl From<bincard_projections::Error> for Failure {
             | Error::Stopped
             | Error::Rebuilding { .. } => Failure::ViewUnavailable(error.into()),
             Error::TooManyWaiting { .. } => Failure::Unavailable,
-            Error::Reconciliations { .. } | Error::ReconciliationsVersion { .. } | Error::Cancelled => {
-                Failure::internal(error)
-            }
+            Error::Reconciliations { .. }
+            | Error::ReconciliationsVersion { .. }
+            | Error::NobodyCorrects
+            | Error::Correcting(_)
+            | Error::Cancelled => Failure::internal(error),
             Error::Log(_) | Error::Decode { .. } | Error::Inconsistent(_) => Failure::internal(error),
         }
     }

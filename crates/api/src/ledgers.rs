@@ -16,6 +16,7 @@ use tokio::sync::watch;
 
 use crate::app::Options;
 use crate::failure::Failure;
+use crate::reconciliations::correct::in_background;
 
 /// One tenant's ledger and its views.
 pub struct OpenLedger {
@@ -228,10 +229,7 @@ impl Ledgers {
         let folder = self.folder.join(tenant.as_str());
         let (options, of) = (self.engine.clone(), folder.clone());
         let (database, name) = (self.database.clone(), tenant.as_str().to_owned());
-        let reconciling = reconcile::Options {
-            clock: options.clock.clone(),
-            audit_every: self.audit_every,
-        };
+        let (clock, audit_every) = (options.clock.clone(), self.audit_every);
         let opened = tokio::task::spawn_blocking(move || {
             let engine = match database {
                 None => Engine::open(&of, options),
@@ -239,6 +237,11 @@ impl Ledgers {
             };
             let engine = engine.map_err(Unopened::Engine)?;
             let reader = engine.ledger().reader().clone();
+            let reconciling = reconcile::Options {
+                clock,
+                audit_every,
+                correct: Some(in_background(engine.ledger())),
+            };
             let views = of.join("views");
             let projector = Projector::open(&views, reader.clone()).map_err(Unopened::Views)?;
             let reconciler = Reconciler::open(&of, &views, reader, reconciling).map_err(Unopened::Views)?;

@@ -1,5 +1,5 @@
 //! The server asked by its own process, without a listener and without credentials: whoever can open the data folder reads
-//! all there is anyway.
+//! and writes all there is anyway.
 
 use std::sync::Arc;
 
@@ -18,7 +18,7 @@ use crate::serve::router;
 #[derive(Clone)]
 pub(crate) struct Standing(pub(crate) Arc<Caller>);
 
-/// Reads of one tenant's things.
+/// Requests for one tenant's things.
 pub struct Local {
     routes: Router,
     caller: Arc<Caller>,
@@ -32,7 +32,7 @@ pub struct LocalAnswer {
 }
 
 impl Local {
-    /// Reads of what `tenant` has, through `app`.
+    /// Requests for what `tenant` has, through `app`.
     pub fn new(app: Arc<App>, tenant: TenantName) -> Local {
         Local {
             routes: router(app),
@@ -45,13 +45,30 @@ impl Local {
     /// # Errors
     /// When that is no path and query, or no header field.
     pub async fn get(&self, target: &str, fields: &[(&str, &str)]) -> Result<LocalAnswer, axum::http::Error> {
-        let mut request = Request::builder().method(Method::GET).uri(target);
+        self.ask(Method::GET, target, fields, Body::empty()).await
+    }
+
+    /// Posts JSON.
+    ///
+    /// # Errors
+    /// When that is no path.
+    pub async fn post(&self, target: &str, json: String) -> Result<LocalAnswer, axum::http::Error> {
+        let fields = [("content-type", "application/json")];
+        self.ask(Method::POST, target, &fields, Body::from(json)).await
+    }
+
+    async fn ask(
+        &self,
+        method: Method,
+        target: &str,
+        fields: &[(&str, &str)],
+        body: Body,
+    ) -> Result<LocalAnswer, axum::http::Error> {
+        let mut request = Request::builder().method(method).uri(target);
         for (name, value) in fields {
             request = request.header(*name, *value);
         }
-        let request = request
-            .extension(Standing(self.caller.clone()))
-            .body(Body::empty())?;
+        let request = request.extension(Standing(self.caller.clone())).body(body)?;
         let answered = self.routes.clone().oneshot(request).await;
         let response = match answered {
             Ok(response) => response,

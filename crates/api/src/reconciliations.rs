@@ -1,5 +1,6 @@
 //! Reconciliations: the views held against the log, in the background: `/api/v1/reconciliations`.
 
+pub(crate) mod correct;
 mod render;
 mod source;
 
@@ -10,7 +11,7 @@ use axum::extract::RawQuery;
 use axum::http::{HeaderMap, Response, StatusCode};
 use bincard_ledger::Position;
 use bincard_projections::history::AsOf;
-use bincard_projections::reconcile::{Asked, Filter};
+use bincard_projections::reconcile::{Asked, Filter, Measures};
 use bincard_projections::{Page, Slice};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
@@ -48,7 +49,8 @@ pub(crate) fn routes() -> OpenApiRouter<Arc<App>> {
 /// For an ADMIN or MANAGER. The log is replayed in the background up to the position that it has now, and every row of
 /// every view is compared with it while writes go on. With `asOf` or `knownAt`, what is answered of the stock of that
 /// past is compared. With a `source`, what was counted or reported outside is compared with the ledger instead, and what
-/// differs explained as far as it can be. One runs at a time; others wait.
+/// differs explained as far as it can be; with `apply`, what is unexplained of a count is then recorded as corrections, each
+/// line once. One runs at a time; others wait.
 #[utoipa::path(
     post,
     path = "/api/v1/reconciliations",
@@ -82,6 +84,7 @@ async fn create(asker: Asker, headers: HeaderMap, body: Body) -> Result<Response
             variant: draft.variant.map(|id| variant_of(&asker, id)).transpose()?,
         },
         source: draft.source.map(|source| source.resolve(&asker)),
+        applies: draft.applies,
         author: asker.caller.id.to_string(),
     };
     let id = asker.open.reconciliations.start(&asked).await?;
@@ -96,6 +99,7 @@ struct Draft {
     warehouse: Option<Uuid>,
     variant: Option<Uuid>,
     source: Option<source::DraftSource>,
+    applies: bool,
 }
 
 fn read_new(bytes: &[u8]) -> Result<Draft, Failure> {
@@ -108,6 +112,11 @@ fn read_new(bytes: &[u8]) -> Result<Draft, Failure> {
         let variant = fields.optional("variantId", faults, tree::uuid);
         let source = fields.optional("source", faults, Ok);
         let source = source.and_then(|tree| source::read_source(tree, faults));
+        let applies = fields.optional("apply", faults, tree::flag).unwrap_or_default();
+        let counts = |source: &source::DraftSource| source.measures == Measures::OnHand;
+        if applies && !source.as_ref().is_some_and(counts) {
+            faults.add(fields.at("apply"), "goes with a source that measures onHand");
+        }
         if source.is_some() {
             for (field, is_set) in [
                 ("asOf", past.as_of.is_some()),
@@ -125,6 +134,7 @@ fn read_new(bytes: &[u8]) -> Result<Draft, Failure> {
             warehouse,
             variant,
             source,
+            applies,
         })
     })?;
     Ok(draft)

@@ -1,5 +1,5 @@
-//! Reads of a ledger's lists: through a running server, or of a stopped data folder by a server within this process. Both
-//! are asked in the same words.
+//! Requests to a ledger: through a running server, or in a stopped data folder by a server within this process. Both are
+//! asked in the same words.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -26,13 +26,13 @@ const CONNECT_MAX: Duration = Duration::from_secs(10);
 pub(crate) struct Where {
     /// Ask the server at this address, instead of a stopped data folder
     #[arg(long, requires = "key", value_name = "URL")]
-    url: Option<String>,
+    pub(crate) url: Option<String>,
     /// The API key to show the server
     #[arg(long, env = "BINCARD_KEY", hide_env_values = true, value_name = "KEY")]
-    key: Option<String>,
+    pub(crate) key: Option<String>,
     /// The tenant whose ledger it is (without --url)
     #[arg(long, default_value = "default", value_name = "NAME", conflicts_with = "url")]
-    tenant: String,
+    pub(crate) tenant: String,
 }
 
 /// What is asked: opened, and to be closed.
@@ -167,7 +167,31 @@ impl Source {
         self.json_of(path, &[]).await
     }
 
-    async fn json_of(&self, path: &str, query: &[(&str, &str)]) -> anyhow::Result<Value> {
+    /// Posts JSON, and answers what comes of it.
+    pub(crate) async fn post(&self, path: &str, json: &Value) -> anyhow::Result<Value> {
+        let (status, mut answer) = match &self.kind {
+            Kind::Server { base, key, client } => {
+                let url = Url::parse(&format!("{}{path}", base.as_str().trim_end_matches('/')))?;
+                let request = client.post(url).bearer_auth(key);
+                let request = request.header("content-type", "application/json");
+                let sent = request.body(json.to_string()).send().await;
+                let response = sent.with_context(|| format!("the server at {base} did not answer"))?;
+                (response.status().as_u16(), Answer::Server(response))
+            }
+            Kind::Folder(folder) => {
+                let answer = folder.local.post(path, json.to_string()).await?;
+                (answer.status, Answer::Folder(answer))
+            }
+        };
+        let bytes = answer.whole().await?;
+        if !(200..300).contains(&status) {
+            return Err(problem(status, &bytes, &[]));
+        }
+        serde_json::from_slice(&bytes)
+            .with_context(|| format!("{path} answered what this program does not know"))
+    }
+
+    pub(crate) async fn json_of(&self, path: &str, query: &[(&str, &str)]) -> anyhow::Result<Value> {
         let mut answer = self.get(path, query, "application/json").await?;
         let bytes = answer.whole().await?;
         serde_json::from_slice(&bytes)

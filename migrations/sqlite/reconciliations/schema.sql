@@ -14,7 +14,7 @@ CREATE TABLE compared (
     position integer not null,
     rows integer not null,
     differing integer not null,
-    damage text,
+    damage text, unnamed integer not null default 0,
     primary key (run, view)
 ) without rowid;
 
@@ -49,7 +49,7 @@ CREATE TABLE lines (
     held integer,
     unexplained integer,
     agreed_run integer,
-    agreed_at integer,
+    agreed_at integer, in_transit integer, correction integer, refused text,
     primary key (run, no)
 ) without rowid;
 
@@ -67,7 +67,7 @@ CREATE TABLE runs (
     variant integer,
     differing integer not null default 0,
     error text
-, cancel_asked integer not null default 0);
+, cancel_asked integer not null default 0, applies integer not null default 0, is_compared integer not null default 0);
 
 CREATE INDEX runs_by_state on runs (state, id);
 

@@ -2,17 +2,22 @@
 //!
 //! A variance is explained as far as the ledger can. What moved after the report does not count: the report is held
 //! against the stock as it was then. Of what is left, units that a counter cannot have found on the shelf, or that a
-//! channel takes for available, explain as much as there are of them. The rest is unexplained.
+//! channel takes for available, explain as much as there are of them. So do units on the way from or to the warehouse
+//! where more is reported than the ledger has: what was booked out may stand there still, and what is to be booked in may
+//! stand there already. The rest is unexplained.
 
 use std::collections::HashMap;
 
 use bincard_ledger::{Bucket, Buckets, Position, Timestamp};
 
 use super::compare::{Bench, Standing, close};
+use super::runs::Run;
+use super::transit::Transit;
 use crate::error::Error;
 use crate::history::{AsOf, History, as_of_one};
 use crate::name::ViewName;
 use crate::stock::{self, Stock, StockFilter, StockKey};
+use crate::transfers::Transfers;
 
 /// Which figure a report tells.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default)]
@@ -96,6 +101,8 @@ pub struct Explained {
     pub packed: i64,
     /// Explained by what was held then.
     pub held: i64,
+    /// Explained by what was on the way from or to the warehouse then.
+    pub in_transit: i64,
     /// What is left.
     pub unexplained: i64,
     /// When the key last agreed before this; what is unexplained came after it.
@@ -103,7 +110,7 @@ pub struct Explained {
 }
 
 impl Explained {
-    fn of(measures: Measures, reported: i64, then: &Buckets, now: i64) -> Explained {
+    fn of(measures: Measures, reported: i64, then: &Buckets, on_the_way: i64, now: i64) -> Explained {
         let at_report = measures.of(then);
         let mut left = reported.saturating_sub(at_report);
         let mut explained = Explained {
@@ -128,7 +135,8 @@ impl Explained {
         explained.packed = take(Bucket::Packed);
         explained.picked = take(Bucket::Picked);
         explained.held = take(Bucket::Held);
-        explained.unexplained = left;
+        explained.in_transit = left.clamp(0, on_the_way.max(0));
+        explained.unexplained = left - explained.in_transit;
         explained
     }
 }
@@ -142,9 +150,57 @@ pub struct Variance {
     pub line: SourceLine,
     /// What the ledger says; `None` where the line could not be compared, or not yet.
     pub explained: Option<Explained>,
+    /// What became of its correction; `None` where there was none, or not yet.
+    pub corrected: Option<Corrected>,
+}
+
+/// What became of the correction of a line.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Corrected {
+    /// It is recorded, at this position.
+    Recorded(Position),
+    /// It had been recorded before.
+    Before,
+    /// The ledger refused it: the code of the problem.
+    Refused(String),
+}
+
+/// A correction of the ledger: what is unexplained of a line.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Correction {
+    /// Of which run.
+    pub run: u64,
+    /// Of which line.
+    pub no: u64,
+    /// What the run's source is called.
+    pub source: String,
+    /// Where and what.
+    pub key: StockKey,
+    /// By how many units.
+    pub units: i64,
+    /// When it was reported; now, when `None`.
+    pub reported_at: Option<Timestamp>,
+    /// Who asked for it, as the run has it.
+    pub author: String,
 }
 
 impl Variance {
+    /// The correction that it asks for, of a run.
+    pub fn correction(&self, run: &Run) -> Option<Correction> {
+        let source = run.asked.source.as_ref()?;
+        let key = *self.line.key.as_ref().ok()?;
+        let units = self.explained.as_ref()?.unexplained;
+        (units != 0).then(|| Correction {
+            run: run.id,
+            no: self.no,
+            source: source.name.clone(),
+            key,
+            units,
+            reported_at: source.reported_at,
+            author: run.asked.author.clone(),
+        })
+    }
+
     /// What is reported, less what the ledger said then.
     pub fn variance(&self) -> Option<i64> {
         let explained = self.explained.as_ref()?;
@@ -166,6 +222,9 @@ pub(super) async fn compare_outside(
     let mut stock = stock.map_err(|_| unreadable(ViewName::Stock))?;
     let history = bench.stand::<History>(at).await?;
     let mut history = history.map_err(|_| unreadable(ViewName::History))?;
+    let transfers = bench.stand::<Transfers>(at).await?;
+    let transfers = transfers.map_err(|_| unreadable(ViewName::Transfers))?;
+    let mut transit = Transit::open(bench.reader, transfers, &mut history, source.reported_at).await?;
     let mut explained = Vec::with_capacity(source.lines.len());
     for (no, line) in source.lines.iter().enumerate() {
         (bench.tell)(ViewName::Stock, no as u64)?;
@@ -186,13 +245,20 @@ pub(super) async fn compare_outside(
             }
         };
         let now = source.measures.of(&present);
+        // Only of what is more than the ledger has.
+        let on_the_way = if line.quantity > source.measures.of(&then) {
+            transit.units(&mut history, key).await?
+        } else {
+            0
+        };
         explained.push(Some(Explained {
             agreed: agreed.get(&key).copied(),
-            ..Explained::of(source.measures, line.quantity, &then, now)
+            ..Explained::of(source.measures, line.quantity, &then, on_the_way, now)
         }));
     }
     close(stock.connection, ViewName::Stock).await;
     close(history.connection, ViewName::History).await;
+    transit.close().await;
     Ok(explained)
 }
 
@@ -214,35 +280,38 @@ mod tests {
     /// available, reserved, picked, packed, held
     const THEN: Buckets = Buckets([10, 4, 3, 2, 1]);
 
-    fn parts(measures: Measures, reported: i64) -> [i64; 5] {
-        let explained = Explained::of(measures, reported, &THEN, 0);
+    fn parts(measures: Measures, reported: i64) -> [i64; 6] {
+        let explained = Explained::of(measures, reported, &THEN, 2, 0);
         let Explained {
             reserved,
             picked,
             packed,
             held,
+            in_transit,
             unexplained,
             at_report,
             ..
         } = explained;
-        let sum = reserved + picked + packed + held + unexplained;
+        let sum = reserved + picked + packed + held + in_transit + unexplained;
         assert_eq!(sum, reported - at_report, "the parts are the variance");
-        [reserved, picked, packed, held, unexplained]
+        [reserved, picked, packed, held, in_transit, unexplained]
     }
 
     #[test]
     fn a_count_misses_what_has_left_the_shelf_and_no_more() {
-        assert_eq!(parts(Measures::OnHand, 20), [0, 0, 0, 0, 0]);
-        assert_eq!(parts(Measures::OnHand, 17), [0, -1, -2, 0, 0]);
-        assert_eq!(parts(Measures::OnHand, 12), [0, -3, -2, -1, -2]);
-        assert_eq!(parts(Measures::OnHand, 23), [0, 0, 0, 0, 3]);
+        assert_eq!(parts(Measures::OnHand, 20), [0, 0, 0, 0, 0, 0]);
+        assert_eq!(parts(Measures::OnHand, 17), [0, -1, -2, 0, 0, 0]);
+        assert_eq!(parts(Measures::OnHand, 12), [0, -3, -2, -1, 0, -2]);
+        assert_eq!(parts(Measures::OnHand, 21), [0, 0, 0, 0, 1, 0]);
+        assert_eq!(parts(Measures::OnHand, 23), [0, 0, 0, 0, 2, 1]);
     }
 
     #[test]
     fn a_channel_takes_what_orders_hold_for_available() {
-        assert_eq!(parts(Measures::Available, 10), [0, 0, 0, 0, 0]);
-        assert_eq!(parts(Measures::Available, 15), [4, 0, 1, 0, 0]);
-        assert_eq!(parts(Measures::Available, 25), [4, 3, 2, 1, 5]);
-        assert_eq!(parts(Measures::Available, 8), [0, 0, 0, 0, -2]);
+        assert_eq!(parts(Measures::Available, 10), [0, 0, 0, 0, 0, 0]);
+        assert_eq!(parts(Measures::Available, 15), [4, 0, 1, 0, 0, 0]);
+        assert_eq!(parts(Measures::Available, 21), [4, 3, 2, 1, 1, 0]);
+        assert_eq!(parts(Measures::Available, 25), [4, 3, 2, 1, 2, 3]);
+        assert_eq!(parts(Measures::Available, 8), [0, 0, 0, 0, 0, -2]);
     }
 }

@@ -79,6 +79,8 @@ pub struct Asked {
     pub filter: Filter,
     /// What was counted or reported outside, to be compared instead of the views.
     pub source: Option<Source>,
+    /// Whether what is unexplained of the source is to be corrected.
+    pub applies: bool,
     /// Who asked, in the caller's own words.
     pub author: String,
 }
@@ -106,9 +108,12 @@ pub struct Run {
     pub differing: u64,
     /// Why it failed.
     pub error: Option<String>,
+    /// Whether its source was compared, and what is left is to correct the ledger.
+    pub(super) is_compared: bool,
 }
 
-const COLUMNS: &str = "id, state, author, asked_at, started_at, ended_at, position, as_of, known_at, warehouse, variant, differing, error";
+const COLUMNS: &str = "id, state, author, asked_at, started_at, ended_at, position, as_of, known_at, warehouse, variant, differing, error, applies, \
+                       is_compared";
 
 impl Runs {
     /// Takes a run up, to be done when those before it are over.
@@ -127,8 +132,8 @@ impl Runs {
         }
         let add = async {
             let added = sqlx::query(
-                "insert into runs (state, author, asked_at, as_of, known_at, warehouse, variant)
-                 values ($1, $2, $3, $4, $5, $6, $7)",
+                "insert into runs (state, author, asked_at, as_of, known_at, warehouse, variant, applies)
+                 values ($1, $2, $3, $4, $5, $6, $7, $8)",
             )
             .bind(RunState::Waiting.column())
             .bind(&asked.author)
@@ -137,6 +142,7 @@ impl Runs {
             .bind(asked.past.known_at.map(Timestamp::micros))
             .bind(asked.filter.warehouse.map(|no| i64::from(no.0)))
             .bind(asked.filter.variant.map(|no| i64::from(no.0)))
+            .bind(asked.applies)
             .execute(&mut *tx)
             .await?;
             let id = added.last_insert_rowid();
@@ -306,6 +312,7 @@ fn read_run(row: &SqliteRow) -> Result<Run, sqlx::Error> {
                 variant: number(10)?.map(VariantNo),
             },
             source: None,
+            applies: row.try_get(13)?,
             author: row.try_get(2)?,
         },
         state: RunState::read(row.try_get(1)?)?,
@@ -316,6 +323,7 @@ fn read_run(row: &SqliteRow) -> Result<Run, sqlx::Error> {
         compared: Vec::new(),
         differing: whole(11)?.unwrap_or_default(),
         error: row.try_get(12)?,
+        is_compared: row.try_get(14)?,
     })
 }
 

@@ -1,34 +1,26 @@
-//! The thread that reconciles: one run at a time, at a low priority, until it is closed.
+//! Asking for reconciliations and reading them, and the thread that does them: one run at a time, at a low priority,
+//! until it is closed.
 
+use std::future::Future;
 use std::path::Path;
+use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use bincard_ledger::{Position, Timestamp};
 use bincard_store::Reader;
 use tokio::sync::Notify;
 
-use super::audit::Audit;
-use super::compare::Bench;
-use super::outside::{Explained, Variance, compare_outside};
-use super::part::Part;
-use super::past::compare_past;
-use super::replay::{Pace, Replay};
-use super::runs::{Asked, Run, RunDifference, RunState, Runs};
+use super::outside::{Corrected, Correction, Variance};
+use super::runs::{Asked, Run, RunDifference, Runs};
+use super::work::Worker;
 use crate::error::Error;
 use crate::generation::Folder;
-use crate::history::AsOf;
 use crate::name::ViewName;
 use crate::projector::{lower_priority, runtime};
-use crate::verify::Verified;
 use crate::views::{Page, Slice};
-
-/// How long to leave the database of runs alone when it cannot be used.
-const RETRY: Duration = Duration::from_secs(5);
-/// The most differences of a view that the log of the program is told.
-const TOLD_MAX: usize = 10;
 
 /// What a run does.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -37,6 +29,8 @@ pub enum Phase {
     Replaying,
     /// It compares a view.
     Comparing(ViewName),
+    /// It corrects the ledger.
+    Correcting,
 }
 
 /// How far a run is.
@@ -57,6 +51,11 @@ pub struct RunProgress {
 /// Where the time comes from.
 pub type Clock = Arc<dyn Fn() -> Timestamp + Send + Sync>;
 
+/// Corrects the ledger by a line of a source, and answers what became of it. Asked for the same line of the same run again
+/// it records nothing more. An error says why it cannot be said what became of it.
+pub type Correct =
+    Arc<dyn Fn(Correction) -> Pin<Box<dyn Future<Output = Result<Corrected, String>> + Send>> + Send + Sync>;
+
 /// How reconciliations are done.
 #[derive(Clone)]
 pub struct Options {
@@ -64,6 +63,8 @@ pub struct Options {
     pub clock: Clock,
     /// How often a part of the views is looked at while there is nothing else to do, at the most; never when `None`.
     pub audit_every: Option<Duration>,
+    /// What corrects the ledger where a run is to; without it such a run fails.
+    pub correct: Option<Correct>,
 }
 
 /// Asks for reconciliations and reads them. Clones share everything.
@@ -72,25 +73,25 @@ pub struct Reconciliations {
     shared: Arc<Shared>,
 }
 
-struct Shared {
-    clock: Clock,
-    runs: Runs,
-    asked: Notify,
-    stop: AtomicBool,
+pub(super) struct Shared {
+    pub(super) clock: Clock,
+    pub(super) runs: Runs,
+    pub(super) asked: Notify,
+    pub(super) stop: AtomicBool,
     /// Whether a run was asked for that was not looked at yet: the audit makes way.
-    is_asked: AtomicBool,
+    pub(super) is_asked: AtomicBool,
     /// How many times the audit has looked at a part of every view.
-    audited: AtomicU64,
+    pub(super) audited: AtomicU64,
     /// How many rows were found to differ, by view.
-    diverged: [AtomicU64; ViewName::COUNT],
+    pub(super) diverged: [AtomicU64; ViewName::COUNT],
     /// The run that is to end; 0 for none.
-    cancelled: AtomicU64,
-    progress: Mutex<Option<RunProgress>>,
+    pub(super) cancelled: AtomicU64,
+    pub(super) progress: Mutex<Option<RunProgress>>,
 }
 
 impl Shared {
     /// Fails when the run is to end.
-    fn go_on(&self, run: u64) -> Result<(), Error> {
+    pub(super) fn go_on(&self, run: u64) -> Result<(), Error> {
         if self.stop.load(Ordering::Relaxed) {
             Err(Error::Stopped)
         } else if self.cancelled.load(Ordering::Relaxed) == run {
@@ -100,7 +101,7 @@ impl Shared {
         }
     }
 
-    fn set_progress(&self, progress: Option<RunProgress>) {
+    pub(super) fn set_progress(&self, progress: Option<RunProgress>) {
         *self.progress.lock().unwrap_or_else(PoisonError::into_inner) = progress;
     }
 }
@@ -174,6 +175,14 @@ impl Reconciliations {
         self.shared.runs.variances(id, slice).await
     }
 
+    /// Writes down what became of the correction of a line.
+    ///
+    /// # Errors
+    /// When it cannot be written down.
+    pub async fn note_correction(&self, id: u64, no: u64, corrected: &Corrected) -> Result<(), Error> {
+        self.shared.runs.note_correction(id, no, corrected).await
+    }
+
     /// Ends a run that is not over: one that waits at once, one that is under way within moments, and at the next start if
     /// it is not to be any sooner.
     ///
@@ -234,6 +243,7 @@ impl Reconciler {
                         runs,
                         folder,
                         reader,
+                        correct: options.correct,
                     };
                     worker.work(options.audit_every).await
                 })
@@ -275,210 +285,5 @@ impl Reconciler {
 impl Drop for Reconciler {
     fn drop(&mut self) {
         self.end();
-    }
-}
-
-// A run compares every view: one that is new has its place in the replay, and is compared like the others.
-const _: () = assert!(ViewName::COUNT == 7);
-
-/// What a run found.
-enum Found {
-    /// Of views.
-    Views(Vec<Verified>),
-    /// Of the lines of a source.
-    Outside(Vec<Option<Explained>>),
-}
-
-struct Worker {
-    shared: Arc<Shared>,
-    runs: Runs,
-    folder: Folder,
-    reader: Reader,
-}
-
-impl Worker {
-    fn now(&self) -> Timestamp {
-        (self.shared.clock)()
-    }
-
-    async fn work(self, audit_every: Option<Duration>) -> Result<(), Error> {
-        let mut audit = Audit::new();
-        while !self.shared.stop.load(Ordering::Relaxed) {
-            self.shared.is_asked.store(false, Ordering::Relaxed);
-            match self.runs.next().await {
-                Ok(Some(run)) => self.take_up(run).await,
-                Ok(None) => match audit_every {
-                    None => self.shared.asked.notified().await,
-                    Some(every) => self.audit(&mut audit, every).await,
-                },
-                Err(error) => self.wait(error).await,
-            }
-        }
-        self.runs.close().await;
-        Ok(())
-    }
-
-    /// Looks at the next parts of the views, and rests until there is something to do.
-    async fn audit(&self, audit: &mut Audit, every: Duration) {
-        let began_at = Instant::now();
-        let go_on = || {
-            let is_over =
-                self.shared.stop.load(Ordering::Relaxed) || self.shared.is_asked.load(Ordering::Relaxed);
-            if is_over { Err(Error::Stopped) } else { Ok(()) }
-        };
-        for found in audit.look(&self.folder, &self.reader, &go_on).await {
-            tell(None, &found);
-            self.count(&found);
-        }
-        self.shared.audited.fetch_add(1, Ordering::Relaxed);
-        // At least as long as it took.
-        let rest = every.saturating_add(began_at.elapsed());
-        let _asked = tokio::time::timeout(rest, self.shared.asked.notified()).await;
-    }
-
-    fn count(&self, found: &Verified) {
-        // A view that cannot be read differs, too.
-        let differing = found.differing.max(u64::from(!found.is_well()));
-        self.shared.diverged[found.view.index()].fetch_add(differing, Ordering::Relaxed);
-    }
-
-    async fn wait(&self, error: Error) {
-        tracing::error!(error = %error.chain(), "the reconciliations cannot be read or written");
-        let _told = tokio::time::timeout(RETRY, self.shared.asked.notified()).await;
-    }
-
-    async fn take_up(&self, run: Run) {
-        let done = self.run(&run).await;
-        self.shared.set_progress(None);
-        let runs = &self.runs;
-        let noted = match done {
-            Ok(Some(Found::Outside(explained))) => {
-                let source = run.asked.source.as_ref();
-                let source = source.map(|source| runs.end_source(run.id, source, &explained, self.now()));
-                match source {
-                    Some(ending) => ending.await,
-                    None => Ok(()),
-                }
-            }
-            Ok(Some(Found::Views(found))) => {
-                for one in found.iter().filter(|one| !one.is_well()) {
-                    tell(Some(&run), one);
-                    self.count(one);
-                }
-                runs.end(run.id, &found, self.now()).await
-            }
-            Err(Error::Stopped) if self.shared.stop.load(Ordering::Relaxed) => Ok(()),
-            // Before it began, or went on, or since then.
-            Ok(None) | Err(Error::Cancelled) => {
-                let ended = runs.give_up(run.id, RunState::Cancelled, None, self.now()).await;
-                ended.map(|_| ())
-            }
-            Err(error @ Error::Reconciliations { .. }) => Err(error),
-            Err(error) => {
-                let why = error.chain();
-                tracing::error!(run = run.id, error = %why, "a reconciliation failed");
-                let ended = runs
-                    .give_up(run.id, RunState::Failed, Some(&why), self.now())
-                    .await;
-                ended.map(|_| ())
-            }
-        };
-        if let Err(error) = noted {
-            self.wait(error).await;
-        }
-    }
-
-    /// Does a run. `None` when it was cancelled before it began.
-    async fn run(&self, run: &Run) -> Result<Option<Found>, Error> {
-        let position = run.position.unwrap_or_else(|| self.reader.head().position);
-        if !self.runs.begin(run.id, position, self.now()).await? {
-            return Ok(None);
-        }
-        let progress = Mutex::new(RunProgress {
-            run: run.id,
-            phase: Phase::Replaying,
-            folded: Position(0),
-            through: position,
-            rows: 0,
-        });
-        // Rows of views that are done.
-        let rows_before = AtomicU64::new(0);
-        let advance = |change: &dyn Fn(&mut RunProgress)| {
-            let mut now = progress.lock().unwrap_or_else(PoisonError::into_inner);
-            change(&mut now);
-            self.shared.set_progress(Some(*now));
-            self.shared.go_on(run.id)
-        };
-        let folded = |at| advance(&|now| now.folded = at);
-        let compared = |view, rows| {
-            advance(&|now| {
-                now.phase = Phase::Comparing(view);
-                now.rows = rows_before.load(Ordering::Relaxed) + rows;
-            })
-        };
-        let bench = Bench {
-            folder: &self.folder,
-            reader: &self.reader,
-            part: Part::of(run.asked.filter),
-            tell: &compared,
-            folded: &folded,
-        };
-        if let Some(source) = &run.asked.source {
-            let agreed = self.runs.agreed(source.measures).await?;
-            let explained = compare_outside(&bench, source, &agreed, position, self.now()).await?;
-            return Ok(Some(Found::Outside(explained)));
-        }
-        if run.asked.past != AsOf::default() {
-            let found = compare_past(&bench, run.asked.filter, run.asked.past, position).await?;
-            return Ok(Some(Found::Views(vec![found])));
-        }
-        let mut replay = Replay::empty();
-        replay.run(&self.reader, position, Pace::Polite, folded)?;
-        let Replay {
-            stock,
-            history,
-            reservations,
-            catalogue,
-            exceptions,
-            transfers,
-            counts,
-            ..
-        } = replay;
-        let mut found = Vec::new();
-        let mut note = |one: Verified| {
-            rows_before.fetch_add(one.rows, Ordering::Relaxed);
-            found.push(one);
-        };
-        note(bench.compare(stock, position).await?);
-        note(bench.compare(history, position).await?);
-        if !run.asked.filter.is_set() {
-            note(bench.compare_kept(catalogue, position).await?);
-            note(bench.compare(reservations, position).await?);
-            note(bench.compare_kept(exceptions, position).await?);
-            note(bench.compare_kept(transfers, position).await?);
-            note(bench.compare_kept(counts, position).await?);
-        }
-        Ok(Some(Found::Views(found)))
-    }
-}
-
-/// Tells the log of the program what was found by a run, or by the audit.
-fn tell(run: Option<&Run>, found: &Verified) {
-    let run = run.map_or_else(|| "audit".to_owned(), |run| format!("reconciliation {}", run.id));
-    for damage in &found.damage {
-        tracing::error!(by = run, view = %found.view, damage, "a view cannot be read");
-    }
-    for one in found.differences.iter().take(TOLD_MAX) {
-        tracing::error!(
-            by = run,
-            view = %found.view,
-            table = one.table,
-            key = one.key,
-            expected = one.expected.as_deref().unwrap_or("no such row"),
-            found = one.found.as_deref().unwrap_or("no such row"),
-            first_event = one.first.map(|at| at.0),
-            differing = found.differing,
-            "a row of a view is not what the log makes of it; build the view anew"
-        );
     }
 }

@@ -8,7 +8,9 @@ use std::time::Duration;
 use bincard_ledger::event::{PickOrder, SlotChange};
 use bincard_ledger::{CatalogueCommand, Command, NegativeStock, Position, Timestamp, VariantNo, WarehouseNo};
 use bincard_projections::history::AsOf;
-use bincard_projections::reconcile::{Asked, Filter, Options, Reconciler, Run, RunDifference, RunState};
+use bincard_projections::reconcile::{
+    Asked, Filter, KEPT_MAX, Options, Reconciler, Run, RunDifference, RunState,
+};
 use bincard_projections::{Slice, ViewName, verify};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection};
 use sqlx::{AssertSqlSafe, ConnectOptions, Connection};
@@ -59,6 +61,7 @@ pub(crate) fn options(audit_every: Option<Duration>) -> Options {
     Options {
         clock: Arc::new(clock),
         audit_every,
+        correct: None,
     }
 }
 
@@ -238,6 +241,31 @@ fn a_changed_a_missing_and_a_foreign_row_are_told_apart() {
         assert_eq!((run.differing, found.len()), (1, 2));
         let (run, _) = reconcile(&reconciler, &filter(3, 2)).await;
         assert_eq!(run.state, RunState::Agrees);
+    });
+}
+
+#[test]
+fn of_more_rows_than_are_named_it_is_told_how_many_there_are() {
+    let ledger = closed(1_200);
+    let reconciler = reconciler(&ledger);
+    runtime().block_on(async {
+        let rows = execute(
+            &ledger,
+            ViewName::History,
+            "update events set recorded_at = recorded_at + 1".to_owned(),
+        )
+        .await;
+        assert!(rows > KEPT_MAX as u64);
+        let (run, found) = reconcile(&reconciler, &Asked::default()).await;
+        assert_eq!((run.differing, found.len()), (rows, KEPT_MAX));
+        let history = &run.compared[1];
+        assert_eq!((history.view, history.differing), (ViewName::History, rows));
+        assert_eq!(history.unnamed, rows - KEPT_MAX as u64);
+        assert!(
+            run.compared
+                .iter()
+                .all(|one| one.view == ViewName::History || one.unnamed == 0)
+        );
     });
 }
 

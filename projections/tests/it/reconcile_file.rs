@@ -1,9 +1,14 @@
 //! The file of reconciliations: its tables, files of older and newer programs, and what of it survives an end.
 
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use bincard_projections::reconcile::{Asked, Reconciler, RunState};
+use bincard_ledger::{Position, VariantNo, WarehouseNo};
+use bincard_projections::reconcile::{
+    Asked, Correct, Corrected, Correction, Options, Reconciler, RunState, Source, SourceLine,
+};
+use bincard_projections::stock::StockKey;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection};
 use sqlx::{AssertSqlSafe, ConnectOptions, Connection};
 
@@ -175,4 +180,125 @@ fn that_a_run_is_to_end_is_on_the_disk_before_it_is_answered() {
         (run.state, run.position),
         (RunState::Cancelled, Some(ledger.head()))
     );
+}
+
+/// Answers each correction, and keeps what was asked for. After `good` of them it fails.
+fn correcting(good: usize) -> (Correct, Arc<Mutex<Vec<Correction>>>) {
+    let asked: Arc<Mutex<Vec<Correction>>> = Arc::default();
+    let all = asked.clone();
+    let correct: Correct = Arc::new(move |correction| {
+        let mut all = all.lock().unwrap();
+        let outcome = match all.len() {
+            at if at == good => Err("the disk is full".to_owned()),
+            0 => Ok(Corrected::Recorded(Position(77))),
+            1 => Ok(Corrected::Refused("/problems/none".to_owned())),
+            _ => Ok(Corrected::Before),
+        };
+        all.push(correction);
+        Box::pin(async move { outcome })
+    });
+    (correct, asked)
+}
+
+#[test]
+fn a_run_that_corrects_goes_on_with_the_lines_that_are_left_as_they_were_explained() {
+    let ledger = closed(60);
+    let open = |correct| {
+        let options = Options {
+            correct,
+            ..options(None)
+        };
+        let views = ledger.views_path();
+        Reconciler::open(ledger.folder.path(), &views, ledger.reader.clone(), options).unwrap()
+    };
+    let line = |variant, key: Result<u32, &str>, quantity| SourceLine {
+        named: format!("line {variant}"),
+        key: key.map_err(str::to_owned).map(|warehouse| StockKey {
+            warehouse: WarehouseNo(warehouse),
+            variant: VariantNo(variant),
+        }),
+        quantity,
+    };
+    let asked = Asked {
+        source: Some(Source {
+            name: "count".to_owned(),
+            lines: vec![
+                line(1, Ok(1), 1_000_000),
+                line(2, Err("unknown"), 5),
+                line(3, Ok(1), 2_000_000),
+                line(4, Ok(1), 3_000_000),
+            ],
+            ..Source::default()
+        }),
+        applies: true,
+        author: "somebody".to_owned(),
+        ..Asked::default()
+    };
+    runtime().block_on(async {
+        let (correct, first) = correcting(1);
+        let opened = open(Some(correct));
+        let runs = opened.reconciliations();
+        let id = runs.start(&asked).await.unwrap();
+        let run = over(&opened, id).await;
+        assert_eq!(run.state, RunState::Failed);
+        assert!(run.error.unwrap().contains("the disk is full"));
+        let before = runs.variances(id, ALL).await.unwrap().rows;
+        let corrected: Vec<_> = before.iter().map(|line| line.corrected.clone()).collect();
+        assert_eq!(
+            corrected,
+            [Some(Corrected::Recorded(Position(77))), None, None, None]
+        );
+        let units: Vec<_> = first
+            .lock()
+            .unwrap()
+            .iter()
+            .map(|one| (one.no, one.units))
+            .collect();
+        let unexplained = |no: usize| before[no - 1].explained.as_ref().unwrap().unexplained;
+        assert_eq!(units, [(1, unexplained(1)), (3, unexplained(3))]);
+        assert!(unexplained(1) > 900_000 && unexplained(3) > 1_900_000);
+        opened.close();
+        // As if the server had died at that moment. What is explained meanwhile would be explained otherwise.
+        let mut connection = sql(&ledger).await;
+        let died = "update runs set state = 1, ended_at = null, error = null;
+                    update lines set unexplained = 9, at_report = quantity - 9 where no = 4";
+        run_all(&mut connection, died.to_owned()).await;
+        connection.close().await.unwrap();
+
+        let (correct, then) = correcting(9);
+        let opened = open(Some(correct));
+        let run = over(&opened, id).await;
+        assert_eq!((run.state, run.differing), (RunState::Differs, 4));
+        let units: Vec<_> = then
+            .lock()
+            .unwrap()
+            .iter()
+            .map(|one| (one.no, one.units))
+            .collect();
+        assert_eq!(units, [(3, unexplained(3)), (4, 9)]);
+        let one = then.lock().unwrap()[0].clone();
+        assert_eq!(
+            (one.run, &*one.source, &*one.author),
+            (id, "count", "somebody"),
+            "{one:?}"
+        );
+        let runs = opened.reconciliations();
+        let after = runs.variances(id, ALL).await.unwrap().rows;
+        let corrected: Vec<_> = after.iter().map(|line| line.corrected.clone()).collect();
+        let recorded = |at| Some(Corrected::Recorded(Position(at)));
+        let refused = Some(Corrected::Refused("/problems/none".to_owned()));
+        assert_eq!(corrected, [recorded(77), None, recorded(77), refused]);
+        // What is known of a correction stays known.
+        runs.note_correction(id, 1, &Corrected::Before).await.unwrap();
+        runs.note_correction(id, 4, &Corrected::Before).await.unwrap();
+        let after = runs.variances(id, ALL).await.unwrap().rows;
+        assert_eq!(after[0].corrected, recorded(77));
+        assert_eq!(after[3].corrected, Some(Corrected::Before));
+        opened.close();
+
+        let opened = open(None);
+        let id = opened.reconciliations().start(&asked).await.unwrap();
+        let run = over(&opened, id).await;
+        assert!(run.error.unwrap().contains("nobody corrects"));
+    });
 }

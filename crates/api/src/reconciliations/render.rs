@@ -1,9 +1,9 @@
 //! Reconciliations as JSON.
 
-use bincard_ledger::{VariantNo, WarehouseNo};
+use bincard_ledger::{Position, VariantNo, WarehouseNo};
 use bincard_projections::ViewName;
 use bincard_projections::reconcile::{
-    Compared, Measures, Phase, Run, RunDifference, RunProgress, RunState, Source, Variance,
+    Compared, Corrected, Measures, Phase, Run, RunDifference, RunProgress, RunState, Source, Variance,
 };
 use uuid::Uuid;
 
@@ -51,6 +51,7 @@ pub(super) fn write_run(json: &mut Json, asker: &Asker, run: &Run, progress: Opt
         Some(source) => write_source(json, source),
         None => _ = json.raw("null"),
     }
+    json.raw(r#","apply":"#).flag(run.asked.applies);
     json.raw(r#","position":"#);
     match run.position {
         Some(position) => json.whole(position.0),
@@ -103,7 +104,7 @@ pub(super) fn write_variance(json: &mut Json, asker: &Asker, one: &Variance) {
     };
     json.raw(r#","explained":"#);
     let Some(explained) = &one.explained else {
-        json.raw("null}");
+        json.raw(r#"null,"correction":null}"#);
         return;
     };
     json.raw(r#"{"ledgerAtReport":"#).whole(explained.at_report);
@@ -114,6 +115,7 @@ pub(super) fn write_variance(json: &mut Json, asker: &Asker, one: &Variance) {
     json.raw(r#","picked":"#).whole(explained.picked);
     json.raw(r#","packed":"#).whole(explained.packed);
     json.raw(r#","held":"#).whole(explained.held);
+    json.raw(r#","inTransit":"#).whole(explained.in_transit);
     json.raw(r#","unexplained":"#).whole(explained.unexplained);
     json.raw(r#","lastAgreed":"#);
     match explained.agreed {
@@ -125,13 +127,45 @@ pub(super) fn write_variance(json: &mut Json, asker: &Asker, one: &Variance) {
             .raw("}"),
         None => json.raw("null"),
     };
-    json.raw("}}");
+    json.raw(r#"},"correction":"#);
+    write_correction(json, asker, one.corrected.as_ref());
+    json.raw("}");
+}
+
+fn write_correction(json: &mut Json, asker: &Asker, corrected: Option<&Corrected>) {
+    let (position, refused) = match corrected {
+        None => {
+            json.raw("null");
+            return;
+        }
+        Some(Corrected::Recorded(position)) => (Some(*position), None),
+        Some(Corrected::Before) => (None, None),
+        Some(Corrected::Refused(why)) => (None, Some(why)),
+    };
+    json.raw(r#"{"event":"#);
+    write_event(json, asker, position);
+    json.raw(r#","refused":"#)
+        .text_or_null(refused.map(|why| &**why))
+        .raw("}");
+}
+
+fn write_event(json: &mut Json, asker: &Asker, position: Option<Position>) {
+    match position {
+        Some(position) => json
+            .raw(r#"{"position":"#)
+            .whole(position.0)
+            .raw(r#","id":"#)
+            .uuid(asker.open.ledger.ids().event(position))
+            .raw("}"),
+        None => json.raw("null"),
+    };
 }
 
 fn write_progress(json: &mut Json, progress: RunProgress) {
     let (phase, view) = match progress.phase {
         Phase::Replaying => ("REPLAYING", None),
         Phase::Comparing(view) => ("COMPARING", Some(view.as_str())),
+        Phase::Correcting => ("CORRECTING", None),
     };
     json.raw(r#"{"phase":"#).text(phase);
     json.raw(r#","view":"#).text_or_null(view);
@@ -146,6 +180,7 @@ fn write_view(json: &mut Json, one: &Compared) {
     json.raw(r#","position":"#).whole(one.position.0);
     json.raw(r#","rows":"#).whole(one.rows);
     json.raw(r#","differing":"#).whole(one.differing);
+    json.raw(r#","unnamed":"#).whole(one.unnamed);
     json.raw(r#","damage":"#).text_or_null(one.damage.as_deref());
     let is_bad = one.differing > 0 || one.damage.is_some();
     let repair = is_bad.then(|| repair_of(one.view));
@@ -153,7 +188,6 @@ fn write_view(json: &mut Json, one: &Compared) {
 }
 
 pub(super) fn write_difference(json: &mut Json, asker: &Asker, one: &RunDifference) {
-    let ids = asker.open.ledger.ids();
     json.raw(r#"{"no":"#).whole(one.no);
     json.raw(r#","view":"#).text(one.view.as_str());
     json.raw(r#","table":"#).text(&one.table);
@@ -163,15 +197,7 @@ pub(super) fn write_difference(json: &mut Json, asker: &Asker, one: &RunDifferen
     json.raw(r#","expected":"#).text_or_null(one.expected.as_deref());
     json.raw(r#","found":"#).text_or_null(one.found.as_deref());
     json.raw(r#","firstEvent":"#);
-    match one.first {
-        Some(first) => json
-            .raw(r#"{"position":"#)
-            .whole(first.0)
-            .raw(r#","id":"#)
-            .uuid(ids.event(first))
-            .raw("}"),
-        None => json.raw("null"),
-    };
+    write_event(json, asker, one.first);
     json.raw(r#","repair":"#).text(&repair_of(one.view)).raw("}");
 }
 

@@ -5,16 +5,13 @@ use std::collections::HashMap;
 use axum::body::Body;
 use axum::extract::RawQuery;
 use axum::http::{Response, StatusCode};
-use bincard_engine::Refusal;
-use bincard_ledger::command::KeySpace;
-use bincard_ledger::{
-    Command, IdempotencyKey, Kind, Line, Position, Reason, Request, StockCommand, Timestamp,
-};
+use bincard_ledger::{Position, Timestamp};
 use bincard_projections::Slice;
-use bincard_projections::reconcile::{Measures, Run, Source, SourceLine, Variance};
+use bincard_projections::reconcile::{Measures, Run, RunState, Source, SourceLine};
 use bincard_projections::stock::StockKey;
 use uuid::Uuid;
 
+use super::correct::{Outcome, correct};
 use super::{NONE, number, page_of, read_paging, render, slice_of};
 use crate::answer;
 use crate::asker::Asker;
@@ -36,7 +33,7 @@ const PAGE: usize = 500;
 pub(super) struct DraftSource {
     name: String,
     reported_at: Option<Timestamp>,
-    measures: Measures,
+    pub(super) measures: Measures,
     lines: Vec<DraftLine>,
 }
 
@@ -252,7 +249,7 @@ pub(super) async fn apply(asker: Asker, Segment(id): Segment) -> Result<Response
     let id = number(&id)?;
     let reconciliations = &asker.open.reconciliations;
     let (run, _) = reconciliations.run(id).await?.ok_or(NONE)?;
-    let source = source_to_apply(&run)?;
+    must_apply(&run)?;
     let mut applied = Applied::default();
     let mut after = None;
     loop {
@@ -264,7 +261,14 @@ pub(super) async fn apply(asker: Asker, Segment(id): Segment) -> Result<Response
         };
         let page = reconciliations.variances(id, slice).await?;
         for one in &page.rows {
-            applied.correct(&asker, id, source, one).await?;
+            let Some(correction) = one.correction(&run) else {
+                continue;
+            };
+            let outcome = correct(&asker.open.ledger, correction, asker.caller.id).await?;
+            reconciliations
+                .note_correction(id, one.no, &outcome.corrected())
+                .await?;
+            applied.note(one.no, outcome);
         }
         after = page.rows.last().map(|one| one.no);
         if !page.more {
@@ -291,12 +295,13 @@ pub(super) async fn apply(asker: Asker, Segment(id): Segment) -> Result<Response
     Ok(response)
 }
 
-fn source_to_apply(run: &Run) -> Result<&Source, Failure> {
-    use bincard_projections::reconcile::RunState;
+/// Fails unless the run is over, and counted what is on hand.
+fn must_apply(run: &Run) -> Result<(), Failure> {
     let is_done = matches!(run.state, RunState::Agrees | RunState::Differs);
     let source = run.asked.source.as_ref().filter(|_| is_done);
     source
         .filter(|source| source.measures == Measures::OnHand)
+        .map(|_| ())
         .ok_or(Failure::NothingToApply)
 }
 
@@ -310,52 +315,17 @@ struct Applied {
 }
 
 impl Applied {
-    async fn correct(
-        &mut self,
-        asker: &Asker,
-        run: u64,
-        source: &Source,
-        one: &Variance,
-    ) -> Result<(), Failure> {
-        let (Ok(key), Some(explained)) = (&one.line.key, &one.explained) else {
-            return Ok(());
-        };
-        if explained.unexplained == 0 {
-            return Ok(());
-        }
-        let ledger = &asker.open.ledger;
-        let line = Line {
-            variant: key.variant,
-            quantity: explained.unexplained,
-        };
-        let mut command = StockCommand::new(Kind::Adjust, key.warehouse, [line]);
-        command.reason = Some(Reason::CountCorrection);
-        command.occurred_at = source.reported_at;
-        command.notes = Some(format!("reconciliation {run}: {}", source.name).into());
-        let key = IdempotencyKey::parse(KeySpace::Server, &format!("reconcile:{run}:{}", one.no));
-        let request = Request {
-            command: Command::Stock(command),
-            author: asker.caller.id,
-            on_behalf_of: None,
-            key: Some(key.map_err(|error| Failure::internal(error.to_string()))?),
-        };
-        match ledger.submit(request).await {
-            Ok(receipt) => {
-                self.position = self.position.max(receipt.position);
-                if receipt.replayed {
-                    self.corrected_before += 1;
-                } else {
-                    self.corrected += 1;
-                }
+    fn note(&mut self, no: u64, outcome: Outcome) {
+        match outcome {
+            Outcome::Now(position) => {
+                self.corrected += 1;
+                self.position = self.position.max(position);
             }
-            // By somebody else: the key is of this line, whoever asked.
-            Err(Refusal::KeyReused { .. }) => self.corrected_before += 1,
-            Err(Refusal::Rejected(rejection)) => {
-                let failure = Failure::of_refusal(Refusal::Rejected(rejection), ledger, Shape::Notes);
-                self.refused.push((one.no, failure));
+            Outcome::Before(position) => {
+                self.corrected_before += 1;
+                self.position = self.position.max(position.unwrap_or_default());
             }
-            Err(refusal) => return Err(Failure::of_refusal(refusal, ledger, Shape::Notes)),
+            Outcome::Refused(failure) => self.refused.push((no, failure)),
         }
-        Ok(())
     }
 }

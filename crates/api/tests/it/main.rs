@@ -18,6 +18,7 @@ mod listener;
 mod lots;
 mod pointers;
 mod reconciliations;
+mod reconciliations_outside;
 mod reservations;
 mod reversals;
 mod signing_in;

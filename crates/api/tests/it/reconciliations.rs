@@ -10,17 +10,17 @@ use sqlx::{ConnectOptions, Connection};
 
 use crate::support::{Server, uuid};
 
-const PATH: &str = "/api/v1/reconciliations";
+pub(crate) const PATH: &str = "/api/v1/reconciliations";
 
 /// Asks for a reconciliation and waits for its end.
-async fn reconcile(server: &Server, body: Value) -> Value {
+pub(crate) async fn reconcile(server: &Server, body: Value) -> Value {
     let begun = server.post(PATH, &server.manager, &body).await.expect(202);
     let path = begun.header("location").to_owned();
     assert_eq!(path, format!("{PATH}/{}", begun.json()["id"]));
     over(server, &path).await
 }
 
-async fn over(server: &Server, path: &str) -> Value {
+pub(crate) async fn over(server: &Server, path: &str) -> Value {
     loop {
         let run = server.get(path, &server.manager).await.expect(200).json();
         if !["WAITING", "RUNNING"].contains(&run["state"].as_str().unwrap()) {
@@ -222,7 +222,7 @@ async fn what_is_asked_for_must_make_sense() {
 }
 
 /// The lines of a run's source, as they were explained.
-async fn variances(server: &Server, run: &Value) -> Vec<Value> {
+pub(crate) async fn variances(server: &Server, run: &Value) -> Vec<Value> {
     let path = format!("{PATH}/{}/variances", run["id"]);
     let page = server.get(&path, &server.manager).await.expect(200).json();
     page["content"].as_array().unwrap().clone()
@@ -289,7 +289,7 @@ async fn a_count_is_explained_line_by_line_and_corrects_the_ledger_once() {
         found[0]["explained"],
         json!({
             "ledgerAtReport": 10, "ledgerNow": 15, "movedSince": 5, "reserved": 0, "picked": -3, "packed": 0, "held": 0,
-            "unexplained": -2, "lastAgreed": null,
+            "inTransit": 0, "unexplained": -2, "lastAgreed": null,
         })
     );
     assert_eq!(

@@ -1,5 +1,6 @@
 //! `bincard reconcile`: replay the log and compare every view with it, in a stopped folder or on a running server.
 
+mod outside;
 mod server;
 mod source;
 
@@ -17,6 +18,7 @@ use chrono::DateTime;
 use clap::Args;
 
 use super::rebuild::caught_up;
+use crate::asking::Where;
 use crate::config::Config;
 use crate::exit::{SaidAlready, WrongUse, shown};
 use crate::folder::{DataFolder, engine_options};
@@ -38,8 +40,8 @@ pub(crate) struct Reconcile {
     #[arg(long, value_name = "INSTANT")]
     known_at: Option<String>,
     /// Compare what was counted or reported outside: a CSV file with the columns `warehouse` (or `warehouseId`), `sku` (or
-    /// `variantId`) and `quantity`, or NDJSON lines with such fields (with --url)
-    #[arg(long, requires = "url", conflicts_with_all = ["as_of", "known_at"], value_name = "FILE")]
+    /// `variantId`) and `quantity`, or NDJSON lines with such fields
+    #[arg(long, conflicts_with_all = ["as_of", "known_at"], value_name = "FILE")]
     source: Option<PathBuf>,
     /// When that was counted or reported [default: now]
     #[arg(long, requires = "source", value_name = "INSTANT")]
@@ -47,7 +49,7 @@ pub(crate) struct Reconcile {
     /// Which figure it tells: onHand or available
     #[arg(long, requires = "source", default_value = "onHand", value_name = "FIGURE")]
     measures: String,
-    /// Correct the ledger by what is unexplained
+    /// Correct the ledger by what is unexplained, each line once
     #[arg(long, requires = "source")]
     apply: bool,
     /// Reconcile on the server at this address, instead of in a stopped data folder
@@ -75,9 +77,18 @@ struct Told {
 /// What was found, wherever.
 struct Outcome {
     id: u64,
-    /// Views with their rows, differing rows, position and damage.
-    views: Vec<(String, u64, u64, u64, Option<String>)>,
+    views: Vec<ViewOutcome>,
     differing: u64,
+}
+
+/// What was found of a view.
+struct ViewOutcome {
+    view: String,
+    rows: u64,
+    differing: u64,
+    unnamed: u64,
+    position: u64,
+    damage: Option<String>,
 }
 
 impl Reconcile {
@@ -94,11 +105,15 @@ impl Reconcile {
                 .map(|text| instant("--known-at", text))
                 .transpose()?,
         };
+        if self.source.is_some() {
+            let place = Where {
+                url: self.url.clone(),
+                key: self.key.clone(),
+                tenant: self.tenant.clone(),
+            };
+            return outside::reconcile(&place, config, &source::read(&self)?, self.apply);
+        }
         match (&self.url, &self.key) {
-            (Some(url), Some(key)) if self.source.is_some() => {
-                let source = source::read(&self)?;
-                server::reconcile_source(url, key, &source, self.apply)
-            }
             (Some(url), Some(key)) => {
                 server::reconcile(url, key, self.as_of.as_deref(), self.known_at.as_deref())
             }
@@ -118,6 +133,7 @@ impl Reconcile {
             let options = Options {
                 clock: engine_options(config).clock,
                 audit_every: None,
+                correct: None,
             };
             let reconciler = Reconciler::open(&folder.ledger_path(&tenant), &views, reader, options)?;
             let reconciliations = reconciler.reconciliations();
@@ -177,7 +193,7 @@ async fn wait(reconciliations: &Reconciliations, id: u64) -> anyhow::Result<Run>
         }
         if let Some(progress) = progress {
             let view = match progress.phase {
-                Phase::Replaying => None,
+                Phase::Replaying | Phase::Correcting => None,
                 Phase::Comparing(view) => Some(view.as_str()),
             };
             steps.show(view, progress.folded.0, progress.through.0, progress.rows);
@@ -222,9 +238,13 @@ impl Steps {
 impl Outcome {
     fn of(run: &Run) -> anyhow::Result<Outcome> {
         check(run.id, run.state, run.error.as_deref())?;
-        let views = run.compared.iter().map(|one| {
-            let view = one.view.as_str().to_owned();
-            (view, one.rows, one.differing, one.position.0, one.damage.clone())
+        let views = run.compared.iter().map(|one| ViewOutcome {
+            view: one.view.as_str().to_owned(),
+            rows: one.rows,
+            differing: one.differing,
+            unnamed: one.unnamed,
+            position: one.position.0,
+            damage: one.damage.clone(),
         });
         Ok(Outcome {
             id: run.id,
@@ -261,7 +281,15 @@ impl From<&RunDifference> for Told {
 }
 
 fn tell_views(outcome: &Outcome) -> anyhow::Result<()> {
-    for (view, rows, differing, position, damage) in &outcome.views {
+    for one in &outcome.views {
+        let ViewOutcome {
+            view,
+            rows,
+            differing,
+            position,
+            damage,
+            ..
+        } = one;
         let rows = grouped(*rows);
         super::write_out(&match damage {
             Some(damage) => format!("{view}: it cannot be read: {}\n", shown(damage)),
@@ -308,11 +336,15 @@ fn tell(told: &Told) -> anyhow::Result<()> {
 /// Says what is to be done, and fails if anything was found.
 fn conclude(outcome: &Outcome) -> anyhow::Result<()> {
     use std::io::Write as _;
-    let bad = outcome
-        .views
-        .iter()
-        .filter(|(_, _, differing, _, damage)| *differing > 0 || damage.is_some());
-    let bad: Vec<&str> = bad.map(|(view, ..)| view.as_str()).collect();
+    for one in outcome.views.iter().filter(|one| one.unnamed > 0) {
+        let (view, unnamed) = (&one.view, grouped(one.unnamed));
+        super::write_out(&format!(
+            "  {view}: {unnamed} more rows that differ are not named\n"
+        ))?;
+    }
+    let bad = outcome.views.iter();
+    let bad = bad.filter(|one| one.differing > 0 || one.damage.is_some());
+    let bad: Vec<&str> = bad.map(|one| one.view.as_str()).collect();
     if bad.is_empty() {
         return Ok(());
     }

@@ -9,4 +9,5 @@ mod moving;
 mod online_retail;
 mod program;
 mod reconcile;
+mod reconcile_excerpt;
 mod server;

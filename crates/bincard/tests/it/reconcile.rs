@@ -127,13 +127,32 @@ fn a_count_in_a_file_is_held_against_the_ledger_and_corrects_it_once() {
                     line 3 (W1 / C): there is no such variant\n";
     assert_eq!(ran.stdout, expected);
     let correct = reconcile.iter().chain(&["--apply"]).chain(&through);
+    let ran = scratch.run(correct.clone()).fails_with(1, "");
+    assert_eq!(ran.stdout, format!("{expected}corrected 1 lines\n"));
+    // What was corrected agrees from then on, and is not corrected again.
     let ran = scratch.run(correct).fails_with(1, "");
-    assert_eq!(ran.stdout, format!("{expected}corrected 1 lines, 0 before\n"));
+    let left = "line 3 (W1 / C): there is no such variant\ncorrected 0 lines\n";
+    assert_eq!(ran.stdout, left);
     scratch.file("count.csv", "warehouse,sku,quantity\nW1,A,9\nW1,B,7\n");
     scratch.run(reconcile.iter().chain(&through)).succeeds();
     scratch.file("count.csv", "warehouse,sku,quantity\nW1,A,nine\n");
     let wrong = scratch.run(reconcile.iter().chain(&through));
     wrong.fails_with(2, "count.csv: line 2: \"nine\" is not a whole number");
-    scratch.run(reconcile).fails_with(2, "--url");
     assert_eq!(server.stop().0, Some(0));
+
+    // The same in the stopped folder.
+    scratch.file("count.csv", "warehouse,sku,quantity\nW1,A,11\nW1,B,7\n");
+    let ran = scratch.run(reconcile).fails_with(1, "");
+    let expected = "line 1 (W1 / A): 11 reported, 9 in the ledger then: +2 unexplained\n";
+    assert_eq!(ran.stdout, expected);
+    let correct = reconcile.iter().chain(&["--apply"]);
+    let ran = scratch.run(correct.clone()).fails_with(1, "");
+    assert_eq!(ran.stdout, format!("{expected}corrected 1 lines\n"));
+    assert_eq!(scratch.run(correct).succeeds().stdout, "corrected 0 lines\n");
+    scratch.file("count.csv", "warehouse,sku,quantity\nW1,A,11\n");
+    scratch
+        .run(reconcile.iter().chain(&["--measures", "available"]))
+        .succeeds();
+    let wrong = reconcile.iter().chain(&["--measures", "available", "--apply"]);
+    scratch.run(wrong).fails_with(2, "measures onHand");
 }

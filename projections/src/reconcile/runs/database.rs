@@ -11,7 +11,7 @@ use crate::error::Error;
 use crate::sqlite::record_pool;
 
 /// Every migration there is, in order. Applied ones never change.
-const MIGRATIONS: [(i64, &str, &str); 3] = [
+const MIGRATIONS: [(i64, &str, &str); 5] = [
     (
         1,
         "runs",
@@ -26,6 +26,16 @@ const MIGRATIONS: [(i64, &str, &str); 3] = [
         3,
         "cancel",
         include_str!("../../../../migrations/sqlite/reconciliations/0003_cancel.sql"),
+    ),
+    (
+        4,
+        "apply",
+        include_str!("../../../../migrations/sqlite/reconciliations/0004_apply.sql"),
+    ),
+    (
+        5,
+        "unnamed",
+        include_str!("../../../../migrations/sqlite/reconciliations/0005_unnamed.sql"),
     ),
 ];
 

@@ -24,6 +24,8 @@ pub struct Compared {
     pub rows: u64,
     /// How many of them differ.
     pub differing: u64,
+    /// How many of those are not named one by one.
+    pub unnamed: u64,
     /// What is wrong with its file, where it could not be read.
     pub damage: Option<String>,
 }
@@ -68,7 +70,7 @@ impl Runs {
             }
             let mut no = 0;
             for one in found {
-                sqlx::query("insert or replace into compared values ($1, $2, $3, $4, $5, $6, $7)")
+                sqlx::query("insert or replace into compared values ($1, $2, $3, $4, $5, $6, $7, $8)")
                     .bind(id.cast_signed())
                     .bind(one.view.as_str())
                     .bind(one.generation.cast_signed())
@@ -76,6 +78,11 @@ impl Runs {
                     .bind(one.rows.cast_signed())
                     .bind(one.differing.cast_signed())
                     .bind((!one.damage.is_empty()).then(|| one.damage.join("\n")))
+                    .bind(
+                        one.differing
+                            .saturating_sub(one.differences.len() as u64)
+                            .cast_signed(),
+                    )
                     .execute(&mut *tx)
                     .await?;
                 for difference in &one.differences {
@@ -168,7 +175,7 @@ pub(super) async fn read_compared(
     id: u64,
 ) -> Result<Vec<Compared>, sqlx::Error> {
     let rows = sqlx::query(
-        "select view, generation, position, rows, differing, damage from compared where run = $1",
+        "select view, generation, position, rows, differing, damage, unnamed from compared where run = $1",
     )
     .bind(id.cast_signed())
     .fetch_all(connection)
@@ -183,6 +190,7 @@ pub(super) async fn read_compared(
             rows: whole(3)?,
             differing: whole(4)?,
             damage: row.try_get(5)?,
+            unnamed: whole(6)?,
         });
     }
     compared.sort_unstable_by_key(|one| one.view);

@@ -3,13 +3,13 @@
 
 use std::collections::HashMap;
 
-use bincard_ledger::Timestamp;
+use bincard_ledger::{Position, Timestamp};
 use sqlx::sqlite::{SqliteConnection, SqliteRow};
 use sqlx::{AssertSqlSafe, Row};
 
 use super::{RunState, Runs, end_if_cancelled};
 use crate::error::Error;
-use crate::reconcile::outside::{Agreed, Explained, Measures, Source, SourceLine, Variance};
+use crate::reconcile::outside::{Agreed, Corrected, Explained, Measures, Source, SourceLine, Variance};
 use crate::stock::StockKey;
 use crate::views::{Page, Slice};
 
@@ -36,8 +36,8 @@ impl Runs {
         all.map_err(self.failing())
     }
 
-    /// Ends a run over a source with what the ledger says of its lines.
-    pub(in crate::reconcile) async fn end_source(
+    /// Writes down what the ledger says of the lines of a source.
+    pub(in crate::reconcile) async fn note_source(
         &self,
         id: u64,
         source: &Source,
@@ -46,9 +46,6 @@ impl Runs {
     ) -> Result<(), Error> {
         let end = async {
             let mut tx = self.pool.begin_with("begin immediate").await?;
-            if end_if_cancelled(&mut tx, id, now).await? {
-                return tx.commit().await;
-            }
             let mut differing = 0_i64;
             for (index, (line, explained)) in source.lines.iter().zip(explained).enumerate() {
                 let (Ok(key), Some(one)) = (&line.key, explained) else {
@@ -58,7 +55,7 @@ impl Runs {
                 let [warehouse, variant] = key.columns();
                 sqlx::query(
                     "update lines set at_report = $3, now = $4, reserved = $5, picked = $6, packed = $7, held = $8,
-                     unexplained = $9, agreed_run = $10, agreed_at = $11 where run = $1 and no = $2",
+                     unexplained = $9, agreed_run = $10, agreed_at = $11, in_transit = $12 where run = $1 and no = $2",
                 )
                 .bind(id.cast_signed())
                 .bind(index as i64 + 1)
@@ -71,6 +68,7 @@ impl Runs {
                 .bind(one.unexplained)
                 .bind(one.agreed.map(|agreed| agreed.run.cast_signed()))
                 .bind(one.agreed.map(|agreed| agreed.at.micros()))
+                .bind(one.in_transit)
                 .execute(&mut *tx)
                 .await?;
                 if line.quantity == one.at_report {
@@ -86,21 +84,59 @@ impl Runs {
                     differing += 1;
                 }
             }
-            let state = if differing == 0 {
-                RunState::Agrees
-            } else {
-                RunState::Differs
-            };
-            sqlx::query("update runs set state = $2, ended_at = $3, differing = $4 where id = $1")
+            sqlx::query("update runs set differing = $2, is_compared = 1 where id = $1")
                 .bind(id.cast_signed())
-                .bind(state.column())
-                .bind(now.micros())
                 .bind(differing)
                 .execute(&mut *tx)
                 .await?;
             tx.commit().await
         };
         end.await.map_err(self.failing())
+    }
+
+    /// Ends a run whose source was compared, and applied where it was to be.
+    pub(in crate::reconcile) async fn end_compared(&self, id: u64, now: Timestamp) -> Result<(), Error> {
+        let end = async {
+            let mut tx = self.pool.begin_with("begin immediate").await?;
+            if !end_if_cancelled(&mut tx, id, now).await? {
+                sqlx::query(
+                    "update runs set state = iif(differing = 0, $2, $3), ended_at = $4 where id = $1",
+                )
+                .bind(id.cast_signed())
+                .bind(RunState::Agrees.column())
+                .bind(RunState::Differs.column())
+                .bind(now.micros())
+                .execute(&mut *tx)
+                .await?;
+            }
+            tx.commit().await
+        };
+        end.await.map_err(self.failing())
+    }
+
+    /// Writes down what became of the correction of a line.
+    pub(in crate::reconcile) async fn note_correction(
+        &self,
+        id: u64,
+        no: u64,
+        corrected: &Corrected,
+    ) -> Result<(), Error> {
+        let (position, refused) = match corrected {
+            Corrected::Recorded(position) => (Some(position.0.cast_signed()), None),
+            Corrected::Before => (Some(BEFORE), None),
+            Corrected::Refused(why) => (None, Some(why)),
+        };
+        let noted = sqlx::query(
+            "update lines set correction = coalesce(nullif(correction, $5), $3), refused = $4 where run = $1 and no = $2",
+        )
+        .bind(id.cast_signed())
+        .bind(no.cast_signed())
+        .bind(position)
+        .bind(refused)
+        .bind(BEFORE)
+        .execute(&self.pool)
+        .await;
+        noted.map(|_| ()).map_err(self.failing())
     }
 
     /// A page of the lines of a run's source, in order, with what became of them.
@@ -202,7 +238,10 @@ pub(super) async fn read_source(
 }
 
 const LINE: &str = "no, named, warehouse, variant, problem, quantity, at_report, now, reserved, picked, packed, held, \
-                    unexplained, agreed_run, agreed_at";
+                    unexplained, agreed_run, agreed_at, in_transit, correction, refused";
+
+/// What stands for the position of a correction that somebody recorded of whom nothing is known.
+const BEFORE: i64 = 0;
 
 fn read_variance(row: &SqliteRow) -> Result<Variance, sqlx::Error> {
     let whole = |index| row.try_get::<Option<i64>, _>(index);
@@ -223,6 +262,7 @@ fn read_variance(row: &SqliteRow) -> Result<Variance, sqlx::Error> {
                 packed: units(10)?,
                 held: units(11)?,
                 unexplained: units(12)?,
+                in_transit: units(15)?,
                 agreed: match (whole(13)?, whole(14)?) {
                     (Some(run), Some(at)) => Some(Agreed {
                         run: run.cast_unsigned(),
@@ -241,5 +281,10 @@ fn read_variance(row: &SqliteRow) -> Result<Variance, sqlx::Error> {
             quantity: row.try_get(5)?,
         },
         explained,
+        corrected: match (whole(16)?, row.try_get::<Option<String>, _>(17)?) {
+            (Some(BEFORE), _) => Some(Corrected::Before),
+            (Some(position), _) => Some(Corrected::Recorded(Position(position.cast_unsigned()))),
+            (None, refused) => refused.map(Corrected::Refused),
+        },
     })
 }

@@ -22,6 +22,8 @@ pub(crate) struct NewReconciliation {
     pub(crate) variant_id: Option<Uuid>,
     /// What was counted or reported outside: compared with the ledger instead of the views.
     pub(crate) source: Option<NewSource>,
+    /// Record what is unexplained of a source that measures `onHand` as corrections, each line once.
+    pub(crate) apply: Option<bool>,
 }
 
 /// What was counted or reported outside.
@@ -86,9 +88,22 @@ pub(crate) struct ReconciliationVariance {
     /// What was reported, less what the ledger said as of the report; null until that is known.
     pub(crate) variance: Option<i64>,
     pub(crate) explained: Option<VarianceExplained>,
+    /// What became of its correction; null where there was none, or not yet.
+    pub(crate) correction: Option<VarianceCorrection>,
 }
 
-/// What explains a variance, with its sign. `reserved`, `picked`, `packed`, `held` and `unexplained` sum to it.
+/// What became of the correction of a line.
+#[derive(ToSchema, Deserialize, Debug)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct VarianceCorrection {
+    /// The event that corrects it, where it is known which.
+    pub(crate) event: Option<FirstEvent>,
+    /// The type of the problem for which the ledger did not take it.
+    pub(crate) refused: Option<String>,
+}
+
+/// What explains a variance, with its sign. `reserved`, `picked`, `packed`, `held`, `inTransit` and
+/// `unexplained` sum to it.
 #[derive(ToSchema, Deserialize, Debug)]
 #[serde(deny_unknown_fields, rename_all = "camelCase")]
 pub(crate) struct VarianceExplained {
@@ -104,6 +119,8 @@ pub(crate) struct VarianceExplained {
     pub(crate) packed: i64,
     /// On hold.
     pub(crate) held: i64,
+    /// On the way from or to the warehouse by a transfer: it may stand there still, or already.
+    pub(crate) in_transit: i64,
     /// What nothing here explains.
     pub(crate) unexplained: i64,
     /// When it last agreed: what is unexplained came after it.
@@ -159,6 +176,7 @@ pub(crate) enum ReconciliationState {
 pub(crate) enum ReconciliationPhase {
     Replaying,
     Comparing,
+    Correcting,
 }
 
 /// A reconciliation.
@@ -184,6 +202,8 @@ pub(crate) struct Reconciliation {
     pub(crate) variant_id: Option<Uuid>,
     /// What was counted or reported outside, where it is about that.
     pub(crate) source: Option<ReconciliationSource>,
+    /// Whether what is unexplained of the source is to correct the ledger.
+    pub(crate) apply: bool,
     /// The position in the log that it is for; null until it begins.
     pub(crate) position: Option<u64>,
     /// How far it is, while it is under way.
@@ -221,6 +241,8 @@ pub(crate) struct ReconciledView {
     pub(crate) position: u64,
     pub(crate) rows: u64,
     pub(crate) differing: u64,
+    /// How many of those are not among the differences: at most 1,000 rows of a view are.
+    pub(crate) unnamed: u64,
     /// What is wrong with its file, where it could not be read.
     pub(crate) damage: Option<String>,
     /// What puts it right, where anything is wrong.

@@ -8,28 +8,39 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
-use super::{LOOK_EVERY, Outcome, PAGE, Steps, Told, check, conclude, tell, tell_views};
-use crate::exit::{SaidAlready, shown};
+use super::{LOOK_EVERY, Outcome, PAGE, Steps, Told, ViewOutcome, check, conclude, tell, tell_views};
 use bincard_projections::reconcile::RunState;
 
-const PATH: &str = "/api/v1/reconciliations";
+pub(super) const PATH: &str = "/api/v1/reconciliations";
 const CONNECT_MAX: Duration = Duration::from_secs(10);
 const ANSWER_MAX: Duration = Duration::from_secs(60);
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct RunAnswer {
-    id: u64,
-    state: State,
-    progress: Option<ProgressAnswer>,
+pub(super) struct RunAnswer {
+    pub(super) id: u64,
+    pub(super) state: State,
+    pub(super) progress: Option<ProgressAnswer>,
     views: Vec<ViewAnswer>,
-    differing: u64,
-    error: Option<String>,
+    pub(super) differing: u64,
+    pub(super) error: Option<String>,
+}
+
+impl RunAnswer {
+    pub(super) fn is_under_way(&self) -> bool {
+        matches!(self.state, State::Waiting | State::Running)
+    }
+
+    pub(super) fn show(&self, steps: &mut Steps) {
+        if let Some(at) = &self.progress {
+            steps.show(at.view.as_deref(), at.replayed, at.through, at.rows);
+        }
+    }
 }
 
 #[derive(Deserialize, Clone, Copy)]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
-enum State {
+pub(super) enum State {
     Waiting,
     Running,
     Agrees,
@@ -52,11 +63,11 @@ impl From<State> for RunState {
 }
 
 #[derive(Deserialize)]
-struct ProgressAnswer {
-    view: Option<String>,
-    replayed: u64,
-    through: u64,
-    rows: u64,
+pub(super) struct ProgressAnswer {
+    pub(super) view: Option<String>,
+    pub(super) replayed: u64,
+    pub(super) through: u64,
+    pub(super) rows: u64,
 }
 
 #[derive(Deserialize)]
@@ -65,6 +76,7 @@ struct ViewAnswer {
     position: u64,
     rows: u64,
     differing: u64,
+    unnamed: u64,
     damage: Option<String>,
 }
 
@@ -119,48 +131,6 @@ impl Server {
     }
 }
 
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct VariancesAnswer {
-    content: Vec<VarianceAnswer>,
-    next_cursor: Option<String>,
-}
-
-#[derive(Deserialize)]
-struct VarianceAnswer {
-    no: u64,
-    named: String,
-    problem: Option<String>,
-    reported: i64,
-    variance: Option<i64>,
-    explained: Option<ExplainedAnswer>,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct ExplainedAnswer {
-    ledger_at_report: i64,
-    reserved: i64,
-    picked: i64,
-    packed: i64,
-    held: i64,
-    unexplained: i64,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct AppliedAnswer {
-    corrected: u64,
-    corrected_before: u64,
-    refused: Vec<RefusedAnswer>,
-}
-
-#[derive(Deserialize)]
-struct RefusedAnswer {
-    no: u64,
-    title: String,
-}
-
 impl Server {
     fn open(url: &str, key: &str) -> anyhow::Result<Server> {
         let base = crate::commands::parse_url(url)?;
@@ -187,10 +157,8 @@ impl Server {
         let mut run: RunAnswer = self.ask(begin).await?;
         let id = run.id;
         let mut steps = Steps::default();
-        while matches!(run.state, State::Waiting | State::Running) {
-            if let Some(at) = &run.progress {
-                steps.show(at.view.as_deref(), at.replayed, at.through, at.rows);
-            }
+        while run.is_under_way() {
+            run.show(&mut steps);
             tokio::time::sleep(LOOK_EVERY).await;
             run = self.ask(self.get(&format!("{PATH}/{id}"))).await?;
         }
@@ -198,74 +166,6 @@ impl Server {
         check(id, run.state.into(), run.error.as_deref())?;
         Ok(run)
     }
-}
-
-/// Compares a source with the ledger of the server, and corrects that where it is to be.
-pub(super) fn reconcile_source(url: &str, key: &str, source: &Value, apply: bool) -> anyhow::Result<()> {
-    let server = Server::open(url, key)?;
-    crate::commands::block_on(async {
-        let run = server.run(&json!({ "source": source })).await?;
-        let id = run.id;
-        let mut cursor = None;
-        loop {
-            let mut path = format!("{PATH}/{id}/variances?size={PAGE}");
-            if let Some(cursor) = &cursor {
-                path += &format!("&cursor={cursor}");
-            }
-            let page: VariancesAnswer = server.ask(server.get(&path)).await?;
-            for one in &page.content {
-                tell_variance(one)?;
-            }
-            cursor = page.next_cursor;
-            if cursor.is_none() {
-                break;
-            }
-        }
-        if apply {
-            let path = format!("{}{PATH}/{id}/apply", server.base);
-            let applied: AppliedAnswer = server.ask(server.client.post(path)).await?;
-            crate::commands::write_out(&format!(
-                "corrected {} lines, {} before\n",
-                applied.corrected, applied.corrected_before
-            ))?;
-            for refused in &applied.refused {
-                crate::commands::write_out(&format!(
-                    "line {} is not corrected: {}\n",
-                    refused.no, refused.title
-                ))?;
-            }
-        }
-        if run.differing == 0 {
-            Ok(())
-        } else {
-            Err(SaidAlready.into())
-        }
-    })
-}
-
-fn tell_variance(one: &VarianceAnswer) -> anyhow::Result<()> {
-    let (no, named, reported) = (one.no, shown(&one.named), one.reported);
-    let text = match (&one.problem, &one.explained, one.variance) {
-        (Some(problem), ..) => format!("line {no} ({named}): {}\n", shown(problem)),
-        (None, Some(explained), Some(variance)) if variance != 0 => {
-            let parts = [
-                ("reserved", explained.reserved),
-                ("picked", explained.picked),
-                ("packed", explained.packed),
-                ("held", explained.held),
-                ("unexplained", explained.unexplained),
-            ];
-            let parts = parts.iter().filter(|(_, units)| *units != 0);
-            let parts: Vec<String> = parts.map(|(what, units)| format!("{units:+} {what}")).collect();
-            format!(
-                "line {no} ({named}): {reported} reported, {} in the ledger then: {}\n",
-                explained.ledger_at_report,
-                parts.join(", ")
-            )
-        }
-        _ => return Ok(()),
-    };
-    crate::commands::write_out(&text)
 }
 
 pub(super) fn reconcile(
@@ -288,7 +188,14 @@ pub(super) fn reconcile(
         let outcome = Outcome {
             id,
             views: views
-                .map(|one| (one.view, one.rows, one.differing, one.position, one.damage))
+                .map(|one| ViewOutcome {
+                    view: one.view,
+                    rows: one.rows,
+                    differing: one.differing,
+                    unnamed: one.unnamed,
+                    position: one.position,
+                    damage: one.damage,
+                })
                 .collect(),
             differing: run.differing,
         };

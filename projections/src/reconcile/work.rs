@@ -1,0 +1,268 @@
+//! What the thread that reconciles does: a run from its beginning to its end, and the audit in between.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use bincard_ledger::{Position, Timestamp};
+use bincard_store::Reader;
+
+use super::audit::Audit;
+use super::compare::Bench;
+use super::outside::compare_outside;
+use super::part::Part;
+use super::past::compare_past;
+use super::replay::{Pace, Replay};
+use super::runs::{Run, RunState, Runs};
+use super::worker::{Correct, Phase, RunProgress, Shared};
+use crate::error::Error;
+use crate::generation::Folder;
+use crate::history::AsOf;
+use crate::name::ViewName;
+use crate::verify::Verified;
+use crate::views::Slice;
+
+/// How long to leave the database of runs alone when it cannot be used.
+const RETRY: Duration = Duration::from_secs(5);
+/// The most differences of a view that the log of the program is told.
+const TOLD_MAX: usize = 10;
+
+/// Lines that are corrected between two looks at the next.
+const LINES_AT_ONCE: usize = 500;
+
+// A run compares every view: one that is new has its place in the replay, and is compared like the others.
+const _: () = assert!(ViewName::COUNT == 7);
+
+/// What a run found.
+enum Found {
+    /// Of views.
+    Views(Vec<Verified>),
+    /// Of the lines of a source, which are written down.
+    Outside,
+}
+
+pub(super) struct Worker {
+    pub(super) shared: Arc<Shared>,
+    pub(super) runs: Runs,
+    pub(super) folder: Folder,
+    pub(super) reader: Reader,
+    pub(super) correct: Option<Correct>,
+}
+
+impl Worker {
+    fn now(&self) -> Timestamp {
+        (self.shared.clock)()
+    }
+
+    pub(super) async fn work(self, audit_every: Option<Duration>) -> Result<(), Error> {
+        let mut audit = Audit::new();
+        while !self.shared.stop.load(Ordering::Relaxed) {
+            self.shared.is_asked.store(false, Ordering::Relaxed);
+            match self.runs.next().await {
+                Ok(Some(run)) => self.take_up(run).await,
+                Ok(None) => match audit_every {
+                    None => self.shared.asked.notified().await,
+                    Some(every) => self.audit(&mut audit, every).await,
+                },
+                Err(error) => self.wait(error).await,
+            }
+        }
+        self.runs.close().await;
+        Ok(())
+    }
+
+    /// Looks at the next parts of the views, and rests until there is something to do.
+    async fn audit(&self, audit: &mut Audit, every: Duration) {
+        let began_at = Instant::now();
+        let go_on = || {
+            let is_over =
+                self.shared.stop.load(Ordering::Relaxed) || self.shared.is_asked.load(Ordering::Relaxed);
+            if is_over { Err(Error::Stopped) } else { Ok(()) }
+        };
+        for found in audit.look(&self.folder, &self.reader, &go_on).await {
+            tell(None, &found);
+            self.count(&found);
+        }
+        self.shared.audited.fetch_add(1, Ordering::Relaxed);
+        // At least as long as it took.
+        let rest = every.saturating_add(began_at.elapsed());
+        let _asked = tokio::time::timeout(rest, self.shared.asked.notified()).await;
+    }
+
+    fn count(&self, found: &Verified) {
+        // A view that cannot be read differs, too.
+        let differing = found.differing.max(u64::from(!found.is_well()));
+        self.shared.diverged[found.view.index()].fetch_add(differing, Ordering::Relaxed);
+    }
+
+    async fn wait(&self, error: Error) {
+        tracing::error!(error = %error.chain(), "the reconciliations cannot be read or written");
+        let _told = tokio::time::timeout(RETRY, self.shared.asked.notified()).await;
+    }
+
+    async fn take_up(&self, run: Run) {
+        let done = self.run(&run).await;
+        self.shared.set_progress(None);
+        let runs = &self.runs;
+        let noted = match done {
+            Ok(Some(Found::Outside)) => runs.end_compared(run.id, self.now()).await,
+            Ok(Some(Found::Views(found))) => {
+                for one in found.iter().filter(|one| !one.is_well()) {
+                    tell(Some(&run), one);
+                    self.count(one);
+                }
+                runs.end(run.id, &found, self.now()).await
+            }
+            Err(Error::Stopped) if self.shared.stop.load(Ordering::Relaxed) => Ok(()),
+            // Before it began, or went on, or since then.
+            Ok(None) | Err(Error::Cancelled) => {
+                let ended = runs.give_up(run.id, RunState::Cancelled, None, self.now()).await;
+                ended.map(|_| ())
+            }
+            Err(error @ Error::Reconciliations { .. }) => Err(error),
+            Err(error) => {
+                let why = error.chain();
+                tracing::error!(run = run.id, error = %why, "a reconciliation failed");
+                let ended = runs
+                    .give_up(run.id, RunState::Failed, Some(&why), self.now())
+                    .await;
+                ended.map(|_| ())
+            }
+        };
+        if let Err(error) = noted {
+            self.wait(error).await;
+        }
+    }
+
+    /// Does a run. `None` when it was cancelled before it began.
+    async fn run(&self, run: &Run) -> Result<Option<Found>, Error> {
+        let position = run.position.unwrap_or_else(|| self.reader.head().position);
+        if !self.runs.begin(run.id, position, self.now()).await? {
+            return Ok(None);
+        }
+        let progress = Mutex::new(RunProgress {
+            run: run.id,
+            phase: Phase::Replaying,
+            folded: Position(0),
+            through: position,
+            rows: 0,
+        });
+        // Rows of views that are done.
+        let rows_before = AtomicU64::new(0);
+        let advance = |change: &dyn Fn(&mut RunProgress)| {
+            let mut now = progress.lock().unwrap_or_else(PoisonError::into_inner);
+            change(&mut now);
+            self.shared.set_progress(Some(*now));
+            self.shared.go_on(run.id)
+        };
+        let folded = |at| advance(&|now| now.folded = at);
+        let compared = |view, rows| {
+            advance(&|now| {
+                now.phase = Phase::Comparing(view);
+                now.rows = rows_before.load(Ordering::Relaxed) + rows;
+            })
+        };
+        let bench = Bench {
+            folder: &self.folder,
+            reader: &self.reader,
+            part: Part::of(run.asked.filter),
+            tell: &compared,
+            folded: &folded,
+        };
+        if let Some(source) = &run.asked.source {
+            // Once: what it corrects would be explained otherwise the second time.
+            if !run.is_compared {
+                let agreed = self.runs.agreed(source.measures).await?;
+                let explained = compare_outside(&bench, source, &agreed, position, self.now()).await?;
+                self.runs
+                    .note_source(run.id, source, &explained, self.now())
+                    .await?;
+            }
+            if run.asked.applies {
+                self.correct(run, &|| advance(&|now| now.phase = Phase::Correcting))
+                    .await?;
+            }
+            return Ok(Some(Found::Outside));
+        }
+        if run.asked.past != AsOf::default() {
+            let found = compare_past(&bench, run.asked.filter, run.asked.past, position).await?;
+            return Ok(Some(Found::Views(vec![found])));
+        }
+        let mut replay = Replay::empty();
+        replay.run(&self.reader, position, Pace::Polite, folded)?;
+        let Replay {
+            stock,
+            history,
+            reservations,
+            catalogue,
+            exceptions,
+            transfers,
+            counts,
+            ..
+        } = replay;
+        let mut found = Vec::new();
+        let mut note = |one: Verified| {
+            rows_before.fetch_add(one.rows, Ordering::Relaxed);
+            found.push(one);
+        };
+        note(bench.compare(stock, position).await?);
+        note(bench.compare(history, position).await?);
+        if !run.asked.filter.is_set() {
+            note(bench.compare_kept(catalogue, position).await?);
+            note(bench.compare(reservations, position).await?);
+            note(bench.compare_kept(exceptions, position).await?);
+            note(bench.compare_kept(transfers, position).await?);
+            note(bench.compare_kept(counts, position).await?);
+        }
+        Ok(Some(Found::Views(found)))
+    }
+}
+
+impl Worker {
+    /// Corrects the ledger by every line of a run that asks for it and is not corrected yet.
+    async fn correct(&self, run: &Run, go_on: &(dyn Fn() -> Result<(), Error> + Sync)) -> Result<(), Error> {
+        let correct = self.correct.as_ref().ok_or(Error::NobodyCorrects)?;
+        let mut slice = Slice {
+            after: None,
+            skip: 0,
+            limit: LINES_AT_ONCE,
+            with_total: false,
+        };
+        loop {
+            let page = self.runs.variances(run.id, slice).await?;
+            for line in page.rows.iter().filter(|line| line.corrected.is_none()) {
+                go_on()?;
+                let Some(correction) = line.correction(run) else {
+                    continue;
+                };
+                let corrected = correct(correction).await.map_err(Error::Correcting)?;
+                self.runs.note_correction(run.id, line.no, &corrected).await?;
+            }
+            slice.after = page.rows.last().map(|line| line.no);
+            if !page.more {
+                return Ok(());
+            }
+        }
+    }
+}
+
+/// Tells the log of the program what was found by a run, or by the audit.
+fn tell(run: Option<&Run>, found: &Verified) {
+    let run = run.map_or_else(|| "audit".to_owned(), |run| format!("reconciliation {}", run.id));
+    for damage in &found.damage {
+        tracing::error!(by = run, view = %found.view, damage, "a view cannot be read");
+    }
+    for one in found.differences.iter().take(TOLD_MAX) {
+        tracing::error!(
+            by = run,
+            view = %found.view,
+            table = one.table,
+            key = one.key,
+            expected = one.expected.as_deref().unwrap_or("no such row"),
+            found = one.found.as_deref().unwrap_or("no such row"),
+            first_event = one.first.map(|at| at.0),
+            differing = found.differing,
+            "a row of a view is not what the log makes of it; build the view anew"
+        );
+    }
+}
