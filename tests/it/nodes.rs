@@ -111,7 +111,7 @@ const TROUBLES: [&str; 4] = [
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn whatever_befalls_two_nodes_nothing_is_lost_and_nothing_doubled() -> Result<()> {
     let mut nodes = Nodes::start(2).await?;
-    let shop = Arc::new(Shop::open(&nodes.admins[0]).await?);
+    let shop = Arc::new(Shop::open(&nodes.admins[0], CLIENTS).await?);
     let mut sent: BTreeMap<String, Sent> = BTreeMap::new();
     for trouble in TROUBLES {
         sent.extend(load(&mut nodes, &shop, trouble).await.with_context(|| trouble)?);

@@ -1,5 +1,5 @@
-//! What the clients ask for while the server is killed: stock in and out, orders from the reservation to the shipment, and
-//! transfers from the dispatch to the end.
+//! What the clients ask for while the server is killed: stock in and out, lots, holds, what undoes them, orders from the
+//! reservation to the shipment, transfers from the dispatch to the end, and counts.
 
 use anyhow::{Context, Result};
 use serde_json::{Value, json};
@@ -7,12 +7,12 @@ use serde_json::{Value, json};
 use crate::support::{Answer, Client};
 
 /// The acts, each of which must have been recorded by the end.
-pub(crate) const ACTS: [&str; 11] = [
+pub(crate) const ACTS: [&str; 19] = [
     "inbound", "adjust", "outbound", "reserve", "pick", "pack", "ship", "release", "dispatch", "receive",
-    "close",
+    "close", "lots-in", "lots-out", "hold", "unhold", "reverse", "count", "submit", "approve",
 ];
 
-/// Units of a variant that go from one place to another, as an event of a warehouse tells it.
+/// Units of a variant that go from one place to another, as an event of a warehouse tells it; those of all its lots in one.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Move {
     pub(crate) warehouse: String,
@@ -30,16 +30,54 @@ pub(crate) struct Request {
     pub(crate) body: Value,
     /// What the answer's id is an id of.
     pub(crate) found_at: &'static str,
+    /// Of an approval only its answer tells.
     pub(crate) moves: Vec<Move>,
+    /// The event that it undoes.
+    pub(crate) undoes: Option<String>,
+}
+
+impl Request {
+    /// Takes in what the answer of an approval tells: surpluses become available, and what is missing was.
+    pub(crate) fn told(&mut self, answer: &Answer) -> Result<()> {
+        if self.act != "approve" {
+            return Ok(());
+        }
+        let text = |value: &Value| value.as_str().map(str::to_owned);
+        let lines = answer.body["lines"]
+            .as_array()
+            .context("an approval without lines")?;
+        let moves = lines.iter().map(|line| {
+            let change = line["quantity"].as_i64()?;
+            let (from, to) = if change > 0 {
+                ("adjustment", "available")
+            } else {
+                ("available", "adjustment")
+            };
+            Some(Move {
+                warehouse: text(&answer.body["warehouseId"])?,
+                variant: text(&line["variantId"])?,
+                from: from.to_owned(),
+                to: to.to_owned(),
+                units: change.abs(),
+            })
+        });
+        let moves = moves.collect::<Option<_>>();
+        self.moves = moves.with_context(|| format!("an approval that nobody understands: {answer:?}"))?;
+        Ok(())
+    }
 }
 
 pub(crate) struct Shop {
     pub(crate) warehouses: [String; 2],
     pub(crate) variants: Vec<String>,
+    /// The variant whose stock lies in lots.
+    pub(crate) in_lots: String,
+    /// A variant for each client that this one counts.
+    pub(crate) counted: Vec<String>,
 }
 
 impl Shop {
-    pub(crate) async fn open(admin: &Client) -> Result<Shop> {
+    pub(crate) async fn open(admin: &Client, clients: u64) -> Result<Shop> {
         let mut warehouses = [String::new(), String::new()];
         for (number, id) in warehouses.iter_mut().enumerate() {
             let warehouse = json!({ "code": format!("WH-{number}"), "name": format!("Warehouse {number}") });
@@ -50,7 +88,24 @@ impl Shop {
             let variant = json!({ "sku": format!("SKU-{number}"), "name": format!("Variant {number}") });
             variants.push(admin.create("/api/v1/variants", &variant).await?);
         }
-        Ok(Shop { warehouses, variants })
+        let in_lots = json!({ "sku": "IN-LOTS", "name": "In lots", "tracksLots": true });
+        let in_lots = admin.create("/api/v1/variants", &in_lots).await?;
+        let mut counted = Vec::new();
+        for client in 0..clients {
+            let variant = json!({ "sku": format!("COUNTED-{client}"), "name": "Counted" });
+            counted.push(admin.create("/api/v1/variants", &variant).await?);
+        }
+        Ok(Shop {
+            warehouses,
+            variants,
+            in_lots,
+            counted,
+        })
+    }
+
+    /// The ids of all variants.
+    pub(crate) fn all(&self) -> impl Iterator<Item = &String> {
+        self.variants.iter().chain([&self.in_lots]).chain(&self.counted)
     }
 
     fn variant(&self, number: u64) -> &str {
@@ -72,6 +127,12 @@ impl Shop {
 pub(crate) struct Script<'a> {
     shop: &'a Shop,
     turn: u64,
+    /// The variant that it counts.
+    counted: &'a str,
+    /// Its count, or the one that was left open, and how far that is.
+    count: Option<(String, usize)>,
+    /// What came in last, and what is to be moved back when that is undone.
+    inbound: Option<(String, Vec<Move>)>,
     order: Option<(String, usize)>,
     transfer: Option<(String, usize)>,
 }
@@ -81,6 +142,9 @@ impl<'a> Script<'a> {
         Script {
             shop,
             turn: client,
+            counted: &shop.counted[client as usize],
+            count: None,
+            inbound: None,
             order: None,
             transfer: None,
         }
@@ -89,29 +153,45 @@ impl<'a> Script<'a> {
     /// The next request: mostly it fits the stock there is, sometimes it does not.
     pub(crate) fn next(&mut self) -> Request {
         self.turn += 1;
-        match self.turn % 8 {
-            0 | 1 => self.change("inbound", 0, &[7, 3]),
-            2 => self.change("outbound", 0, &[4, 4]),
-            3 => self.change("outbound", (self.turn / 8 % 2) as usize, &[9]),
+        match self.turn % 16 {
+            0 | 1 | 8 => self.change("inbound", 0, &[7, 3]),
+            2 | 10 => self.change("outbound", 0, &[4, 4]),
+            3 => self.change("outbound", (self.turn / 16 % 2) as usize, &[9]),
             4 => self.change("adjust", 0, &[2]),
-            5 | 6 => self.order_step(),
-            _ => self.transfer_step(),
+            5 | 6 | 13 => self.order_step(),
+            7 => self.transfer_step(),
+            11 => self.lots(),
+            9 => self.hold("HOLD", "available", "held"),
+            12 => self.hold("UNHOLD", "held", "available"),
+            14 => self.undo(),
+            _ => self.count_step(),
         }
     }
 
     /// Notes what was answered to the last request.
     pub(crate) fn answered(&mut self, request: &Request, answer: &Answer) -> Result<()> {
+        if request.act == "inbound" && answer.status == 201 {
+            let id = answer.body["id"].as_str().context("an answer without id")?;
+            self.inbound = Some((id.to_owned(), request.moves.clone()));
+        }
+        if request.act == "count" && answer.body["countId"].is_string() && answer.status == 409 {
+            // One that a killed client left open.
+            let id = answer.body["countId"].as_str().map(str::to_owned);
+            self.count = id.map(|id| (id, 1));
+            return Ok(());
+        }
         let step = match request.act {
+            "count" | "submit" | "approve" => &mut self.count,
             "reserve" | "pick" | "pack" | "ship" | "release" => &mut self.order,
             "dispatch" | "receive" | "close" => &mut self.transfer,
             _ => return Ok(()),
         };
         *step = match (answer.status, step.take(), request.act) {
-            (201, _, "reserve" | "dispatch") => {
+            (201, _, "reserve" | "dispatch" | "count") => {
                 let id = answer.body["id"].as_str().context("an answer without id")?;
                 Some((id.to_owned(), 1))
             }
-            (201, Some((id, done)), _) if request.act != "release" && request.act != "close" => {
+            (201, Some((id, done)), _) if !matches!(request.act, "release" | "close" | "approve") => {
                 Some((id, done + 1))
             }
             _ => None,
@@ -138,6 +218,99 @@ impl<'a> Script<'a> {
             body: json!({ "type": kind, "warehouseId": self.shop.warehouses[warehouse], "lines": said }),
             found_at: "/api/v1/stock-events",
             moves,
+            undoes: None,
+        }
+    }
+
+    /// A unit is set aside, and given back a few turns later.
+    fn hold(&self, kind: &str, from: &str, to: &str) -> Request {
+        let (act, variant) = (
+            if kind == "HOLD" { "hold" } else { "unhold" },
+            &self.shop.variants[0],
+        );
+        let line = json!({ "variantId": variant, "quantity": 1 });
+        Request {
+            act,
+            path: "/api/v1/stock-events".to_owned(),
+            body: json!({ "type": kind, "warehouseId": self.shop.warehouses[0], "lines": [line] }),
+            found_at: "/api/v1/stock-events",
+            moves: vec![self.shop.moved(0, variant, from, to, 1)],
+            undoes: None,
+        }
+    }
+
+    /// Goods come in to two lots, and every other time leave from whichever expires first.
+    fn lots(&self) -> Request {
+        let variant = self.shop.in_lots.as_str();
+        let is_in = (self.turn / 16).is_multiple_of(2);
+        let (act, kind, lines, moved) = if is_in {
+            let lot = |code: &str, expires_at: &str, quantity: i64| json!({ "variantId": variant, "lot": code, "expiresAt": expires_at, "quantity": quantity });
+            let lines = [
+                lot("LATE", "2101-01-01T00:00:00Z", 3),
+                lot("EARLY", "2100-01-01T00:00:00Z", 2),
+            ];
+            ("lots-in", "INBOUND", lines.to_vec(), ("supplier", "available", 5))
+        } else {
+            let line = json!({ "variantId": variant, "quantity": 3 });
+            ("lots-out", "OUTBOUND", vec![line], ("available", "customer", 3))
+        };
+        let (from, to, units) = moved;
+        Request {
+            act,
+            path: "/api/v1/stock-events".to_owned(),
+            body: json!({ "type": kind, "warehouseId": self.shop.warehouses[0], "lines": lines }),
+            found_at: "/api/v1/stock-events",
+            moves: vec![self.shop.moved(0, variant, from, to, units)],
+            undoes: None,
+        }
+    }
+
+    /// What came in last goes back.
+    fn undo(&mut self) -> Request {
+        let Some((id, moves)) = self.inbound.take() else {
+            return self.change("inbound", 0, &[7, 3]);
+        };
+        let back = moves.into_iter().map(|one| Move {
+            from: one.to,
+            to: one.from,
+            ..one
+        });
+        Request {
+            act: "reverse",
+            path: format!("/api/v1/stock-events/{id}/reverse"),
+            body: json!({}),
+            found_at: "/api/v1/stock-events",
+            moves: back.collect(),
+            undoes: Some(id),
+        }
+    }
+
+    /// The client's own variant is counted, and what was found is right.
+    fn count_step(&self) -> Request {
+        let warehouse = &self.shop.warehouses[0];
+        let (act, path, body) = match &self.count {
+            None => {
+                let body = json!({ "warehouseId": warehouse, "variantIds": [self.counted] });
+                ("count", "/api/v1/counts".to_owned(), body)
+            }
+            Some((id, 1)) => {
+                let line = json!({ "variantId": self.counted, "counted": self.turn % 9 });
+                let path = format!("/api/v1/counts/{id}/lines");
+                ("submit", path, json!({ "lines": [line] }))
+            }
+            Some((id, _)) => ("approve", format!("/api/v1/counts/{id}/approve"), json!({})),
+        };
+        Request {
+            act,
+            path,
+            body,
+            found_at: if act == "count" {
+                "/api/v1/counts"
+            } else {
+                "/api/v1/stock-events"
+            },
+            moves: Vec::new(),
+            undoes: None,
         }
     }
 
@@ -153,6 +326,7 @@ impl<'a> Script<'a> {
                 body,
                 found_at: "/api/v1/reservations",
                 moves: vec![self.shop.moved(0, variant, "available", "reserved", 5)],
+                undoes: None,
             };
         };
         let (act, from, to, units) = match done {
@@ -172,6 +346,7 @@ impl<'a> Script<'a> {
             body,
             found_at: "/api/v1/stock-events",
             moves: vec![self.shop.moved(0, variant, from, to, units)],
+            undoes: None,
         }
     }
 
@@ -188,6 +363,7 @@ impl<'a> Script<'a> {
                 body,
                 found_at: "/api/v1/transfers",
                 moves: vec![shop.moved(0, variant, "available", "transit", 4)],
+                undoes: None,
             };
         };
         let (act, body, moves) = if *done == 1 {
@@ -205,6 +381,7 @@ impl<'a> Script<'a> {
             body,
             found_at: "/api/v1/stock-events",
             moves,
+            undoes: None,
         }
     }
 }
