@@ -4,9 +4,9 @@ use anyhow::{Context, Result, ensure};
 
 use crate::support::Site;
 
-const ACTS: [&str; 13] = [
-    "inbound", "outbound", "adjust", "if-match", "reserve", "pick", "pack", "ship", "release", "dispatch",
-    "receive", "close", "reverse",
+const ACTS: [&str; 20] = [
+    "inbound", "outbound", "adjust", "if-match", "fefo", "hold", "unhold", "reserve", "pick", "pack", "ship",
+    "release", "dispatch", "receive", "close", "reverse", "count", "submit", "approve", "late",
 ];
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -6,6 +6,7 @@
 
 mod audit;
 mod client;
+mod counted;
 mod one_version;
 mod racer;
 mod tally;
@@ -14,7 +15,7 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::sync::Arc;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result};
 use clap::Args;
 use serde_json::{Value, json};
 
@@ -22,11 +23,11 @@ use audit::{Left, audit};
 use client::Client;
 use one_version::write_on_one_version;
 use racer::Racer;
-use tally::{ACTS, Recorded, Tally};
+use tally::{ACTS, Moves, Recorded, Tally};
 
 /// Let many clients take the same stock at once, and check that every unit is accounted for.
 ///
-/// They buy, sell, correct, undo, reserve, pick, pack, ship, release, and move goods between two warehouses.
+/// They buy, sell, correct, undo, hold, count, reserve, pick, pack, ship, release, and move goods between two warehouses.
 #[derive(Args, Debug)]
 pub(crate) struct Race {
     /// The running server.
@@ -52,11 +53,21 @@ pub(crate) struct Race {
     seed: Option<u64>,
 }
 
+/// Lots that are raced for besides, in the order in which they expire.
+const LOTS: [(&str, &str); 3] = [
+    ("LOT-C", "2100-01-01T00:00:00Z"),
+    ("LOT-A", "2101-01-01T00:00:00Z"),
+    ("LOT-B", "2102-01-01T00:00:00Z"),
+];
+
 /// Where the race takes place.
 struct Course {
     warehouses: [String; 2],
+    /// What they race for, by id: variants, [`LOTS`] of one variant, and a variant that is counted meanwhile.
     variants: Vec<String>,
-    /// Each variant's number, by its id.
+    /// The variant of the lots.
+    in_lots: String,
+    /// Each one's number, by its id.
     numbers: BTreeMap<String, usize>,
     /// Tells this race's idempotency keys from another's.
     name: String,
@@ -65,7 +76,7 @@ struct Course {
 }
 
 impl Course {
-    /// The number of the variant with an id.
+    /// The number of the variant or lot with an id.
     fn variant(&self, id: &Value) -> Result<usize> {
         let number = id.as_str().and_then(|id| self.numbers.get(id));
         number
@@ -73,12 +84,39 @@ impl Course {
             .with_context(|| format!("{id} is no variant of the race"))
     }
 
+    /// The number of what an answered line is of.
+    fn variant_of(&self, line: &Value) -> Result<usize> {
+        let lot = &line["lotId"];
+        self.variant(if lot.is_null() { &line["variantId"] } else { lot })
+    }
+
+    /// The number of the variant that is counted: nothing of it is promised or sent.
+    fn counted(&self) -> usize {
+        self.variants.len().saturating_sub(1)
+    }
+
+    /// The numbers of the lots, in the order in which they expire.
+    fn lots(&self) -> std::ops::Range<usize> {
+        self.counted().saturating_sub(LOTS.len())..self.counted()
+    }
+
+    /// Names what a number stands for in a line.
+    fn line(&self, number: usize) -> Value {
+        let lot = number.checked_sub(self.lots().start);
+        match lot.and_then(|lot| LOTS.get(lot)) {
+            Some((code, _)) => json!({ "variantId": self.in_lots, "lot": code }),
+            None => json!({ "variantId": self.variants[number] }),
+        }
+    }
+
     /// Lines of a request.
     fn lines(&self, units: &BTreeMap<usize, i64>) -> Value {
-        units
-            .iter()
-            .map(|(variant, units)| json!({ "variantId": self.variants[*variant], "quantity": units }))
-            .collect()
+        let line = |(variant, units): (&usize, &i64)| {
+            let mut line = self.line(*variant);
+            line["quantity"] = json!(units);
+            line
+        };
+        units.iter().map(line).collect()
     }
 }
 
@@ -102,8 +140,9 @@ async fn hold(args: &Race) -> Result<String> {
         )
     });
     let client = Client::new(&args.url, &args.key)?;
-    let course = Arc::new(prepare(&client, args).await.context("preparing the race")?);
-    let raced = race_and_audit(&client, &course, args, seed).await;
+    let (course, opening) = prepare(&client, args).await.context("preparing the race")?;
+    let course = Arc::new(course);
+    let raced = race_and_audit(&client, &course, opening, args, seed).await;
     deactivate(&client, &course)
         .await
         .context("deactivating the race's warehouses and variants")?;
@@ -111,35 +150,71 @@ async fn hold(args: &Race) -> Result<String> {
     Ok(report(args, &tally, &left, seed))
 }
 
-async fn prepare(client: &Client, args: &Race) -> Result<Course> {
+/// Makes what is raced for, and brings the opening stock to the first of the warehouses: at least one unit of what would not
+/// be there without, the lots and what is counted.
+async fn prepare(client: &Client, args: &Race) -> Result<(Course, Tally)> {
     let name = format!("RACE-{}", &uuid::Uuid::new_v4().simple().to_string()[..12]);
     let mut warehouses = [String::new(), String::new()];
     for (number, id) in warehouses.iter_mut().enumerate() {
         let warehouse = json!({ "code": format!("{name}-{number}"), "name": "Scratch warehouse of a race" });
         *id = client.create("/api/v1/warehouses", &warehouse).await?;
     }
+    let variant = async |what: &str, tracks_lots: bool| {
+        let variant = json!({ "sku": format!("{name}-{what}"), "name": "Scratch variant of a race",
+            "tracksLots": tracks_lots });
+        client.create("/api/v1/variants", &variant).await
+    };
     let mut variants = Vec::new();
     for number in 0..args.variants {
-        let variant = json!({ "sku": format!("{name}-{number}"), "name": "Scratch variant of a race" });
-        variants.push(client.create("/api/v1/variants", &variant).await?);
+        variants.push(variant(&number.to_string(), false).await?);
     }
-    let numbers = variants.iter().cloned().zip(0..).collect();
-    Ok(Course {
+    let (in_lots, counted) = (variant("LOTS", true).await?, variant("COUNTED", false).await?);
+    let begins_after = client.position();
+    let plain = variants.iter().filter(|_| args.stock > 0);
+    let plain = plain.map(|id| json!({ "variantId": id, "quantity": args.stock }));
+    let mut lines: Vec<Value> = plain.collect();
+    lines.extend(LOTS.map(|(code, expires_at)| {
+        json!({ "variantId": in_lots, "lot": code, "expiresAt": expires_at, "quantity": args.stock.max(1) })
+    }));
+    lines.push(json!({ "variantId": counted, "quantity": args.stock.max(1) }));
+    let inbound = json!({ "type": "INBOUND", "warehouseId": warehouses[0], "reasonCode": "PURCHASE",
+        "lines": lines });
+    let key = format!("{name}/opening");
+    let answer = client
+        .post("/api/v1/stock-events", &inbound, Some(&key), None)
+        .await?;
+    let taken = answer.body["lines"].as_array().filter(|_| answer.status == 201);
+    let taken = taken.with_context(|| format!("the opening stock was not taken: {}", answer.body))?;
+    for line in taken {
+        variants.extend(line["lotId"].as_str().map(str::to_owned));
+    }
+    variants.push(counted);
+    let course = Course {
         warehouses,
+        numbers: variants.iter().cloned().zip(0..).collect(),
         variants,
-        numbers,
+        in_lots,
         name,
-        begins_after: client.position(),
-    })
+        begins_after,
+    };
+    let mut moves = Moves::new();
+    for line in taken {
+        let units = line["quantity"].as_i64().context("a line without quantity")?;
+        moves.insert((course.variant_of(line)?, "supplier", "available"), units);
+    }
+    let mut tally = Tally::default();
+    tally.accept("opening", key, Recorded { warehouse: 0, moves });
+    Ok((course, tally))
 }
 
 async fn race_and_audit(
     client: &Client,
     course: &Arc<Course>,
+    opening: Tally,
     args: &Race,
     seed: u64,
 ) -> Result<(Tally, Left)> {
-    let mut total = open(client, course, args).await?;
+    let mut total = opening;
     let mut clients = tokio::task::JoinSet::new();
     for number in 0..args.clients {
         let (client, course, turns) = (client.clone(), course.clone(), args.requests);
@@ -153,37 +228,6 @@ async fn race_and_audit(
     Ok((total, left))
 }
 
-/// The opening stock, at the first of the warehouses.
-async fn open(client: &Client, course: &Course, args: &Race) -> Result<Tally> {
-    let mut tally = Tally::default();
-    if args.stock == 0 {
-        return Ok(tally);
-    }
-    let units: BTreeMap<usize, i64> = (0..course.variants.len())
-        .map(|number| (number, args.stock))
-        .collect();
-    let inbound = json!({ "type": "INBOUND", "warehouseId": course.warehouses[0], "reasonCode": "PURCHASE",
-        "lines": course.lines(&units) });
-    let key = format!("{}/opening", course.name);
-    let answer = client
-        .post("/api/v1/stock-events", &inbound, Some(&key), None)
-        .await?;
-    ensure!(
-        answer.status == 201,
-        "the opening stock was not taken: {}",
-        answer.body
-    );
-    let moves = units
-        .into_iter()
-        .map(|(number, units)| ((number, "supplier", "available"), units));
-    let recorded = Recorded {
-        warehouse: 0,
-        moves: moves.collect(),
-    };
-    tally.accept("opening", key, recorded);
-    Ok(tally)
-}
-
 async fn deactivate(client: &Client, course: &Course) -> Result<()> {
     let inactive = json!({ "active": false });
     for warehouse in &course.warehouses {
@@ -191,7 +235,10 @@ async fn deactivate(client: &Client, course: &Course) -> Result<()> {
             .patch(&format!("/api/v1/warehouses/{warehouse}"), &inactive)
             .await?;
     }
-    for variant in &course.variants {
+    let of_lots = course.lots();
+    let variants = course.variants.iter().enumerate();
+    let variants = variants.filter(|(number, _)| !of_lots.contains(number));
+    for variant in variants.map(|(_, id)| id).chain([&course.in_lots]) {
         client
             .patch(&format!("/api/v1/variants/{variant}"), &inactive)
             .await?;
@@ -201,9 +248,16 @@ async fn deactivate(client: &Client, course: &Course) -> Result<()> {
 
 fn report(args: &Race, tally: &Tally, left: &Left, seed: u64) -> String {
     let mut report = format!(
-        "{} clients, {} requests each, {} variants with {} units each, 2 warehouses, seed {seed}\n\n\
+        "{} clients, {} requests each, {} variants and {} lots with {} units each, 2 warehouses, seed {seed}\n\n\
          {:10}{:>10}{:>10}\n",
-        args.clients, args.requests, args.variants, args.stock, "", "recorded", "refused",
+        args.clients,
+        args.requests,
+        args.variants,
+        LOTS.len(),
+        args.stock,
+        "",
+        "recorded",
+        "refused",
     );
     let mut sums = [0, 0];
     let rows = ACTS.map(|act| (act, tally.count(act)));

@@ -7,6 +7,7 @@ use serde_json::Value;
 
 use super::Course;
 use super::client::Client;
+use super::counted::Counted;
 use super::tally::{Moves, Tally};
 
 /// Where units can be at a warehouse.
@@ -33,6 +34,7 @@ struct Followed {
     dispatched: Option<(usize, Moves)>,
     /// Keys that were seen.
     keys: BTreeSet<String>,
+    counted: Counted,
 }
 
 /// Every unit is accounted for: each answer is in the log once, or is not there where it was a refusal; no bucket ever
@@ -76,6 +78,8 @@ impl Followed {
             "the warehouse's version should be {version}"
         );
         let moves = self.move_units(event, warehouse, course)?;
+        self.check_count(event, warehouse, &moves, course)?;
+        self.check_expiry(event, warehouse, &moves, course, tally)?;
         let (warehouse, moves) = match event["type"].as_str() {
             Some("TRANSFER_OUT") => {
                 self.dispatched = Some((warehouse, moves));
@@ -96,12 +100,52 @@ impl Followed {
         ensure!(!tally.is_refused(key), "it was refused");
         let answered = tally.recorded().get(key).context("no client was answered so")?;
         ensure!(self.keys.insert(key.to_owned()), "it is there twice");
+        // The answer of an approval tells what changed, and not from which buckets.
+        let is_right = if event["type"] == "COUNT_APPROVED" {
+            change_on_hand(&answered.moves) == change_on_hand(&moves)
+        } else {
+            answered.moves == moves
+        };
         ensure!(
-            (answered.warehouse, &answered.moves) == (warehouse, &moves),
+            answered.warehouse == warehouse && is_right,
             "{:?} was to be moved at {}",
             answered.moves,
             course.warehouses[answered.warehouse]
         );
+        Ok(())
+    }
+
+    /// Counts expect what was there, and post the rest.
+    fn check_count(&mut self, event: &Value, warehouse: usize, moves: &Moves, course: &Course) -> Result<()> {
+        let is_of_it = |moved: &(usize, &str, &str)| moved.0 == course.counted();
+        let is_count = matches!(event["type"].as_str(), Some("COUNTED" | "COUNT_APPROVED"));
+        if is_count || moves.keys().any(is_of_it) {
+            let change = change_on_hand(moves).get(&course.counted()).copied();
+            self.counted
+                .follow(event, warehouse, change.unwrap_or_default())?;
+        }
+        Ok(())
+    }
+
+    /// What named no lot left by expiry: nothing that expires sooner is still there.
+    fn check_expiry(
+        &self,
+        event: &Value,
+        warehouse: usize,
+        moves: &Moves,
+        course: &Course,
+        tally: &Tally,
+    ) -> Result<()> {
+        let key = event["idempotencyKey"].as_str().unwrap_or_default();
+        if !tally.is_by_expiry(key) {
+            return Ok(());
+        }
+        let last = moves.keys().map(|(lot, _, _)| *lot).max();
+        let sooner = course.lots().filter(|lot| Some(*lot) < last);
+        for lot in sooner {
+            let left = self.units(warehouse, lot, "available");
+            ensure!(left == 0, "{left} are left of a lot that expires sooner");
+        }
         Ok(())
     }
 
@@ -127,6 +171,17 @@ impl Followed {
         }
         Ok(moves)
     }
+}
+
+/// By how much moves change what is on hand, by variant.
+fn change_on_hand(moves: &Moves) -> BTreeMap<usize, i64> {
+    let mut changes = BTreeMap::new();
+    for ((variant, from, to), units) in moves {
+        let inside = |place: &str| i64::from(BUCKETS.contains(&place));
+        *changes.entry(*variant).or_default() += units * (inside(to) - inside(from));
+    }
+    changes.retain(|_, change| *change != 0);
+    changes
 }
 
 fn place(word: &Value) -> Result<&'static str> {
@@ -173,9 +228,16 @@ async fn check_views(client: &Client, course: &Course, followed: &Followed) -> R
     let mut left = Left::default();
     for (variant, id) in course.variants.iter().enumerate() {
         for (warehouse, warehouse_id) in course.warehouses.iter().enumerate() {
-            let path = format!("/api/v1/stock?warehouseId={warehouse_id}&variantId={id}");
+            let of_it = if course.lots().contains(&variant) {
+                format!("{}&lots=true", course.in_lots)
+            } else {
+                id.clone()
+            };
+            let path = format!("/api/v1/stock?warehouseId={warehouse_id}&variantId={of_it}");
             let page = client.read(&path, client.position()).await?.body;
-            let row = &page["content"][0];
+            let rows = page["content"].as_array().context("a page without content")?;
+            let is_it = |row: &&Value| course.variant_of(row).ok() == Some(variant);
+            let row = rows.iter().find(is_it).unwrap_or(&Value::Null);
             let mut on_hand = 0;
             for bucket in BUCKETS {
                 let expected = followed.units(warehouse, variant, bucket);
@@ -187,6 +249,17 @@ async fn check_views(client: &Client, course: &Course, followed: &Followed) -> R
         }
         left.in_transit += followed.in_transit(variant);
     }
+    for (warehouse, warehouse_id) in course.warehouses.iter().enumerate() {
+        let path = format!(
+            "/api/v1/stock?warehouseId={warehouse_id}&variantId={}",
+            course.in_lots
+        );
+        let page = client.read(&path, client.position()).await?.body;
+        for bucket in BUCKETS {
+            let lots = course.lots().map(|lot| followed.units(warehouse, lot, bucket));
+            check_figure(&page["content"][0], bucket, lots.sum(), &course.in_lots)?;
+        }
+    }
     let mut on_the_way: BTreeMap<usize, i64> = BTreeMap::new();
     for warehouse in &course.warehouses {
         let first = format!("/api/v1/transfers?fromWarehouseId={warehouse}&state=OPEN&size=500");
@@ -196,7 +269,7 @@ async fn check_views(client: &Client, course: &Course, followed: &Followed) -> R
             for transfer in page["content"].as_array().context("a page without content")? {
                 for line in transfer["lines"].as_array().context("a transfer without lines")? {
                     let units = line["inTransit"].as_i64().context("a line without inTransit")?;
-                    *on_the_way.entry(course.variant(&line["variantId"])?).or_default() += units;
+                    *on_the_way.entry(course.variant_of(line)?).or_default() += units;
                 }
             }
             match page["nextCursor"].as_str() {

@@ -1,5 +1,6 @@
 //! One client of the race: it takes stock in every way there is, and carries on what it began.
 
+mod counts;
 mod orders;
 mod send;
 mod shipments;
@@ -12,6 +13,7 @@ use serde_json::json;
 use super::client::Client;
 use super::tally::{Moves, Tally, moves};
 use super::{Course, Random};
+use counts::Count;
 use orders::Order;
 pub(super) use send::{Attempt, check, recorded, settle};
 use shipments::Shipment;
@@ -36,6 +38,9 @@ pub(super) struct Racer<'a> {
     orders: Vec<Order>,
     shipments: Vec<Shipment>,
     undoable: Vec<Undoable>,
+    count: Option<Count>,
+    /// When something was recorded a while ago, as it was answered.
+    earlier: Option<String>,
     tally: Tally,
 }
 
@@ -50,6 +55,8 @@ impl<'a> Racer<'a> {
             orders: Vec::new(),
             shipments: Vec::new(),
             undoable: Vec::new(),
+            count: None,
+            earlier: None,
             tally: Tally::default(),
         }
     }
@@ -57,7 +64,7 @@ impl<'a> Racer<'a> {
     pub(super) async fn run(mut self, turns: u32) -> Result<Tally> {
         for turn in 0..turns {
             self.turn = turn;
-            match self.random.below(20) {
+            match self.random.below(27) {
                 0..=5 => self.change("outbound", -1).await?,
                 6..=7 => self.change("adjust", -1).await?,
                 8 => self.change("adjust", 1).await?,
@@ -79,12 +86,19 @@ impl<'a> Racer<'a> {
                         self.dispatch().await?;
                     }
                 },
-                _ => match self.undoable.pop() {
+                19 => match self.undoable.pop() {
                     Some(event) => self.undo(event).await?,
                     None => self.change("outbound", -1).await?,
                 },
+                20 => self.change("hold", -1).await?,
+                21 => self.change("unhold", 1).await?,
+                22 => self.take_by_expiry().await?,
+                23 => self.move_counted().await?,
+                24 => self.move_late().await?,
+                _ => self.count_step().await?,
             }
         }
+        self.give_up_count().await?;
         Ok(self.tally)
     }
 
@@ -162,6 +176,8 @@ impl<'a> Racer<'a> {
         let (kind, reason, outside) = match (act, sign) {
             ("inbound", _) => ("INBOUND", "PURCHASE", "supplier"),
             ("outbound", _) => ("OUTBOUND", "SALE", "customer"),
+            ("hold", _) => ("HOLD", "OTHER", "held"),
+            ("unhold", _) => ("UNHOLD", "OTHER", "held"),
             (_, 1) => ("ADJUST", "COUNT_CORRECTION", "adjustment"),
             _ => ("ADJUST", "DAMAGE", "adjustment"),
         };
@@ -180,13 +196,34 @@ impl<'a> Racer<'a> {
         self.attempt(act, "/api/v1/stock-events".to_owned(), body, warehouse, moved)
     }
 
+    /// Sells of the lots without naming one: what expires first leaves first.
+    async fn take_by_expiry(&mut self) -> Result<()> {
+        let (warehouse, units) = (self.draw_warehouse(), 1 + self.random.below(9));
+        let body = json!({ "type": "OUTBOUND", "warehouseId": self.course.warehouses[warehouse],
+            "reasonCode": "SALE", "lines": [{ "variantId": self.course.in_lots, "quantity": units }] });
+        let path = "/api/v1/stock-events".to_owned();
+        let mut attempt = self.attempt("fefo", path, body, warehouse, Moves::new());
+        let key = self.key("");
+        let answer = self.exchange(&attempt, &key).await?;
+        for line in answer
+            .iter()
+            .flat_map(|answer| answer.body["lines"].as_array())
+            .flatten()
+        {
+            let taken = line["quantity"].as_i64().context("a line without quantity")?;
+            let lot = self.course.variant_of(line)?;
+            attempt.moves.insert((lot, "available", "customer"), -taken);
+        }
+        settle(&mut self.tally, attempt, key, answer.as_ref())
+    }
+
     fn draw_warehouse(&mut self) -> usize {
         self.random.below(self.course.warehouses.len() as u64) as usize
     }
 
-    /// Some units of one to three variants.
+    /// Some units of one to three variants or lots.
     fn draw_units(&mut self, units_max: u64) -> BTreeMap<usize, i64> {
-        let variants = self.course.variants.len() as u64;
+        let variants = self.course.counted() as u64;
         let mut units = BTreeMap::new();
         for _ in 0..=self.random.below(variants.min(3)) {
             let variant = self.random.below(variants) as usize;

@@ -6,9 +6,9 @@ use std::collections::{BTreeMap, BTreeSet};
 pub(super) type Moves = BTreeMap<(usize, &'static str, &'static str), i64>;
 
 /// What the clients do, in the order of the report.
-pub(super) const ACTS: [&str; 13] = [
-    "inbound", "outbound", "adjust", "if-match", "reserve", "pick", "pack", "ship", "release", "dispatch",
-    "receive", "close", "reverse",
+pub(super) const ACTS: [&str; 20] = [
+    "inbound", "outbound", "adjust", "if-match", "fefo", "hold", "unhold", "reserve", "pick", "pack", "ship",
+    "release", "dispatch", "receive", "close", "reverse", "count", "submit", "approve", "late",
 ];
 
 /// Something that was recorded.
@@ -23,6 +23,8 @@ pub(super) struct Recorded {
 pub(super) struct Tally {
     recorded: BTreeMap<String, Recorded>,
     refused: BTreeSet<String>,
+    /// What left by expiry.
+    by_expiry: BTreeSet<String>,
     /// How often each act was recorded and refused.
     counts: BTreeMap<&'static str, [u64; 2]>,
 }
@@ -30,6 +32,9 @@ pub(super) struct Tally {
 impl Tally {
     pub(super) fn accept(&mut self, act: &'static str, key: String, recorded: Recorded) {
         self.counts.entry(act).or_default()[0] += 1;
+        if act == "fefo" {
+            self.by_expiry.insert(key.clone());
+        }
         self.recorded.insert(key, recorded);
     }
 
@@ -41,6 +46,7 @@ impl Tally {
     pub(super) fn add(&mut self, other: Tally) {
         self.recorded.extend(other.recorded);
         self.refused.extend(other.refused);
+        self.by_expiry.extend(other.by_expiry);
         for (act, [recorded, refused]) in other.counts {
             let count = self.counts.entry(act).or_default();
             count[0] += recorded;
@@ -54,6 +60,11 @@ impl Tally {
 
     pub(super) fn is_refused(&self, key: &str) -> bool {
         self.refused.contains(key)
+    }
+
+    /// Whether this took what expires first.
+    pub(super) fn is_by_expiry(&self, key: &str) -> bool {
+        self.by_expiry.contains(key)
     }
 
     /// How often an act was recorded and refused.

@@ -42,7 +42,7 @@ impl Racer<'_> {
             .as_array()
             .context("a reservation without lines")?
         {
-            let variant = self.course.variant(&line["variantId"])?;
+            let variant = self.course.variant_of(line)?;
             let got = line["reserved"].as_i64().context("a line without reserved")?;
             let wanted = units.get(&variant).copied().unwrap_or_default();
             let fits = if is_partial {

@@ -56,10 +56,11 @@ impl Racer<'_> {
             let received = self.random.below(left.unsigned_abs() + 1) as i64;
             let damaged = self.random.below((*left - received).unsigned_abs() + 1) as i64;
             let short = *left - received - damaged;
-            lines.push(
-                json!({ "variantId": self.course.variants[*variant], "received": received, "damaged": damaged,
-                "short": short }),
-            );
+            let mut line = self.course.line(*variant);
+            line["received"] = json!(received);
+            line["damaged"] = json!(damaged);
+            line["short"] = json!(short);
+            lines.push(line);
             for (to, units) in [("available", received), ("held", damaged)] {
                 if units > 0 {
                     found.insert((*variant, "transit", to), units);
