@@ -9,6 +9,7 @@ use bincard_projections::reconcile::{Correct, Corrected, Correction};
 use uuid::Uuid;
 
 use crate::failure::Failure;
+use crate::rejected::Shape;
 
 /// What became of a correction.
 pub(super) enum Outcome {
@@ -57,8 +58,12 @@ pub(super) async fn correct(
         Ok(receipt) => Ok(Outcome::Now(receipt.position)),
         // By somebody else: the key is of this line, whoever asked.
         Err(Refusal::KeyReused { .. }) => Ok(Outcome::Before(None)),
-        Err(Refusal::Rejected(rejection)) => Ok(Outcome::Refused(Failure::Rejected(rejection, ledger.ids()))),
-        Err(refusal) => Err(Failure::of_refusal(refusal, ledger.ids())),
+        Err(refusal @ Refusal::Rejected(_)) => Ok(Outcome::Refused(Failure::of_refusal(
+            refusal,
+            ledger,
+            Shape::Notes,
+        ))),
+        Err(refusal) => Err(Failure::of_refusal(refusal, ledger, Shape::Notes)),
     }
 }
 

@@ -17,7 +17,6 @@ use crate::answer;
 use crate::asker::Asker;
 use crate::docs::schema::{Problem, ReconciliationApplied, ReconciliationVariancePage};
 use crate::failure::Failure;
-use crate::rejected::Shape;
 use crate::segment::Segment;
 use crate::wire::json::Json;
 use crate::wire::tree::{self, Faults, Reading, Tree};
