@@ -24,7 +24,7 @@ async fn a_race_for_hot_stock_oversells_nothing() -> Result<()> {
             "--clients",
             "24",
             "--requests",
-            "60",
+            "150",
         ];
         let output = std::process::Command::new(bincard_testkit::server::bincard_binary()?)
             .args(arguments)

@@ -23,6 +23,9 @@ fn first<K>(limit: usize) -> Slice<K> {
     }
 }
 
+/// A name has 200 characters at most, and SQLite refuses to look for very long ones.
+const NAME_BYTES_MAX: usize = 800;
+
 /// The warehouse with this id, code or name, if the caller may see it.
 pub(super) async fn named(asker: &Asker, location: &str) -> Result<WarehouseNo, Failure> {
     if let Some(id) = parse_uuid(location) {
@@ -35,6 +38,9 @@ pub(super) async fn named(asker: &Asker, location: &str) -> Result<WarehouseNo, 
             true => Ok(no),
             false => Err(Failure::Forbidden(Forbidden::Warehouse)),
         };
+    }
+    if location.len() > NAME_BYTES_MAX {
+        return Err(Failure::NotFound(Missing::Warehouse));
     }
     caught_up(asker, ViewName::Catalogue).await?;
     let filter = CatalogueFilter {

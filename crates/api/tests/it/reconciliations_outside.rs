@@ -64,20 +64,22 @@ async fn what_is_on_the_way_explains_what_is_found_at_either_end_and_no_more() {
         }
     }
     // 14:00: three of them arrive, and one of those is damaged. At 15:00 the last one is given up.
-    let step = async |step: &str, body: Option<&Value>| {
+    let step = async |step: &str, body: &Value| {
         let path = format!("/api/v1/transfers/{}/{step}", sent["id"].as_str().unwrap());
-        let done = server.call(Method::POST, &path, &server.manager, body).await;
+        let done = server
+            .call(Method::POST, &path, &server.manager, Some(body))
+            .await;
         done.expect(201);
     };
     let found = json!({"lines": [
         {"variantId": v, "received": 2, "damaged": 1},
         {"variantId": other, "received": 5},
     ]});
-    step("receive", Some(&found)).await;
+    step("receive", &found).await;
     let after_receipt = explained(&server, "SOUTH", "onHand", 9, None).await;
     assert_eq!(after_receipt, json!({"inTransit": 1, "unexplained": 5}));
     server.clock.advance_ms(HOUR_MS);
-    step("close", None).await;
+    step("close", &json!({"reasonCode": "OTHER"})).await;
     assert_eq!(
         explained(&server, "NORTH", "onHand", 9, None).await,
         json!({"unexplained": 3})

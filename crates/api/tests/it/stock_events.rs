@@ -288,7 +288,7 @@ async fn each_rule_of_the_ledger_has_its_status_code_and_pointer() {
             404,
             "warehouse-not-found",
             "stock-warehouse-not-found",
-            "",
+            "/warehouseId",
         ),
         (
             json!({"warehouseId": closed}),

@@ -56,7 +56,7 @@ async fn corrupt(scratch: &Scratch) -> BTreeSet<(String, String)> {
     stock.close().await.expect("it closes");
     let mut history = open("history").await;
     let query =
-        "select position, occurred_at from movements where line = 0 order by position limit 2 offset 500";
+        "select position, occurred_at from movements where line = 0 order by position limit 2 offset 100";
     for (position, occurred_at) in pairs(&mut history, query).await {
         let variant: i64 =
             sqlx::query_scalar("select variant from movements where position = $1 and line = 0")
@@ -74,7 +74,7 @@ async fn corrupt(scratch: &Scratch) -> BTreeSet<(String, String)> {
         );
         told.insert((line, format!(", the view no such row{}", from(position))));
     }
-    let query = "select position, reason from events order by position desc limit 2 offset 300";
+    let query = "select position, reason from events order by position desc limit 2 offset 30";
     for (position, reason) in pairs(&mut history, query).await {
         change(
             &mut history,

@@ -295,6 +295,7 @@ fn a_log_that_lost_its_end_is_not_appended_to() {
 fn a_ledger_that_moved_away_takes_nothing_more() {
     let (database, mut a, _, reader) = two_nodes();
     a.commit(&body(&[product(1, None)])).expect("commits");
+    reader.wait_for(Position(1), Duration::from_secs(20));
     run_sql(
         &url_of(&database),
         "update bincard_log.ledgers set moved_to = 'the cellar'",
