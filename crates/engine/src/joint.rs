@@ -48,8 +48,15 @@ impl JointLog {
     /// Reads along, as far as there is news. Nothing is held, and a failure costs nothing but the time that taking the head
     /// then takes.
     pub(crate) fn read_along(&mut self, state: &mut State) {
+        if self.is_spoilt {
+            // Whoever only reads here waits for what others append: that must not wait for the next request.
+            if let Err(refusal) = self.read_again(state) {
+                tracing::debug!(%refusal, "the log cannot be read again yet");
+            }
+            return;
+        }
         let head = *self.news.lock().unwrap_or_else(PoisonError::into_inner);
-        if self.is_spoilt || head.position <= state.head() {
+        if head.position <= state.head() {
             return;
         }
         let mut catalogue = Vec::new();

@@ -299,6 +299,22 @@ fn a_database_that_is_away_refuses_and_is_used_again_when_it_is_back() {
 }
 
 #[test]
+fn a_node_whose_commit_came_to_nothing_still_hears_of_the_others() {
+    let url = database();
+    let (one, two) = (node(&url), node(&url));
+    furnish(&one.ledger(), 1);
+    // As a database refuses that is out of space.
+    let refuse = "alter table bincard_log.events add constraint refused check (false) not valid";
+    run_sql(&url, refuse);
+    let refused = submit(&one.ledger(), request(moves(Kind::Inbound, 5)));
+    assert!(matches!(refused, Err(Refusal::Unavailable { .. })), "{refused:?}");
+    run_sql(&url, "alter table bincard_log.events drop constraint refused");
+    let receipt = submit(&two.ledger(), request(moves(Kind::Inbound, 7))).expect("it takes events again");
+    wait_for(&one.ledger(), receipt.position);
+    assert_eq!(on_hand(&one.ledger()), 7);
+}
+
+#[test]
 fn a_snapshot_of_one_node_serves_another() {
     let url = database();
     let engine = node(&url);
