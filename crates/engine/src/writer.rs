@@ -319,6 +319,9 @@ impl Writer {
         singles: &mut Vec<(Box<Asked>, oneshot::Sender<Answered>)>,
         batch: &mut Batch,
     ) {
+        if singles.is_empty() {
+            return;
+        }
         self.look_at(singles.iter().map(|(asked, _)| &**asked), batch);
         let mut answers = Answers::default();
         for (index, (mut asked, sender)) in singles.drain(..).enumerate() {

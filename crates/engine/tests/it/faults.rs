@@ -13,7 +13,7 @@ use crate::acts::{ACTS, Script, check_log, furnish_lots};
 use crate::support::{furnish, keyed, moves, replayed, submit};
 
 const FOLDER: &str = "/ledger";
-const SEEDS: u64 = 200;
+const SEEDS: u64 = 800;
 
 fn open(disk: &SimDisk) -> Result<Engine, bincard_engine::OpenError> {
     let clock = Arc::new(|| Timestamp::from_micros(1_000_000));
