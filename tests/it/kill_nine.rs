@@ -57,10 +57,10 @@ async fn nothing_acknowledged_is_lost_and_nothing_refused_appears() -> Result<()
 
 async fn check_round(site: &mut Site, shop: &Shop, sent: &mut BTreeMap<String, Sent>) -> Result<()> {
     let admin = site.admin().await?;
-    check_log(&admin, sent).await?;
+    check_log(&admin, sent, 0).await?;
     settle(&admin, sent).await?;
-    check_log(&admin, sent).await?;
-    check_views(&admin, shop, sent).await?;
+    check_log(&admin, sent, 0).await?;
+    check_views(&admin, shop, sent, admin.head().await?).await?;
     site.server.stop(Duration::from_secs(30))?;
     let verify = site.bincard(&["verify"])?;
     let said =
@@ -141,9 +141,13 @@ fn id_of(answer: &Answer) -> Result<String> {
         .to_owned())
 }
 
-/// Compares the log with what was answered: what is there, how often, and what it moves.
-pub(crate) async fn check_log(admin: &Client, sent: &BTreeMap<String, Sent>) -> Result<()> {
-    let feed = admin.feed().await?;
+/// Compares the log, which has come to `min_position`, with what was answered: what is there, how often, and what it moves.
+pub(crate) async fn check_log(
+    admin: &Client,
+    sent: &BTreeMap<String, Sent>,
+    min_position: u64,
+) -> Result<()> {
+    let feed = admin.feed(min_position).await?;
     let lots = lots_of(admin, feed.len() as u64).await?;
     let undoing = sent
         .iter()
@@ -285,12 +289,14 @@ pub(crate) async fn settle(admin: &Client, sent: &mut BTreeMap<String, Sent>) ->
     Ok(())
 }
 
-/// What the acknowledged requests leave is what the views say: of stock, of transfers, and how many events there are.
-pub(crate) async fn check_views(admin: &Client, shop: &Shop, sent: &BTreeMap<String, Sent>) -> Result<()> {
-    let head = admin.get("/api/v1/ledger", 0).await?;
-    let position = head.body["head"]["position"]
-        .as_u64()
-        .with_context(|| format!("no head in {head:?}"))?;
+/// What the acknowledged requests leave is what the views say at `position`: of stock, of transfers, and how many events
+/// there are.
+pub(crate) async fn check_views(
+    admin: &Client,
+    shop: &Shop,
+    sent: &BTreeMap<String, Sent>,
+    position: u64,
+) -> Result<()> {
     let acknowledged: Vec<&Request> = sent
         .values()
         .filter(|sent| sent.acknowledged.is_some())

@@ -108,13 +108,14 @@ impl Client {
         read(request.header("Ledger-Min-Position", min_position).send().await?).await
     }
 
-    /// The raw feed, a JSON value a line.
-    pub(crate) async fn feed(&self) -> Result<Vec<Value>> {
+    /// The raw feed from a ledger that has come to `min_position`, a JSON value a line.
+    pub(crate) async fn feed(&self, min_position: u64) -> Result<Vec<Value>> {
         let url = format!("{}/api/v1/ledger/events?after=0&limit=1000000", self.url);
         let text = self
             .http
             .get(url)
             .bearer_auth(&self.token)
+            .header("Ledger-Min-Position", min_position)
             .send()
             .await?
             .error_for_status()?
@@ -124,6 +125,14 @@ impl Client {
             .filter(|line| !line.is_empty())
             .map(|line| Ok(serde_json::from_str(line)?))
             .collect()
+    }
+
+    /// The position that the ledger has come to, as this server knows it.
+    pub(crate) async fn head(&self) -> Result<u64> {
+        let head = self.get("/api/v1/ledger", 0).await?;
+        head.body["head"]["position"]
+            .as_u64()
+            .with_context(|| format!("no head in {head:?}"))
     }
 
     /// Creates something and answers its id.

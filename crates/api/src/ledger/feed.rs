@@ -23,7 +23,7 @@ use tokio::sync::watch;
 use super::cloud_event::of_catalogue;
 use crate::answer::LEDGER_POSITION;
 use crate::app::App;
-use crate::asker::Asker;
+use crate::asker::{Asker, MinPosition};
 use crate::docs::schema::{FeedEvent, Problem};
 use crate::failure::Failure;
 use crate::ledgers::OpenLedger;
@@ -50,6 +50,7 @@ const HEARTBEAT_EVERY: Duration = Duration::from_secs(15);
         ("after" = Option<u64>, Query, description = "Only events after this position; from the first when left out"),
         ("limit" = Option<u64>, Query, description = "At most so many; all when left out"),
         ("follow" = Option<bool>, Query, description = "Stay open for what comes"),
+        ("Ledger-Min-Position" = Option<u64>, Header, description = "Wait until the ledger has come so far"),
     ),
     responses(
         (status = 200, description = "One event a line", body = FeedEvent, content_type = "application/x-ndjson"),
@@ -59,6 +60,7 @@ const HEARTBEAT_EVERY: Duration = Duration::from_secs(15);
 pub(super) async fn events(
     State(app): State<Arc<App>>,
     asker: Asker,
+    MinPosition(min): MinPosition,
     RawQuery(query): RawQuery,
 ) -> Result<Response<Body>, Failure> {
     asker.must(!asker.caller.is_bound_to_warehouses())?;
@@ -67,6 +69,7 @@ pub(super) async fn events(
     let limit = query.whole("limit").unwrap_or(u64::MAX);
     let follow = query.flag("follow").unwrap_or_default();
     query.finish()?;
+    asker.open.wait_for_head(min).await?;
     let head = asker.open.ledger.reader().head().position;
     let feed = Feed {
         end: if follow { Position(u64::MAX) } else { head },

@@ -730,7 +730,14 @@ async fn a_list_refuses_what_it_does_not_understand() {
 async fn a_read_waits_for_its_position_and_then_gives_up() {
     let server = Server::start().await;
     server.warehouse("A").await;
-    for path in [EVENTS, "/api/v1/stock", "/api/v1/warehouses", "/api/v1/ledger"] {
+    let feed = "/api/v1/ledger/events";
+    for path in [
+        EVENTS,
+        "/api/v1/stock",
+        "/api/v1/warehouses",
+        "/api/v1/ledger",
+        feed,
+    ] {
         let answer = server
             .call_with(
                 Method::GET,
