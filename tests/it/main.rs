@@ -7,3 +7,4 @@ mod nodes;
 mod race;
 mod reconcile;
 mod support;
+mod tls;

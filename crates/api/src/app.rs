@@ -14,6 +14,7 @@ use crate::failure::Failure;
 use crate::figures::Figures;
 use crate::ledgers::Ledgers;
 use crate::proxies::TrustedProxies;
+use crate::tls::Certificates;
 use crate::trace::{RequestIds, Trace};
 
 /// How the server behaves.
@@ -39,6 +40,8 @@ pub struct Options {
     pub connections_max: usize,
     /// How long requests may take to end once the server is told to stop.
     pub drain_max: Duration,
+    /// What the listener shows, if it speaks TLS.
+    pub certificates: Option<Certificates>,
     /// Whether `/metrics` answers anybody, and not only this machine.
     pub metrics_to_all: bool,
     /// Proxies that are believed when they tell whom a request comes from.
@@ -61,6 +64,7 @@ impl Options {
             rate_limited_callers_max: 100_000,
             connections_max: 10_000,
             drain_max: Duration::from_secs(20),
+            certificates: None,
             metrics_to_all: false,
             trusted_proxies: TrustedProxies::default(),
             clock: Clock::system(),

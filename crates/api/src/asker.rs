@@ -131,7 +131,7 @@ fn credentials(headers: &HeaderMap) -> Option<(&str, bool)> {
         .map(|(_, token)| (token, true))
 }
 
-/// How the client's request came: this server speaks HTTP, and a proxy before it that speaks HTTPS says so.
+/// How the client's request came: whoever speaks TLS with the client, a proxy or the listener, says so.
 pub(crate) fn scheme_of(headers: &HeaderMap) -> &'static str {
     match headers.get("x-forwarded-proto") {
         Some(proto) if proto.as_bytes().eq_ignore_ascii_case(b"https") => "https",

@@ -2,26 +2,32 @@
 
 use std::future::Future;
 use std::io;
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
 use axum::Router;
 use axum::body::Body;
-use axum::http::Request;
+use axum::http::{HeaderName, HeaderValue, Request};
+use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 use crate::app::App;
 use crate::front::Front;
+use crate::tls::LOOK_EVERY;
 use crate::{relay, routes};
 
 /// A connection that has not sent the head of a request for so long is closed.
 const HEAD_SILENCE_MAX: Duration = Duration::from_secs(75);
+const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
+const HTTPS: HeaderValue = HeaderValue::from_static("https");
 const IDLE_LEDGERS_EVERY: Duration = Duration::from_secs(60);
 /// After a failure to accept (too many open files, say) it is tried again.
 const ACCEPT_AGAIN_AFTER: Duration = Duration::from_millis(100);
@@ -92,7 +98,28 @@ async fn upkeep(app: &App) {
             app.ledgers.close_idle().await;
         }
     };
-    tokio::join!(app.accounts.run(), ledgers);
+    tokio::join!(app.accounts.run(), ledgers, renew(app));
+}
+
+/// Takes up certificates when their files change.
+async fn renew(app: &App) {
+    let Some(certificates) = &app.options.certificates else {
+        return;
+    };
+    let mut every = tokio::time::interval(LOOK_EVERY);
+    loop {
+        every.tick().await;
+        let certificates = certificates.clone();
+        match tokio::task::spawn_blocking(move || certificates.look()).await {
+            Ok(Ok(false)) => {}
+            Ok(Ok(true)) => tracing::info!("a renewed certificate is shown from now on"),
+            Ok(Err(error)) => {
+                let error = &error as &dyn std::error::Error;
+                tracing::warn!(error, "a changed certificate is not taken up");
+            }
+            Err(error) => tracing::error!(%error, "looking for a renewed certificate"),
+        }
+    }
 }
 
 async fn accept(
@@ -113,7 +140,7 @@ async fn accept(
                 let (front, stopping, app) = (front.clone(), stopping.clone(), app.clone());
                 connections.spawn(async move {
                     app.figures.connections.fetch_add(1, Relaxed);
-                    connection(stream, front, stopping).await;
+                    secured(stream, &app, front, stopping).await;
                     app.figures.connections.fetch_sub(1, Relaxed);
                 });
             }
@@ -125,15 +152,43 @@ async fn accept(
     }
 }
 
-async fn connection(stream: TcpStream, front: Arc<Front>, mut stopping: watch::Receiver<bool>) {
+/// Serves a connection, under TLS where the server has a certificate.
+async fn secured(stream: TcpStream, app: &App, front: Arc<Front>, stopping: watch::Receiver<bool>) {
     let Ok(peer) = stream.peer_addr() else { return };
     // Answers are small and whole: waiting for more of them to fill a packet would only delay them.
     if let Err(error) = stream.set_nodelay(true) {
         tracing::debug!(%error, "TCP_NODELAY could not be set");
     }
-    let service = service_fn(move |request| {
+    match &app.options.certificates {
+        None => connection(stream, peer.ip(), None, front, stopping).await,
+        Some(certificates) => {
+            // Whoever is asked to agree while the server stops comes too late for an answer.
+            let mut stopped = stopping.clone();
+            let agreed = tokio::select! {
+                agreed = certificates.accept(stream) => agreed,
+                () = told_to_stop(&mut stopped) => None,
+            };
+            if let Some(stream) = agreed {
+                connection(stream, peer.ip(), Some(HTTPS), front, stopping).await;
+            }
+        }
+    }
+}
+
+async fn connection(
+    stream: impl AsyncRead + AsyncWrite + Unpin,
+    peer: IpAddr,
+    scheme: Option<HeaderValue>,
+    front: Arc<Front>,
+    mut stopping: watch::Receiver<bool>,
+) {
+    let service = service_fn(move |mut request: Request<Incoming>| {
         let front = front.clone();
-        async move { Ok::<_, std::convert::Infallible>(front.answer(request, peer.ip()).await) }
+        if let Some(scheme) = &scheme {
+            // As a proxy in front would say it: cookies and origins go by it.
+            request.headers_mut().insert(X_FORWARDED_PROTO, scheme.clone());
+        }
+        async move { Ok::<_, std::convert::Infallible>(front.answer(request, peer).await) }
     });
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())

@@ -25,6 +25,8 @@ pub(crate) struct Config {
     pub(crate) nats_max_age_s: u64,
     pub(crate) nats_max_bytes: u64,
     pub(crate) listen: String,
+    pub(crate) tls_certificate_file: String,
+    pub(crate) tls_key_file: String,
     pub(crate) trusted_proxies: String,
     pub(crate) metrics_to_all: bool,
     pub(crate) log_format: LogFormat,

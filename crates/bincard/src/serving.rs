@@ -3,12 +3,13 @@
 use std::future::Future;
 use std::io;
 use std::num::NonZero;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
 use bincard_access::{Accounts, TenantName};
-use bincard_api::{App, TrustedProxies};
+use bincard_api::{App, Certificates, TrustedProxies};
 use tokio::net::TcpListener;
 use tokio::runtime::Runtime;
 use tokio::signal::unix::{SignalKind, signal};
@@ -45,6 +46,15 @@ pub(crate) async fn listen(address: &str) -> anyhow::Result<TcpListener> {
     }
 }
 
+/// How the listener is reached.
+pub(crate) fn base_url(config: &Config, listener: &TcpListener) -> io::Result<String> {
+    let scheme = match config.tls_certificate_file.is_empty() {
+        true => "http",
+        false => "https",
+    };
+    Ok(format!("{scheme}://{}", listener.local_addr()?))
+}
+
 /// The server over a data folder, with the ledger of the tenant `default` open, so that what is wrong with it is said
 /// at the start.
 pub(crate) async fn open(
@@ -60,11 +70,29 @@ pub(crate) async fn open(
         audit_every: (config.audit_every_ms > 0).then(|| Duration::from_millis(config.audit_every_ms)),
         database: folder.database().cloned(),
         relay: relay_options(config)?,
+        certificates: certificates(config)?,
         ..bincard_api::Options::new(folder.ledgers_path())
     };
     let app = Arc::new(App::new(accounts, options));
     app.ledgers().open(&TenantName::default_tenant()).await?;
     Ok(app)
+}
+
+/// What the listener shows, if it speaks TLS.
+fn certificates(config: &Config) -> anyhow::Result<Option<Certificates>> {
+    let (certificate, key) = (&config.tls_certificate_file, &config.tls_key_file);
+    match (certificate.is_empty(), key.is_empty()) {
+        (true, true) => Ok(None),
+        (false, false) => Ok(Some(
+            Certificates::open(Path::new(certificate), Path::new(key))
+                .context("tls_certificate_file and tls_key_file")?,
+        )),
+        _ => Err(WrongUse(
+            "tls_certificate_file and tls_key_file: one of them is set, and a server that speaks TLS needs both"
+                .to_owned(),
+        )
+        .into()),
+    }
 }
 
 /// How events are relayed to NATS, if they are.
@@ -89,10 +117,16 @@ fn relay_options(config: &Config) -> anyhow::Result<Option<bincard_relay::Option
 
 /// Says where it listens, and `more`; then serves until the system asks for an end (SIGTERM, SIGINT, SIGHUP), and ends in
 /// order.
-pub(crate) async fn serve(listener: TcpListener, app: Arc<App>, more: &str) -> anyhow::Result<()> {
+pub(crate) async fn serve(
+    listener: TcpListener,
+    app: Arc<App>,
+    config: &Config,
+    more: &str,
+) -> anyhow::Result<()> {
     // Before anybody is told that it serves: a signal must not kill it from then on.
     let told = asked_to_end()?;
-    crate::commands::write_out(&format!("listening on http://{}\n{more}", listener.local_addr()?))?;
+    let at = base_url(config, &listener)?;
+    crate::commands::write_out(&format!("listening on {at}\n{more}"))?;
     bincard_api::serve(listener, app.clone(), told)
         .await
         .context("the server cannot go on")?;

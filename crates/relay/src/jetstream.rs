@@ -11,6 +11,7 @@ use async_nats::jetstream::stream::{
 use async_nats::jetstream::{self, ErrorCode};
 use async_nats::{ConnectOptions, Event, HeaderMap, ServerAddr};
 use bincard_ledger::{LedgerId, Position};
+use percent_encoding::percent_decode_str;
 use tokio::sync::watch;
 
 use crate::error::RelayError;
@@ -54,6 +55,11 @@ pub(crate) struct Carrier {
     pub(crate) lost: watch::Receiver<bool>,
 }
 
+/// A part of an address without its percent signs.
+fn decoded(part: &str) -> String {
+    percent_decode_str(part).decode_utf8_lossy().into_owned()
+}
+
 impl Carrier {
     /// Connects, and makes the stream where there is none.
     pub(crate) async fn open(options: &Options, warned: &mut Warned) -> Result<Carrier, RelayError> {
@@ -76,6 +82,16 @@ impl Carrier {
                 }
                 std::future::ready(())
             });
+        // The library leaves alone what stands in front of an address. All servers of a cluster know the same users.
+        let known = addresses
+            .iter()
+            .find_map(|address| Some((address.username()?, address.password())));
+        connecting = match known {
+            Some((user, Some(password))) => connecting.user_and_password(decoded(user), decoded(password)),
+            // A word by itself is a token.
+            Some((token, None)) => connecting.token(decoded(token)),
+            None => connecting,
+        };
         if let Some(path) = &options.credentials_file {
             connecting =
                 connecting

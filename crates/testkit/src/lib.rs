@@ -1,6 +1,7 @@
-//! What tests and benches stand on: a private PostgreSQL, a private NATS, the product's binary as a child process, an HTTP
+//! What tests and benches stand on: a private PostgreSQL, a private NATS, certificates, the product's binary as a child process, an HTTP
 //! load driver, and what a process has cost. Development only: nothing that ships depends on it.
 
+pub mod certificates;
 pub mod load;
 pub mod nats;
 pub mod postgres;

@@ -50,6 +50,8 @@ pub struct Nats {
     program: PathBuf,
     folder: PathBuf,
     port: u16,
+    /// How it is started beside what every one is.
+    options: String,
     keeper: Option<Child>,
 }
 
@@ -59,6 +61,25 @@ impl Nats {
     /// # Errors
     /// When NATS is not installed or does not start; the text says what to do.
     pub fn start() -> Result<Nats, NatsError> {
+        Nats::start_with(String::new())
+    }
+
+    /// Starts a server with JetStream that speaks TLS only, with the first of [`crate::certificates`], and takes one user,
+    /// `relay`, with a password.
+    ///
+    /// # Errors
+    /// As `start`.
+    pub fn start_with_tls(password: &str) -> Result<Nats, NatsError> {
+        let pair = crate::certificates::first();
+        Nats::start_with(format!(
+            " --tls --tlscert {} --tlskey {} --user relay --pass {}",
+            quoted(&pair.certificate),
+            quoted(&pair.key),
+            quoted(Path::new(password)),
+        ))
+    }
+
+    fn start_with(options: String) -> Result<Nats, NatsError> {
         let program = find()?;
         let mut attempt = 1;
         loop {
@@ -67,6 +88,7 @@ impl Nats {
                 program: program.clone(),
                 folder: scratch.keep(),
                 port: free_port().map_err(io("find a free port"))?,
+                options: options.clone(),
                 keeper: None,
             };
             match nats.start_again() {
@@ -78,6 +100,12 @@ impl Nats {
                 started => return started.map(|()| nats),
             }
         }
+    }
+
+    /// Its port on this machine.
+    #[must_use]
+    pub fn port(&self) -> u16 {
+        self.port
     }
 
     /// Where it is.
@@ -93,7 +121,7 @@ impl Nats {
     pub fn start_again(&mut self) -> Result<(), NatsError> {
         let script = format!(
             "exec 3<&0
-{program} -a 127.0.0.1 -p {port} -js -sd {folder}/data -l {folder}/log </dev/null >/dev/null 2>&1 3<&- &
+{program} -a 127.0.0.1 -p {port} -js -sd {folder}/data -l {folder}/log{options} </dev/null >/dev/null 2>&1 3<&- &
 server=$!
 word=
 read -r word <&3
@@ -105,6 +133,7 @@ rm -rf {folder}",
             program = quoted(&self.program),
             port = self.port,
             folder = quoted(&self.folder),
+            options = self.options,
         );
         // A process group of its own, so that Ctrl-C reaches us first and the keeper can do its work.
         let keeper = Command::new("/bin/sh")

@@ -8,8 +8,10 @@
 mod programs;
 
 use programs::{Account, Programs};
+use std::fs::Permissions;
 use std::io::Read as _;
 use std::net::{Ipv4Addr, TcpListener};
+use std::os::unix::fs::PermissionsExt as _;
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -84,6 +86,19 @@ impl Postgres {
     /// When PostgreSQL is not installed or does not start; the text says what to do.
     pub fn start() -> Result<Postgres, PostgresError> {
         Postgres::start_with(&[])
+    }
+
+    /// Starts a server that also speaks TLS, with the first of [`crate::certificates`].
+    ///
+    /// # Errors
+    /// As `start`.
+    pub fn start_with_tls() -> Result<Postgres, PostgresError> {
+        // As seen from the folder of its data.
+        Postgres::start_with(&[
+            ("ssl", "on"),
+            ("ssl_cert_file", "../certificate.pem"),
+            ("ssl_key_file", "../key.pem"),
+        ])
     }
 
     /// Starts a server with some settings of its own, as in `("shared_buffers", "1GB")`.
@@ -164,13 +179,18 @@ fn start_once(
     let folder = scratch.path().to_owned();
     let password = random_password().map_err(io("read random bytes"))?;
     std::fs::write(folder.join("password"), &password).map_err(io("write the scratch folder"))?;
+    let pair = crate::certificates::first();
+    for (from, to) in [(&pair.certificate, "certificate.pem"), (&pair.key, "key.pem")] {
+        let to = folder.join(to);
+        std::fs::copy(from, &to).map_err(io("copy a certificate"))?;
+        std::fs::set_permissions(&to, Permissions::from_mode(0o600)).map_err(io("guard a key"))?;
+    }
     if let Some(account) = account {
-        account
-            .give(&folder)
-            .map_err(io("hand the scratch folder to PostgreSQL's account"))?;
-        account
-            .give(&folder.join("password"))
-            .map_err(io("hand the password file over"))?;
+        for path in ["", "password", "certificate.pem", "key.pem"] {
+            account
+                .give(&folder.join(path))
+                .map_err(io("hand the scratch folder to PostgreSQL's account"))?;
+        }
     }
     init_cluster(programs, account, &folder)?;
 

@@ -1,13 +1,19 @@
 //! A real listener: connections, addresses, the end.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use bincard_access::{Accounts, NewKey, Plan, Role, TenantName};
-use bincard_api::{App, Options, serve};
+use bincard_api::{App, Certificates, Options, TlsError, serve};
+use bincard_testkit::certificates::{self, Pair};
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject;
+use rustls::{ClientConfig, RootCertStore};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::oneshot;
+use tokio_rustls::TlsConnector;
 
 async fn exchange(stream: &mut TcpStream, request: &str, until: &str) -> String {
     stream.write_all(request.as_bytes()).await.unwrap();
@@ -90,4 +96,77 @@ async fn a_server_serves_ends_its_requests_and_opens_again_where_it_stopped() {
             "nobody listens any more"
         );
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_renewed_certificate_is_shown_and_half_of_one_is_not() {
+    let folder = tempfile::tempdir().unwrap();
+    let (certificate, key) = (folder.path().join("c.pem"), folder.path().join("k.pem"));
+    let put = |pair: &Pair| {
+        std::fs::copy(&pair.certificate, &certificate).unwrap();
+        std::fs::copy(&pair.key, &key).unwrap();
+    };
+    put(&certificates::first());
+    let shown = Certificates::open(&certificate, &key).unwrap();
+    let accounts = Accounts::open(
+        folder.path().join("accounts.db"),
+        bincard_access::Options::default(),
+    );
+    let options = Options {
+        certificates: Some(shown.clone()),
+        ..Options::new(folder.path().join("ledgers"))
+    };
+    let app = Arc::new(App::new(accounts.await.unwrap(), options));
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let (stop, stopped) = oneshot::channel::<()>();
+    let server = tokio::spawn(serve(listener, app, async { drop(stopped.await) }));
+    let is_shown = async |pair: Pair| {
+        let seen = certificate_at(address).await;
+        let wanted = CertificateDer::from_pem_file(&pair.certificate).unwrap();
+        seen == wanted
+    };
+
+    assert!(is_shown(certificates::first()).await);
+    assert!(!shown.look().unwrap(), "nothing has changed");
+    // Somebody replaces the files one after the other.
+    std::fs::copy(certificates::second().certificate, &certificate).unwrap();
+    let error = shown.look().expect_err("a certificate with another one's key");
+    assert!(matches!(error, TlsError::Pair { .. }), "{error}");
+    assert!(is_shown(certificates::first()).await);
+    std::fs::write(&key, "").unwrap();
+    let error = shown.look().expect_err("half a file");
+    assert!(
+        error
+            .to_string()
+            .ends_with("k.pem: a private key in PEM form was expected"),
+        "{error}"
+    );
+    put(&certificates::second());
+    assert!(shown.look().unwrap());
+    assert!(is_shown(certificates::second()).await);
+
+    stop.send(()).unwrap();
+    server.await.unwrap().unwrap();
+}
+
+/// The certificate that a server shows.
+async fn certificate_at(address: SocketAddr) -> CertificateDer<'static> {
+    let mut roots = RootCertStore::empty();
+    let authority = CertificateDer::from_pem_file(certificates::authority()).unwrap();
+    roots.add(authority).unwrap();
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let client = ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_root_certificates(roots)
+        .with_no_client_auth();
+    let stream = TcpStream::connect(address).await.unwrap();
+    let name = "localhost".try_into().unwrap();
+    let stream = TlsConnector::from(Arc::new(client))
+        .connect(name, stream)
+        .await
+        .unwrap();
+    let shown = stream.get_ref().1.peer_certificates().unwrap();
+    shown[0].clone().into_owned()
 }

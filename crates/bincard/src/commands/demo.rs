@@ -47,7 +47,9 @@ impl Demo {
         let scratch = scratch.context("a scratch folder cannot be made")?;
         let config = Config {
             data_dir: scratch.path().join("data"),
-            // What is made up is nobody else's news.
+            // What is made up belongs in no database, and is nobody else's news.
+            database_url: Secret(String::new()),
+            database_url_file: String::new(),
             nats_url: Secret(String::new()),
             ..config.clone()
         };
@@ -79,7 +81,7 @@ impl Demo {
                 .await?
                 .secret;
             let app = serving::open(&folder, accounts, &config).await?;
-            let url = format!("http://{}", listener.local_addr()?);
+            let url = serving::base_url(&config, &listener)?;
             let kept = if self.keep {
                 "kept"
             } else {
@@ -96,7 +98,7 @@ impl Demo {
             let head = open.ledger.reader().head().position;
             open.views.wait_for(&ViewName::ALL, head, VIEWS_MAX).await?;
             drop(open);
-            serving::serve(listener, app, &more).await
+            serving::serve(listener, app, &config, &more).await
         })
     }
 

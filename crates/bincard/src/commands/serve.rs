@@ -31,13 +31,13 @@ impl Serve {
             ensure_first_admin(&accounts).await?;
             let app = serving::open(&folder, accounts, config).await?;
             let more = format!(
-                "  data    {}\n  routes  http://{}/docs\n  a key   bincard key create NAME --role ADMIN\n",
+                "  data    {}\n  routes  {}/docs\n  a key   bincard key create NAME --role ADMIN\n",
                 path::absolute(&config.data_dir)
                     .unwrap_or_else(|_| config.data_dir.clone())
                     .display(),
-                listener.local_addr()?,
+                serving::base_url(config, &listener)?,
             );
-            serving::serve(listener, app, &more).await
+            serving::serve(listener, app, config, &more).await
         })
     }
 }

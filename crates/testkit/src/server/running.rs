@@ -15,8 +15,8 @@ const KEPT_BYTES: usize = 1024 * 1024;
 const LOOK_EVERY: Duration = Duration::from_millis(5);
 /// A stream that is open for so long after its server's end is held by somebody else.
 const LEFT_OPEN_MAX: Duration = Duration::from_secs(2);
-/// The line by which a server says where it listens.
-const LISTENING: &str = "listening on http://";
+/// The lines by which a server says where it listens.
+const LISTENING: [&str; 2] = ["listening on http://", "listening on https://"];
 
 #[derive(Debug)]
 pub(super) struct Running {
@@ -214,10 +214,10 @@ fn unknown_address() -> SocketAddr {
 }
 
 fn listening_address(line: &[u8]) -> Option<SocketAddr> {
-    std::str::from_utf8(line)
-        .ok()?
-        .trim()
-        .strip_prefix(LISTENING)?
+    let line = std::str::from_utf8(line).ok()?.trim();
+    LISTENING
+        .iter()
+        .find_map(|says| line.strip_prefix(says))?
         .parse()
         .ok()
 }
