@@ -18,6 +18,8 @@ use requests::{ACTS, Move, Request, Script, Shop};
 
 const CLIENTS: u64 = 24;
 const ROUNDS: u64 = 5;
+/// So many recorded requests, at most, are asked for one by one.
+const ASKED_FOR: usize = 400;
 const BUCKETS: [&str; 5] = ["available", "reserved", "picked", "packed", "held"];
 
 #[derive(Clone, Debug)]
@@ -183,7 +185,9 @@ pub(crate) async fn check_log(
     ensure!(dispatched.is_none(), "half a dispatch: {dispatched:?}");
     let foreign = found.keys().find(|key| !sent.contains_key(**key));
     ensure!(foreign.is_none(), "{foreign:?} is there and was never sent");
-    for (key, sent) in sent {
+    // All are looked for in the log; by their own ids some hundred of them.
+    let every = sent.len() / ASKED_FOR + 1;
+    for (number, (key, sent)) in sent.iter().enumerate() {
         let found = found.get(key.as_str()).map(Vec::as_slice).unwrap_or_default();
         let mut asked = sent.request.moves.clone();
         asked.sort();
@@ -197,6 +201,9 @@ pub(crate) async fn check_log(
         match (&sent.acknowledged, sent.refused) {
             (Some(id), _) => {
                 ensure!(times == 1, "{key} was acknowledged and is there {times} times");
+                if number % every != 0 {
+                    continue;
+                }
                 let answer = admin
                     .get(&format!("{}/{id}", sent.request.found_at), feed.len() as u64)
                     .await?;

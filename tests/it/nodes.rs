@@ -1,124 +1,58 @@
-//! Two nodes over one PostgreSQL under load, and what befalls them: a node is killed, one is stopped and wakes up late,
-//! sessions end, the database crashes. After each, every acknowledged event is there once, nothing that was refused is,
-//! the chain verifies, and the views of every node agree with a replay.
+//! Two nodes over one PostgreSQL under load, relaying to NATS, and what befalls them. After each trouble every acknowledged
+//! event is there once, nothing that was refused is, the chain verifies, the views of every node agree with a replay, and
+//! whoever follows has every event in order.
+//!
+//! Each trouble comes once; `BINCARD_TROUBLES=100` lets so many more come, in no particular order.
+
+mod cluster;
+mod feeds;
+mod proxy;
+mod trouble;
 
 use std::collections::BTreeMap;
-use std::process::Command;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
-use bincard_testkit::postgres::Postgres;
-use bincard_testkit::server::{Server, ServerOptions, bincard_binary};
 use serde_json::json;
 use tokio::task::JoinSet;
 
-use crate::kill_nine::requests::{Script, Shop};
+use cluster::Nodes;
+use feeds::{Follower, check_nats};
+use trouble::{ALL, Trouble};
+
+use crate::kill_nine::requests::{Request, Script, Shop};
 use crate::kill_nine::{Sent, check_log, check_views, outcome, settle};
-use crate::support::{Client, EMAIL, PASSWORD};
+use crate::support::{Answer, Client};
 
 const CLIENTS: u64 = 12;
+/// Of these, so many send every request to both nodes at once, under one key.
+const TWINS: u64 = 3;
 /// So many answers before something happens, and after it.
 const ANSWERS: u64 = 150;
-
-struct Nodes {
-    servers: Vec<Server>,
-    /// A client of each node; it logs in again only where the node was started again.
-    admins: Vec<Client>,
-    folders: Vec<tempfile::TempDir>,
-    postgres: Postgres,
-}
-
-impl Nodes {
-    async fn start(count: usize) -> Result<Nodes> {
-        let postgres = Postgres::start()?;
-        let (mut servers, mut admins, mut folders) = (Vec::new(), Vec::new(), Vec::new());
-        for _ in 0..count {
-            let folder = bincard_testkit::scratch::folder("node")?;
-            let mut options = ServerOptions::bincard(bincard_binary()?, folder.path(), EMAIL, PASSWORD);
-            let url = postgres.tcp_url("postgres");
-            options
-                .environment
-                .push(("BINCARD_DATABASE_URL".to_owned(), url.into()));
-            let server = Server::start(options)?;
-            admins.push(Client::log_in(&server.url("")?).await?);
-            servers.push(server);
-            folders.push(folder);
-        }
-        Ok(Nodes {
-            servers,
-            admins,
-            folders,
-            postgres,
-        })
-    }
-
-    fn signal_node(&self, node: usize, signal: &str) -> Result<()> {
-        send_signal(signal, self.servers[node].pid()?)
-    }
-
-    /// Processes of the database that serve a session of a node.
-    fn sessions(&self) -> Result<Vec<u32>> {
-        let children = format!(
-            "/proc/{}/task/{}/children",
-            self.postgres.pid(),
-            self.postgres.pid()
-        );
-        let children = std::fs::read_to_string(children).context("the database has no children")?;
-        let children = children.split_whitespace().map(|pid| Ok(pid.parse::<u32>()?));
-        let is_session = |pid: &u32| {
-            let line = std::fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
-            String::from_utf8_lossy(&line).contains("postgres postgres 127.0.0.1")
-        };
-        Ok(children
-            .collect::<Result<Vec<_>>>()?
-            .into_iter()
-            .filter(is_session)
-            .collect())
-    }
-
-    fn verify(&self, node: usize) -> Result<()> {
-        let output = Command::new(bincard_binary()?)
-            .args(["verify", "--data-dir"])
-            .arg(self.folders[node].path())
-            .env("BINCARD_DATABASE_URL", self.postgres.tcp_url("postgres"))
-            .output()?;
-        let said = [output.stdout, output.stderr].concat();
-        let said = String::from_utf8_lossy(&said);
-        ensure!(output.status.success(), "verify found a difference:\n{said}");
-        Ok(())
-    }
-}
-
-fn send_signal(signal: &str, pid: u32) -> Result<()> {
-    let sent = Command::new("kill")
-        .arg(format!("-{signal}"))
-        .arg(pid.to_string())
-        .status()?;
-    ensure!(sent.success(), "process {pid} could not be sent {signal}");
-    Ok(())
-}
-
-/// What befalls the nodes.
-const TROUBLES: [&str; 4] = [
-    "kill -9 of a node",
-    "a node that stops and wakes",
-    "sessions that end",
-    "a crash of the database",
-];
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn whatever_befalls_two_nodes_nothing_is_lost_and_nothing_doubled() -> Result<()> {
     let mut nodes = Nodes::start(2).await?;
     let shop = Arc::new(Shop::open(&nodes.admins[0], CLIENTS).await?);
     let mut sent: BTreeMap<String, Sent> = BTreeMap::new();
-    for trouble in TROUBLES {
-        sent.extend(load(&mut nodes, &shop, trouble).await.with_context(|| trouble)?);
-        check(&nodes.admins, &shop, &mut sent)
-            .await
-            .with_context(|| format!("after {trouble}"))?;
+    let more: usize = std::env::var("BINCARD_TROUBLES")
+        .ok()
+        .and_then(|text| text.parse().ok())
+        .unwrap_or(0);
+    // Seven has no divisor in common with how many there are, so each comes after each other one by and by.
+    let more = (0..more).map(|round| ALL[(round * 7 + round / ALL.len()) % ALL.len()]);
+    for (round, trouble) in ALL.into_iter().chain(more).enumerate() {
+        let name = format!("{round}-{trouble:?}");
+        let troubled = async {
+            sent.extend(load(&mut nodes, &shop, trouble, &name).await?);
+            check(&nodes.admins, &shop, &mut sent).await
+        };
+        troubled.await.with_context(|| name.clone())?;
     }
+    let head = nodes.admins[0].head().await?;
+    check_nats(&nodes.nats.url(), head).await?;
     for (node, server) in nodes.servers.iter_mut().enumerate() {
         ensure!(
             server.stop(Duration::from_secs(30))?.success(),
@@ -137,25 +71,50 @@ async fn check(admins: &[Client], shop: &Shop, sent: &mut BTreeMap<String, Sent>
         position = position.max(admin.head().await?);
     }
     for admin in admins {
+        reached(admin, position).await?;
         check_log(admin, sent, position).await?;
         settle(admin, sent).await?;
         position = admin.head().await?;
     }
     for admin in admins {
+        reached(admin, position).await?;
         check_views(admin, shop, sent, position).await?;
     }
     Ok(())
 }
 
+/// Waits until a node and its views have come so far, which after some troubles takes longer than a request may wait.
+async fn reached(admin: &Client, position: u64) -> Result<()> {
+    for path in [
+        "/api/v1/ledger",
+        "/api/v1/stock",
+        "/api/v1/stock-events",
+        "/api/v1/transfers",
+        "/api/v1/lots",
+    ] {
+        while admin.get(path, position).await?.status == 503 {}
+    }
+    Ok(())
+}
+
 /// Clients of both nodes, and trouble in the middle; every node serves again at the end.
-async fn load(nodes: &mut Nodes, shop: &Arc<Shop>, trouble: &str) -> Result<BTreeMap<String, Sent>> {
-    let admins = nodes.admins.clone();
+async fn load(
+    nodes: &mut Nodes,
+    shop: &Arc<Shop>,
+    trouble: Trouble,
+    name: &str,
+) -> Result<BTreeMap<String, Sent>> {
+    let followers: Vec<Follower> = nodes.admins.iter().cloned().map(Follower::start).collect();
     let (answered, is_over) = (Arc::new(AtomicU64::new(0)), Arc::new(AtomicBool::new(false)));
     let mut clients = JoinSet::new();
     for client in 0..CLIENTS {
-        let admin = admins[client as usize % admins.len()].clone();
+        // Twins ask both nodes, the others one.
+        let mut admins = nodes.admins.clone();
+        if client >= TWINS {
+            admins = vec![admins.swap_remove(client as usize % nodes.admins.len())];
+        }
         let (shop, answered, is_over) = (shop.clone(), answered.clone(), is_over.clone());
-        let name = format!("{trouble}/{client}").replace(' ', "-");
+        let name = format!("{name}/{client}");
         clients.spawn(async move {
             let mut sent = Vec::new();
             let mut script = Script::new(&shop, client);
@@ -165,7 +124,7 @@ async fn load(nodes: &mut Nodes, shop: &Arc<Shop>, trouble: &str) -> Result<BTre
                 }
                 let key = format!("{name}/{turn}");
                 let request = script.next();
-                let answer = admin.post(&request.path, &request.body, Some(&key)).await;
+                let answer = ask(&admins, &request, &key).await?;
                 answered.fetch_add(1, Ordering::SeqCst);
                 if let Ok(answer) = &answer {
                     script.answered(&request, answer)?;
@@ -180,7 +139,7 @@ async fn load(nodes: &mut Nodes, shop: &Arc<Shop>, trouble: &str) -> Result<BTre
         });
     }
     until(&answered, ANSWERS).await;
-    cause(nodes, trouble).await?;
+    trouble.begin(nodes).await?;
     let seen = answered.load(Ordering::SeqCst);
     until(&answered, seen + ANSWERS).await;
     is_over.store(true, Ordering::SeqCst);
@@ -188,24 +147,57 @@ async fn load(nodes: &mut Nodes, shop: &Arc<Shop>, trouble: &str) -> Result<BTre
     while let Some(sent) = clients.join_next().await {
         all.extend(sent??);
     }
-    if trouble == TROUBLES[0] {
-        nodes.servers[0].start_again()?;
-        nodes.admins[0] = Client::log_in(&nodes.servers[0].url("")?).await?;
+    trouble.end(nodes).await?;
+    let mut position = 0;
+    for node in 0..nodes.servers.len() {
+        position = nodes.served(node).await?;
     }
-    for admin in &nodes.admins {
-        // It is served again: a change that needs the log.
-        loop {
-            let name = json!({ "name": format!("after {trouble}") });
-            let answer = admin
-                .patch(&format!("/api/v1/warehouses/{}", shop.warehouses[0]), &name)
-                .await?;
-            if answer.status == 200 {
-                break;
-            }
-            ensure!(answer.status == 503, "{answer:?}");
-        }
+    for follower in followers {
+        follower.finish(position).await?;
     }
     Ok(all)
+}
+
+/// Sends a request under its key to all of these nodes at once. It is recorded once at most, and every node that says so says
+/// the same; that answer, or whichever there is.
+async fn ask(admins: &[Client], request: &Request, key: &str) -> Result<Result<Answer>> {
+    let asked = admins.iter().map(|admin| {
+        let (admin, path, body, key) = (
+            admin.clone(),
+            request.path.clone(),
+            request.body.clone(),
+            key.to_owned(),
+        );
+        tokio::spawn(async move { admin.post(&path, &body, Some(&key)).await })
+    });
+    let asked: Vec<_> = asked.collect();
+    let mut answers = Vec::new();
+    for answer in asked {
+        answers.push(answer.await?);
+    }
+    let recorded: Vec<&Answer> = answers
+        .iter()
+        .flatten()
+        .filter(|answer| answer.status == 201)
+        .collect();
+    if let [one, other] = recorded[..] {
+        ensure!(
+            one.body["id"] == other.body["id"],
+            "{key} is {one:?} and {other:?}"
+        );
+        ensure!(
+            one.replayed || other.replayed,
+            "{key} was recorded twice: {one:?}"
+        );
+    }
+    let rank = |answer: &Result<Answer>| match answer {
+        Ok(answer) if answer.status == 201 => 0,
+        // Whether it is recorded is open.
+        Err(_) => 1,
+        Ok(answer) if answer.status == 503 => 2,
+        Ok(_) => 3,
+    };
+    answers.into_iter().min_by_key(rank).context("nobody was asked")
 }
 
 async fn until(answered: &AtomicU64, count: u64) {
@@ -214,26 +206,28 @@ async fn until(answered: &AtomicU64, count: u64) {
     }
 }
 
-async fn cause(nodes: &mut Nodes, trouble: &str) -> Result<()> {
-    match trouble {
-        "kill -9 of a node" => nodes.servers[0].kill_9()?,
-        "a node that stops and wakes" => {
-            nodes.signal_node(1, "STOP")?;
-            // Longer than a session may idle while it holds the head.
-            tokio::time::sleep(Duration::from_secs(3)).await;
-            nodes.signal_node(1, "CONT")?;
-        }
-        "sessions that end" => {
-            for session in nodes.sessions()? {
-                // One that ended by itself meanwhile is as good.
-                drop(send_signal("TERM", session));
+impl Nodes {
+    /// Waits until a node records changes, and answers the position of one.
+    async fn served(&self, node: usize) -> Result<u64> {
+        let admin = &self.admins[node];
+        let warehouses = loop {
+            let answer = admin.get("/api/v1/warehouses", 0).await?;
+            if answer.status == 200 {
+                break answer;
             }
+            ensure!(answer.status == 503, "{answer:?}");
+        };
+        let warehouse = warehouses.body["content"][0]["id"]
+            .as_str()
+            .context("no warehouse")?;
+        loop {
+            let name = json!({ "name": format!("at {:?}", std::time::SystemTime::now()) });
+            let path = format!("/api/v1/warehouses/{warehouse}");
+            let answer = admin.patch(&path, &name).await?;
+            if answer.status == 200 {
+                return admin.head().await;
+            }
+            ensure!(answer.status == 503, "{answer:?}");
         }
-        "a crash of the database" => {
-            let session = *nodes.sessions()?.first().context("nodes have sessions")?;
-            send_signal("KILL", session)?;
-        }
-        other => anyhow::bail!("nobody knows how to cause {other}"),
     }
-    Ok(())
 }

@@ -1,6 +1,7 @@
 //! A server on a folder of its own, and a client that is its ADMIN.
 
 use std::process::{Command, Output};
+use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use bincard_testkit::server::{Server, ServerOptions, bincard_binary};
@@ -92,12 +93,12 @@ impl Client {
         if let Some(key) = key {
             request = request.header("Idempotency-Key", key);
         }
-        read(request.send().await?).await
+        answered(request).await
     }
 
     pub(crate) async fn patch(&self, path: &str, body: &Value) -> Result<Answer> {
         let request = self.http.patch(format!("{}{path}", self.url));
-        read(request.bearer_auth(&self.token).json(body).send().await?).await
+        answered(request.bearer_auth(&self.token).json(body)).await
     }
 
     pub(crate) async fn get(&self, path: &str, min_position: u64) -> Result<Answer> {
@@ -105,7 +106,7 @@ impl Client {
             .http
             .get(format!("{}{path}", self.url))
             .bearer_auth(&self.token);
-        read(request.header("Ledger-Min-Position", min_position).send().await?).await
+        answered(request.header("Ledger-Min-Position", min_position)).await
     }
 
     /// The raw feed from a ledger that has come to `min_position`, a JSON value a line.
@@ -127,6 +128,15 @@ impl Client {
             .collect()
     }
 
+    /// The raw feed from its beginning on and on, as it comes.
+    pub(crate) async fn follow(
+        &self,
+    ) -> Result<impl futures_util::Stream<Item = reqwest::Result<bytes::Bytes>> + Unpin + use<>> {
+        let url = format!("{}/api/v1/ledger/events?after=0&follow=true", self.url);
+        let response = self.http.get(url).bearer_auth(&self.token).send().await?;
+        Ok(Box::pin(response.error_for_status()?.bytes_stream()))
+    }
+
     /// The position that the ledger has come to, as this server knows it.
     pub(crate) async fn head(&self) -> Result<u64> {
         let head = self.get("/api/v1/ledger", 0).await?;
@@ -143,6 +153,21 @@ impl Client {
             .as_str()
             .context("a created thing without id")?
             .to_owned())
+    }
+}
+
+/// Sends a request, again and again while it is one too many.
+async fn answered(request: reqwest::RequestBuilder) -> Result<Answer> {
+    loop {
+        let again = request
+            .try_clone()
+            .context("a request that can be sent once only")?;
+        let response = again.send().await?;
+        if response.status() != 429 {
+            return read(response).await;
+        }
+        let wait = response.headers().get("retry-after").context("no Retry-After")?;
+        tokio::time::sleep(Duration::from_secs(wait.to_str()?.parse()?)).await;
     }
 }
 

@@ -222,7 +222,7 @@ async fn found(asker: &Asker, id: &str) -> Result<Recorded, Failure> {
     let position = parse_uuid(id)
         .and_then(|id| ledger.ids().resolve_event(id))
         .ok_or(NONE)?;
-    let recorded = ledger.event(position).await.map_err(Failure::internal)?;
+    let recorded = ledger.event(position).await?;
     let recorded = recorded.ok_or(NONE)?;
     let warehouse = Opened::of(&recorded).ok_or(NONE)?.event.warehouse;
     let may_see = asker.caller.may_see_warehouse(ledger.ids().warehouse(warehouse));

@@ -33,7 +33,7 @@ async fn made(asker: &Asker, id: &str) -> Result<(Position, Recorded), Failure> 
     let position = parse_uuid(id)
         .and_then(|id| ledger.ids().resolve_event(id))
         .ok_or(NONE)?;
-    let recorded = ledger.event(position).await.map_err(Failure::internal)?;
+    let recorded = ledger.event(position).await?;
     let recorded = recorded.ok_or(NONE)?;
     let event = exception_of(&recorded).ok_or(NONE)?;
     if asker

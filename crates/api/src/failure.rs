@@ -9,6 +9,7 @@ use axum::response::{IntoResponse, Response};
 use bincard_access::{AccessError, AuthError, LoginError, Quota, RefreshError};
 use bincard_engine::{Ledger, Refusal};
 use bincard_ledger::Timestamp;
+use bincard_store::ReadError;
 use uuid::Uuid;
 
 use crate::rejected::{Rejected, Shape};
@@ -66,8 +67,8 @@ pub(crate) enum Failure {
     ViewUnavailable(Box<dyn Error + Send + Sync>),
     /// Too much at once, or the end is near.
     Unavailable,
-    /// The database of the accounts does not answer.
-    AccountsUnavailable(Box<dyn Error + Send + Sync>),
+    /// A database does not answer: that of the accounts, or of the log.
+    DatabaseUnavailable(Box<dyn Error + Send + Sync>),
     Internal(Box<dyn Error + Send + Sync>),
 }
 
@@ -220,7 +221,7 @@ impl From<AccessError> for Failure {
             AccessError::NotFound { what: "user" } => Failure::NotFound(Missing::User),
             AccessError::LastAdmin => Failure::LastAdmin,
             AccessError::Busy | AccessError::Stopping => Failure::Unavailable,
-            AccessError::Unavailable(_) => Failure::AccountsUnavailable(error.into()),
+            AccessError::Unavailable(_) => Failure::DatabaseUnavailable(error.into()),
             AccessError::NotFound { .. }
             | AccessError::Create { .. }
             | AccessError::Migrate { .. }
@@ -256,6 +257,19 @@ impl IntoResponse for Failure {
     }
 }
 
+impl From<ReadError> for Failure {
+    fn from(error: ReadError) -> Failure {
+        match error {
+            // It may answer the next time.
+            ReadError::Database { .. } => Failure::DatabaseUnavailable(error.into()),
+            ReadError::Corrupt(_)
+            | ReadError::Decode { .. }
+            | ReadError::Io { .. }
+            | ReadError::Damaged { .. } => Failure::internal(error),
+        }
+    }
+}
+
 impl From<bincard_projections::Error> for Failure {
     fn from(error: bincard_projections::Error) -> Failure {
         use bincard_projections::Error;
@@ -274,7 +288,8 @@ impl From<bincard_projections::Error> for Failure {
             | Error::NobodyCorrects
             | Error::Correcting(_)
             | Error::Cancelled => Failure::internal(error),
-            Error::Log(_) | Error::Decode { .. } | Error::Inconsistent(_) => Failure::internal(error),
+            Error::Log(error) => error.into(),
+            Error::Decode { .. } | Error::Inconsistent(_) => Failure::internal(error),
         }
     }
 }

@@ -66,6 +66,10 @@ impl From<LedgerError> for Failure {
     fn from(error: LedgerError) -> Failure {
         match error {
             LedgerError::Stopping => Failure::Stopped,
+            LedgerError::Engine {
+                source: OpenError::Database(_),
+                ..
+            } => Failure::DatabaseUnavailable(error.into()),
             LedgerError::Engine { .. } | LedgerError::Views { .. } => Failure::internal(error),
         }
     }

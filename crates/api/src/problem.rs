@@ -77,7 +77,7 @@ impl Failure {
             Failure::RateLimited { .. } => Code::RateLimited,
             Failure::ViewBehind => Code::ViewBehind,
             Failure::ViewUnavailable(_) => Code::ViewUnavailable,
-            Failure::Unavailable | Failure::AccountsUnavailable(_) => Code::Unavailable,
+            Failure::Unavailable | Failure::DatabaseUnavailable(_) => Code::Unavailable,
             Failure::Internal(_) => Code::Internal,
         }
     }
@@ -87,7 +87,7 @@ impl Failure {
         match self {
             Failure::Internal(error)
             | Failure::ViewUnavailable(error)
-            | Failure::AccountsUnavailable(error) => Some(error.as_ref()),
+            | Failure::DatabaseUnavailable(error) => Some(error.as_ref()),
             _ => None,
         }
     }
@@ -101,7 +101,7 @@ impl Failure {
             | Failure::ViewBehind
             | Failure::ViewUnavailable(_)
             | Failure::Unavailable
-            | Failure::AccountsUnavailable(_) => Some(RETRY_AFTER_S),
+            | Failure::DatabaseUnavailable(_) => Some(RETRY_AFTER_S),
             _ => None,
         }
     }
@@ -368,7 +368,7 @@ fn write_members(json: &mut Json, failure: &Failure) {
         | Failure::ViewBehind
         | Failure::ViewUnavailable(_)
         | Failure::Unavailable
-        | Failure::AccountsUnavailable(_)
+        | Failure::DatabaseUnavailable(_)
         | Failure::Internal(_) => {}
     }
 }

@@ -55,7 +55,7 @@ async fn made(asker: &Asker, id: &str) -> Result<(Position, Recorded), Failure> 
 
 /// The event at a position. Most are recent: they are in memory, if not in this process's then in the system's.
 async fn recorded_at(ledger: &Ledger, position: Position) -> Result<Option<Recorded>, Failure> {
-    ledger.event(position).await.map_err(Failure::internal)
+    Ok(ledger.event(position).await?)
 }
 
 /// The event, if it is one that makes a reservation.

@@ -80,5 +80,5 @@ async fn found(asker: &Asker, id: &str) -> Result<Recorded, Failure> {
 
 /// The event at a position.
 async fn recorded_at(ledger: &Ledger, position: Position) -> Result<Option<Recorded>, Failure> {
-    ledger.event(position).await.map_err(Failure::internal)
+    Ok(ledger.event(position).await?)
 }

@@ -137,7 +137,7 @@ async fn send(
             None => Failure::of_refusal(refusal, ledger, Shape::Order),
         }
     })?;
-    let recorded = ledger.event(receipt.position).await.map_err(Failure::internal)?;
+    let recorded = ledger.event(receipt.position).await?;
     let recorded = recorded.ok_or_else(|| Failure::internal("the log has no event where it was recorded"))?;
     // What was recorded before under the key may lie elsewhere than where the SKU is stocked now.
     check_warehouse(asker, stock_event(&recorded)?.warehouse)?;

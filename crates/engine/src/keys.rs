@@ -3,7 +3,7 @@
 //! This runs on the caller's thread, so that a caller who repeats itself costs the writer nothing but the look-up.
 
 use bincard_ledger::{CatalogueEvent, Command, Event, Position, Recorded};
-use bincard_store::Reader;
+use bincard_store::{ReadError, Reader};
 
 use crate::ledger::{Answer, Receipt, Refusal};
 use crate::queue::{AnsweredBatch, Asked};
@@ -30,6 +30,8 @@ fn settle_known(
         let recorded = match reader.event(position) {
             Ok(Some(recorded)) => recorded,
             Ok(None) => return unreadable(format!("there is no event at position {position}")),
+            // It may answer the next time; the same key then finds the same event.
+            Err(ReadError::Database { .. }) => return Some(Err(Refusal::OutcomeUnknown)),
             Err(error) => return unreadable(error.to_string()),
         };
         let Some(known) = recorded.record.key.as_ref() else {

@@ -17,8 +17,10 @@ mod read;
 mod relay;
 mod snapshots;
 
+use std::convert::identity;
 use std::fmt;
 use std::future::Future;
+use std::io;
 use std::str::FromStr;
 use std::sync::{Arc, Mutex, mpsc};
 use std::time::Duration;
@@ -43,6 +45,11 @@ use poll::Watched;
 const READERS_MAX: u32 = 8;
 /// How long it may take to make one outside the pool.
 const CONNECT_MAX: Duration = Duration::from_secs(5);
+/// How long an answer may take that is short, waiting for the head included. A connection may break without a word, and would
+/// be waited for until the system gives it up, which takes it a quarter of an hour.
+const ANSWER_MAX: Duration = Duration::from_secs(15);
+/// How long an answer to a reader may take.
+const READ_MAX: Duration = Duration::from_secs(60);
 /// How long a reader waits for one of them.
 const ACQUIRE_MAX: Duration = Duration::from_secs(10);
 /// A session that stops in the middle of a commit holds the ledger's head no longer than this.
@@ -372,13 +379,24 @@ impl Database {
     }
 }
 
+/// Waits for an answer, but not for ever. The connection is good for nothing more when it did not come in time.
+async fn in_time<T, E>(
+    at_most: Duration,
+    answer: impl Future<Output = Result<T, E>>,
+    failed: impl FnOnce(sqlx::Error) -> E,
+) -> Result<T, E> {
+    match tokio::time::timeout(at_most, answer).await {
+        Ok(answer) => answer,
+        Err(_) => {
+            let late = io::Error::new(io::ErrorKind::TimedOut, "no answer came in time");
+            Err(failed(sqlx::Error::Io(late)))
+        }
+    }
+}
+
 /// A connection outside the pool.
 async fn connect(options: &PgConnectOptions) -> Result<PgConnection, sqlx::Error> {
-    let connecting = PgConnection::connect_with(options);
-    match tokio::time::timeout(CONNECT_MAX, connecting).await {
-        Ok(connected) => connected,
-        Err(_) => Err(sqlx::Error::PoolTimedOut),
-    }
+    in_time(CONNECT_MAX, PgConnection::connect_with(options), identity).await
 }
 
 fn listed_of(row: &PgRow) -> Result<Listed, sqlx::Error> {

@@ -144,7 +144,7 @@ async fn write_replayed(
     receipt: &Receipt,
     json: &mut Json,
 ) -> Result<(), Failure> {
-    let recorded = ledger.event(receipt.position).await.map_err(Failure::internal)?;
+    let recorded = ledger.event(receipt.position).await?;
     let recorded = recorded.ok_or_else(|| Failure::internal("the log has no event where it was recorded"))?;
     let (author, sent_by) = match recorded.record.on_behalf_of {
         Some(user) => (user, Some(recorded.record.author)),

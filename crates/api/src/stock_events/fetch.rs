@@ -126,5 +126,5 @@ pub(crate) async fn read_events(
     let read = tokio::task::spawn_blocking(read)
         .await
         .map_err(Failure::internal)?;
-    read.map_err(|error: bincard_store::ReadError| Failure::internal(error))
+    read.map_err(|error: bincard_store::ReadError| error.into())
 }

@@ -74,7 +74,7 @@ pub(super) async fn reverse(
     let ledger = &asker.open.ledger;
     let ids = ledger.ids();
     if let Some(key) = &key
-        && let Some(position) = ledger.find_key(key).map_err(Failure::internal)?
+        && let Some(position) = find_key(ledger, key).await?
     {
         let event = ids.event(position);
         return Err(Failure::KeyReused { event });
@@ -99,6 +99,13 @@ pub(super) async fn reverse(
         other => Failure::of_refusal(other, ledger, Shape::Notes),
     })?;
     answer_event(&app, ledger, &receipt).await
+}
+
+/// Where a key stands; that may take reading the log.
+async fn find_key(ledger: &Ledger, key: &IdempotencyKey) -> Result<Option<Position>, Failure> {
+    let (ledger, key) = (ledger.clone(), key.clone());
+    let found = tokio::task::spawn_blocking(move || ledger.find_key(&key)).await;
+    Ok(found.map_err(Failure::internal)??)
 }
 
 /// What tells one request to undo an event from another: the caller's key, or, where there is none, something that no
@@ -146,5 +153,5 @@ pub(super) async fn reversals(
     let found = tokio::task::spawn_blocking(find)
         .await
         .map_err(Failure::internal)?;
-    found.map_err(|error: bincard_store::ReadError| Failure::internal(error))
+    found.map_err(|error: bincard_store::ReadError| error.into())
 }

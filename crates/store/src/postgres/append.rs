@@ -5,6 +5,7 @@
 //! not. If it is not and nobody appended meanwhile, the commit is made now.
 
 use std::collections::HashMap;
+use std::convert::identity;
 use std::io;
 use std::time::{Duration, Instant};
 
@@ -16,7 +17,7 @@ use tokio::runtime::Runtime;
 use uuid::Uuid;
 
 use super::fetch::{self, Place, failed};
-use super::{Reader, connect, crc_of, hash_of, head_of, key_digest, signed, unsigned};
+use super::{ANSWER_MAX, Reader, connect, crc_of, hash_of, head_of, in_time, key_digest, signed, unsigned};
 use crate::chain::Hash;
 use crate::commit::BODY_BYTES_MAX;
 use crate::contract::Head;
@@ -147,7 +148,9 @@ impl Appender {
                 genesis: Hash::genesis(self.reader.ledger()),
             };
             let session = self.session.as_mut().expect("the head is held by a session");
-            for fetched in self.runtime.block_on(fetch::commits(session, place))? {
+            let fetching = fetch::commits(session, place);
+            let fetching = in_time(ANSWER_MAX, fetching, failed("read what others appended"));
+            for fetched in self.runtime.block_on(fetching)? {
                 let commit = fetched.as_commit();
                 each_record(&commit, |position, record| {
                     if position > place.after {
@@ -190,12 +193,12 @@ impl Appender {
             .runtime
             .block_on(async {
                 if let Some(mut session) = left
-                    && let Ok(locked) = lock(&mut session, no).await
+                    && let Ok(locked) = in_time(ANSWER_MAX, lock(&mut session, no), identity).await
                 {
                     return Ok((session, locked));
                 }
                 let mut session = connect(options).await?;
-                let locked = lock(&mut session, no).await?;
+                let locked = in_time(ANSWER_MAX, lock(&mut session, no), identity).await?;
                 Ok((session, locked))
             })
             .map_err(failed("take the ledger's head"))?;
@@ -209,10 +212,11 @@ impl Appender {
         if !std::mem::take(&mut self.is_begun) {
             return;
         }
-        if let Some(session) = &mut self.session
-            && self.runtime.block_on(session.execute("rollback")).is_err()
-        {
-            self.session = None;
+        if let Some(session) = &mut self.session {
+            let ending = in_time(ANSWER_MAX, session.execute("rollback"), identity);
+            if self.runtime.block_on(ending).is_err() {
+                self.session = None;
+            }
         }
     }
 
@@ -258,7 +262,13 @@ impl Appender {
                 .map(entry)
                 .collect::<Result<HashMap<_, _>, sqlx::Error>>()
         };
-        let found = self.runtime.block_on(asked).map_err(failed("look keys up"))?;
+        let found = self.runtime.block_on(in_time(ANSWER_MAX, asked, identity));
+        if found.is_err() {
+            // Whatever is wrong with the session, nothing more is to be asked of it.
+            self.session = None;
+            self.is_begun = false;
+        }
+        let found = found.map_err(failed("look keys up"))?;
         Ok(digests.iter().map(|digest| found.get(digest).copied()).collect())
     }
 
@@ -381,7 +391,8 @@ impl Appender {
         }
         let codes: Vec<i64> = unknown.iter().map(|stream| i64::from(stream.code())).collect();
         let session = self.session.as_mut().expect("the head is held by a session");
-        let rows = self.runtime.block_on(
+        let rows = self.runtime.block_on(in_time(
+            ANSWER_MAX,
             sqlx::query(
                 "select (select version from events where ledger = $1 and stream = code order by version desc limit 1)
                 from unnest($2::int8[]) with ordinality as streams (code, place) order by place",
@@ -389,7 +400,8 @@ impl Appender {
             .bind(self.reader.no())
             .bind(codes)
             .fetch_all(session),
-        )?;
+            identity,
+        ))?;
         for (stream, row) in unknown.into_iter().zip(rows) {
             let version: Option<i64> = row.try_get(0)?;
             let version = version.map_or(0, i64::unsigned_abs);
@@ -406,7 +418,7 @@ impl Appender {
         rows: &Rows<'_>,
         before: &Head,
     ) -> Result<HashMap<Stream, Version>, CommitError> {
-        let deadline = Instant::now() + RESOLVE_MAX;
+        let mut deadline = None;
         let mut is_unknown = false;
         loop {
             let lost = match self.try_to_make(body, rows, before) {
@@ -425,6 +437,7 @@ impl Appender {
             );
             self.session = None;
             self.is_begun = false;
+            let deadline = *deadline.get_or_insert_with(|| Instant::now() + RESOLVE_MAX);
             let head = loop {
                 match self.lock_anew() {
                     Ok(head) => break head,
@@ -453,8 +466,9 @@ impl Appender {
         let session = self.session.as_mut().expect("the head is held by a session");
         let no = self.reader.no();
         self.runtime.block_on(async {
-            write(session, no, rows, before).await?;
-            session.execute("commit").await.map_err(Unmade::LostAtEnd)
+            in_time(ANSWER_MAX, write(session, no, rows, before), identity).await?;
+            let ended = in_time(ANSWER_MAX, session.execute("commit"), identity).await;
+            ended.map_err(Unmade::LostAtEnd)
         })?;
         Ok(versions)
     }
@@ -469,7 +483,7 @@ impl Appender {
             .fetch_optional(session);
         let found = self
             .runtime
-            .block_on(asked)
+            .block_on(in_time(ANSWER_MAX, asked, identity))
             .and_then(|row| row.map(|row| hash_of(&row)).transpose());
         match found {
             Ok(hash) => Ok(hash == Some(rows.head.hash)),

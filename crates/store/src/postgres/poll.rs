@@ -4,13 +4,14 @@
 //! by NOTIFY would make the commits of all ledgers of a server wait for one another: PostgreSQL holds one lock for it
 //! until a commit is on the disk.)
 
+use std::convert::identity;
 use std::sync::{Arc, PoisonError, Weak};
 use std::time::Duration;
 
 use sqlx::Row;
 use sqlx::postgres::PgPool;
 
-use super::{Database, Inner, head_of};
+use super::{ANSWER_MAX, Database, Inner, head_of, in_time};
 use crate::contract::Head;
 use crate::heads::Heads;
 
@@ -100,7 +101,14 @@ fn open_ledgers(database: &Weak<Inner>) -> Option<(PgPool, Open)> {
 async fn look(pool: &PgPool, open: &Open) -> Result<Vec<(i32, Head)>, sqlx::Error> {
     let numbers: Vec<i32> = open.iter().map(|(no, _)| *no).collect();
     let sql = "select no, position, commit, hash, recorded_at from ledgers where no = any($1)";
-    let rows = sqlx::query(sql).bind(numbers).fetch_all(pool).await?;
+    let mut connection = pool.acquire().await?;
+    let asked = sqlx::query(sql).bind(numbers).fetch_all(&mut *connection);
+    let rows = in_time(ANSWER_MAX, asked, identity).await;
+    if rows.is_err() {
+        // It may have broken without a word: nobody else is to wait for it.
+        drop(connection.detach());
+    }
+    let rows = rows?;
     rows.iter()
         .map(|row| Ok((row.try_get("no")?, head_of(row)?)))
         .collect()

@@ -21,12 +21,10 @@ impl Reader {
     /// # Errors
     /// What the database says. The log is not touched.
     pub fn put_snapshot(&self, position: Position, hash: Hash, bytes: &[u8]) -> Result<(), ReadError> {
-        let (no, bytes) = (self.no(), bytes.to_vec());
-        self.ask(move |pool| async move {
-            put(&pool, no, position, hash, &bytes)
-                .await
-                .map_err(failed("keep a snapshot"))
-        })
+        let (no, bytes, pool) = (self.no(), bytes.to_vec(), self.database().inner.pool.clone());
+        // However long it takes: snapshots may be large.
+        let put = async move { put(&pool, no, position, hash, &bytes).await };
+        self.database().run(put).map_err(failed("keep a snapshot"))
     }
 
     /// The newest snapshot that is whole and of this chain; damaged ones are logged and passed over.
@@ -43,9 +41,9 @@ impl Reader {
             positions.map_err(failed("list the snapshots"))
         })?;
         for position in kept.into_iter().map(Position) {
-            let found = self.ask(move |pool| async move {
-                get(&pool, no, position).await.map_err(failed("read a snapshot"))
-            })?;
+            let pool = self.database().inner.pool.clone();
+            let get = async move { get(&pool, no, position).await };
+            let found = self.database().run(get).map_err(failed("read a snapshot"))?;
             match found {
                 Some(snapshot) if self.hash_at(position)? == Some(snapshot.hash) => {
                     return Ok(Some(snapshot));

@@ -1,0 +1,121 @@
+//! Two nodes, their database and NATS.
+
+use std::process::Command;
+
+use anyhow::{Context, Result, ensure};
+use bincard_testkit::nats::Nats;
+use bincard_testkit::postgres::Postgres;
+use bincard_testkit::server::{Server, ServerOptions, bincard_binary};
+
+use super::proxy::Proxy;
+use crate::support::{Client, EMAIL, PASSWORD};
+
+pub(super) struct Nodes {
+    pub(super) servers: Vec<Server>,
+    /// A client of each node; it logs in again only where the node was started again.
+    pub(super) admins: Vec<Client>,
+    /// What stands between the last node and the database.
+    pub(super) proxy: Proxy,
+    pub(super) postgres: Postgres,
+    pub(super) nats: Nats,
+    folders: Vec<tempfile::TempDir>,
+}
+
+impl Nodes {
+    pub(super) async fn start(count: usize) -> Result<Nodes> {
+        let (postgres, nats) = (Postgres::start()?, Nats::start()?);
+        let url = postgres.tcp_url("postgres");
+        let (before, behind) = url
+            .split_once("127.0.0.1:")
+            .context("an address of another kind")?;
+        let (port, behind) = behind.split_once('/').context("an address of another kind")?;
+        let proxy = Proxy::start(([127, 0, 0, 1], port.parse()?).into()).await?;
+        let through_proxy = format!("{before}127.0.0.1:{}/{behind}", proxy.port);
+        let (mut servers, mut admins, mut folders) = (Vec::new(), Vec::new(), Vec::new());
+        for node in 0..count {
+            let folder = bincard_testkit::scratch::folder("node")?;
+            let mut options = ServerOptions::bincard(bincard_binary()?, folder.path(), EMAIL, PASSWORD);
+            let database = if node + 1 == count { &through_proxy } else { &url };
+            for (name, value) in [
+                ("BINCARD_DATABASE_URL", database),
+                ("BINCARD_NATS_URL", &nats.url()),
+            ] {
+                options.environment.push((name.to_owned(), value.into()));
+            }
+            let server = Server::start(options)?;
+            admins.push(Client::log_in(&server.url("")?).await?);
+            servers.push(server);
+            folders.push(folder);
+        }
+        Ok(Nodes {
+            servers,
+            admins,
+            proxy,
+            postgres,
+            nats,
+            folders,
+        })
+    }
+
+    pub(super) async fn start_again(&mut self, node: usize) -> Result<()> {
+        self.servers[node].start_again()?;
+        self.admins[node] = Client::log_in(&self.servers[node].url("")?).await?;
+        Ok(())
+    }
+
+    pub(super) fn signal_node(&self, node: usize, signal: &str) -> Result<()> {
+        send_signal(signal, self.servers[node].pid()?)
+    }
+
+    /// The node that relays to NATS; any, where none says so.
+    pub(super) async fn relaying(&self) -> Result<usize> {
+        for (node, server) in self.servers.iter().enumerate() {
+            let metrics = reqwest::get(server.url("/metrics")?).await?.text().await?;
+            if metrics.lines().any(|line| line == "bincard_relay_active 1") {
+                return Ok(node);
+            }
+        }
+        Ok(0)
+    }
+
+    /// Processes of the database that serve a session of a node.
+    pub(super) fn sessions(&self) -> Result<Vec<u32>> {
+        let children = format!(
+            "/proc/{}/task/{}/children",
+            self.postgres.pid(),
+            self.postgres.pid()
+        );
+        let children = std::fs::read_to_string(children).context("the database has no children")?;
+        let children = children.split_whitespace().map(|pid| Ok(pid.parse::<u32>()?));
+        let is_session = |pid: &u32| {
+            let line = std::fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+            String::from_utf8_lossy(&line).contains("postgres postgres 127.0.0.1")
+        };
+        Ok(children
+            .collect::<Result<Vec<_>>>()?
+            .into_iter()
+            .filter(is_session)
+            .collect())
+    }
+
+    pub(super) fn verify(&self, node: usize) -> Result<()> {
+        let output = Command::new(bincard_binary()?)
+            .args(["verify", "--data-dir"])
+            .arg(self.folders[node].path())
+            .env("BINCARD_DATABASE_URL", self.postgres.tcp_url("postgres"))
+            .output()?;
+        let said = [output.stdout, output.stderr].concat();
+        let said = String::from_utf8_lossy(&said);
+        ensure!(output.status.success(), "verify found a difference:\n{said}");
+        Ok(())
+    }
+}
+
+pub(super) fn send_signal(signal: &str, pid: u32) -> Result<()> {
+    let sent = Command::new("kill")
+        .arg(format!("-{signal}"))
+        .arg(pid.to_string())
+        .status()?;
+    ensure!(sent.success(), "process {pid} could not be sent {signal}");
+    Ok(())
+}

@@ -1,0 +1,160 @@
+//! What befalls nodes, their database and NATS.
+
+use std::time::Duration;
+
+use anyhow::{Context, Result, ensure};
+use serde_json::json;
+use sqlx::{Connection, Executor, PgConnection};
+
+use super::cluster::{Nodes, send_signal};
+use super::proxy::Mood;
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Trouble {
+    /// A node is killed.
+    KillNode(usize),
+    /// A node stops for longer than it may hold the head, and wakes up late.
+    StopNode(usize),
+    /// The node that relays stops for longer than its lease, and wakes up late.
+    StopRelay,
+    /// Every session of the nodes ends.
+    EndSessions,
+    /// The database crashes and recovers.
+    CrashDatabase,
+    /// Connections to the database break in all ways, in the middle of commits too.
+    CutConnections,
+    /// Connections to the database fall silent and never break.
+    SilentConnections,
+    /// Sessions of others hold the head, abort, and stay idle in old transactions.
+    OtherSessions,
+    /// NATS is killed.
+    KillNats,
+    /// Every view of every node is built anew.
+    Rebuild,
+}
+
+/// Each once.
+pub(super) const ALL: [Trouble; 11] = [
+    Trouble::KillNode(0),
+    Trouble::StopNode(1),
+    Trouble::EndSessions,
+    Trouble::CrashDatabase,
+    Trouble::CutConnections,
+    Trouble::KillNats,
+    Trouble::OtherSessions,
+    Trouble::Rebuild,
+    Trouble::StopRelay,
+    Trouble::SilentConnections,
+    Trouble::KillNode(1),
+];
+
+const VIEWS: [&str; 7] = [
+    "stock",
+    "history",
+    "catalogue",
+    "reservations",
+    "exceptions",
+    "transfers",
+    "counts",
+];
+
+impl Trouble {
+    /// Lets it happen. What is to be mended afterwards is [`Trouble::is_over`]'s.
+    pub(super) async fn begin(self, nodes: &mut Nodes) -> Result<()> {
+        match self {
+            Trouble::KillNode(node) => nodes.servers[node].kill_9()?,
+            Trouble::StopNode(node) => stop_for(nodes, node, Duration::from_secs(3)).await?,
+            Trouble::StopRelay => {
+                let node = nodes.relaying().await?;
+                stop_for(nodes, node, Duration::from_secs(7)).await?;
+            }
+            Trouble::EndSessions => {
+                for session in nodes.sessions()? {
+                    // One that ended by itself meanwhile is as good.
+                    drop(send_signal("TERM", session));
+                }
+            }
+            Trouble::CrashDatabase => {
+                let session = *nodes.sessions()?.first().context("nodes have sessions")?;
+                send_signal("KILL", session)?;
+            }
+            Trouble::CutConnections => {
+                nodes.proxy.is_to_be(Mood::Cutting);
+                tokio::time::sleep(Duration::from_secs(2)).await;
+                nodes.proxy.is_to_be(Mood::Passing);
+            }
+            Trouble::SilentConnections => nodes.proxy.is_to_be(Mood::Silent),
+            Trouble::OtherSessions => others(&nodes.postgres.tcp_url("postgres")).await?,
+            Trouble::KillNats => nodes.nats.kill()?,
+            Trouble::Rebuild => {
+                for admin in &nodes.admins {
+                    for view in VIEWS {
+                        let answer = admin
+                            .post(&format!("/api/v1/views/{view}/rebuild"), &json!({}), None)
+                            .await?;
+                        ensure!(answer.status == 202, "{answer:?}");
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Puts right what does not come right by itself.
+    pub(super) async fn end(self, nodes: &mut Nodes) -> Result<()> {
+        match self {
+            Trouble::KillNode(node) => nodes.start_again(node).await,
+            Trouble::KillNats => Ok(nodes.nats.start_again()?),
+            Trouble::SilentConnections => {
+                // The node had to come back with what was silent still silent.
+                nodes.served(nodes.servers.len() - 1).await?;
+                nodes.proxy.is_to_be(Mood::Passing);
+                Ok(())
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+async fn stop_for(nodes: &Nodes, node: usize, time: Duration) -> Result<()> {
+    nodes.signal_node(node, "STOP")?;
+    tokio::time::sleep(time).await;
+    nodes.signal_node(node, "CONT")
+}
+
+/// Sessions that are no node's: an old snapshot that stays, one that holds the head and lets it go, one that holds it and
+/// breaks, and one that would have written.
+async fn others(url: &str) -> Result<()> {
+    let mut idle = PgConnection::connect(url).await?;
+    idle.execute("begin transaction isolation level repeatable read")
+        .await?;
+    idle.execute("select count(*) from bincard_log.events").await?;
+    let mut slow = PgConnection::connect(url).await?;
+    for _ in 0..3 {
+        slow.execute("begin").await?;
+        slow.execute("select no from bincard_log.ledgers for update")
+            .await?;
+        tokio::time::sleep(Duration::from_millis(200)).await;
+        slow.execute("commit").await?;
+    }
+    let mut aborted = PgConnection::connect(url).await?;
+    aborted.execute("begin").await?;
+    aborted
+        .execute("update bincard_log.ledgers set position = position + 1000")
+        .await?;
+    tokio::time::sleep(Duration::from_millis(200)).await;
+    aborted.execute("rollback").await?;
+    aborted.execute("begin").await?;
+    aborted
+        .execute("update bincard_log.ledgers set position = position + 1000")
+        .await?;
+    // Its end is not in order.
+    drop(aborted);
+    slow.execute("begin").await?;
+    slow.execute("select no from bincard_log.ledgers for update")
+        .await?;
+    tokio::time::sleep(Duration::from_millis(1_500)).await;
+    slow.execute("rollback").await?;
+    idle.execute("commit").await?;
+    Ok(())
+}
