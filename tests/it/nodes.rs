@@ -17,6 +17,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, ensure};
 use serde_json::json;
 use tokio::task::JoinSet;
+use uuid::Uuid;
 
 use cluster::Nodes;
 use feeds::{Follower, check_nats};
@@ -221,7 +222,7 @@ impl Nodes {
             .as_str()
             .context("no warehouse")?;
         loop {
-            let name = json!({ "name": format!("at {:?}", std::time::SystemTime::now()) });
+            let name = json!({ "name": format!("now {}", Uuid::new_v4()) });
             let path = format!("/api/v1/warehouses/{warehouse}");
             let answer = admin.patch(&path, &name).await?;
             if answer.status == 200 {
