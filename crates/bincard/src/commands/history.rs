@@ -12,6 +12,9 @@ pub(crate) struct History {
     /// The variant
     #[arg(value_name = "SKU")]
     sku: String,
+    /// Only of the variant's lot with this code
+    #[arg(long, value_name = "CODE")]
+    lot: Option<String>,
     /// Only at the warehouse with this code
     #[arg(long, value_name = "CODE")]
     warehouse: Option<String>,
@@ -52,6 +55,7 @@ impl History {
             warehouse: self.warehouse,
             query: vec![
                 ("sku", Some(self.sku)),
+                ("lot", self.lot),
                 ("occurredFrom", self.from),
                 ("occurredTo", self.to),
             ],
