@@ -120,9 +120,10 @@ pub(crate) async fn open_best<V: Listed>(
     shared: &Arc<Shared>,
     head: Position,
 ) -> Result<(Lane<V>, V), Error> {
-    let folder = &shared.folder;
-    let all = folder.generations(V::NAME)?;
-    let served = folder.live(V::NAME)?;
+    let home = &shared.home;
+    home.own(V::NAME).await?;
+    let all = home.generations(V::NAME).await?;
+    let served = home.live(V::NAME).await?;
     let live = served.filter(|live| all.contains(live));
     let give_up = |generation, error: &Error| {
         let why = error.chain().into();
@@ -136,13 +137,13 @@ pub(crate) async fn open_best<V: Listed>(
         give_up(generation, &gone(generation));
     }
     if let Some(generation) = live.or(all.last().copied()) {
-        match Lane::open(&folder.file(V::NAME, generation), generation, head).await {
+        match Lane::open(home.tables(V::NAME, generation), generation, head).await {
             Ok(found) => {
                 if found.0.was_empty && live.is_some() {
                     give_up(generation, &gone(generation));
                 }
                 for other in all.into_iter().filter(|other| *other != generation) {
-                    folder.remove(V::NAME, other)?;
+                    home.remove(V::NAME, other).await?;
                 }
                 return Ok(found);
             }
@@ -155,11 +156,11 @@ pub(crate) async fn open_best<V: Listed>(
     }
     let next = shared.new_generation(V::NAME, &all);
     shared.withdraw::<V>();
-    folder.clear_live(V::NAME)?;
+    home.clear_live(V::NAME).await?;
     for old in all {
-        folder.remove(V::NAME, old)?;
+        home.remove(V::NAME, old).await?;
     }
-    Lane::open(&folder.file(V::NAME, next), next, head).await
+    Lane::open(home.tables(V::NAME, next), next, head).await
 }
 
 async fn rebuild<V: Listed>(
@@ -167,12 +168,12 @@ async fn rebuild<V: Listed>(
     reader: &Reader,
     stop: &AtomicBool,
 ) -> Result<Built<V>, Error> {
-    let folder = &shared.folder;
-    let all = folder.generations(V::NAME)?;
+    let home = &shared.home;
+    let all = home.generations(V::NAME).await?;
     let generation = shared.new_generation(V::NAME, &all);
     let build = async {
         let (lane, carry) = Lane::open(
-            &folder.file(V::NAME, generation),
+            home.tables(V::NAME, generation),
             generation,
             reader.head().position,
         )
@@ -181,7 +182,7 @@ async fn rebuild<V: Listed>(
     };
     let built = build.await;
     if built.is_err() {
-        folder.remove(V::NAME, generation)?;
+        home.remove(V::NAME, generation).await?;
     }
     built
 }
@@ -196,7 +197,7 @@ async fn catch_up<V: Listed>(
     loop {
         let attempt = async {
             if let Some(generation) = damaged.take() {
-                discard::<V>(shared, generation)?;
+                discard::<V>(shared, generation).await?;
             }
             let (lane, carry) = open_best::<V>(shared, reader.head().position).await?;
             let generation = lane.generation;
@@ -225,12 +226,12 @@ async fn catch_up<V: Listed>(
 }
 
 /// Takes a damaged generation out of service and deletes it.
-fn discard<V: Listed>(shared: &Arc<Shared>, generation: u64) -> Result<(), Error> {
-    if shared.folder.live(V::NAME)? == Some(generation) {
+async fn discard<V: Listed>(shared: &Arc<Shared>, generation: u64) -> Result<(), Error> {
+    if shared.home.live(V::NAME).await? == Some(generation) {
         shared.withdraw::<V>();
-        shared.folder.clear_live(V::NAME)?;
+        shared.home.clear_live(V::NAME).await?;
     }
-    shared.folder.remove(V::NAME, generation)
+    shared.home.remove(V::NAME, generation).await
 }
 
 async fn sleep_unless_stopped(time: Duration, stop: &AtomicBool) {

@@ -7,6 +7,8 @@ use std::time::Duration;
 use bincard_ledger::codec::DecodeError;
 use bincard_ledger::{Inconsistent, Position};
 use bincard_store::ReadError;
+use sqlx::postgres::PgDatabaseError;
+use sqlx::sqlite::SqliteError;
 
 use crate::name::ViewName;
 
@@ -20,6 +22,18 @@ pub enum Error {
         view: ViewName,
         /// What the database said.
         source: sqlx::Error,
+    },
+    /// PostgreSQL did not do as asked.
+    #[error("the views in PostgreSQL cannot be used")]
+    Postgres(#[from] sqlx::Error),
+    /// The tables in PostgreSQL that say which views there are cannot be brought up to date.
+    #[error("the tables of the views in PostgreSQL cannot be brought up to date")]
+    Migrate(#[from] sqlx::migrate::MigrateError),
+    /// Another node feeds the view.
+    #[error("another node feeds the view {view}")]
+    FedElsewhere {
+        /// Which view.
+        view: ViewName,
     },
     /// The view's file is of another version of its schema, or stands where the log does not reach: the log is another
     /// one, or the file is damaged. The projector builds it anew.
@@ -150,6 +164,15 @@ impl Error {
     pub(crate) fn is_damage(&self) -> bool {
         match self {
             Error::Database {
+                source: sqlx::Error::Database(error),
+                ..
+            } if error.try_downcast_ref::<PgDatabaseError>().is_some() => {
+                // A table, a column or a whole schema that is missing, rows that stand in the way, and what PostgreSQL
+                // itself calls corrupt.
+                let code = error.code().unwrap_or_default();
+                ["42P01", "42703", "3F000", "XX001", "XX002"].contains(&&*code) || code.starts_with("23")
+            }
+            Error::Database {
                 source: sqlx::Error::Database(_),
                 ..
             } => {
@@ -186,7 +209,7 @@ impl Error {
         matches!(self.code(), Some(11 | 26))
     }
 
-    /// SQLite's code, without what extends it.
+    /// SQLite's code, without what extends it; none of PostgreSQL's.
     fn code(&self) -> Option<u32> {
         let Error::Database {
             source: sqlx::Error::Database(error),
@@ -195,6 +218,7 @@ impl Error {
         else {
             return None;
         };
+        error.try_downcast_ref::<SqliteError>()?;
         Some(error.code()?.parse::<u32>().ok()? & 0xFF)
     }
 

@@ -2,21 +2,13 @@
 
 use std::fmt::Write as _;
 
-use sqlx::Sqlite;
-use sqlx::query::Query;
-use sqlx::sqlite::SqliteArguments;
+use crate::sql::{Query, Value};
 
 /// Conditions that all hold, and their values. Column names are this crate's own, never a caller's.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Conditions {
     text: String,
     values: Vec<Value>,
-}
-
-#[derive(Clone, Debug)]
-enum Value {
-    Integer(i64),
-    Text(String),
 }
 
 impl Conditions {
@@ -40,19 +32,19 @@ impl Conditions {
 
     pub(crate) fn compare(&mut self, column: &str, operator: &str, value: i64) {
         self.begin();
-        self.values.push(Value::Integer(value));
+        self.values.push(value.into());
         self.write(format_args!("{column} {operator} ${}", self.values.len()));
     }
 
     pub(crate) fn compare_text(&mut self, column: &str, operator: &str, value: String) {
         self.begin();
-        self.values.push(Value::Text(value));
+        self.values.push(value.into());
         self.write(format_args!("{column} {operator} ${}", self.values.len()));
     }
 
     pub(crate) fn one_of(&mut self, column: &str, values: impl IntoIterator<Item = i64>) {
         let first = self.values.len() + 1;
-        self.values.extend(values.into_iter().map(Value::Integer));
+        self.values.extend(values.into_iter().map(Value::from));
         let last = self.values.len();
         self.begin();
         if first > last {
@@ -74,7 +66,7 @@ impl Conditions {
     /// The value of `column` is among those that `query` finds for `value`, whose parameter follows it.
     pub(crate) fn is_found(&mut self, column: &str, query: &str, value: i64) {
         self.begin();
-        self.values.push(Value::Integer(value));
+        self.values.push(value.into());
         self.write(format_args!("{column} in ({query} ${})", self.values.len()));
     }
 
@@ -86,7 +78,7 @@ impl Conditions {
         values: impl IntoIterator<Item = i64>,
     ) {
         let first = self.values.len() + 1;
-        self.values.extend(values.into_iter().map(Value::Integer));
+        self.values.extend(values.into_iter().map(Value::from));
         let last = self.values.len();
         self.begin();
         if first > last {
@@ -103,7 +95,7 @@ impl Conditions {
     /// `column` is `value`, or `condition` holds of `other`, whose parameter follows it.
     pub(crate) fn equals_or(&mut self, column: &str, value: i64, condition: &str, other: i64) {
         self.begin();
-        self.values.extend([Value::Integer(value), Value::Integer(other)]);
+        self.values.extend([Value::from(value), Value::from(other)]);
         let last = self.values.len();
         self.write(format_args!(
             "({column} = ${} or ({condition} ${last}))",
@@ -120,14 +112,14 @@ impl Conditions {
     /// `condition` does not hold of `value`, whose parameter follows it.
     pub(crate) fn unless(&mut self, condition: &str, value: i64) {
         self.begin();
-        self.values.push(Value::Integer(value));
+        self.values.push(value.into());
         self.write(format_args!("not ({condition} ${})", self.values.len()));
     }
 
     /// One of several texts matches a pattern of `like`.
     pub(crate) fn any_like(&mut self, columns: &[&str], pattern: String) {
         self.begin();
-        self.values.push(Value::Text(pattern));
+        self.values.push(pattern.into());
         let parameter = self.values.len();
         for (index, column) in columns.iter().enumerate() {
             let open = if index == 0 { "(" } else { " or " };
@@ -151,7 +143,7 @@ impl Conditions {
         self.begin();
         let first = self.values.len() + 1;
         for (index, (column, value)) in row.iter().enumerate() {
-            self.values.push(Value::Integer(*value));
+            self.values.push(Value::from(*value));
             let open = if index == 0 { "(" } else { ", " };
             self.write(format_args!("{open}{column}"));
         }
@@ -164,7 +156,7 @@ impl Conditions {
 
     fn pair(&mut self, column_a: &str, operator: &str, a: i64, column_b: &str, b: i64) {
         self.begin();
-        self.values.extend([Value::Integer(a), Value::Integer(b)]);
+        self.values.extend([Value::from(a), Value::from(b)]);
         let parameter = self.values.len();
         self.write(format_args!(
             "({column_a}, {column_b}) {operator} (${}, ${parameter})",
@@ -174,20 +166,14 @@ impl Conditions {
 
     /// The end of a query that takes `limit` rows after leaving `skip` out. To be called last.
     pub(crate) fn page(&mut self, limit: i64, skip: i64) -> String {
-        self.values.extend([Value::Integer(limit), Value::Integer(skip)]);
+        self.values.extend([Value::from(limit), Value::from(skip)]);
         format!(" limit ${} offset ${}", self.values.len() - 1, self.values.len())
     }
 
     /// Binds the values in the order of their parameters, which begin at `$1`.
-    pub(crate) fn bind<'q>(
-        &self,
-        mut query: Query<'q, Sqlite, SqliteArguments>,
-    ) -> Query<'q, Sqlite, SqliteArguments> {
+    pub(crate) fn bind(&self, mut query: Query) -> Query {
         for value in &self.values {
-            query = match value {
-                Value::Integer(value) => query.bind(*value),
-                Value::Text(value) => query.bind(value.clone()),
-            };
+            query = query.bind(value.clone());
         }
         query
     }

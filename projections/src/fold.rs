@@ -1,11 +1,10 @@
 //! What the folds of several views have in common.
 
+use crate::sql::{self, Connection};
 use bincard_ledger::{Buckets, CatalogueEvent, Place, Posting, VariantNo};
 use foldhash::fast::FixedState;
 use futures_util::TryStreamExt;
 use hashbrown::HashMap;
-use sqlx::Row;
-use sqlx::sqlite::SqliteConnection;
 
 /// `buckets` after `posting`; `None` on overflow.
 ///
@@ -54,12 +53,12 @@ impl Lots {
     /// Loads what `query` finds: lots and their variants.
     pub(crate) async fn load(
         &mut self,
-        connection: &mut SqliteConnection,
+        connection: &mut Connection<'_>,
         query: &'static str,
     ) -> Result<(), sqlx::Error> {
-        let mut rows = sqlx::query(query).fetch(connection);
+        let mut rows = sql::query(query).fetch(connection);
         while let Some(row) = rows.try_next().await? {
-            let number = |column| row.try_get::<i64, _>(column).map(|no| VariantNo(no as u32));
+            let number = |column| row.try_get::<i64>(column).map(|no| VariantNo(no as u32));
             self.add(number(0)?, number(1)?);
         }
         Ok(())

@@ -1,6 +1,6 @@
-//! The files of the views: one SQLite file a generation of a view, and a note which generation is live.
+//! The generations of the views, and a note which one is live: in a folder, or in PostgreSQL.
 //!
-//! `stock.3.db` is the third generation of the view `stock`; `stock.live` holds the number of the one that is served,
+//! In a folder, `stock.3.db` is the third generation of the view `stock`; `stock.live` holds the number of the one that is served,
 //! and is replaced by renaming, so that it always names a generation that had caught up. Everything else is either
 //! being built or was left behind by a crash.
 
@@ -10,6 +10,107 @@ use std::path::{Path, PathBuf};
 
 use crate::error::Error;
 use crate::name::ViewName;
+use crate::postgres::{Database, Schema, Schemas};
+
+/// Where the views of a ledger are to be kept.
+#[derive(Clone)]
+pub enum Place {
+    /// In SQLite files in a folder, which one process uses.
+    Folder(PathBuf),
+    /// In PostgreSQL, where any number of nodes read them.
+    Postgres(Database),
+}
+
+impl From<&Path> for Place {
+    fn from(path: &Path) -> Place {
+        Place::Folder(path.to_owned())
+    }
+}
+
+impl From<&PathBuf> for Place {
+    fn from(path: &PathBuf) -> Place {
+        Place::Folder(path.clone())
+    }
+}
+
+/// Where the generations of one ledger's views are.
+#[derive(Clone)]
+pub(crate) enum Home {
+    Folder(Folder),
+    Postgres(Schemas),
+}
+
+/// Where the tables of one generation are.
+pub(crate) enum Tables {
+    File(PathBuf),
+    Schema(Schema),
+}
+
+impl Home {
+    /// The tables of one generation, which may not be there yet.
+    pub(crate) fn tables(&self, view: ViewName, generation: u64) -> Tables {
+        match self {
+            Home::Folder(folder) => Tables::File(folder.file(view, generation)),
+            Home::Postgres(schemas) => Tables::Schema(schemas.schema(view, generation)),
+        }
+    }
+
+    /// Takes the right to feed a view. In a folder, whoever has the folder has it.
+    pub(crate) async fn own(&self, view: ViewName) -> Result<(), Error> {
+        match self {
+            Home::Folder(_) => Ok(()),
+            Home::Postgres(schemas) => schemas.own(view).await,
+        }
+    }
+
+    /// Gives back the right to feed the views.
+    pub(crate) async fn release(&self) -> Result<(), Error> {
+        match self {
+            Home::Folder(_) => Ok(()),
+            Home::Postgres(schemas) => schemas.release().await,
+        }
+    }
+
+    /// The generation that is served, if any is.
+    pub(crate) async fn live(&self, view: ViewName) -> Result<Option<u64>, Error> {
+        match self {
+            Home::Folder(folder) => folder.live(view),
+            Home::Postgres(schemas) => schemas.live(view).await,
+        }
+    }
+
+    /// Makes `generation` the one that is served, durably.
+    pub(crate) async fn set_live(&self, view: ViewName, generation: u64) -> Result<(), Error> {
+        match self {
+            Home::Folder(folder) => folder.set_live(view, generation),
+            Home::Postgres(schemas) => schemas.set_live(view, Some(generation)).await,
+        }
+    }
+
+    /// Says that no generation is served any more.
+    pub(crate) async fn clear_live(&self, view: ViewName) -> Result<(), Error> {
+        match self {
+            Home::Folder(folder) => folder.clear_live(view),
+            Home::Postgres(schemas) => schemas.set_live(view, None).await,
+        }
+    }
+
+    /// All generations that there are, oldest first.
+    pub(crate) async fn generations(&self, view: ViewName) -> Result<Vec<u64>, Error> {
+        match self {
+            Home::Folder(folder) => folder.generations(view),
+            Home::Postgres(schemas) => schemas.generations(view).await,
+        }
+    }
+
+    /// Deletes one generation.
+    pub(crate) async fn remove(&self, view: ViewName, generation: u64) -> Result<(), Error> {
+        match self {
+            Home::Folder(folder) => folder.remove(view, generation),
+            Home::Postgres(schemas) => schemas.remove(view, generation).await,
+        }
+    }
+}
 
 /// The folder that holds the views of one ledger.
 #[derive(Clone, Debug)]

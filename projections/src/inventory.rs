@@ -2,8 +2,8 @@
 //! stock and whether it is low. Answered from the catalogue's and the stock view's memory; only names, and what a text
 //! is found in, are looked up in the database, at once for the whole page.
 
+use crate::sql::Connection;
 use bincard_ledger::{Buckets, Position, Timestamp, VariantNo, WarehouseNo};
-use sqlx::sqlite::SqliteConnection;
 
 use crate::catalogue::{self, InOrder};
 use crate::stock::{self, StockKey};
@@ -47,7 +47,7 @@ pub struct InventoryRow {
 type Memory<V> = <V as View>::Memory;
 
 pub(crate) async fn page(
-    connection: &mut SqliteConnection,
+    connection: &mut Connection<'_>,
     (slots, stock): (&Memory<catalogue::Catalogue>, &Memory<stock::Stock>),
     filter: &InventoryFilter,
     (skip, limit): (u64, usize),

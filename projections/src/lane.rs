@@ -1,64 +1,94 @@
 //! The way of one view from the log into its database, and several of them side by side.
 
-use std::path::Path;
 use std::sync::Arc;
 
 use bincard_ledger::{Inconsistent, Position, Recorded};
 use bincard_store::Reader;
 use futures_util::FutureExt as _;
 use futures_util::future::{join, join_all};
-use sqlx::Connection;
+use sqlx::Connection as _;
 use sqlx::sqlite::SqliteConnection;
 
 use crate::each::{Each, Listed, PerView, each_view, with_view};
 use crate::error::Error;
+use crate::generation::Tables;
 use crate::name::ViewName;
+use crate::postgres::Schema;
 use crate::source::Source;
+use crate::sql::{Connection, Tx};
 use crate::sqlite::open_writer;
 use crate::view::{self, View};
 use crate::wal::WalKeeper;
 
-/// The writing end of a view: the only connection that changes its database.
+/// The writing end of a view: nobody else changes its tables.
 pub(crate) struct Lane<V: View> {
     pub(crate) generation: u64,
     pub(crate) position: Position,
     pub(crate) memory: Arc<V::Memory>,
-    /// Whether there was nothing in the database when it was opened.
+    /// Whether there were no tables when it was opened.
     pub(crate) was_empty: bool,
-    connection: SqliteConnection,
-    wal: WalKeeper,
+    writer: Writer,
+}
+
+/// What a lane writes to.
+enum Writer {
+    File {
+        connection: SqliteConnection,
+        wal: WalKeeper,
+    },
+    Schema {
+        schema: Schema,
+        /// Under which this node feeds the view.
+        epoch: i64,
+    },
 }
 
 impl<V: View> Lane<V> {
-    /// Opens the database at `path`, making it when there is none, and loads its carry.
+    /// Opens the tables of a generation, making them when there are none, and loads its carry.
     ///
     /// # Errors
-    /// [`Error::Foreign`] when the database is of another schema, or ahead of `head`.
-    pub(crate) async fn open(path: &Path, generation: u64, head: Position) -> Result<(Lane<V>, V), Error> {
+    /// [`Error::Foreign`] when they are of another schema, or ahead of `head`; [`Error::FedElsewhere`] when another node
+    /// feeds them.
+    pub(crate) async fn open(tables: Tables, generation: u64, head: Position) -> Result<(Lane<V>, V), Error> {
         let database = Error::database(V::NAME);
-        let mut connection = open_writer(path).await.map_err(&database)?;
-        let standing = view::standing(&mut connection).await.map_err(&database)?;
-        let was_empty = standing.is_none();
-        let position = match standing {
-            Some((version, position)) if version == V::SCHEMA_VERSION && position <= head => position,
-            Some((version, position)) => {
-                return Err(Error::Foreign {
-                    view: V::NAME,
-                    schema: version,
-                    wanted: V::SCHEMA_VERSION,
-                    position,
-                    head,
-                });
+        let usable = |(version, position)| {
+            if version == V::SCHEMA_VERSION && position <= head {
+                return Ok(position);
             }
-            None => {
-                view::create::<V>(&mut connection).await?;
-                Position(0)
-            }
+            Err(Error::Foreign {
+                view: V::NAME,
+                schema: version,
+                wanted: V::SCHEMA_VERSION,
+                position,
+                head,
+            })
         };
-        let carry = if position.0 == 0 {
-            V::empty()
-        } else {
-            V::load(&mut connection).await.map_err(&database)?
+        let (writer, was_empty, position, carry) = match tables {
+            Tables::File(path) => {
+                let mut connection = open_writer(&path).await.map_err(&database)?;
+                let standing = view::standing(&mut connection).await.map_err(&database)?;
+                let was_empty = standing.is_none();
+                let position = match standing {
+                    Some(standing) => usable(standing)?,
+                    None => {
+                        view::create::<V>(&mut connection).await?;
+                        Position(0)
+                    }
+                };
+                let carry = load::<V>(position, &mut Connection::Sqlite(&mut connection)).await?;
+                let wal = WalKeeper::new(V::NAME, &path);
+                (Writer::File { connection, wal }, was_empty, position, carry)
+            }
+            Tables::Schema(schema) => {
+                // Loaded before the tables are let go: what this node itself was writing when its connection broke may
+                // still be on the way.
+                let mut taken = schema.take_over::<V>().await?;
+                let position = usable((taken.version, taken.position))?;
+                let carry = load::<V>(position, &mut Connection::Postgres(&mut taken.tx)).await?;
+                taken.tx.commit().await.map_err(&database)?;
+                let epoch = taken.epoch;
+                (Writer::Schema { schema, epoch }, taken.was_empty, position, carry)
+            }
         };
         let memory = Arc::new(carry.memory(position));
         Ok((
@@ -67,34 +97,66 @@ impl<V: View> Lane<V> {
                 position,
                 memory,
                 was_empty,
-                connection,
-                wal: WalKeeper::new(V::NAME, path),
+                writer,
             },
             carry,
         ))
     }
 
-    /// The connection that writes, to read what it wrote.
-    pub(crate) fn connection(&mut self) -> &mut SqliteConnection {
-        &mut self.connection
+    /// Begins to read what it wrote.
+    pub(crate) async fn read(&mut self) -> Result<Tx<'_>, Error> {
+        let begun = match &mut self.writer {
+            Writer::File { connection, .. } => connection.begin().await.map(Tx::Sqlite),
+            Writer::Schema { schema, .. } => schema.begin().await.map(Tx::Postgres),
+        };
+        begun.map_err(Error::database(V::NAME))
     }
 
-    /// Writes rows and the position they lead to.
+    /// Writes rows and the position they lead to, together or not at all.
     pub(crate) async fn write(&mut self, rows: &V::Rows, position: Position) -> Result<(), Error> {
-        view::write_batch::<V>(&mut self.connection, rows, position).await?;
-        V::publish(&self.memory, rows, position);
+        let database = Error::database(V::NAME);
+        match &mut self.writer {
+            Writer::File { connection, wal } => {
+                view::write_batch::<V>(connection, rows, position)
+                    .await
+                    .map_err(&database)?;
+                V::publish(&self.memory, rows, position);
+                wal.look(connection).await;
+            }
+            Writer::Schema { schema, epoch } => {
+                let mut tx = schema.begin().await.map_err(&database)?;
+                // First, so that whoever takes over waits for the end of this, or is known at once.
+                let is_mine = Schema::advance(&mut tx, *epoch, self.position, position).await;
+                if !is_mine.map_err(&database)? {
+                    return Err(Error::FedElsewhere { view: V::NAME });
+                }
+                let written = V::write(&mut Connection::Postgres(&mut tx), rows).await;
+                written.map_err(&database)?;
+                tx.commit().await.map_err(&database)?;
+                V::publish(&self.memory, rows, position);
+            }
+        }
         self.position = position;
-        self.wal.look(&mut self.connection).await;
         Ok(())
     }
 
-    /// Closes the connection, which moves its write-ahead log into the database.
+    /// Closes the connection to a file, which moves its write-ahead log into the database.
     pub(crate) async fn close(self) {
-        self.wal.close();
-        if let Err(error) = self.connection.close().await {
-            tracing::warn!(view = %V::NAME, %error, "a view's connection did not close cleanly");
+        if let Writer::File { connection, wal } = self.writer {
+            wal.close();
+            if let Err(error) = connection.close().await {
+                tracing::warn!(view = %V::NAME, %error, "a view's connection did not close cleanly");
+            }
         }
     }
+}
+
+/// The carry of the tables, which stand at `position`.
+async fn load<V: View>(position: Position, connection: &mut Connection<'_>) -> Result<V, Error> {
+    if position.0 == 0 {
+        return Ok(V::empty());
+    }
+    V::load(connection).await.map_err(Error::database(V::NAME))
 }
 
 /// The folding end of views: the log, and the carries that stand where it was last read.

@@ -17,7 +17,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use crate::build::Outcome;
 use crate::error::Error;
-use crate::generation::Folder;
+use crate::generation::{Folder, Home, Place};
 use crate::name::ViewName;
 use crate::refold::{Refold, Refolded};
 use crate::serving::Shared;
@@ -57,14 +57,19 @@ pub struct Projector {
 }
 
 impl Projector {
-    /// Opens the views in folder `path`, making what is missing, and begins to feed them from the log. Blocks while
+    /// Opens the views in a folder or in PostgreSQL, making what is missing, and begins to feed them from the log. Blocks while
     /// the views are opened, which takes time by stock keys, not by events.
     ///
     /// # Errors
-    /// When the folder cannot be used or no thread be started. A view that cannot be opened is no error: it is
+    /// When the folder cannot be used, or PostgreSQL does not answer, or no thread can be started. A view that cannot be opened is no error: it is
     /// reported by [`Views::status`] and brought back when possible.
-    pub fn open(path: &Path, reader: Reader) -> Result<Projector, Error> {
-        let shared = Arc::new(Shared::new(Folder::open(path)?));
+    pub fn open(place: impl Into<Place>, reader: Reader) -> Result<Projector, Error> {
+        let (place, ledger) = (place.into(), reader.ledger());
+        let home = match place {
+            Place::Folder(path) => Home::Folder(Folder::open(&path)?),
+            Place::Postgres(database) => Home::Postgres(database.ledger(ledger)?),
+        };
+        let shared = Arc::new(Shared::new(home));
         let (control, commands) = mpsc::channel(CONTROL_MAX);
         let views = Views::new(shared.clone(), control.clone());
         let (opened, is_open) = std::sync::mpsc::sync_channel(1);
@@ -84,7 +89,7 @@ impl Projector {
             }
         };
         let thread = std::thread::Builder::new().name("projector".into()).spawn(run);
-        let thread = thread.map_err(Error::folder("start the projector of", path))?;
+        let thread = thread.map_err(Error::folder("start a thread for", Path::new("the projector")))?;
         // An error ends the thread and is in its log; so does a closed channel.
         let _ended = is_open.recv();
         Ok(Projector {

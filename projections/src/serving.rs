@@ -2,19 +2,24 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
+use std::time::Duration;
 
 use bincard_ledger::Position;
 use sqlx::sqlite::SqlitePool;
-use sqlx::{Sqlite, Transaction};
 use tokio::sync::{Notify, watch};
 
 use crate::each::{Each, Listed, PerView};
 use crate::error::Error;
-use crate::generation::Folder;
+use crate::generation::{Home, Tables};
 use crate::lane::Lane;
 use crate::name::ViewName;
+use crate::postgres::Schema;
+use crate::sql::{Connection, Tx};
 use crate::sqlite::reader_pool;
 use crate::view::{self, View};
+
+/// How long a generation in PostgreSQL stays after another one was made live.
+const READ_ON: Duration = Duration::from_secs(5);
 
 /// How a view stands.
 #[derive(Clone, Debug)]
@@ -55,10 +60,42 @@ pub struct Replaced {
     pub outdated: bool,
 }
 
+/// The tables that queries read.
+#[derive(Clone)]
+pub(crate) enum Readers {
+    File(SqlitePool),
+    Schema(Schema),
+}
+
+impl Readers {
+    fn of(tables: Tables) -> Readers {
+        match tables {
+            Tables::File(path) => Readers::File(reader_pool(&path)),
+            Tables::Schema(schema) => Readers::Schema(schema),
+        }
+    }
+
+    async fn begin(&self) -> Result<Tx<'static>, sqlx::Error> {
+        Ok(match self {
+            Readers::File(pool) => Tx::Sqlite(pool.begin().await?),
+            Readers::Schema(schema) => Tx::Postgres(schema.begin_read().await?),
+        })
+    }
+
+    /// Waits until nobody reads any more.
+    async fn close(&self) {
+        match self {
+            Readers::File(pool) => pool.close().await,
+            // Other nodes read it too: they have so long to hear that another generation is live.
+            Readers::Schema(_) => tokio::time::sleep(READ_ON).await,
+        }
+    }
+}
+
 /// The generation of a view that queries read.
 pub(crate) struct Serving<V: View> {
     pub(crate) generation: u64,
-    pub(crate) pool: SqlitePool,
+    pub(crate) readers: Readers,
     pub(crate) memory: Arc<V::Memory>,
 }
 
@@ -97,13 +134,20 @@ impl<V: View> Slot<V> {
 
 /// A read transaction, and the position that it sees.
 pub(crate) struct Reading {
-    pub(crate) tx: Transaction<'static, Sqlite>,
+    tx: Tx<'static>,
     pub(crate) position: Position,
+}
+
+impl Reading {
+    /// Its connection, for statements.
+    pub(crate) fn on(&mut self) -> Connection<'_> {
+        self.tx.on()
+    }
 }
 
 /// What queries and the projector share.
 pub(crate) struct Shared {
-    pub(crate) folder: Folder,
+    pub(crate) home: Home,
     pub(crate) slots: Each<Slots>,
     pub(crate) status: watch::Sender<[ViewStatus; ViewName::COUNT]>,
     /// Told when somebody begins to wait for a position: the projector rests no longer.
@@ -113,7 +157,7 @@ pub(crate) struct Shared {
 }
 
 impl Shared {
-    pub(crate) fn new(folder: Folder) -> Shared {
+    pub(crate) fn new(home: Home) -> Shared {
         let statuses = ViewName::ALL.map(|view| ViewStatus {
             view,
             generation: None,
@@ -124,7 +168,7 @@ impl Shared {
         });
         let youngest = [const { AtomicU64::new(0) }; ViewName::COUNT];
         Shared {
-            folder,
+            home,
             slots: Each::default(),
             status: watch::channel(statuses).0,
             awaited: Notify::new(),
@@ -160,35 +204,35 @@ impl Shared {
         let database = Error::database(V::NAME);
         loop {
             let serving = slot.current()?;
-            let mut tx = match serving.pool.begin().await {
+            let mut tx = match serving.readers.begin().await {
                 Err(sqlx::Error::PoolClosed) => continue,
                 other => other.map_err(&database)?,
             };
-            let position = view::checkpoint(&mut tx).await.map_err(&database)?;
+            let position = view::checkpoint(&mut tx.on()).await.map_err(&database)?;
             return Ok(Reading { tx, position });
         }
     }
 
     /// Serves what `lane` writes from now on; what was served before is closed once nobody reads it any more, and its
     /// file deleted when it is of another generation.
-    pub(crate) fn serve<V: Listed>(self: &Arc<Self>, lane: &Lane<V>) -> Result<(), Error> {
+    pub(crate) async fn serve<V: Listed>(self: &Arc<Self>, lane: &Lane<V>) -> Result<(), Error> {
         let slot = V::of(&self.slots);
         let before = slot.current().ok();
         let same = before
             .as_ref()
             .filter(|before| before.generation == lane.generation);
-        let pool = match same {
-            Some(before) => before.pool.clone(),
+        let readers = match same {
+            Some(before) => before.readers.clone(),
             None => {
-                self.folder.set_live(V::NAME, lane.generation)?;
-                reader_pool(&self.folder.file(V::NAME, lane.generation))
+                self.home.set_live(V::NAME, lane.generation).await?;
+                Readers::of(self.home.tables(V::NAME, lane.generation))
             }
         };
         let replaced = same.is_none();
         let memory = lane.memory.clone();
         let old = slot.replace(Some(Serving {
             generation: lane.generation,
-            pool,
+            readers,
             memory,
         }));
         self.youngest[V::NAME.index()].fetch_max(lane.generation, Ordering::Relaxed);
@@ -217,8 +261,8 @@ impl Shared {
     fn retire<V: View>(self: &Arc<Self>, old: Arc<Serving<V>>) {
         let shared = self.clone();
         tokio::spawn(async move {
-            old.pool.close().await;
-            if let Err(error) = shared.folder.remove(V::NAME, old.generation) {
+            old.readers.close().await;
+            if let Err(error) = shared.home.remove(V::NAME, old.generation).await {
                 // It is found and deleted when the views are opened next.
                 tracing::warn!(view = %V::NAME, generation = old.generation, error = %error.chain(), "cannot delete an old view");
             }

@@ -1,16 +1,13 @@
-//! How the views use SQLite: connections, and rows in bulk.
+//! How the views use SQLite: connections.
 
-use std::fmt::Write as _;
 use std::path::Path;
-use std::sync::Arc;
 use std::time::Duration;
 
-use futures_util::future::join;
+use sqlx::ConnectOptions;
 use sqlx::sqlite::{
-    SqliteArguments, SqliteConnectOptions, SqliteConnection, SqliteJournalMode, SqlitePool,
-    SqlitePoolOptions, SqliteSynchronous,
+    SqliteConnectOptions, SqliteConnection, SqliteJournalMode, SqlitePool, SqlitePoolOptions,
+    SqliteSynchronous,
 };
-use sqlx::{Arguments, AssertSqlSafe, ConnectOptions, Encode, Sqlite, Type};
 
 /// The size of a database's pages. A batch touches a leaf for nearly every row where rows are clustered by variant, and
 /// each is written whole: small ones, because most of a large one would be written again for nothing.
@@ -33,9 +30,6 @@ const READERS_MAX: u32 = 8;
 const RECORD_CONNECTIONS: u32 = 2;
 /// How long a reader waits for its turn.
 const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(10);
-/// The rows of one statement. More gain nothing; and no statement comes near SQLite's limit of 32,766 parameters.
-const ROWS_PER_STATEMENT: usize = 500;
-
 fn options(path: &Path) -> SqliteConnectOptions {
     SqliteConnectOptions::new()
         .filename(path)
@@ -108,91 +102,4 @@ pub(crate) fn record_pool(path: &Path) -> SqlitePool {
         .max_lifetime(None)
         .test_before_acquire(false)
         .connect_lazy_with(options)
-}
-
-/// A statement that inserts many rows, and what to do about rows that are there already.
-///
-/// The text is made once. `OR ROLLBACK` spares SQLite its statement journal: a failed statement rolls the whole
-/// transaction back, which is what a projector does then anyway. The parameters have no numbers because SQLite looks
-/// the name of a numbered one up in a list, every time it is bound.
-pub(crate) struct Insert {
-    table: &'static str,
-    columns: usize,
-    on_conflict: &'static str,
-    full: Arc<str>,
-}
-
-impl Insert {
-    pub(crate) fn new(table: &'static str, columns: usize, on_conflict: &'static str) -> Insert {
-        let full = text(table, columns, ROWS_PER_STATEMENT, on_conflict);
-        Insert {
-            table,
-            columns,
-            on_conflict,
-            full,
-        }
-    }
-
-    /// Inserts `values`, which are whole rows one after the other.
-    pub(crate) async fn run<T>(
-        &self,
-        connection: &mut SqliteConnection,
-        values: &[T],
-    ) -> Result<(), sqlx::Error>
-    where
-        T: for<'q> Encode<'q, Sqlite> + Type<Sqlite> + Clone,
-    {
-        let mut statements = values.chunks(self.columns * ROWS_PER_STATEMENT);
-        let mut next = statements.next().map(arguments).transpose()?;
-        let mut left = values.len() / self.columns;
-        while let Some(now) = next.take() {
-            let rows = left.min(ROWS_PER_STATEMENT);
-            left -= rows;
-            let whole = rows == ROWS_PER_STATEMENT;
-            let sql = if whole {
-                self.full.clone()
-            } else {
-                text(self.table, self.columns, rows, self.on_conflict)
-            };
-            // A rest of any length would fill the cache of statements; only a single row is common enough to stay.
-            let query = sqlx::query_with(AssertSqlSafe(sql), now).persistent(whole || rows == 1);
-            // The connection's thread works on one statement while this one prepares the next.
-            let (done, prepared) = join(query.execute(&mut *connection), async {
-                statements.next().map(arguments).transpose()
-            })
-            .await;
-            done?;
-            next = prepared?;
-        }
-        Ok(())
-    }
-}
-
-fn text(table: &str, columns: usize, rows: usize, on_conflict: &str) -> Arc<str> {
-    let mut sql = String::with_capacity(rows * (columns * 2 + 2) + 100);
-    sql.push_str("insert or rollback into ");
-    sql.push_str(table);
-    sql.push_str(" values ");
-    for row in 0..rows {
-        sql.push_str(if row == 0 { "(?" } else { ",(?" });
-        for _ in 1..columns {
-            sql.push_str(",?");
-        }
-        sql.push(')');
-    }
-    let written = write!(sql, " {on_conflict}");
-    debug_assert!(written.is_ok(), "writing to a string cannot fail");
-    sql.into()
-}
-
-fn arguments<T>(values: &[T]) -> Result<SqliteArguments, sqlx::Error>
-where
-    T: for<'q> Encode<'q, Sqlite> + Type<Sqlite> + Clone,
-{
-    let mut arguments = SqliteArguments::default();
-    arguments.reserve(values.len(), 0);
-    for value in values {
-        arguments.add(value.clone()).map_err(sqlx::Error::Encode)?;
-    }
-    Ok(arguments)
 }

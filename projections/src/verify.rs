@@ -182,7 +182,7 @@ async fn look_at<V: Listed>(
     let standing = async {
         let damage = check(&mut tx).await?;
         let at = if damage.is_empty() {
-            checkpoint(&mut tx).await?
+            checkpoint(&mut crate::sql::Connection::Sqlite(&mut tx)).await?
         } else {
             Position(0)
         };

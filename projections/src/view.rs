@@ -3,11 +3,12 @@
 use std::future::Future;
 
 use bincard_ledger::{Inconsistent, Position, Recorded};
+use sqlx::Connection as _;
 use sqlx::sqlite::SqliteConnection;
-use sqlx::{Connection, Row};
 
 use crate::error::Error;
 use crate::name::ViewName;
+use crate::sql::{Connection, query};
 
 /// A fold of the log into tables.
 ///
@@ -28,14 +29,14 @@ pub(crate) trait View: Sized + Send + 'static {
     /// The carry of an empty log.
     fn empty() -> Self;
     /// The carry at the tables' checkpoint.
-    fn load(connection: &mut SqliteConnection) -> impl Future<Output = Result<Self, sqlx::Error>> + Send;
+    fn load(connection: &mut Connection<'_>) -> impl Future<Output = Result<Self, sqlx::Error>> + Send;
     /// Folds one event into the carry and the rows of its batch.
     fn fold(&mut self, event: &Recorded, rows: &mut Self::Rows) -> Result<(), Inconsistent>;
     /// Finishes the rows of a batch.
     fn seal(&mut self, rows: &mut Self::Rows);
     /// Writes the rows of a batch.
     fn write(
-        connection: &mut SqliteConnection,
+        connection: &mut Connection<'_>,
         rows: &Self::Rows,
     ) -> impl Future<Output = Result<(), sqlx::Error>> + Send;
     /// The memory that belongs to this carry, which stands at `position`.
@@ -51,14 +52,14 @@ const CHECKPOINT_SCHEMA: &str = "create table checkpoint (
 )";
 
 /// The position that the tables stand at.
-pub(crate) async fn checkpoint(connection: &mut SqliteConnection) -> Result<Position, sqlx::Error> {
-    let position: i64 = sqlx::query_scalar("select position from checkpoint where id = 1")
+pub(crate) async fn checkpoint(connection: &mut Connection<'_>) -> Result<Position, sqlx::Error> {
+    let row = query("select position from checkpoint where id = 1")
         .fetch_one(connection)
         .await?;
-    Ok(Position(position.cast_unsigned()))
+    Ok(Position(row.try_get::<i64>(0)?.cast_unsigned()))
 }
 
-/// The version of the schema and the position of a database; `None` when nothing was ever written to it.
+/// The version of the schema and the position of a file; `None` when nothing was ever written to it.
 pub(crate) async fn standing(
     connection: &mut SqliteConnection,
 ) -> Result<Option<(i64, Position)>, sqlx::Error> {
@@ -68,16 +69,16 @@ pub(crate) async fn standing(
     if tables == 0 {
         return Ok(None);
     }
-    let row = sqlx::query("select schema_version, position from checkpoint where id = 1")
-        .fetch_one(connection)
+    let row = query("select schema_version, position from checkpoint where id = 1")
+        .fetch_one(&mut Connection::Sqlite(connection))
         .await?;
     Ok(Some((
         row.try_get(0)?,
-        Position(row.try_get::<i64, _>(1)?.cast_unsigned()),
+        Position(row.try_get::<i64>(1)?.cast_unsigned()),
     )))
 }
 
-/// Makes the tables of a view in an empty database.
+/// Makes the tables of a view in an empty file.
 pub(crate) async fn create<V: View>(connection: &mut SqliteConnection) -> Result<(), Error> {
     let database = Error::database(V::NAME);
     let mut tx = connection.begin().await.map_err(&database)?;
@@ -95,20 +96,17 @@ pub(crate) async fn create<V: View>(connection: &mut SqliteConnection) -> Result
     tx.commit().await.map_err(&database)
 }
 
-/// Writes the rows of a batch and the position they lead to, together or not at all.
+/// Writes the rows of a batch and the position they lead to into a file, together or not at all.
 pub(crate) async fn write_batch<V: View>(
     connection: &mut SqliteConnection,
     rows: &V::Rows,
     position: Position,
-) -> Result<(), Error> {
-    let write = async {
-        let mut tx = connection.begin_with("begin immediate").await?;
-        V::write(&mut tx, rows).await?;
-        sqlx::query("update checkpoint set position = $1 where id = 1")
-            .bind(position.0.cast_signed())
-            .execute(&mut *tx)
-            .await?;
-        tx.commit().await
-    };
-    write.await.map_err(Error::database(V::NAME))
+) -> Result<(), sqlx::Error> {
+    let mut tx = connection.begin_with("begin immediate").await?;
+    V::write(&mut Connection::Sqlite(&mut tx), rows).await?;
+    sqlx::query("update checkpoint set position = $1 where id = 1")
+        .bind(position.0.cast_signed())
+        .execute(&mut *tx)
+        .await?;
+    tx.commit().await
 }

@@ -122,12 +122,12 @@ macro_rules! catalogue_queries {
             let database = self.failing(ViewName::Catalogue);
             let mut reading = self.begin::<Catalogue>().await?;
             let span = (slice.after.unwrap_or(0), slice.skip(), slice.wanted());
-            let rows = catalogue::list(&mut reading.tx, select::$table, filter, span, $read)
+            let rows = catalogue::list(&mut reading.on(), select::$table, filter, span, $read)
                 .await
                 .map_err(&database)?;
             let total = match slice.with_total {
                 true => Some(
-                    catalogue::total(&mut reading.tx, select::$table, filter)
+                    catalogue::total(&mut reading.on(), select::$table, filter)
                         .await
                         .map_err(&database)?,
                 ),
@@ -269,7 +269,7 @@ impl Views {
         let database = self.failing(ViewName::Stock);
         let mut reading = self.begin::<Stock>().await?;
         let rows = stock::page(
-            &mut reading.tx,
+            &mut reading.on(),
             filter,
             slice.after,
             slice.skip(),
@@ -279,7 +279,7 @@ impl Views {
         .await
         .map_err(&database)?;
         let total = match slice.with_total {
-            true => Some(stock::total(&mut reading.tx, filter).await.map_err(&database)?),
+            true => Some(stock::total(&mut reading.on(), filter).await.map_err(&database)?),
             false => None,
         };
         Ok(Answer {
@@ -294,7 +294,7 @@ impl Views {
     /// When the view cannot be read.
     pub async fn stock_as_of(&self, key: StockKey, past: AsOf) -> Result<Answer<StockAsOf>, Error> {
         let mut reading = self.begin::<History>().await?;
-        let value = history::as_of_one(&mut reading.tx, key, past).await;
+        let value = history::as_of_one(&mut reading.on(), key, past).await;
         Ok(Answer {
             position: reading.position,
             value: value.map_err(self.failing(ViewName::History))?,
@@ -315,7 +315,7 @@ impl Views {
         let database = self.failing(ViewName::History);
         let mut reading = self.begin::<History>().await?;
         let rows = history::as_of_page(
-            &mut reading.tx,
+            &mut reading.on(),
             filter,
             past,
             slice.after,
@@ -326,7 +326,7 @@ impl Views {
         .map_err(&database)?;
         let total = match slice.with_total {
             true => Some(
-                history::as_of_total(&mut reading.tx, filter)
+                history::as_of_total(&mut reading.on(), filter)
                     .await
                     .map_err(&database)?,
             ),
@@ -351,7 +351,7 @@ impl Views {
         with_total: bool,
     ) -> Result<Answer<EventPage>, Error> {
         let mut reading = self.begin::<History>().await?;
-        let value = history::events(&mut reading.tx, filter, sort, start, limit, with_total).await;
+        let value = history::events(&mut reading.on(), filter, sort, start, limit, with_total).await;
         Ok(Answer {
             position: reading.position,
             value: value.map_err(self.failing(ViewName::History))?,
@@ -376,7 +376,7 @@ impl Views {
             with_total,
         } = slice;
         let value = history::movements(
-            &mut reading.tx,
+            &mut reading.on(),
             filter,
             descending,
             after,
@@ -402,10 +402,12 @@ impl Views {
     ) -> Result<Answer<(Vec<TransactionRow>, TransactionSums)>, Error> {
         let database = self.failing(ViewName::History);
         let mut reading = self.begin::<History>().await?;
-        let rows = history::transactions(&mut reading.tx, filter, limit)
+        let rows = history::transactions(&mut reading.on(), filter, limit)
             .await
             .map_err(&database)?;
-        let sums = history::sums(&mut reading.tx, filter).await.map_err(&database)?;
+        let sums = history::sums(&mut reading.on(), filter)
+            .await
+            .map_err(&database)?;
         Ok(Answer {
             position: reading.position,
             value: (rows, sums),
@@ -431,7 +433,7 @@ impl Views {
             position: Some(position),
         };
         let mut reading = self.begin::<History>().await?;
-        let rows = history::transactions(&mut reading.tx, &filter, 1).await;
+        let rows = history::transactions(&mut reading.on(), &filter, 1).await;
         Ok(Answer {
             position: reading.position,
             value: rows.map_err(self.failing(ViewName::History))?.pop(),
@@ -468,7 +470,7 @@ impl Views {
         now: Timestamp,
     ) -> Result<Answer<Option<ReservationRow>>, Error> {
         let mut reading = self.begin::<Reservations>().await?;
-        let found = reservations::one(&mut reading.tx, id, now).await;
+        let found = reservations::one(&mut reading.on(), id, now).await;
         Ok(Answer {
             position: reading.position,
             value: found.map_err(self.failing(ViewName::Reservations))?,
@@ -489,12 +491,12 @@ impl Views {
         let database = self.failing(ViewName::Reservations);
         let mut reading = self.begin::<Reservations>().await?;
         let span = (slice.after, slice.skip(), slice.wanted());
-        let rows = reservations::page(&mut reading.tx, filter, descending, span, now)
+        let rows = reservations::page(&mut reading.on(), filter, descending, span, now)
             .await
             .map_err(&database)?;
         let total = match slice.with_total {
             true => Some(
-                reservations::total(&mut reading.tx, filter, now)
+                reservations::total(&mut reading.on(), filter, now)
                     .await
                     .map_err(&database)?,
             ),
@@ -518,12 +520,12 @@ impl Views {
         let database = self.failing(ViewName::Catalogue);
         let mut reading = self.begin::<Catalogue>().await?;
         let span = (slice.after, slice.skip(), slice.wanted());
-        let rows = catalogue::slot_page(&mut reading.tx, filter, span)
+        let rows = catalogue::slot_page(&mut reading.on(), filter, span)
             .await
             .map_err(&database)?;
         let total = match slice.with_total {
             true => Some(
-                catalogue::slot_total(&mut reading.tx, filter)
+                catalogue::slot_total(&mut reading.on(), filter)
                     .await
                     .map_err(&database)?,
             ),
@@ -541,7 +543,7 @@ impl Views {
     /// When the view cannot be read.
     pub async fn slot(&self, key: StockKey) -> Result<Answer<Option<SlotRow>>, Error> {
         let mut reading = self.begin::<Catalogue>().await?;
-        let found = catalogue::slot(&mut reading.tx, key).await;
+        let found = catalogue::slot(&mut reading.on(), key).await;
         Ok(Answer {
             position: reading.position,
             value: found.map_err(self.failing(ViewName::Catalogue))?,
@@ -578,7 +580,7 @@ impl Views {
         let catalogue = self.shared.slots.catalogue.current()?;
         let stock = self.shared.slots.stock.current()?;
         inventory::page(
-            &mut reading.tx,
+            &mut reading.on(),
             (&catalogue.memory, &stock.memory),
             filter,
             (skip, limit),
@@ -594,7 +596,7 @@ impl Views {
     /// When the view cannot be read.
     pub async fn exception(&self, id: Position) -> Result<Answer<Option<ExceptionRow>>, Error> {
         let mut reading = self.begin::<Exceptions>().await?;
-        let found = exceptions::one(&mut reading.tx, id).await;
+        let found = exceptions::one(&mut reading.on(), id).await;
         Ok(Answer {
             position: reading.position,
             value: found.map_err(self.failing(ViewName::Exceptions))?,
@@ -614,12 +616,12 @@ impl Views {
         let database = self.failing(ViewName::Exceptions);
         let mut reading = self.begin::<Exceptions>().await?;
         let span = (slice.after, slice.skip(), slice.wanted());
-        let rows = exceptions::page(&mut reading.tx, filter, descending, span)
+        let rows = exceptions::page(&mut reading.on(), filter, descending, span)
             .await
             .map_err(&database)?;
         let total = match slice.with_total {
             true => Some(
-                exceptions::total(&mut reading.tx, filter)
+                exceptions::total(&mut reading.on(), filter)
                     .await
                     .map_err(&database)?,
             ),
@@ -637,7 +639,7 @@ impl Views {
     /// When the view cannot be read.
     pub async fn transfer(&self, id: Position) -> Result<Answer<Option<TransferRow>>, Error> {
         let mut reading = self.begin::<Transfers>().await?;
-        let found = transfers::one(&mut reading.tx, id).await;
+        let found = transfers::one(&mut reading.on(), id).await;
         Ok(Answer {
             position: reading.position,
             value: found.map_err(self.failing(ViewName::Transfers))?,
@@ -657,12 +659,12 @@ impl Views {
         let database = self.failing(ViewName::Transfers);
         let mut reading = self.begin::<Transfers>().await?;
         let span = (slice.after, slice.skip(), slice.wanted());
-        let rows = transfers::page(&mut reading.tx, filter, descending, span)
+        let rows = transfers::page(&mut reading.on(), filter, descending, span)
             .await
             .map_err(&database)?;
         let total = match slice.with_total {
             true => Some(
-                transfers::total(&mut reading.tx, filter)
+                transfers::total(&mut reading.on(), filter)
                     .await
                     .map_err(&database)?,
             ),
@@ -680,7 +682,7 @@ impl Views {
     /// When the view cannot be read.
     pub async fn count(&self, id: Position) -> Result<Answer<Option<CountSheet>>, Error> {
         let mut reading = self.begin::<Counts>().await?;
-        let found = counts::one(&mut reading.tx, id).await;
+        let found = counts::one(&mut reading.on(), id).await;
         Ok(Answer {
             position: reading.position,
             value: found.map_err(self.failing(ViewName::Counts))?,
@@ -700,11 +702,15 @@ impl Views {
         let database = self.failing(ViewName::Counts);
         let mut reading = self.begin::<Counts>().await?;
         let span = (slice.after, slice.skip(), slice.wanted());
-        let rows = counts::page(&mut reading.tx, filter, descending, span)
+        let rows = counts::page(&mut reading.on(), filter, descending, span)
             .await
             .map_err(&database)?;
         let total = match slice.with_total {
-            true => Some(counts::total(&mut reading.tx, filter).await.map_err(&database)?),
+            true => Some(
+                counts::total(&mut reading.on(), filter)
+                    .await
+                    .map_err(&database)?,
+            ),
             false => None,
         };
         Ok(Answer {

@@ -280,6 +280,8 @@ impl From<bincard_projections::Error> for Failure {
             | Error::Gone { .. }
             | Error::Building { .. }
             | Error::Folder { .. }
+            | Error::Postgres(_)
+            | Error::FedElsewhere { .. }
             | Error::Stopped
             | Error::Rebuilding { .. } => Failure::ViewUnavailable(error.into()),
             Error::TooManyWaiting { .. } => Failure::Unavailable,
@@ -287,7 +289,8 @@ impl From<bincard_projections::Error> for Failure {
             | Error::ReconciliationsVersion { .. }
             | Error::NobodyCorrects
             | Error::Correcting(_)
-            | Error::Cancelled => Failure::internal(error),
+            | Error::Cancelled
+            | Error::Migrate(_) => Failure::internal(error),
             Error::Log(error) => error.into(),
             Error::Decode { .. } | Error::Inconsistent(_) => Failure::internal(error),
         }

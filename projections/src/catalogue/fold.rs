@@ -2,10 +2,10 @@
 
 use std::sync::Arc;
 
+use crate::sql::Connection;
 use bincard_ledger::{CatalogueEvent, Event, Inconsistent, Position, Recorded, Timestamp, VariantNo};
 use foldhash::fast::FixedState;
 use hashbrown::HashMap;
-use sqlx::sqlite::SqliteConnection;
 
 use super::memory::Memory;
 use super::{SlotSettings, queries, slots};
@@ -87,7 +87,7 @@ impl View for Catalogue {
         Catalogue::default()
     }
 
-    async fn load(connection: &mut SqliteConnection) -> Result<Catalogue, sqlx::Error> {
+    async fn load(connection: &mut Connection<'_>) -> Result<Catalogue, sqlx::Error> {
         let mut catalogue = Catalogue::default();
         slots::load(connection, |key, settings| {
             catalogue.slots.insert(key, settings);
@@ -134,7 +134,7 @@ impl View for Catalogue {
 
     fn seal(&mut self, _: &mut Vec<Change>) {}
 
-    async fn write(connection: &mut SqliteConnection, rows: &Vec<Change>) -> Result<(), sqlx::Error> {
+    async fn write(connection: &mut Connection<'_>, rows: &Vec<Change>) -> Result<(), sqlx::Error> {
         queries::write(connection, rows).await
     }
 

@@ -4,15 +4,12 @@ use std::collections::{HashMap, HashSet};
 use std::sync::LazyLock;
 
 use bincard_ledger::{CatalogueEvent, NegativeStock, Position, ProductNo, Timestamp, VariantNo, WarehouseNo};
-use sqlx::encode::IsNull;
-use sqlx::error::BoxDynError;
-use sqlx::sqlite::{SqliteArgumentsBuffer, SqliteConnection, SqliteRow, SqliteTypeInfo};
-use sqlx::{AssertSqlSafe, Encode, Row, Sqlite, Type};
+use sqlx::AssertSqlSafe;
 
 use super::fold::{Change, What};
 use super::{LotRow, ProductRow, VariantRow, WarehouseRow, folded, slots};
 use crate::filter::Conditions;
-use crate::sqlite::Insert;
+use crate::sql::{Connection, Insert, Row, Value, query};
 use crate::stock::StockKey;
 
 pub(super) const SCHEMA: &[&str] = &[
@@ -80,49 +77,6 @@ static INSERT_VARIANTS: LazyLock<Insert> = LazyLock::new(|| Insert::new("variant
 static INSERT_LOTS: LazyLock<Insert> = LazyLock::new(|| Insert::new("lots", 10, ""));
 static INSERT_SLOTS: LazyLock<Insert> = LazyLock::new(|| Insert::new("slots", slots::COLUMNS, ""));
 
-/// A value of a catalogue row.
-#[derive(Clone, Debug)]
-enum Value {
-    Null,
-    Integer(i64),
-    Text(String),
-}
-
-impl Type<Sqlite> for Value {
-    // SQLite takes any type in any place; what counts is how each value is encoded.
-    fn type_info() -> SqliteTypeInfo {
-        <i64 as Type<Sqlite>>::type_info()
-    }
-}
-
-impl Encode<'_, Sqlite> for Value {
-    fn encode_by_ref(&self, buffer: &mut SqliteArgumentsBuffer) -> Result<IsNull, BoxDynError> {
-        match self {
-            Value::Null => Ok(IsNull::Yes),
-            Value::Integer(value) => Encode::<Sqlite>::encode_by_ref(value, buffer),
-            Value::Text(text) => Encode::<Sqlite>::encode(text.clone(), buffer),
-        }
-    }
-}
-
-impl From<i64> for Value {
-    fn from(value: i64) -> Value {
-        Value::Integer(value)
-    }
-}
-
-impl From<&str> for Value {
-    fn from(text: &str) -> Value {
-        Value::Text(text.to_owned())
-    }
-}
-
-impl From<Option<i64>> for Value {
-    fn from(value: Option<i64>) -> Value {
-        value.map_or(Value::Null, Value::Integer)
-    }
-}
-
 /// Created rows that are not written yet: they go in bulk, before the next change.
 #[derive(Default)]
 struct Created {
@@ -134,7 +88,7 @@ struct Created {
 }
 
 impl Created {
-    async fn flush(&mut self, connection: &mut SqliteConnection) -> Result<(), sqlx::Error> {
+    async fn flush(&mut self, connection: &mut Connection<'_>) -> Result<(), sqlx::Error> {
         INSERT_WAREHOUSES.run(connection, &self.warehouses).await?;
         INSERT_PRODUCTS.run(connection, &self.products).await?;
         INSERT_VARIANTS.run(connection, &self.variants).await?;
@@ -147,21 +101,21 @@ impl Created {
     /// Takes a row up; `false` when the event creates nothing.
     fn take(&mut self, change: &Change) -> bool {
         let (position, at) = (change.position.0.cast_signed(), change.recorded_at.micros());
-        let stamps = [1, position, at, position, at].map(Value::Integer);
+        let stamps = [1, position, at, position, at].map(Value::from);
         let event = match &change.what {
             What::Event(event) => event,
             What::LotActive(..) => return false,
             What::Slot(key) => {
                 const NOTHING_SAID: [Value; 7] = [
-                    Value::Null,
-                    Value::Null,
-                    Value::Null,
-                    Value::Null,
-                    Value::Null,
-                    Value::Integer(0),
-                    Value::Null,
+                    Value::Text(None),
+                    Value::Integer(None),
+                    Value::Integer(None),
+                    Value::Integer(None),
+                    Value::Text(None),
+                    Value::Integer(Some(0)),
+                    Value::Integer(None),
                 ];
-                self.slots.extend(key.columns().map(Value::Integer));
+                self.slots.extend(key.columns().map(Value::from));
                 self.slots.extend(NOTHING_SAID);
                 return true;
             }
@@ -219,7 +173,7 @@ impl Created {
     }
 }
 
-pub(super) async fn write(connection: &mut SqliteConnection, changes: &[Change]) -> Result<(), sqlx::Error> {
+pub(super) async fn write(connection: &mut Connection<'_>, changes: &[Change]) -> Result<(), sqlx::Error> {
     let mut created = Created::default();
     for change in changes {
         if !created.take(change) {
@@ -249,7 +203,7 @@ impl Sets {
     }
 }
 
-async fn update(connection: &mut SqliteConnection, change: &Change) -> Result<(), sqlx::Error> {
+async fn update(connection: &mut Connection<'_>, change: &Change) -> Result<(), sqlx::Error> {
     let mut sets = Sets::default();
     let event = match &change.what {
         What::Event(event) => event,
@@ -322,7 +276,7 @@ impl Sets {
     /// Changes the row of a table with a number.
     async fn run(
         self,
-        connection: &mut SqliteConnection,
+        connection: &mut Connection<'_>,
         (table, no): (&'static str, u32),
         change: &Change,
     ) -> Result<(), sqlx::Error> {
@@ -340,15 +294,11 @@ impl Sets {
             columns.join(", "),
             columns.len() + 1
         );
-        let mut query = sqlx::query(AssertSqlSafe(sql));
+        let mut update = query(AssertSqlSafe(sql));
         for (_, value) in sets.0 {
-            query = match value {
-                Value::Null => query.bind(None::<i64>),
-                Value::Integer(value) => query.bind(value),
-                Value::Text(text) => query.bind(text),
-            };
+            update = update.bind(value);
         }
-        query.bind(i64::from(no)).execute(connection).await?;
+        update.bind(i64::from(no)).execute(connection).await?;
         Ok(())
     }
 
@@ -477,11 +427,11 @@ fn pattern(text: &str) -> String {
 
 /// The rows of a table that pass `filter`, by number, from after the number `after`.
 pub(crate) async fn list<T>(
-    connection: &mut SqliteConnection,
+    connection: &mut Connection<'_>,
     table: Table,
     filter: &CatalogueFilter,
     (after, skip, limit): (u32, i64, i64),
-    read: impl Fn(&SqliteRow) -> Result<T, sqlx::Error>,
+    read: impl Fn(&Row) -> Result<T, sqlx::Error>,
 ) -> Result<Vec<T>, sqlx::Error> {
     let mut conditions = conditions(table, filter);
     if after > 0 {
@@ -492,7 +442,7 @@ pub(crate) async fn list<T>(
     let page = conditions.page(limit, skip);
     let sql = format!("select {columns} from {name}{clause} order by no{page}");
     let rows = conditions
-        .bind(sqlx::query(AssertSqlSafe(sql)))
+        .bind(query(AssertSqlSafe(sql)))
         .fetch_all(connection)
         .await?;
     rows.iter().map(read).collect()
@@ -500,14 +450,14 @@ pub(crate) async fn list<T>(
 
 /// How many rows of a table pass `filter`.
 pub(crate) async fn total(
-    connection: &mut SqliteConnection,
+    connection: &mut Connection<'_>,
     table: Table,
     filter: &CatalogueFilter,
 ) -> Result<i64, sqlx::Error> {
     let conditions = conditions(table, filter);
     let sql = format!("select count(*) from {}{}", table.name, conditions.clause());
     conditions
-        .bind(sqlx::query(AssertSqlSafe(sql)))
+        .bind(query(AssertSqlSafe(sql)))
         .fetch_one(connection)
         .await?
         .try_get(0)
@@ -515,7 +465,7 @@ pub(crate) async fn total(
 
 /// The variants in whose SKU or name, or in whose product's name, `text` stands, in any case.
 pub(crate) async fn found_variants(
-    connection: &mut SqliteConnection,
+    connection: &mut Connection<'_>,
     text: &str,
 ) -> Result<HashSet<VariantNo>, sqlx::Error> {
     let columns = ["v.sku_folded", "v.name_folded", "p.name_folded"];
@@ -525,15 +475,17 @@ pub(crate) async fn found_variants(
         "select v.no from variants v left join products p on p.no = v.product{}",
         conditions.clause()
     );
-    let query = conditions.bind(sqlx::query(AssertSqlSafe(sql)));
-    let rows = query.fetch_all(connection).await?;
-    let no = |row: &SqliteRow| Ok(VariantNo(row.try_get::<i64, _>(0)? as u32));
+    let rows = conditions
+        .bind(query(AssertSqlSafe(sql)))
+        .fetch_all(connection)
+        .await?;
+    let no = |row: &Row| Ok(VariantNo(row.try_get::<i64>(0)? as u32));
     rows.iter().map(no).collect()
 }
 
 /// The SKU of each of `variants`, and the name of its product, or its own where it has none.
 pub(crate) async fn names_of_variants(
-    connection: &mut SqliteConnection,
+    connection: &mut Connection<'_>,
     variants: impl Iterator<Item = VariantNo>,
 ) -> Result<HashMap<VariantNo, (String, String)>, sqlx::Error> {
     let mut conditions = Conditions::default();
@@ -543,10 +495,12 @@ pub(crate) async fn names_of_variants(
          from variants v left join products p on p.no = v.product{}",
         conditions.clause()
     );
-    let query = conditions.bind(sqlx::query(AssertSqlSafe(sql)));
-    let rows = query.fetch_all(connection).await?;
-    let named = |row: &SqliteRow| {
-        let no = VariantNo(row.try_get::<i64, _>(0)? as u32);
+    let rows = conditions
+        .bind(query(AssertSqlSafe(sql)))
+        .fetch_all(connection)
+        .await?;
+    let named = |row: &Row| {
+        let no = VariantNo(row.try_get::<i64>(0)? as u32);
         Ok((no, (row.try_get(1)?, row.try_get(2)?)))
     };
     rows.iter().map(named).collect()
@@ -554,20 +508,20 @@ pub(crate) async fn names_of_variants(
 
 /// The name of every warehouse.
 pub(crate) async fn names_of_warehouses(
-    connection: &mut SqliteConnection,
+    connection: &mut Connection<'_>,
 ) -> Result<HashMap<WarehouseNo, String>, sqlx::Error> {
-    let rows = sqlx::query("select no, name from warehouses")
+    let rows = query("select no, name from warehouses")
         .fetch_all(connection)
         .await?;
-    let named = |row: &SqliteRow| Ok((WarehouseNo(row.try_get::<i64, _>(0)? as u32), row.try_get(1)?));
+    let named = |row: &Row| Ok((WarehouseNo(row.try_get::<i64>(0)? as u32), row.try_get(1)?));
     rows.iter().map(named).collect()
 }
 
 /// Number, whether active, and the four stamps, which every row begins with.
 type Opening = (u32, bool, Position, Timestamp, Position, Timestamp);
 
-fn read_opening(row: &SqliteRow) -> Result<Opening, sqlx::Error> {
-    let integer = |index: usize| row.try_get::<i64, _>(index);
+fn read_opening(row: &Row) -> Result<Opening, sqlx::Error> {
+    let integer = |index: usize| row.try_get::<i64>(index);
     Ok((
         integer(0)? as u32,
         integer(1)? != 0,
@@ -578,10 +532,10 @@ fn read_opening(row: &SqliteRow) -> Result<Opening, sqlx::Error> {
     ))
 }
 
-pub(crate) fn read_warehouse(row: &SqliteRow) -> Result<WarehouseRow, sqlx::Error> {
+pub(crate) fn read_warehouse(row: &Row) -> Result<WarehouseRow, sqlx::Error> {
     let (no, active, created, created_at, changed, changed_at) = read_opening(row)?;
     let (no, name, code) = (WarehouseNo(no), row.try_get(6)?, row.try_get(7)?);
-    let policy = u8::try_from(row.try_get::<i64, _>(8)?).ok();
+    let policy = u8::try_from(row.try_get::<i64>(8)?).ok();
     let unknown = || sqlx::Error::Decode("there is no such policy".into());
     Ok(WarehouseRow {
         no,
@@ -596,7 +550,7 @@ pub(crate) fn read_warehouse(row: &SqliteRow) -> Result<WarehouseRow, sqlx::Erro
     })
 }
 
-pub(crate) fn read_product(row: &SqliteRow) -> Result<ProductRow, sqlx::Error> {
+pub(crate) fn read_product(row: &Row) -> Result<ProductRow, sqlx::Error> {
     let (no, active, created, created_at, changed, changed_at) = read_opening(row)?;
     Ok(ProductRow {
         no: ProductNo(no),
@@ -609,10 +563,10 @@ pub(crate) fn read_product(row: &SqliteRow) -> Result<ProductRow, sqlx::Error> {
     })
 }
 
-pub(crate) fn read_variant(row: &SqliteRow) -> Result<VariantRow, sqlx::Error> {
+pub(crate) fn read_variant(row: &Row) -> Result<VariantRow, sqlx::Error> {
     let (no, active, created, created_at, changed, changed_at) = read_opening(row)?;
-    let product = row.try_get::<Option<i64>, _>(8)?.map(|no| ProductNo(no as u32));
-    let expires_at = row.try_get::<Option<i64>, _>(9)?.map(Timestamp::from_micros);
+    let product = row.try_get::<Option<i64>>(8)?.map(|no| ProductNo(no as u32));
+    let expires_at = row.try_get::<Option<i64>>(9)?.map(Timestamp::from_micros);
     let (no, name, sku) = (VariantNo(no), row.try_get(6)?, row.try_get(7)?);
     Ok(VariantRow {
         no,
@@ -620,7 +574,7 @@ pub(crate) fn read_variant(row: &SqliteRow) -> Result<VariantRow, sqlx::Error> {
         name,
         product,
         expires_at,
-        tracks_lots: row.try_get::<i64, _>(10)? != 0,
+        tracks_lots: row.try_get::<i64>(10)? != 0,
         active,
         created,
         created_at,
@@ -629,13 +583,13 @@ pub(crate) fn read_variant(row: &SqliteRow) -> Result<VariantRow, sqlx::Error> {
     })
 }
 
-pub(crate) fn read_lot(row: &SqliteRow) -> Result<LotRow, sqlx::Error> {
+pub(crate) fn read_lot(row: &Row) -> Result<LotRow, sqlx::Error> {
     let (no, active, created, created_at, changed, changed_at) = read_opening(row)?;
     Ok(LotRow {
         no: VariantNo(no),
-        variant: VariantNo(row.try_get::<i64, _>(7)? as u32),
+        variant: VariantNo(row.try_get::<i64>(7)? as u32),
         code: row.try_get(6)?,
-        expires_at: row.try_get::<Option<i64>, _>(8)?.map(Timestamp::from_micros),
+        expires_at: row.try_get::<Option<i64>>(8)?.map(Timestamp::from_micros),
         active,
         created,
         created_at,

@@ -2,11 +2,11 @@
 
 use std::sync::Arc;
 
+use crate::sql::{Connection, Row, query};
 use bincard_ledger::event::SlotChange;
 use bincard_ledger::{Timestamp, VariantNo, WarehouseNo};
 use futures_util::TryStreamExt;
-use sqlx::sqlite::{SqliteConnection, SqliteRow};
-use sqlx::{AssertSqlSafe, Row};
+use sqlx::AssertSqlSafe;
 
 use super::fold::Change;
 use super::{SlotRow, SlotSettings};
@@ -52,7 +52,7 @@ impl SlotFilter {
 
 /// Changes a slot that there is a row for: what stays is written as it was.
 pub(super) async fn change(
-    connection: &mut SqliteConnection,
+    connection: &mut Connection<'_>,
     key: StockKey,
     change: &SlotChange,
     of: &Change,
@@ -65,13 +65,13 @@ pub(super) async fn change(
     } = change;
     let [warehouse, variant] = key.columns();
     let order = pick_order.as_ref().map(Option::as_ref);
-    sqlx::query(
+    query(
         "update slots set
-            bin = case when $1 then $2 else bin end,
-            reorder_point = case when $3 then $4 else reorder_point end,
-            max_level = case when $5 then $6 else max_level end,
-            pick_order = case when $7 then $8 else pick_order end,
-            pick_reason = case when $7 then $9 else pick_reason end,
+            bin = case when $1 = 1 then $2 else bin end,
+            reorder_point = case when $3 = 1 then $4 else reorder_point end,
+            max_level = case when $5 = 1 then $6 else max_level end,
+            pick_order = case when $7 = 1 then $8 else pick_order end,
+            pick_reason = case when $7 = 1 then $9 else pick_reason end,
             changed = $10, changed_at = $11
          where warehouse = $12 and variant = $13",
     )
@@ -98,17 +98,16 @@ pub(super) async fn change(
 }
 
 pub(super) async fn load(
-    connection: &mut SqliteConnection,
+    connection: &mut Connection<'_>,
     mut each: impl FnMut(StockKey, Option<Arc<SlotSettings>>),
 ) -> Result<(), sqlx::Error> {
-    let mut rows = sqlx::query(
-        "select warehouse, variant, bin, reorder_point, max_level, pick_order, changed from slots",
-    )
-    .fetch(connection);
+    let mut rows =
+        query("select warehouse, variant, bin, reorder_point, max_level, pick_order, changed from slots")
+            .fetch(connection);
     while let Some(row) = rows.try_next().await? {
-        let was_changed = row.try_get::<i64, _>(6)? != 0;
+        let was_changed = row.try_get::<i64>(6)? != 0;
         let settings = SlotSettings {
-            bin: row.try_get::<Option<String>, _>(2)?.map(String::into_boxed_str),
+            bin: row.try_get::<Option<String>>(2)?.map(String::into_boxed_str),
             reorder_point: row.try_get(3)?,
             max_level: row.try_get(4)?,
             pick_order: row.try_get(5)?,
@@ -125,7 +124,7 @@ const SELECT: &str =
 
 /// The slots that pass `filter`, from after the key `after`, at most `limit` after leaving `skip` out.
 pub(crate) async fn page(
-    connection: &mut SqliteConnection,
+    connection: &mut Connection<'_>,
     filter: &SlotFilter,
     (after, skip, limit): (Option<StockKey>, i64, i64),
 ) -> Result<Vec<SlotRow>, sqlx::Error> {
@@ -137,14 +136,16 @@ pub(crate) async fn page(
     let clause = conditions.clause();
     let page = conditions.page(limit, skip);
     let sql = format!("{SELECT}{clause} order by warehouse, variant{page}");
-    let query = conditions.bind(sqlx::query(AssertSqlSafe(sql)));
-    let rows = query.fetch_all(connection).await?;
+    let rows = conditions
+        .bind(query(AssertSqlSafe(sql)))
+        .fetch_all(connection)
+        .await?;
     rows.iter().map(read).collect()
 }
 
 /// The slot with a key.
 pub(crate) async fn one(
-    connection: &mut SqliteConnection,
+    connection: &mut Connection<'_>,
     key: StockKey,
 ) -> Result<Option<SlotRow>, sqlx::Error> {
     let filter = SlotFilter {
@@ -155,17 +156,17 @@ pub(crate) async fn one(
 }
 
 /// How many slots pass `filter`.
-pub(crate) async fn total(
-    connection: &mut SqliteConnection,
-    filter: &SlotFilter,
-) -> Result<i64, sqlx::Error> {
+pub(crate) async fn total(connection: &mut Connection<'_>, filter: &SlotFilter) -> Result<i64, sqlx::Error> {
     let conditions = filter.conditions();
     let sql = format!("select count(*) from slots{}", conditions.clause());
-    let query = conditions.bind(sqlx::query(AssertSqlSafe(sql)));
-    query.fetch_one(connection).await?.try_get(0)
+    conditions
+        .bind(query(AssertSqlSafe(sql)))
+        .fetch_one(connection)
+        .await?
+        .try_get(0)
 }
 
-fn read(row: &SqliteRow) -> Result<SlotRow, sqlx::Error> {
+fn read(row: &Row) -> Result<SlotRow, sqlx::Error> {
     Ok(SlotRow {
         key: StockKey::from_columns(row.try_get(0)?, row.try_get(1)?),
         bin: row.try_get(2)?,
@@ -173,6 +174,6 @@ fn read(row: &SqliteRow) -> Result<SlotRow, sqlx::Error> {
         max_level: row.try_get(4)?,
         pick_order: row.try_get(5)?,
         pick_reason: row.try_get(6)?,
-        changed_at: row.try_get::<Option<i64>, _>(7)?.map(Timestamp::from_micros),
+        changed_at: row.try_get::<Option<i64>>(7)?.map(Timestamp::from_micros),
     })
 }

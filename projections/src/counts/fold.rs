@@ -1,9 +1,9 @@
 //! How events become counts.
 
+use crate::sql::Connection;
 use bincard_ledger::{
     CountLine, Counting, Event, Inconsistent, Kind, Position, Recorded, StockEvent, VariantNo, WarehouseNo,
 };
-use sqlx::sqlite::SqliteConnection;
 
 use super::{CountState, queries};
 use crate::name::ViewName;
@@ -73,7 +73,7 @@ impl View for Counts {
         Counts
     }
 
-    async fn load(_: &mut SqliteConnection) -> Result<Counts, sqlx::Error> {
+    async fn load(_: &mut Connection<'_>) -> Result<Counts, sqlx::Error> {
         Ok(Counts)
     }
 
@@ -89,7 +89,7 @@ impl View for Counts {
 
     fn seal(&mut self, _: &mut Rows) {}
 
-    async fn write(connection: &mut SqliteConnection, rows: &Rows) -> Result<(), sqlx::Error> {
+    async fn write(connection: &mut Connection<'_>, rows: &Rows) -> Result<(), sqlx::Error> {
         queries::write(connection, rows).await
     }
 

@@ -2,14 +2,14 @@
 
 use std::sync::LazyLock;
 
+use crate::sql::{Connection, Row, query};
 use bincard_ledger::{Position, Timestamp, VariantNo, WarehouseNo};
-use sqlx::sqlite::{SqliteConnection, SqliteRow};
-use sqlx::{AssertSqlSafe, Row};
+use sqlx::AssertSqlSafe;
 
 use super::fold::{EVERYTHING, Rows};
 use super::{CountRow, CountSheet, CountState, SheetLine, Submission};
 use crate::filter::Conditions;
-use crate::sqlite::Insert;
+use crate::sql::Insert;
 
 /// `ended` is the event that ended the count, 0 while it is open; a count of everything has the variant 0. An index ends
 /// with the id, which is the row's number.
@@ -102,7 +102,7 @@ impl CountState {
     }
 }
 
-pub(super) async fn write(connection: &mut SqliteConnection, rows: &Rows) -> Result<(), sqlx::Error> {
+pub(super) async fn write(connection: &mut Connection<'_>, rows: &Rows) -> Result<(), sqlx::Error> {
     let opened = rows.opened.iter();
     let open = CountState::Open.column();
     let opened: Vec<_> = opened
@@ -132,7 +132,7 @@ pub(super) async fn write(connection: &mut SqliteConnection, rows: &Rows) -> Res
         .collect();
     INSERT_APPROVED.run(connection, &approved).await?;
     for (id, state, event) in &rows.ended {
-        sqlx::query("update counts set state = $1, ended = $2 where id = $3 and ended = 0")
+        query("update counts set state = $1, ended = $2 where id = $3 and ended = 0")
             .bind(state.column())
             .bind(column_of(*event))
             .bind(column_of(*id))
@@ -144,7 +144,7 @@ pub(super) async fn write(connection: &mut SqliteConnection, rows: &Rows) -> Res
 
 /// A count by its id, with all that was submitted.
 pub(crate) async fn one(
-    connection: &mut SqliteConnection,
+    connection: &mut Connection<'_>,
     id: Position,
 ) -> Result<Option<CountSheet>, sqlx::Error> {
     let mut conditions = Conditions::default();
@@ -157,13 +157,10 @@ pub(crate) async fn one(
     let sql = "select s.variant, s.position, s.counted, s.counted_at, s.expected, a.expected
         from count_submissions s left join count_approved a on a.count = s.count and a.variant = s.variant
         where s.count = $1 order by s.variant, s.position";
-    let rows = sqlx::query(sql)
-        .bind(column_of(id))
-        .fetch_all(&mut *connection)
-        .await?;
+    let rows = query(sql).bind(column_of(id)).fetch_all(&mut *connection).await?;
     let mut lines: Vec<SheetLine> = Vec::new();
     for row in &rows {
-        let variant = VariantNo(row.try_get::<i64, _>(0)? as u32);
+        let variant = VariantNo(row.try_get::<i64>(0)? as u32);
         let submission = Submission {
             event: position(row, 1)?,
             counted: row.try_get(2)?,
@@ -185,7 +182,7 @@ pub(crate) async fn one(
 /// The counts that pass `filter` behind the one with id `after`, newest first or oldest first, at most `limit` after
 /// leaving `skip` out.
 pub(crate) async fn page(
-    connection: &mut SqliteConnection,
+    connection: &mut Connection<'_>,
     filter: &CountFilter,
     descending: bool,
     (after, skip, limit): (Option<Position>, i64, i64),
@@ -202,14 +199,11 @@ pub(crate) async fn page(
 }
 
 /// How many counts pass `filter`.
-pub(crate) async fn total(
-    connection: &mut SqliteConnection,
-    filter: &CountFilter,
-) -> Result<i64, sqlx::Error> {
+pub(crate) async fn total(connection: &mut Connection<'_>, filter: &CountFilter) -> Result<i64, sqlx::Error> {
     let conditions = filter.conditions();
     let sql = format!("select count(*) from counts{}", conditions.clause());
     let row = conditions
-        .bind(sqlx::query(AssertSqlSafe(sql)))
+        .bind(query(AssertSqlSafe(sql)))
         .fetch_one(connection)
         .await?;
     row.try_get(0)
@@ -217,7 +211,7 @@ pub(crate) async fn total(
 
 /// Counts; `rest` is the query behind the table's name.
 async fn read(
-    connection: &mut SqliteConnection,
+    connection: &mut Connection<'_>,
     conditions: &Conditions,
     rest: &str,
 ) -> Result<Vec<CountRow>, sqlx::Error> {
@@ -226,20 +220,20 @@ async fn read(
          (select count(distinct s.variant) from count_submissions s where s.count = counts.id) from counts{rest}"
     );
     let rows = conditions
-        .bind(sqlx::query(AssertSqlSafe(sql)))
+        .bind(query(AssertSqlSafe(sql)))
         .fetch_all(connection)
         .await?;
     rows.iter().map(read_row).collect()
 }
 
-fn read_row(row: &SqliteRow) -> Result<CountRow, sqlx::Error> {
+fn read_row(row: &Row) -> Result<CountRow, sqlx::Error> {
     let ended = position(row, 3)?;
     Ok(CountRow {
         id: position(row, 0)?,
-        warehouse: WarehouseNo(row.try_get::<i64, _>(1)? as u32),
+        warehouse: WarehouseNo(row.try_get::<i64>(1)? as u32),
         state: CountState::read(row.try_get(2)?)?,
         ended: (ended != Position(0)).then_some(ended),
-        counted: row.try_get::<i64, _>(4)?.cast_unsigned(),
+        counted: row.try_get::<i64>(4)?.cast_unsigned(),
     })
 }
 
@@ -247,6 +241,6 @@ fn column_of(position: Position) -> i64 {
     position.0.cast_signed()
 }
 
-fn position(row: &SqliteRow, column: usize) -> Result<Position, sqlx::Error> {
-    Ok(Position(row.try_get::<i64, _>(column)?.cast_unsigned()))
+fn position(row: &Row, column: usize) -> Result<Position, sqlx::Error> {
+    Ok(Position(row.try_get::<i64>(column)?.cast_unsigned()))
 }

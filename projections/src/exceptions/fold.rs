@@ -1,8 +1,8 @@
 //! How events become exceptions.
 
+use crate::sql::Connection;
 use bincard_ledger::event::ExceptionLine;
 use bincard_ledger::{Event, ExceptionType, Inconsistent, Kind, Position, Recorded, WarehouseNo};
-use sqlx::sqlite::SqliteConnection;
 
 use super::queries;
 use crate::name::ViewName;
@@ -41,7 +41,7 @@ impl View for Exceptions {
         Exceptions
     }
 
-    async fn load(_: &mut SqliteConnection) -> Result<Exceptions, sqlx::Error> {
+    async fn load(_: &mut Connection<'_>) -> Result<Exceptions, sqlx::Error> {
         Ok(Exceptions)
     }
 
@@ -68,7 +68,7 @@ impl View for Exceptions {
 
     fn seal(&mut self, _: &mut Rows) {}
 
-    async fn write(connection: &mut SqliteConnection, rows: &Rows) -> Result<(), sqlx::Error> {
+    async fn write(connection: &mut Connection<'_>, rows: &Rows) -> Result<(), sqlx::Error> {
         queries::write(connection, rows).await
     }
 

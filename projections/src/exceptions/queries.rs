@@ -2,16 +2,16 @@
 
 use std::sync::LazyLock;
 
+use crate::sql::{Connection, Row, query};
 use bincard_ledger::event::ExceptionLine;
 use bincard_ledger::{ExceptionType, Position, VariantNo, WarehouseNo};
 use futures_util::TryStreamExt;
-use sqlx::sqlite::{SqliteConnection, SqliteRow};
-use sqlx::{AssertSqlSafe, Row};
+use sqlx::AssertSqlSafe;
 
 use super::ExceptionRow;
 use super::fold::Rows;
 use crate::filter::Conditions;
-use crate::sqlite::Insert;
+use crate::sql::Insert;
 
 /// `cleared` is the event that cleared the exception, 0 while it is open; `reservation` is 0 where there is none. An index ends with the id, which is the row's
 /// number.
@@ -92,7 +92,7 @@ fn read_type(column: i64) -> Result<ExceptionType, sqlx::Error> {
     }
 }
 
-pub(super) async fn write(connection: &mut SqliteConnection, rows: &Rows) -> Result<(), sqlx::Error> {
+pub(super) async fn write(connection: &mut Connection<'_>, rows: &Rows) -> Result<(), sqlx::Error> {
     let (mut exceptions, mut lines) = (Vec::with_capacity(rows.made.len() * 4), Vec::new());
     for made in &rows.made {
         let id = made.id.0.cast_signed();
@@ -105,7 +105,7 @@ pub(super) async fn write(connection: &mut SqliteConnection, rows: &Rows) -> Res
     INSERT.run(connection, &exceptions).await?;
     INSERT_LINES.run(connection, &lines).await?;
     for (id, by) in &rows.cleared {
-        sqlx::query("update exceptions set cleared = $1 where id = $2")
+        query("update exceptions set cleared = $1 where id = $2")
             .bind(by.0.cast_signed())
             .bind(id.0.cast_signed())
             .execute(&mut *connection)
@@ -116,7 +116,7 @@ pub(super) async fn write(connection: &mut SqliteConnection, rows: &Rows) -> Res
 
 /// An exception by its id.
 pub(crate) async fn one(
-    connection: &mut SqliteConnection,
+    connection: &mut Connection<'_>,
     id: Position,
 ) -> Result<Option<ExceptionRow>, sqlx::Error> {
     let mut conditions = Conditions::default();
@@ -128,7 +128,7 @@ pub(crate) async fn one(
 /// The exceptions that pass `filter` behind the one with id `after`, newest first or oldest first, at most `limit` after
 /// leaving `skip` out.
 pub(crate) async fn page(
-    connection: &mut SqliteConnection,
+    connection: &mut Connection<'_>,
     filter: &ExceptionFilter,
     descending: bool,
     (after, skip, limit): (Option<Position>, i64, i64),
@@ -150,13 +150,13 @@ pub(crate) async fn page(
 
 /// How many exceptions pass `filter`.
 pub(crate) async fn total(
-    connection: &mut SqliteConnection,
+    connection: &mut Connection<'_>,
     filter: &ExceptionFilter,
 ) -> Result<i64, sqlx::Error> {
     let conditions = filter.conditions();
     let sql = format!("select count(*) from exceptions{}", conditions.clause());
     let row = conditions
-        .bind(sqlx::query(AssertSqlSafe(sql)))
+        .bind(query(AssertSqlSafe(sql)))
         .fetch_one(connection)
         .await?;
     row.try_get(0)
@@ -164,13 +164,13 @@ pub(crate) async fn total(
 
 /// Exceptions with their lines; `rest` is the query behind the table's name.
 async fn read(
-    connection: &mut SqliteConnection,
+    connection: &mut Connection<'_>,
     conditions: &Conditions,
     rest: &str,
 ) -> Result<Vec<ExceptionRow>, sqlx::Error> {
     let sql = format!("select id, type, warehouse, cleared from exceptions{rest}");
     let rows = conditions
-        .bind(sqlx::query(AssertSqlSafe(sql)))
+        .bind(query(AssertSqlSafe(sql)))
         .fetch_all(&mut *connection)
         .await?;
     let mut exceptions = rows.iter().map(read_row).collect::<Result<Vec<_>, _>>()?;
@@ -180,13 +180,13 @@ async fn read(
         "select exception, variant, units, reservation from exception_lines{} order by exception, line",
         of_these.clause()
     );
-    let mut lines = of_these.bind(sqlx::query(AssertSqlSafe(sql))).fetch(connection);
+    let mut lines = of_these.bind(query(AssertSqlSafe(sql))).fetch(connection);
     while let Some(line) = lines.try_next().await? {
-        let of = Position(line.try_get::<i64, _>(0)?.cast_unsigned());
+        let of = Position(line.try_get::<i64>(0)?.cast_unsigned());
         if let Some(row) = exceptions.iter_mut().find(|row| row.id == of) {
-            let reservation = line.try_get::<i64, _>(3)?.cast_unsigned();
+            let reservation = line.try_get::<i64>(3)?.cast_unsigned();
             row.lines.push(ExceptionLine {
-                variant: VariantNo(line.try_get::<i64, _>(1)? as u32),
+                variant: VariantNo(line.try_get::<i64>(1)? as u32),
                 units: line.try_get(2)?,
                 reservation: (reservation > 0).then_some(Position(reservation)),
             });
@@ -195,12 +195,12 @@ async fn read(
     Ok(exceptions)
 }
 
-fn read_row(row: &SqliteRow) -> Result<ExceptionRow, sqlx::Error> {
-    let cleared = row.try_get::<i64, _>(3)?.cast_unsigned();
+fn read_row(row: &Row) -> Result<ExceptionRow, sqlx::Error> {
+    let cleared = row.try_get::<i64>(3)?.cast_unsigned();
     Ok(ExceptionRow {
-        id: Position(row.try_get::<i64, _>(0)?.cast_unsigned()),
+        id: Position(row.try_get::<i64>(0)?.cast_unsigned()),
         kind: read_type(row.try_get(1)?)?,
-        warehouse: WarehouseNo(row.try_get::<i64, _>(2)? as u32),
+        warehouse: WarehouseNo(row.try_get::<i64>(2)? as u32),
         cleared: (cleared > 0).then_some(Position(cleared)),
         lines: Vec::new(),
     })

@@ -8,10 +8,10 @@
 
 use std::sync::LazyLock;
 
+use crate::sql::{Connection, query};
 use bincard_ledger::{Buckets, Place, Timestamp};
 use futures_util::TryStreamExt;
-use sqlx::sqlite::SqliteConnection;
-use sqlx::{AssertSqlSafe, Row};
+use sqlx::AssertSqlSafe;
 
 use super::queries::read_buckets;
 use super::{RECORDED_POSITIONS, queries};
@@ -39,7 +39,7 @@ pub struct StockAsOf {
 
 /// The stock of one key; zero for one that had none.
 pub(crate) async fn as_of_one(
-    connection: &mut SqliteConnection,
+    connection: &mut Connection<'_>,
     key: StockKey,
     past: AsOf,
 ) -> Result<StockAsOf, sqlx::Error> {
@@ -51,7 +51,7 @@ pub(crate) async fn as_of_one(
 /// The stock of the keys that pass `filter`, by warehouse and variant, from after the key `after`. Every key that has
 /// had stock by now is listed, with zeros where it had none then.
 pub(crate) async fn as_of_page(
-    connection: &mut SqliteConnection,
+    connection: &mut Connection<'_>,
     filter: &StockFilter,
     past: AsOf,
     after: Option<StockKey>,
@@ -69,9 +69,7 @@ pub(crate) async fn as_of_page(
     let sql = format!("select warehouse, variant from keys{clause} order by warehouse, variant{page}");
     let mut keys = Vec::new();
     {
-        let mut rows = conditions
-            .bind(sqlx::query(AssertSqlSafe(sql)))
-            .fetch(&mut *connection);
+        let mut rows = conditions.bind(query(AssertSqlSafe(sql))).fetch(&mut *connection);
         while let Some(row) = rows.try_next().await? {
             keys.push(StockKey::from_columns(row.try_get(0)?, row.try_get(1)?));
         }
@@ -88,20 +86,20 @@ pub(crate) async fn as_of_page(
 
 /// How many keys pass `filter`.
 pub(crate) async fn as_of_total(
-    connection: &mut SqliteConnection,
+    connection: &mut Connection<'_>,
     filter: &StockFilter,
 ) -> Result<i64, sqlx::Error> {
     let conditions = filter.conditions();
     let sql = format!("select count(*) from keys{}", conditions.clause());
     conditions
-        .bind(sqlx::query(AssertSqlSafe(sql)))
+        .bind(query(AssertSqlSafe(sql)))
         .fetch_one(connection)
         .await?
         .try_get(0)
 }
 
 async fn buckets_as_of(
-    connection: &mut SqliteConnection,
+    connection: &mut Connection<'_>,
     key: StockKey,
     as_of: Option<Timestamp>,
     known: Option<i64>,
@@ -127,20 +125,23 @@ fn combine(mut a: Buckets, b: Buckets, with: impl Fn(i64, i64) -> i64) -> Bucket
 
 /// The last position that was recorded at an instant or earlier; 0 when there is none.
 async fn known_position(
-    connection: &mut SqliteConnection,
+    connection: &mut Connection<'_>,
     known_at: Option<Timestamp>,
 ) -> Result<Option<i64>, sqlx::Error> {
     let Some(known_at) = known_at else { return Ok(None) };
-    let stretch: Option<i64> = sqlx::query_scalar(
+    let stretch = query(
         "select position from recorded where recorded_at <= $1 order by recorded_at desc, position desc limit 1",
     )
     .bind(known_at.micros())
     .fetch_optional(&mut *connection)
     .await?;
-    let Some(first) = stretch else { return Ok(Some(0)) };
+    let Some(stretch) = stretch else {
+        return Ok(Some(0));
+    };
+    let first: i64 = stretch.try_get(0)?;
     // The next row of `recorded` is of the next stretch that holds any event, and was recorded later.
     let last = (first / RECORDED_POSITIONS + 1) * RECORDED_POSITIONS;
-    let position: i64 = sqlx::query_scalar(
+    let position = query(
         "select cast(coalesce(max(position), 0) as bigint) from events
          where position >= $1 and position < $2 and +recorded_at <= $3",
     )
@@ -149,12 +150,12 @@ async fn known_position(
     .bind(known_at.micros())
     .fetch_one(connection)
     .await?;
-    Ok(Some(position))
+    Ok(Some(position.try_get(0)?))
 }
 
-async fn present(connection: &mut SqliteConnection, key: StockKey) -> Result<Buckets, sqlx::Error> {
+async fn present(connection: &mut Connection<'_>, key: StockKey) -> Result<Buckets, sqlx::Error> {
     let [warehouse, variant] = key.columns();
-    let row = sqlx::query(
+    let row = query(
         "select available, reserved, picked, packed, held from keys where variant = $1 and warehouse = $2",
     )
     .bind(variant)
@@ -166,14 +167,14 @@ async fn present(connection: &mut SqliteConnection, key: StockKey) -> Result<Buc
 
 /// What the key held behind the event at `position`.
 async fn known_at(
-    connection: &mut SqliteConnection,
+    connection: &mut Connection<'_>,
     key: StockKey,
     position: i64,
 ) -> Result<Buckets, sqlx::Error> {
     let [warehouse, variant] = key.columns();
     // The movements of the key around `position` lie between two marks, or behind the last one; and between two
     // instants of occurrence, by which they are clustered.
-    let bounds = sqlx::query(
+    let bounds = query(
         "select occurred_min, occurred_max from marks
          where variant = $1 and warehouse = $2 and position >= $3 order by position limit 1",
     )
@@ -185,7 +186,7 @@ async fn known_at(
     let bounds = match bounds {
         Some(bounds) => Some(bounds),
         None => {
-            sqlx::query("select occurred_min, occurred_max from keys where variant = $1 and warehouse = $2")
+            query("select occurred_min, occurred_max from keys where variant = $1 and warehouse = $2")
                 .bind(variant)
                 .bind(warehouse)
                 .fetch_optional(&mut *connection)
@@ -195,7 +196,7 @@ async fn known_at(
     let Some(bounds) = bounds else {
         return Ok(Buckets::default());
     };
-    let mark = sqlx::query(
+    let mark = query(
         "select position, available, reserved, picked, packed, held from marks
          where variant = $1 and warehouse = $2 and position < $3 order by position desc limit 1",
     )
@@ -205,15 +206,15 @@ async fn known_at(
     .fetch_optional(&mut *connection)
     .await?;
     let marked: i64 = mark.as_ref().map_or(Ok(0), |mark| mark.try_get(0))?;
-    let last = sqlx::query(
+    let last = query(
         "select available, reserved, picked, packed, held from movements
          where variant = $1 and occurred_at >= $2 and occurred_at <= $3 and warehouse = $4
            and position <= $5 and position > $6
          order by +position desc, +line desc limit 1",
     )
     .bind(variant)
-    .bind(bounds.try_get::<i64, _>(0)?)
-    .bind(bounds.try_get::<i64, _>(1)?)
+    .bind(bounds.try_get::<i64>(0)?)
+    .bind(bounds.try_get::<i64>(1)?)
     .bind(warehouse)
     .bind(position)
     .bind(marked)
@@ -228,12 +229,12 @@ async fn known_at(
 
 /// The sum of all changes that occurred by an instant.
 async fn occurred_by(
-    connection: &mut SqliteConnection,
+    connection: &mut Connection<'_>,
     key: StockKey,
     at: i64,
 ) -> Result<Buckets, sqlx::Error> {
     let [warehouse, variant] = key.columns();
-    let days = sqlx::query(
+    let days = query(
         "select cast(coalesce(sum(available), 0) as bigint), cast(coalesce(sum(reserved), 0) as bigint),
             cast(coalesce(sum(picked), 0) as bigint), cast(coalesce(sum(packed), 0) as bigint),
             cast(coalesce(sum(held), 0) as bigint)
@@ -272,7 +273,7 @@ static CHANGES: LazyLock<String> = LazyLock::new(|| {
 
 /// The sum of the changes of a key that occurred within a span, of those recorded up to a position.
 async fn changes(
-    connection: &mut SqliteConnection,
+    connection: &mut Connection<'_>,
     key: StockKey,
     span: Span,
     up_to: Option<i64>,
@@ -293,7 +294,7 @@ async fn changes(
     }
     let sql = format!("select {} from movements{}", *CHANGES, conditions.clause());
     let row = conditions
-        .bind(sqlx::query(AssertSqlSafe(sql)))
+        .bind(query(AssertSqlSafe(sql)))
         .fetch_one(connection)
         .await?;
     queries::read_buckets(&row, 0)

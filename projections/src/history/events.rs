@@ -9,8 +9,8 @@ mod conditions;
 mod list;
 mod total;
 
+use crate::sql::Connection;
 use bincard_ledger::{Kind, Position, Reason, Timestamp, VariantNo, WarehouseNo};
-use sqlx::sqlite::SqliteConnection;
 
 use super::EventRow;
 use list::List;
@@ -91,7 +91,7 @@ pub struct EventPage {
 
 /// The page of at most `limit` events.
 pub(crate) async fn events(
-    connection: &mut SqliteConnection,
+    connection: &mut Connection<'_>,
     filter: &EventFilter,
     sort: EventSort,
     start: EventStart,

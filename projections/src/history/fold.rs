@@ -1,9 +1,9 @@
 //! How events become history.
 
+use crate::sql::Connection;
 use bincard_ledger::{Buckets, Event, Inconsistent, Position, Recorded, StockEvent, Timestamp};
 use foldhash::fast::FixedState;
 use hashbrown::HashMap;
-use sqlx::sqlite::SqliteConnection;
 
 use super::{
     BLOCK_POSITIONS, MARK_MOVEMENTS, PLACES_LOT, PLACES_REPEATED, RECORDED_POSITIONS, queries, reason_column,
@@ -206,7 +206,7 @@ impl View for History {
         }
     }
 
-    async fn load(connection: &mut SqliteConnection) -> Result<History, sqlx::Error> {
+    async fn load(connection: &mut Connection<'_>) -> Result<History, sqlx::Error> {
         let mut history = History::empty();
         queries::load_keys(connection, |key, carry| {
             history.keys.insert(key, carry);
@@ -250,7 +250,7 @@ impl View for History {
         }
     }
 
-    async fn write(connection: &mut SqliteConnection, rows: &Rows) -> Result<(), sqlx::Error> {
+    async fn write(connection: &mut Connection<'_>, rows: &Rows) -> Result<(), sqlx::Error> {
         queries::write(connection, rows).await
     }
 

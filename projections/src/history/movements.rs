@@ -1,9 +1,9 @@
 //! Movements of a variant, or of all of them one after the other, with what the key held before and after each.
 
+use crate::sql::{Connection, Row, query};
 use bincard_ledger::{Kind, Position, Timestamp, VariantNo, WarehouseNo};
 use futures_util::TryStreamExt;
-use sqlx::sqlite::{SqliteConnection, SqliteRow};
-use sqlx::{AssertSqlSafe, Row};
+use sqlx::AssertSqlSafe;
 
 use super::{MovementRow, PLACES_LOT, queries, read_kind, read_place, read_reason};
 use crate::filter::Conditions;
@@ -53,7 +53,7 @@ pub struct MovementPage {
 
 /// The page of at most `limit` movements behind `after`, or after leaving `skip` out.
 pub(crate) async fn movements(
-    connection: &mut SqliteConnection,
+    connection: &mut Connection<'_>,
     filter: &MovementFilter,
     descending: bool,
     after: Option<MovementCursor>,
@@ -65,10 +65,10 @@ pub(crate) async fn movements(
     let total = if with_total {
         let sql = format!("select count(*) from movements{}", conditions.clause());
         let count = conditions
-            .bind(sqlx::query(AssertSqlSafe(sql)))
+            .bind(query(AssertSqlSafe(sql)))
             .fetch_one(&mut *connection)
             .await?;
-        Some(count.try_get::<i64, _>(0)?.cast_unsigned())
+        Some(count.try_get::<i64>(0)?.cast_unsigned())
     } else {
         None
     };
@@ -98,7 +98,7 @@ pub(crate) async fn movements(
          from movements{clause}
          order by variant {direction}, occurred_at {direction}, position {direction}, line {direction}{page}"
     );
-    let mut found = conditions.bind(sqlx::query(AssertSqlSafe(sql))).fetch(connection);
+    let mut found = conditions.bind(query(AssertSqlSafe(sql))).fetch(connection);
     let mut rows = Vec::new();
     while let Some(row) = found.try_next().await? {
         rows.push(read_movement(&row)?);
@@ -137,11 +137,11 @@ fn conditions(filter: &MovementFilter) -> Conditions {
     conditions
 }
 
-fn read_movement(row: &SqliteRow) -> Result<MovementRow, sqlx::Error> {
+fn read_movement(row: &Row) -> Result<MovementRow, sqlx::Error> {
     let places: i64 = row.try_get(7)?;
     Ok(MovementRow {
-        position: Position(row.try_get::<i64, _>(0)?.cast_unsigned()),
-        line: row.try_get::<i64, _>(1)? as u16,
+        position: Position(row.try_get::<i64>(0)?.cast_unsigned()),
+        line: row.try_get::<i64>(1)? as u16,
         key: StockKey::from_columns(row.try_get(2)?, row.try_get(3)?),
         occurred_at: Timestamp::from_micros(row.try_get(4)?),
         kind: read_kind(row.try_get(5)?)?,

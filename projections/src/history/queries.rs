@@ -2,13 +2,12 @@
 
 use std::sync::LazyLock;
 
+use crate::sql::{Connection, Row, query};
 use bincard_ledger::{Bucket, Buckets};
 use futures_util::TryStreamExt;
-use sqlx::Row;
-use sqlx::sqlite::{SqliteConnection, SqliteRow};
 
 use super::fold::{Counts, KeyCarry, Rows};
-use crate::sqlite::Insert;
+use crate::sql::Insert;
 use crate::stock::StockKey;
 
 pub(super) const SCHEMA: &[&str] = &[
@@ -105,20 +104,31 @@ pub(super) const SCHEMA: &[&str] = &[
     )",
 ];
 
-const ADD_EVENTS: &str =
-    "on conflict (slot, warehouse, kind, reason) do update set events = events + excluded.events";
 static INSERT_EVENTS: LazyLock<Insert> = LazyLock::new(|| Insert::new("events", 6, ""));
-static INSERT_DAYS: LazyLock<Insert> = LazyLock::new(|| Insert::new("event_days", 5, ADD_EVENTS));
-static INSERT_BLOCKS: LazyLock<Insert> = LazyLock::new(|| Insert::new("event_blocks", 5, ADD_EVENTS));
+static INSERT_DAYS: LazyLock<Insert> = LazyLock::new(|| {
+    Insert::new(
+        "event_days",
+        5,
+        "on conflict (slot, warehouse, kind, reason) do update set events = event_days.events + excluded.events",
+    )
+});
+static INSERT_BLOCKS: LazyLock<Insert> = LazyLock::new(|| {
+    Insert::new(
+        "event_blocks",
+        5,
+        "on conflict (slot, warehouse, kind, reason) do update set events = event_blocks.events + excluded.events",
+    )
+});
 static INSERT_RECORDED: LazyLock<Insert> = LazyLock::new(|| Insert::new("recorded", 2, ""));
 static INSERT_MOVEMENTS: LazyLock<Insert> = LazyLock::new(|| Insert::new("movements", 14, ""));
 static INSERT_STOCK_DAYS: LazyLock<Insert> = LazyLock::new(|| {
     Insert::new(
         "stock_days",
         9,
-        "on conflict (variant, warehouse, day) do update set available = available + excluded.available,
-         reserved = reserved + excluded.reserved, picked = picked + excluded.picked,
-         packed = packed + excluded.packed, held = held + excluded.held, events = events + excluded.events",
+        "on conflict (variant, warehouse, day) do update set available = stock_days.available + excluded.available,
+         reserved = stock_days.reserved + excluded.reserved, picked = stock_days.picked + excluded.picked,
+         packed = stock_days.packed + excluded.packed, held = stock_days.held + excluded.held,
+         events = stock_days.events + excluded.events",
     )
 });
 static INSERT_KEYS: LazyLock<Insert> = LazyLock::new(|| {
@@ -133,7 +143,7 @@ static INSERT_KEYS: LazyLock<Insert> = LazyLock::new(|| {
 static INSERT_MARKS: LazyLock<Insert> = LazyLock::new(|| Insert::new("marks", 10, ""));
 static INSERT_LOTS: LazyLock<Insert> = LazyLock::new(|| Insert::new("lots", 2, ""));
 
-pub(super) async fn write(connection: &mut SqliteConnection, rows: &Rows) -> Result<(), sqlx::Error> {
+pub(super) async fn write(connection: &mut Connection<'_>, rows: &Rows) -> Result<(), sqlx::Error> {
     INSERT_LOTS.run(connection, rows.lots.as_flattened()).await?;
     INSERT_EVENTS.run(connection, rows.events.as_flattened()).await?;
     INSERT_MOVEMENTS
@@ -177,10 +187,10 @@ fn count_columns(counts: &Counts) -> Vec<i64> {
 }
 
 pub(super) async fn load_keys(
-    connection: &mut SqliteConnection,
+    connection: &mut Connection<'_>,
     mut each: impl FnMut(StockKey, KeyCarry),
 ) -> Result<(), sqlx::Error> {
-    let mut rows = sqlx::query(
+    let mut rows = query(
         "select variant, warehouse, available, reserved, picked, packed, held, unmarked, occurred_min, occurred_max
          from keys",
     )
@@ -198,14 +208,15 @@ pub(super) async fn load_keys(
 }
 
 /// The last position in `recorded`.
-pub(super) async fn last_recorded(connection: &mut SqliteConnection) -> Result<Option<i64>, sqlx::Error> {
-    sqlx::query_scalar("select position from recorded order by recorded_at desc, position desc limit 1")
+pub(super) async fn last_recorded(connection: &mut Connection<'_>) -> Result<Option<i64>, sqlx::Error> {
+    let last = query("select position from recorded order by recorded_at desc, position desc limit 1")
         .fetch_optional(connection)
-        .await
+        .await?;
+    last.map(|row| row.try_get(0)).transpose()
 }
 
 /// The five buckets in the columns from `first` on.
-pub(super) fn read_buckets(row: &SqliteRow, first: usize) -> Result<Buckets, sqlx::Error> {
+pub(super) fn read_buckets(row: &Row, first: usize) -> Result<Buckets, sqlx::Error> {
     let mut buckets = Buckets::default();
     for bucket in Bucket::ALL {
         buckets.0[bucket as usize] = row.try_get(first + bucket as usize)?;

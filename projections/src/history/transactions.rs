@@ -2,10 +2,10 @@
 //!
 //! An event is one transaction, however many postings of it move the variant.
 
+use crate::sql::{Connection, Row, query};
 use bincard_ledger::{Bucket, Kind, Position, Reason, Timestamp, VariantNo, WarehouseNo};
 use futures_util::TryStreamExt;
-use sqlx::sqlite::{SqliteConnection, SqliteRow};
-use sqlx::{AssertSqlSafe, Row};
+use sqlx::AssertSqlSafe;
 
 use super::{PLACES_REPEATED, read_kind, read_reason};
 use crate::filter::Conditions;
@@ -75,22 +75,28 @@ fn net(places_below: usize) -> String {
 
 /// The last `limit` transactions that pass `filter`, in the order of occurrence.
 pub(crate) async fn transactions(
-    connection: &mut SqliteConnection,
+    connection: &mut Connection<'_>,
     filter: &TransactionFilter,
     limit: usize,
 ) -> Result<Vec<TransactionRow>, sqlx::Error> {
     let mut conditions = conditions(filter);
     let clause = conditions.clause();
     let page = conditions.page(i64::try_from(limit).unwrap_or(i64::MAX), 0);
-    // With `max(line)` SQLite takes the other columns from the last posting's row.
+    // What there was after it, the event's last posting says. The variant is the first condition's.
     let sql = format!(
-        "select position, occurred_at, warehouse, kind, reason, available, max(line),
-            cast(sum(quantity) as bigint), cast(sum({}) as bigint), cast(sum({}) as bigint)
-         from movements{clause} group by occurred_at, position order by occurred_at desc, position desc{page}",
+        "select e.position, e.occurred_at, m.warehouse, m.kind, m.reason, m.available, e.moved, e.on_hand, e.available
+         from (
+            select occurred_at, position, max(line) as line, cast(sum(quantity) as bigint) as moved,
+                cast(sum({}) as bigint) as on_hand, cast(sum({}) as bigint) as available
+            from movements{clause} group by occurred_at, position order by occurred_at desc, position desc{page}
+         ) e
+         cross join movements m
+         where m.variant = $1 and m.occurred_at = e.occurred_at and m.position = e.position and m.line = e.line
+         order by e.occurred_at desc, e.position desc",
         net(Bucket::ALL.len()),
         net(Bucket::Available as usize + 1),
     );
-    let mut found = conditions.bind(sqlx::query(AssertSqlSafe(sql))).fetch(connection);
+    let mut found = conditions.bind(query(AssertSqlSafe(sql))).fetch(connection);
     let mut rows = Vec::new();
     while let Some(row) = found.try_next().await? {
         rows.push(read(&row)?);
@@ -101,7 +107,7 @@ pub(crate) async fn transactions(
 
 /// The sums over all transactions that pass `filter`.
 pub(crate) async fn sums(
-    connection: &mut SqliteConnection,
+    connection: &mut Connection<'_>,
     filter: &TransactionFilter,
 ) -> Result<TransactionSums, sqlx::Error> {
     let conditions = conditions(filter);
@@ -111,7 +117,7 @@ pub(crate) async fn sums(
     };
     let on_hand = net(Bucket::ALL.len());
     let sql = format!(
-        "select cast(coalesce(sum(places & {PLACES_REPEATED} = 0), 0) as bigint),
+        "select cast(coalesce(sum(case when places & {PLACES_REPEATED} = 0 then 1 else 0 end), 0) as bigint),
             cast(coalesce(sum({on_hand}), 0) as bigint), {}, {}, {}
          from movements{}",
         of_kind(Kind::Reservation, "quantity"),
@@ -120,11 +126,11 @@ pub(crate) async fn sums(
         conditions.clause(),
     );
     let row = conditions
-        .bind(sqlx::query(AssertSqlSafe(sql)))
+        .bind(query(AssertSqlSafe(sql)))
         .fetch_one(connection)
         .await?;
     Ok(TransactionSums {
-        count: row.try_get::<i64, _>(0)?.cast_unsigned(),
+        count: row.try_get::<i64>(0)?.cast_unsigned(),
         on_hand_change: row.try_get(1)?,
         reserved: row.try_get(2)?,
         picked: row.try_get(3)?,
@@ -153,17 +159,17 @@ fn conditions(filter: &TransactionFilter) -> Conditions {
     conditions
 }
 
-fn read(row: &SqliteRow) -> Result<TransactionRow, sqlx::Error> {
+fn read(row: &Row) -> Result<TransactionRow, sqlx::Error> {
     let available_after: i64 = row.try_get(5)?;
-    let available_change: i64 = row.try_get(9)?;
+    let available_change: i64 = row.try_get(8)?;
     Ok(TransactionRow {
-        position: Position(row.try_get::<i64, _>(0)?.cast_unsigned()),
+        position: Position(row.try_get::<i64>(0)?.cast_unsigned()),
         occurred_at: Timestamp::from_micros(row.try_get(1)?),
-        warehouse: WarehouseNo(row.try_get::<i64, _>(2)? as u32),
+        warehouse: WarehouseNo(row.try_get::<i64>(2)? as u32),
         kind: read_kind(row.try_get(3)?)?,
         reason: read_reason(row.try_get(4)?)?,
-        moved: row.try_get(7)?,
-        on_hand_change: row.try_get(8)?,
+        moved: row.try_get(6)?,
+        on_hand_change: row.try_get(7)?,
         available_before: available_after.wrapping_sub(available_change),
         available_after,
     })

@@ -93,13 +93,13 @@ impl Work {
             .map(|serving| serving.generation);
         if served.is_some() {
             // Another generation replaces the one that is served; the same one brings its memory along.
-            self.shared.serve(&built.lane)?;
+            self.shared.serve(&built.lane).await?;
         }
         if let Some(old) = self.feed.join(built.lane, built.carry) {
             old.close().await;
         }
         self.shared.set_status(V::NAME, |status| status.error = None);
-        self.publish()?;
+        self.publish().await?;
         if let Some(done) = self.rebuilds[V::NAME.index()].take() {
             let _gone = done.send(Ok(()));
         }

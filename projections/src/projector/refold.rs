@@ -17,9 +17,11 @@ impl Work {
             return Err(Error::Building { view });
         };
         let (key, folded) = (refold.key(), refold.standing());
-        let found = stock::standing(lane.connection(), key)
-            .await
-            .map_err(Error::database(view))?;
+        let found = {
+            let mut tx = lane.read().await?;
+            let found = stock::standing(&mut tx.on(), key).await;
+            found.map_err(Error::database(view))?
+        };
         let is_right = found == folded && carry.standing(key) == folded;
         if !is_right {
             tracing::warn!(

@@ -80,7 +80,7 @@ impl Work {
         for opened in opened {
             of_any!(opened, opened => work.take_up(opened).await?);
         }
-        work.publish()?;
+        work.publish().await?;
         Ok(work)
     }
 
@@ -88,9 +88,9 @@ impl Work {
     async fn take_up<V: Listed>(&mut self, opened: Result<(Lane<V>, V), Error>) -> Result<(), Error> {
         match opened {
             Ok((lane, carry)) => {
-                let live = self.shared.folder.live(V::NAME)? == Some(lane.generation);
+                let live = self.shared.home.live(V::NAME).await? == Some(lane.generation);
                 if live {
-                    self.shared.serve(&lane)?;
+                    self.shared.serve(&lane).await?;
                 }
                 if self.feed.position().0 - lane.position.0 > HANDOVER_EVENTS_MAX {
                     lane.close().await;
@@ -153,11 +153,11 @@ impl Work {
                 for (view, error) in step.dropped {
                     self.dropped(view, error)?;
                 }
-                self.publish()
+                self.publish().await
             }
             Err(Error::Stopped) => Err(Error::Stopped),
             Err(error) => {
-                self.publish()?;
+                self.publish().await?;
                 self.wait_for_log(error).await
             }
         }
@@ -190,8 +190,8 @@ impl Work {
     }
 
     /// Tells how far the views are, and serves those that have caught up for the first time.
-    pub(super) fn publish(&mut self) -> Result<(), Error> {
-        fn one<V: Listed>(
+    pub(super) async fn publish(&mut self) -> Result<(), Error> {
+        async fn one<V: Listed>(
             shared: &Arc<Shared>,
             lane: Option<&Lane<V>>,
             serve_at: Position,
@@ -208,7 +208,7 @@ impl Work {
                 }
                 Ok(())
             } else if served.is_none() && lane.position >= serve_at {
-                shared.serve(lane)
+                shared.serve(lane).await
             } else {
                 shared.set_status(V::NAME, |status| status.building = Some(lane.position));
                 Ok(())
@@ -220,9 +220,9 @@ impl Work {
                 self.feed.lanes.$view.as_ref(),
                 self.serve_at[<$V>::NAME.index()],
             )
-        })
-        .into_iter()
-        .collect()
+            .await?
+        });
+        Ok(())
     }
 
     /// Writes what is folded, and folds nothing more.
@@ -245,7 +245,7 @@ impl Work {
             builder.join();
         }
         self.feed.close().await;
-        Ok(())
+        self.shared.home.release().await
     }
 }
 

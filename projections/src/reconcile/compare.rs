@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use bincard_ledger::Position;
 use bincard_store::Reader;
-use sqlx::Connection;
+use sqlx::Connection as _;
 use sqlx::sqlite::SqliteConnection;
 
 use super::digest::Group;
@@ -17,6 +17,7 @@ use crate::error::Error;
 use crate::generation::Folder;
 use crate::lane::Lane;
 use crate::name::ViewName;
+use crate::sql::Connection;
 use crate::sqlite::open_scanner;
 use crate::verify::compare::Extent;
 use crate::verify::shadow::Shadow;
@@ -45,6 +46,13 @@ pub(super) struct Standing {
     pub(super) connection: SqliteConnection,
     pub(super) generation: u64,
     pub(super) position: Position,
+}
+
+impl Standing {
+    /// Its connection, for what both databases are asked.
+    pub(super) fn on(&mut self) -> Connection<'_> {
+        Connection::Sqlite(&mut self.connection)
+    }
 }
 
 impl Bench<'_> {
@@ -83,7 +91,7 @@ impl Bench<'_> {
         let begin = async {
             let mut connection = open_scanner(&self.folder.file(V::NAME, generation)).await?;
             sqlx::query("begin").execute(&mut connection).await?;
-            let position = checkpoint(&mut connection).await?;
+            let position = checkpoint(&mut Connection::Sqlite(&mut connection)).await?;
             Ok(Standing {
                 connection,
                 generation,
@@ -173,7 +181,7 @@ impl Bench<'_> {
         kept.end();
         let generation = standing.generation;
         let shadow = Shadow::empty(self.folder, V::NAME)?;
-        let (mut lane, _) = Lane::<V>::open(shadow.path(), generation, through).await?;
+        let (mut lane, _) = Lane::<V>::open(shadow.tables(), generation, through).await?;
         lane.write(&kept.rows, through).await?;
         lane.close().await;
         let mut verified = Verified {

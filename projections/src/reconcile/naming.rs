@@ -32,7 +32,7 @@ impl Bench<'_> {
         wanted: &Wanted,
     ) -> Result<Shadow, Error> {
         let shadow = Shadow::empty(self.folder, V::NAME)?;
-        let (mut lane, mut carry) = Lane::<V>::open(shadow.path(), generation, through).await?;
+        let (mut lane, mut carry) = Lane::<V>::open(shadow.tables(), generation, through).await?;
         let mut at = Position(0);
         while at < through {
             let mut rows = V::Rows::default();

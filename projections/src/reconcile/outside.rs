@@ -240,7 +240,7 @@ pub(super) async fn compare_outside(
                     as_of: Some(as_of),
                     known_at: None,
                 };
-                let then = as_of_one(&mut history.connection, key, past).await;
+                let then = as_of_one(&mut history.on(), key, past).await;
                 then.map_err(Error::database(ViewName::History))?.buckets
             }
         };
@@ -268,7 +268,7 @@ async fn buckets_now(standing: &mut Standing, key: StockKey, now: Timestamp) -> 
         warehouses: Some(vec![key.warehouse]),
         variant: Some(key.variant),
     };
-    let page = stock::page(&mut standing.connection, &filter, None, 0, 1, now).await;
+    let page = stock::page(&mut standing.on(), &filter, None, 0, 1, now).await;
     let page = page.map_err(Error::database(ViewName::Stock))?;
     Ok(page.first().map_or_else(Buckets::default, |row| row.buckets))
 }

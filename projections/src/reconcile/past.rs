@@ -58,7 +58,7 @@ pub(super) async fn compare_past(
     };
     let mut after = None;
     loop {
-        let page = as_of_page(&mut standing.connection, &filter, past, after, 0, KEYS_AT_ONCE).await;
+        let page = as_of_page(&mut standing.on(), &filter, past, after, 0, KEYS_AT_ONCE).await;
         let page = page.map_err(Error::database(ViewName::History))?;
         let Some(last) = page.last() else { break };
         after = Some(last.key);

@@ -1,12 +1,12 @@
 //! How events become reservations.
 
+use crate::sql::Connection;
 use bincard_ledger::{
     Account, Bucket, Event, Inconsistent, Kind, Place, Position, Posting, Recorded, StockEvent, Timestamp,
     VariantNo, WarehouseNo,
 };
 use foldhash::fast::FixedState;
 use hashbrown::{HashMap, HashSet};
-use sqlx::sqlite::SqliteConnection;
 
 use super::{ReservationLine, ReservationState, queries, state_of};
 use crate::name::ViewName;
@@ -129,7 +129,7 @@ impl View for Reservations {
         Reservations::default()
     }
 
-    async fn load(connection: &mut SqliteConnection) -> Result<Reservations, sqlx::Error> {
+    async fn load(connection: &mut Connection<'_>) -> Result<Reservations, sqlx::Error> {
         let mut carry = Reservations::default();
         queries::load(connection, |id, open| {
             carry.open.insert(id, open);
@@ -160,7 +160,7 @@ impl View for Reservations {
         rows.sort_unstable_by_key(|(id, _)| *id);
     }
 
-    async fn write(connection: &mut SqliteConnection, rows: &Rows) -> Result<(), sqlx::Error> {
+    async fn write(connection: &mut Connection<'_>, rows: &Rows) -> Result<(), sqlx::Error> {
         queries::write(connection, rows).await
     }
 

@@ -1,15 +1,15 @@
 //! The reservations view's SQL.
 
+use crate::sql::{Connection, Row, query};
 use bincard_ledger::{Position, Timestamp, VariantNo, WarehouseNo};
 use futures_util::TryStreamExt;
-use sqlx::sqlite::{SqliteConnection, SqliteRow};
-use sqlx::{AssertSqlSafe, Row};
+use sqlx::AssertSqlSafe;
 use std::sync::LazyLock;
 
 use super::fold::{Open, Rows};
 use super::{ReservationLine, ReservationRow, ReservationState};
 use crate::filter::Conditions;
-use crate::sqlite::Insert;
+use crate::sql::Insert;
 
 /// `held` (picked or packed) and `shipped` are the sums over the lines: they say what a reservation that ran out is without
 /// its lines being looked at. An index ends with the id, which is the row's number.
@@ -111,12 +111,12 @@ impl ReservationFilter {
     }
 }
 
-pub(super) async fn write(connection: &mut SqliteConnection, rows: &Rows) -> Result<(), sqlx::Error> {
+pub(super) async fn write(connection: &mut Connection<'_>, rows: &Rows) -> Result<(), sqlx::Error> {
     let mut lines = Vec::with_capacity(rows.len() * 9);
     for (id, row) in rows {
         let id = id.0.cast_signed();
         let (warehouse, expires_at, state, [held, shipped]) = row.columns();
-        sqlx::query(
+        query(
             "insert into reservations values ($1, $2, $3, $4, $5, $6, $7) on conflict (id) do update set
              expires_at = excluded.expires_at, state = excluded.state, held = excluded.held,
              shipped = excluded.shipped",
@@ -142,21 +142,19 @@ const COLUMNS: &str = "id, order_id, warehouse, expires_at, state";
 
 /// The reservations that hold something.
 pub(super) async fn load(
-    connection: &mut SqliteConnection,
+    connection: &mut Connection<'_>,
     mut each: impl FnMut(Position, Open),
 ) -> Result<(), sqlx::Error> {
     let sql = format!("select {COLUMNS} from reservations where state = 0 order by id");
-    let rows = sqlx::query(AssertSqlSafe(sql))
-        .fetch_all(&mut *connection)
-        .await?;
+    let rows = query(AssertSqlSafe(sql)).fetch_all(&mut *connection).await?;
     let lines = "select l.* from reservations r join reservation_lines l on l.reservation = r.id
         where r.state = 0 order by l.reservation, l.variant";
-    let mut lines = sqlx::query(lines).fetch(connection);
+    let mut lines = query(lines).fetch(connection);
     let mut next = lines.try_next().await?;
     for row in rows {
         let mut row = read_row(&row)?;
         while let Some(line) = &next {
-            if line.try_get::<i64, _>(0)?.cast_unsigned() != row.id.0 {
+            if line.try_get::<i64>(0)?.cast_unsigned() != row.id.0 {
                 break;
             }
             row.lines.push(read_line(line)?);
@@ -187,7 +185,7 @@ pub(super) async fn load(
 
 /// A reservation by its id.
 pub(crate) async fn one(
-    connection: &mut SqliteConnection,
+    connection: &mut Connection<'_>,
     id: Position,
     now: Timestamp,
 ) -> Result<Option<ReservationRow>, sqlx::Error> {
@@ -200,7 +198,7 @@ pub(crate) async fn one(
 /// The reservations that pass `filter` behind the one with id `after`, newest first or oldest first, at most `limit` after
 /// leaving `skip` out.
 pub(crate) async fn page(
-    connection: &mut SqliteConnection,
+    connection: &mut Connection<'_>,
     filter: &ReservationFilter,
     descending: bool,
     (after, skip, limit): (Option<Position>, i64, i64),
@@ -219,14 +217,14 @@ pub(crate) async fn page(
 
 /// How many reservations pass `filter`.
 pub(crate) async fn total(
-    connection: &mut SqliteConnection,
+    connection: &mut Connection<'_>,
     filter: &ReservationFilter,
     now: Timestamp,
 ) -> Result<i64, sqlx::Error> {
     let conditions = filter.conditions(now);
     let sql = format!("select count(*) from reservations{}", conditions.clause());
     let row = conditions
-        .bind(sqlx::query(AssertSqlSafe(sql)))
+        .bind(query(AssertSqlSafe(sql)))
         .fetch_one(connection)
         .await?;
     row.try_get(0)
@@ -234,14 +232,14 @@ pub(crate) async fn total(
 
 /// Reservations with their lines; `rest` is the query behind the table's name.
 async fn read(
-    connection: &mut SqliteConnection,
+    connection: &mut Connection<'_>,
     conditions: &Conditions,
     rest: &str,
     now: Timestamp,
 ) -> Result<Vec<ReservationRow>, sqlx::Error> {
     let sql = format!("select {COLUMNS} from reservations{rest}");
     let rows = conditions
-        .bind(sqlx::query(AssertSqlSafe(sql)))
+        .bind(query(AssertSqlSafe(sql)))
         .fetch_all(&mut *connection)
         .await?;
     let mut reservations = rows.iter().map(read_row).collect::<Result<Vec<_>, _>>()?;
@@ -254,9 +252,9 @@ async fn read(
         "select * from reservation_lines{} order by reservation, variant",
         of_these.clause()
     );
-    let mut lines = of_these.bind(sqlx::query(AssertSqlSafe(sql))).fetch(connection);
+    let mut lines = of_these.bind(query(AssertSqlSafe(sql))).fetch(connection);
     while let Some(line) = lines.try_next().await? {
-        let of = Position(line.try_get::<i64, _>(0)?.cast_unsigned());
+        let of = Position(line.try_get::<i64>(0)?.cast_unsigned());
         if let Some(row) = reservations.iter_mut().find(|row| row.id == of) {
             row.lines.push(read_line(&line)?);
         }
@@ -264,18 +262,18 @@ async fn read(
     Ok(reservations.into_iter().map(|row| row.run_out_by(now)).collect())
 }
 
-fn read_row(row: &SqliteRow) -> Result<ReservationRow, sqlx::Error> {
+fn read_row(row: &Row) -> Result<ReservationRow, sqlx::Error> {
     Ok(ReservationRow {
-        id: Position(row.try_get::<i64, _>(0)?.cast_unsigned()),
+        id: Position(row.try_get::<i64>(0)?.cast_unsigned()),
         order: row.try_get(1)?,
-        warehouse: WarehouseNo(row.try_get::<i64, _>(2)? as u32),
-        expires_at: row.try_get::<Option<i64>, _>(3)?.map(Timestamp::from_micros),
+        warehouse: WarehouseNo(row.try_get::<i64>(2)? as u32),
+        expires_at: row.try_get::<Option<i64>>(3)?.map(Timestamp::from_micros),
         state: ReservationState::read(row.try_get(4)?)?,
         lines: Vec::new(),
     })
 }
 
-fn read_line(row: &SqliteRow) -> Result<ReservationLine, sqlx::Error> {
+fn read_line(row: &Row) -> Result<ReservationLine, sqlx::Error> {
     let mut columns = [0; 7];
     for (index, column) in columns.iter_mut().enumerate() {
         *column = row.try_get(2 + index)?;

@@ -1,5 +1,6 @@
 //! How events become stock.
 
+use crate::sql::Connection;
 use bincard_ledger::{
     Bucket, Buckets, Event, Inconsistent, Kind, Place, Position, Posting, Recorded, StockEvent, Timestamp,
     VariantNo, Version, WarehouseNo,
@@ -7,7 +8,6 @@ use bincard_ledger::{
 use foldhash::fast::FixedState;
 use hashbrown::HashMap;
 use smallvec::SmallVec;
-use sqlx::sqlite::SqliteConnection;
 
 use super::memory::Memory;
 use super::{StockKey, queries};
@@ -250,7 +250,7 @@ impl View for Stock {
         Stock::default()
     }
 
-    async fn load(connection: &mut SqliteConnection) -> Result<Stock, sqlx::Error> {
+    async fn load(connection: &mut Connection<'_>) -> Result<Stock, sqlx::Error> {
         let mut stock = Stock::default();
         queries::load_stock(connection, |key, held| {
             stock.stock.insert(key, held);
@@ -316,7 +316,7 @@ impl View for Stock {
         }
     }
 
-    async fn write(connection: &mut SqliteConnection, rows: &Rows) -> Result<(), sqlx::Error> {
+    async fn write(connection: &mut Connection<'_>, rows: &Rows) -> Result<(), sqlx::Error> {
         queries::write(connection, rows).await
     }
 

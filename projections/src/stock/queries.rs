@@ -1,15 +1,15 @@
 //! The stock view's SQL.
 
+use crate::sql::{Connection, Row, query};
 use bincard_ledger::{Bucket, Buckets, Position, Timestamp, VariantNo, Version, WarehouseNo};
 use futures_util::TryStreamExt;
-use sqlx::sqlite::{SqliteConnection, SqliteRow};
-use sqlx::{AssertSqlSafe, Row};
+use sqlx::AssertSqlSafe;
 use std::sync::LazyLock;
 
 use super::fold::{Expiring, ExpiringList, Held, Rows, Standing};
 use super::{StockKey, StockRow, with_run_out};
 use crate::filter::Conditions;
-use crate::sqlite::Insert;
+use crate::sql::Insert;
 
 pub(super) const SCHEMA: &[&str] = &[
     "create table stock (
@@ -102,7 +102,7 @@ impl StockFilter {
     }
 }
 
-pub(super) async fn write(connection: &mut SqliteConnection, rows: &Rows) -> Result<(), sqlx::Error> {
+pub(super) async fn write(connection: &mut Connection<'_>, rows: &Rows) -> Result<(), sqlx::Error> {
     let lots = rows.lots.iter().flat_map(|(lot, variant)| [lot.0, variant.0]);
     INSERT_LOTS
         .run(connection, &lots.map(i64::from).collect::<Vec<_>>())
@@ -111,7 +111,7 @@ pub(super) async fn write(connection: &mut SqliteConnection, rows: &Rows) -> Res
     for (key, held) in &rows.stock {
         if held.changed == Position(0) {
             let [warehouse, variant] = key.columns();
-            sqlx::query("delete from stock where warehouse = $1 and variant = $2")
+            query("delete from stock where warehouse = $1 and variant = $2")
                 .bind(warehouse)
                 .bind(variant)
                 .execute(&mut *connection)
@@ -136,7 +136,7 @@ pub(super) async fn write(connection: &mut SqliteConnection, rows: &Rows) -> Res
                 one.quantity,
             ]);
         } else {
-            sqlx::query(
+            query(
                 "delete from expiring
                  where warehouse = $1 and variant = $2 and expires_at = $3 and reservation = $4",
             )
@@ -158,11 +158,11 @@ pub(super) async fn write(connection: &mut SqliteConnection, rows: &Rows) -> Res
 
 /// What the tables say of one key.
 pub(crate) async fn standing(
-    connection: &mut SqliteConnection,
+    connection: &mut Connection<'_>,
     key: StockKey,
 ) -> Result<Standing, sqlx::Error> {
     let [warehouse, variant] = key.columns();
-    let row = sqlx::query(
+    let row = query(
         "select warehouse, variant, available, reserved, picked, packed, held, changed from stock
          where warehouse = $1 and variant = $2",
     )
@@ -171,7 +171,7 @@ pub(crate) async fn standing(
     .fetch_optional(&mut *connection)
     .await?;
     let held = row.map(|row| read_held(&row)).transpose()?.map(|(_, held)| held);
-    let rows = sqlx::query(
+    let rows = query(
         "select warehouse, variant, expires_at, reservation, quantity from expiring
          where warehouse = $1 and variant = $2",
     )
@@ -184,13 +184,12 @@ pub(crate) async fn standing(
 }
 
 pub(super) async fn load_stock(
-    connection: &mut SqliteConnection,
+    connection: &mut Connection<'_>,
     mut each: impl FnMut(StockKey, Held),
 ) -> Result<(), sqlx::Error> {
-    let mut rows = sqlx::query(
-        "select warehouse, variant, available, reserved, picked, packed, held, changed from stock",
-    )
-    .fetch(connection);
+    let mut rows =
+        query("select warehouse, variant, available, reserved, picked, packed, held, changed from stock")
+            .fetch(connection);
     while let Some(row) = rows.try_next().await? {
         let (key, held) = read_held(&row)?;
         each(key, held);
@@ -199,11 +198,11 @@ pub(super) async fn load_stock(
 }
 
 pub(super) async fn load_expiring(
-    connection: &mut SqliteConnection,
+    connection: &mut Connection<'_>,
     mut each: impl FnMut(StockKey, Expiring),
 ) -> Result<(), sqlx::Error> {
-    let mut rows = sqlx::query("select warehouse, variant, expires_at, reservation, quantity from expiring")
-        .fetch(connection);
+    let mut rows =
+        query("select warehouse, variant, expires_at, reservation, quantity from expiring").fetch(connection);
     while let Some(row) = rows.try_next().await? {
         let key = StockKey::from_columns(row.try_get(0)?, row.try_get(1)?);
         each(key, read_expiring(&row)?);
@@ -211,30 +210,31 @@ pub(super) async fn load_expiring(
     Ok(())
 }
 
-fn read_expiring(row: &SqliteRow) -> Result<Expiring, sqlx::Error> {
+fn read_expiring(row: &Row) -> Result<Expiring, sqlx::Error> {
     Ok(Expiring {
         expires_at: Timestamp::from_micros(row.try_get(2)?),
-        reservation: Position(row.try_get::<i64, _>(3)?.cast_unsigned()),
+        reservation: Position(row.try_get::<i64>(3)?.cast_unsigned()),
         quantity: row.try_get(4)?,
     })
 }
 
 pub(super) async fn load_versions(
-    connection: &mut SqliteConnection,
+    connection: &mut Connection<'_>,
 ) -> Result<Vec<(WarehouseNo, Version)>, sqlx::Error> {
-    let rows: Vec<(i64, i64)> = sqlx::query_as("select warehouse, version from versions")
+    let rows = query("select warehouse, version from versions")
         .fetch_all(connection)
         .await?;
-    Ok(rows
-        .into_iter()
-        .map(|(warehouse, version)| (WarehouseNo(warehouse as u32), Version(version.cast_unsigned())))
-        .collect())
+    let version = |row: &Row| {
+        let warehouse = WarehouseNo(row.try_get::<i64>(0)? as u32);
+        Ok((warehouse, Version(row.try_get::<i64>(1)?.cast_unsigned())))
+    };
+    rows.iter().map(version).collect()
 }
 
 /// The rows that pass `filter`, from after the key `after`, at most `limit` after leaving `skip` out; what ran out by
 /// `now` counts as available.
 pub(crate) async fn page(
-    connection: &mut SqliteConnection,
+    connection: &mut Connection<'_>,
     filter: &StockFilter,
     after: Option<StockKey>,
     skip: i64,
@@ -257,7 +257,7 @@ pub(crate) async fn page(
         next + 2,
     );
     let mut rows = conditions
-        .bind(sqlx::query(AssertSqlSafe(sql)))
+        .bind(query(AssertSqlSafe(sql)))
         .bind(now.micros())
         .bind(limit)
         .bind(skip)
@@ -276,20 +276,17 @@ pub(crate) async fn page(
 }
 
 /// How many keys pass `filter`.
-pub(crate) async fn total(
-    connection: &mut SqliteConnection,
-    filter: &StockFilter,
-) -> Result<i64, sqlx::Error> {
+pub(crate) async fn total(connection: &mut Connection<'_>, filter: &StockFilter) -> Result<i64, sqlx::Error> {
     let conditions = filter.conditions();
     let sql = format!("select count(*) from stock{}", conditions.clause());
     let row = conditions
-        .bind(sqlx::query(AssertSqlSafe(sql)))
+        .bind(query(AssertSqlSafe(sql)))
         .fetch_one(connection)
         .await?;
     row.try_get(0)
 }
 
-fn read_held(row: &SqliteRow) -> Result<(StockKey, Held), sqlx::Error> {
+fn read_held(row: &Row) -> Result<(StockKey, Held), sqlx::Error> {
     let mut buckets = Buckets::default();
     for bucket in Bucket::ALL {
         buckets.0[bucket as usize] = row.try_get(2 + bucket as usize)?;
@@ -299,7 +296,7 @@ fn read_held(row: &SqliteRow) -> Result<(StockKey, Held), sqlx::Error> {
         key,
         Held {
             buckets,
-            changed: Position(row.try_get::<i64, _>(7)?.cast_unsigned()),
+            changed: Position(row.try_get::<i64>(7)?.cast_unsigned()),
         },
     ))
 }

@@ -1,12 +1,12 @@
 //! How events become transfers.
 
+use crate::sql::Connection;
 use bincard_ledger::{
     Account, Bucket, Event, Inconsistent, Kind, Place, Position, Posting, Recorded, StockEvent, Timestamp,
     VariantNo, WarehouseNo,
 };
 use foldhash::fast::FixedState;
 use hashbrown::{HashMap, HashSet};
-use sqlx::sqlite::SqliteConnection;
 
 use super::{TransferLine, TransferState, queries};
 use crate::name::ViewName;
@@ -140,7 +140,7 @@ impl View for Transfers {
         Transfers::default()
     }
 
-    async fn load(connection: &mut SqliteConnection) -> Result<Transfers, sqlx::Error> {
+    async fn load(connection: &mut Connection<'_>) -> Result<Transfers, sqlx::Error> {
         let mut carry = Transfers::default();
         queries::load(connection, |id, open| {
             carry.open.insert(id, open);
@@ -171,7 +171,7 @@ impl View for Transfers {
         rows.transfers.sort_unstable_by_key(|(id, _)| *id);
     }
 
-    async fn write(connection: &mut SqliteConnection, rows: &Rows) -> Result<(), sqlx::Error> {
+    async fn write(connection: &mut Connection<'_>, rows: &Rows) -> Result<(), sqlx::Error> {
         queries::write(connection, rows).await
     }
 

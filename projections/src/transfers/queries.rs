@@ -2,15 +2,15 @@
 
 use std::sync::LazyLock;
 
+use crate::sql::{Connection, Row, query};
 use bincard_ledger::{Position, Timestamp, VariantNo, WarehouseNo};
 use futures_util::TryStreamExt;
-use sqlx::sqlite::{SqliteConnection, SqliteRow};
-use sqlx::{AssertSqlSafe, Row};
+use sqlx::AssertSqlSafe;
 
 use super::fold::{Kept, Rows};
 use super::{TransferLine, TransferRow, TransferState};
 use crate::filter::Conditions;
-use crate::sqlite::Insert;
+use crate::sql::Insert;
 
 /// An index ends with the id, which is the row's number.
 pub(super) const SCHEMA: &[&str] = &[
@@ -96,11 +96,11 @@ impl TransferFilter {
     }
 }
 
-pub(super) async fn write(connection: &mut SqliteConnection, rows: &Rows) -> Result<(), sqlx::Error> {
+pub(super) async fn write(connection: &mut Connection<'_>, rows: &Rows) -> Result<(), sqlx::Error> {
     let mut lines = Vec::with_capacity(rows.transfers.len() * 7);
     for (id, row) in &rows.transfers {
         let id = id.0.cast_signed();
-        sqlx::query(
+        query(
             "insert into transfers values ($1, $2, $3, $4, $5, $6) on conflict (id) do update set
              state = excluded.state, ended_at = excluded.ended_at",
         )
@@ -123,15 +123,16 @@ pub(super) async fn write(connection: &mut SqliteConnection, rows: &Rows) -> Res
 
 /// The transfers that have something on the way.
 pub(super) async fn load(
-    connection: &mut SqliteConnection,
+    connection: &mut Connection<'_>,
     mut each: impl FnMut(Position, Kept),
 ) -> Result<(), sqlx::Error> {
     let mut open = Conditions::default();
     open.equals("state", TransferState::Open.column());
-    let rows = read_heads(connection, &open, &open.clause()).await?;
+    let in_order = format!("{} order by id", open.clause());
+    let rows = read_heads(connection, &open, &in_order).await?;
     let lines = "select l.* from transfers t join transfer_lines l on l.transfer = t.id
         where t.state = 0 order by l.transfer, l.variant";
-    let mut lines = sqlx::query(lines).fetch(connection);
+    let mut lines = query(lines).fetch(connection);
     let mut next = lines.try_next().await?;
     for mut row in rows {
         while let Some(line) = &next {
@@ -156,7 +157,7 @@ pub(super) async fn load(
 
 /// A transfer by its id.
 pub(crate) async fn one(
-    connection: &mut SqliteConnection,
+    connection: &mut Connection<'_>,
     id: Position,
 ) -> Result<Option<TransferRow>, sqlx::Error> {
     let mut conditions = Conditions::default();
@@ -168,7 +169,7 @@ pub(crate) async fn one(
 /// The transfers that pass `filter` behind the one with id `after`, newest first or oldest first, at most `limit` after
 /// leaving `skip` out.
 pub(crate) async fn page(
-    connection: &mut SqliteConnection,
+    connection: &mut Connection<'_>,
     filter: &TransferFilter,
     descending: bool,
     (after, skip, limit): (Option<Position>, i64, i64),
@@ -186,13 +187,13 @@ pub(crate) async fn page(
 
 /// How many transfers pass `filter`.
 pub(crate) async fn total(
-    connection: &mut SqliteConnection,
+    connection: &mut Connection<'_>,
     filter: &TransferFilter,
 ) -> Result<i64, sqlx::Error> {
     let conditions = filter.conditions();
     let sql = format!("select count(*) from transfers{}", conditions.clause());
     let row = conditions
-        .bind(sqlx::query(AssertSqlSafe(sql)))
+        .bind(query(AssertSqlSafe(sql)))
         .fetch_one(connection)
         .await?;
     row.try_get(0)
@@ -200,7 +201,7 @@ pub(crate) async fn total(
 
 /// Transfers with their lines and events; `rest` is the query behind the table's name.
 async fn read(
-    connection: &mut SqliteConnection,
+    connection: &mut Connection<'_>,
     conditions: &Conditions,
     rest: &str,
 ) -> Result<Vec<TransferRow>, sqlx::Error> {
@@ -209,7 +210,7 @@ async fn read(
     of_these.one_of("transfer", transfers.iter().map(|row| row.id.0.cast_signed()));
     let clause = of_these.clause();
     let sql = format!("select * from transfer_lines{clause} order by transfer, variant");
-    let lines = of_these.bind(sqlx::query(AssertSqlSafe(sql)));
+    let lines = of_these.bind(query(AssertSqlSafe(sql)));
     for line in lines.fetch_all(&mut *connection).await? {
         let of = position(&line, 0)?;
         if let Some(row) = transfers.iter_mut().find(|row| row.id == of) {
@@ -217,7 +218,7 @@ async fn read(
         }
     }
     let sql = format!("select * from transfer_events{clause} order by transfer, position");
-    let events = of_these.bind(sqlx::query(AssertSqlSafe(sql)));
+    let events = of_these.bind(query(AssertSqlSafe(sql)));
     for event in events.fetch_all(&mut *connection).await? {
         let of = position(&event, 0)?;
         if let Some(row) = transfers.iter_mut().find(|row| row.id == of) {
@@ -229,32 +230,32 @@ async fn read(
 
 /// Transfers without their lines and events.
 async fn read_heads(
-    connection: &mut SqliteConnection,
+    connection: &mut Connection<'_>,
     conditions: &Conditions,
     rest: &str,
 ) -> Result<Vec<TransferRow>, sqlx::Error> {
     let sql = format!("select id, name, source, destination, state, ended_at from transfers{rest}");
     let rows = conditions
-        .bind(sqlx::query(AssertSqlSafe(sql)))
+        .bind(query(AssertSqlSafe(sql)))
         .fetch_all(connection)
         .await?;
     rows.iter().map(read_head).collect()
 }
 
-fn read_head(row: &SqliteRow) -> Result<TransferRow, sqlx::Error> {
+fn read_head(row: &Row) -> Result<TransferRow, sqlx::Error> {
     Ok(TransferRow {
         id: position(row, 0)?,
         name: row.try_get(1)?,
-        source: WarehouseNo(row.try_get::<i64, _>(2)? as u32),
-        destination: WarehouseNo(row.try_get::<i64, _>(3)? as u32),
+        source: WarehouseNo(row.try_get::<i64>(2)? as u32),
+        destination: WarehouseNo(row.try_get::<i64>(3)? as u32),
         state: TransferState::read(row.try_get(4)?)?,
-        ended_at: row.try_get::<Option<i64>, _>(5)?.map(Timestamp::from_micros),
+        ended_at: row.try_get::<Option<i64>>(5)?.map(Timestamp::from_micros),
         lines: Vec::new(),
         events: Vec::new(),
     })
 }
 
-fn read_line(row: &SqliteRow) -> Result<TransferLine, sqlx::Error> {
+fn read_line(row: &Row) -> Result<TransferLine, sqlx::Error> {
     let mut columns = [0; 5];
     for (index, column) in columns.iter_mut().enumerate() {
         *column = row.try_get(2 + index)?;
@@ -262,6 +263,6 @@ fn read_line(row: &SqliteRow) -> Result<TransferLine, sqlx::Error> {
     Ok(TransferLine::from_columns(row.try_get(1)?, columns))
 }
 
-fn position(row: &SqliteRow, column: usize) -> Result<Position, sqlx::Error> {
-    Ok(Position(row.try_get::<i64, _>(column)?.cast_unsigned()))
+fn position(row: &Row, column: usize) -> Result<Position, sqlx::Error> {
+    Ok(Position(row.try_get::<i64>(column)?.cast_unsigned()))
 }

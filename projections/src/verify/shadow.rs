@@ -8,7 +8,7 @@ use bincard_store::Reader;
 use crate::build::{Built, feed_through};
 use crate::each::Listed;
 use crate::error::Error;
-use crate::generation::{Folder, remove_database};
+use crate::generation::{Folder, Tables, remove_database};
 use crate::lane::Lane;
 use crate::name::ViewName;
 
@@ -36,10 +36,14 @@ impl Shadow {
         tell: impl FnMut(Position),
     ) -> Result<Shadow, Error> {
         let shadow = Shadow::empty(folder, V::NAME)?;
-        let (lane, carry) = Lane::<V>::open(&shadow.path, generation, through).await?;
+        let (lane, carry) = Lane::<V>::open(shadow.tables(), generation, through).await?;
         let built = feed_through(reader, Built { lane, carry }, through, tell).await?;
         built.lane.close().await;
         Ok(shadow)
+    }
+
+    pub(crate) fn tables(&self) -> Tables {
+        Tables::File(self.path.clone())
     }
 
     pub(crate) fn path(&self) -> &Path {

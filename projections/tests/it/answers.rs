@@ -13,7 +13,7 @@ use bincard_projections::stock::{StockFilter, StockKey, StockRow};
 use bincard_projections::{Error, Slice, ViewName, Views};
 use proptest::prelude::*;
 
-use crate::ledger::{HOUR, Ledger, MINUTE, Random, VARIANTS, WAREHOUSES, runtime};
+use crate::ledger::{HOUR, Kept, Ledger, MINUTE, Random, VARIANTS, WAREHOUSES, runtime};
 use crate::naive;
 
 pub(crate) fn all<K>() -> Slice<K> {
@@ -30,20 +30,22 @@ proptest! {
 
     #[test]
     fn every_answer_is_what_a_naive_look_at_all_events_gives(seed: u64, before in 0usize..200, after in 50usize..500) {
-        let mut random = Random::new(seed);
-        let mut ledger = Ledger::with_catalogue();
-        ledger.grow(&mut random, before);
-        let projector = ledger.project();
-        ledger.grow(&mut random, after);
-        runtime().block_on(async {
-            let views = ledger.settled(&projector).await;
-            check_stock(&ledger, &views).await;
-            check_past(&ledger, &views, &mut random).await;
-            check_movements(&ledger, &views).await;
-            check_all_movements(&ledger, &views).await;
-            check_catalogue(&ledger, &views).await;
-        });
-        projector.close();
+        for kept in Kept::BOTH {
+            let mut random = Random::new(seed);
+            let mut ledger = Ledger::with_catalogue().kept(kept);
+            ledger.grow(&mut random, before);
+            let projector = ledger.project();
+            ledger.grow(&mut random, after);
+            runtime().block_on(async {
+                let views = ledger.settled(&projector).await;
+                check_stock(&ledger, &views).await;
+                check_past(&ledger, &views, &mut random).await;
+                check_movements(&ledger, &views).await;
+                check_all_movements(&ledger, &views).await;
+                check_catalogue(&ledger, &views).await;
+            });
+            projector.close();
+        }
     }
 }
 
@@ -52,19 +54,21 @@ proptest! {
 
     #[test]
     fn events_are_listed_as_filtered_sorted_and_paged(seed: u64) {
-        let mut random = Random::new(seed);
-        let mut ledger = Ledger::with_catalogue();
-        ledger.grow(&mut random, 250);
-        let projector = ledger.project();
-        runtime().block_on(async {
-            let views = ledger.settled(&projector).await;
-            for filter in event_filters(&ledger.events) {
-                for sort in sorts() {
-                    check_events(&ledger.events, &views, &filter, sort, &mut random).await;
+        for kept in Kept::BOTH {
+            let mut random = Random::new(seed);
+            let mut ledger = Ledger::with_catalogue().kept(kept);
+            ledger.grow(&mut random, 250);
+            let projector = ledger.project();
+            runtime().block_on(async {
+                let views = ledger.settled(&projector).await;
+                for filter in event_filters(&ledger.events) {
+                    for sort in sorts() {
+                        check_events(&ledger.events, &views, &filter, sort, &mut random).await;
+                    }
                 }
-            }
-        });
-        projector.close();
+            });
+            projector.close();
+        }
     }
 }
 
@@ -593,34 +597,36 @@ async fn check_catalogue(ledger: &Ledger, views: &Views) {
 
 #[test]
 fn waiting_ends_when_the_position_is_served_or_the_time_is_over() {
-    let mut ledger = Ledger::with_catalogue();
-    let projector = ledger.project();
-    let views = projector.views().clone();
-    runtime().block_on(async {
-        let next = ledger.head().next();
-        let short = Duration::from_millis(30);
-        let early = views.wait_for(&[ViewName::History], next, short).await;
-        assert!(
-            matches!(early, Err(Error::Behind { view: ViewName::History, wanted, .. }) if wanted == next)
-        );
-        ledger.receive(1, 1, 5);
-        let waiting = views.clone();
-        let waiter = tokio::spawn(async move {
-            waiting
-                .wait_for(&ViewName::ALL, next, Duration::from_secs(30))
-                .await
+    for kept in Kept::BOTH {
+        let mut ledger = Ledger::with_catalogue().kept(kept);
+        let projector = ledger.project();
+        let views = projector.views().clone();
+        runtime().block_on(async {
+            let next = ledger.head().next();
+            let short = Duration::from_millis(30);
+            let early = views.wait_for(&[ViewName::History], next, short).await;
+            assert!(
+                matches!(early, Err(Error::Behind { view: ViewName::History, wanted, .. }) if wanted == next)
+            );
+            ledger.receive(1, 1, 5);
+            let waiting = views.clone();
+            let waiter = tokio::spawn(async move {
+                waiting
+                    .wait_for(&ViewName::ALL, next, Duration::from_secs(30))
+                    .await
+            });
+            ledger.commit();
+            waiter.await.unwrap().unwrap();
+            let key = StockKey {
+                warehouse: WarehouseNo(1),
+                variant: VariantNo(1),
+            };
+            let answer = views.stock_row(key, ledger.now).unwrap();
+            assert_eq!(
+                (answer.position, answer.value.unwrap().buckets.available()),
+                (next, 5)
+            );
         });
-        ledger.commit();
-        waiter.await.unwrap().unwrap();
-        let key = StockKey {
-            warehouse: WarehouseNo(1),
-            variant: VariantNo(1),
-        };
-        let answer = views.stock_row(key, ledger.now).unwrap();
-        assert_eq!(
-            (answer.position, answer.value.unwrap().buckets.available()),
-            (next, 5)
-        );
-    });
-    projector.close();
+        projector.close();
+    }
 }

@@ -13,7 +13,7 @@ use proptest::prelude::*;
 use sqlx::sqlite::SqliteConnectOptions;
 use sqlx::{ConnectOptions, Connection};
 
-use crate::ledger::{Ledger, Random, WAREHOUSES, runtime};
+use crate::ledger::{Kept, Ledger, Random, WAREHOUSES, runtime};
 use crate::naive;
 
 /// A count, and what it is of.
@@ -173,19 +173,19 @@ proptest! {
     /// The projector is closed in between, and the rows are held against the log.
     #[test]
     fn every_count_stands_as_a_naive_look_at_all_events_says(seed: u64) {
-        let mut random = Random::new(seed);
-        let mut ledger = Ledger::with_catalogue();
-        let runtime = runtime();
-        for commands in [150, 100] {
-            ledger.grow_counts(&mut random, commands);
-            let projector = ledger.project();
-            let views = runtime.block_on(ledger.settled(&projector));
-            runtime.block_on(check(&ledger, &views));
-            projector.close();
-            let views = [ViewName::Counts];
-            let verified = runtime.block_on(verify(&ledger.views_path(), &ledger.reader, &views, |_| {}));
-            for one in verified.unwrap() {
-                prop_assert!(one.is_well(), "{one:?}");
+        for kept in Kept::BOTH {
+            let mut random = Random::new(seed);
+            let mut ledger = Ledger::with_catalogue().kept(kept);
+            let runtime = runtime();
+            for commands in [150, 100] {
+                ledger.grow_counts(&mut random, commands);
+                let projector = ledger.project();
+                let views = runtime.block_on(ledger.settled(&projector));
+                runtime.block_on(check(&ledger, &views));
+                projector.close();
+                for one in runtime.block_on(ledger.verify(&[ViewName::Counts])) {
+                    prop_assert!(one.is_well(), "{one:?}");
+                }
             }
         }
     }
@@ -213,58 +213,60 @@ fn random_histories_have_counts_of_every_sort() {
 
 #[test]
 fn a_count_that_is_approved_in_parts_is_ended_by_the_first_and_has_all_lines() {
-    const VARIANTS: u32 = 1_100;
-    let mut ledger = Ledger::with_catalogue();
-    for no in crate::ledger::VARIANTS..VARIANTS {
-        assert!(ledger.run(&Command::Catalogue(CatalogueCommand::CreateVariant {
-            tracks_lots: false,
-            sku: format!("MORE-{no}").into(),
-            name: "mehr".into(),
-            product: None,
-            expires_at: None,
-        })));
+    for kept in Kept::BOTH {
+        const VARIANTS: u32 = 1_100;
+        let mut ledger = Ledger::with_catalogue().kept(kept);
+        for no in crate::ledger::VARIANTS..VARIANTS {
+            assert!(ledger.run(&Command::Catalogue(CatalogueCommand::CreateVariant {
+                tracks_lots: false,
+                sku: format!("MORE-{no}").into(),
+                name: "mehr".into(),
+                product: None,
+                expires_at: None,
+            })));
+        }
+        ledger.commit();
+        let warehouse = WarehouseNo(1);
+        let count_by = |step| {
+            Command::Count(Box::new(CountCommand {
+                version: None,
+                warehouse,
+                step,
+                notes: None,
+            }))
+        };
+        let open = CountStep::Open {
+            is_blind: true,
+            variants: None,
+        };
+        assert!(ledger.run(&count_by(open)));
+        let count = ledger.state.head();
+        let numbers: Vec<u32> = (1..=VARIANTS).collect();
+        for some in numbers.chunks(1_000) {
+            let lines = some.iter().map(|no| FoundLine {
+                variant: VariantNo(*no),
+                counted: i64::from(*no),
+                at: None,
+            });
+            let lines = lines.collect();
+            assert!(ledger.run(&count_by(CountStep::Submit { count, lines })));
+        }
+        let before = ledger.state.head();
+        assert!(ledger.run(&count_by(CountStep::Approve { count })));
+        assert_eq!(ledger.state.head().0, before.0 + 2);
+        ledger.commit();
+        let projector = ledger.project();
+        let runtime = runtime();
+        let views = runtime.block_on(ledger.settled(&projector));
+        let sheet = runtime.block_on(views.count(count)).unwrap().value.unwrap();
+        assert_eq!(
+            (sheet.count.state, sheet.count.ended, sheet.count.counted),
+            (CountState::Approved, Some(before.next()), u64::from(VARIANTS))
+        );
+        assert!(sheet.lines.iter().all(|line| line.approved == Some(0)));
+        assert_eq!(sheet.lines.len(), VARIANTS as usize);
+        projector.close();
     }
-    ledger.commit();
-    let warehouse = WarehouseNo(1);
-    let count_by = |step| {
-        Command::Count(Box::new(CountCommand {
-            version: None,
-            warehouse,
-            step,
-            notes: None,
-        }))
-    };
-    let open = CountStep::Open {
-        is_blind: true,
-        variants: None,
-    };
-    assert!(ledger.run(&count_by(open)));
-    let count = ledger.state.head();
-    let numbers: Vec<u32> = (1..=VARIANTS).collect();
-    for some in numbers.chunks(1_000) {
-        let lines = some.iter().map(|no| FoundLine {
-            variant: VariantNo(*no),
-            counted: i64::from(*no),
-            at: None,
-        });
-        let lines = lines.collect();
-        assert!(ledger.run(&count_by(CountStep::Submit { count, lines })));
-    }
-    let before = ledger.state.head();
-    assert!(ledger.run(&count_by(CountStep::Approve { count })));
-    assert_eq!(ledger.state.head().0, before.0 + 2);
-    ledger.commit();
-    let projector = ledger.project();
-    let runtime = runtime();
-    let views = runtime.block_on(ledger.settled(&projector));
-    let sheet = runtime.block_on(views.count(count)).unwrap().value.unwrap();
-    assert_eq!(
-        (sheet.count.state, sheet.count.ended, sheet.count.counted),
-        (CountState::Approved, Some(before.next()), u64::from(VARIANTS))
-    );
-    assert!(sheet.lines.iter().all(|line| line.approved == Some(0)));
-    assert_eq!(sheet.lines.len(), VARIANTS as usize);
-    projector.close();
 }
 
 #[test]

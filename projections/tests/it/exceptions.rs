@@ -7,10 +7,10 @@ use bincard_ledger::{
     VariantNo, WarehouseNo,
 };
 use bincard_projections::exceptions::{ExceptionFilter, ExceptionLine, ExceptionRow};
-use bincard_projections::{Slice, ViewName, Views, verify};
+use bincard_projections::{Slice, ViewName, Views};
 use proptest::prelude::*;
 
-use crate::ledger::{Ledger, Random, runtime};
+use crate::ledger::{Kept, Ledger, Random, runtime};
 use crate::naive::stock_events;
 
 fn exceptions(events: &[Recorded]) -> Vec<ExceptionRow> {
@@ -126,39 +126,39 @@ proptest! {
     /// The projector is closed in between, and the rows are held against the log.
     #[test]
     fn every_exception_stands_as_a_naive_look_at_all_events_says(seed: u64) {
-        let mut random = Random::new(seed);
-        let mut ledger = Ledger::with_catalogue();
-        for no in [1, 2] {
-            let records = ledger.run(&Command::Catalogue(CatalogueCommand::ChangeWarehouse {
-                no: WarehouseNo(no),
-                code: None,
-                name: None,
-                active: None,
-                negative_stock: Some(NegativeStock::Record),
-            }));
-            prop_assert!(records);
-        }
-        let runtime = runtime();
-        for events in [120, 60] {
-            ledger.grow(&mut random, events);
-            let open: Vec<_> = ledger.state.open_exceptions().collect();
-            for (exception, warehouse) in open.into_iter().filter(|_| random.below(3) == 0).collect::<Vec<_>>() {
-                let clear = ClearCommand { version: None, warehouse, exception, notes: None };
-                prop_assert!(ledger.run(&Command::Clear(clear)));
+        for kept in Kept::BOTH {
+            let mut random = Random::new(seed);
+            let mut ledger = Ledger::with_catalogue().kept(kept);
+            for no in [1, 2] {
+                let records = ledger.run(&Command::Catalogue(CatalogueCommand::ChangeWarehouse {
+                    no: WarehouseNo(no),
+                    code: None,
+                    name: None,
+                    active: None,
+                    negative_stock: Some(NegativeStock::Record),
+                }));
+                prop_assert!(records);
             }
-            ledger.commit();
-            let projector = ledger.project();
-            let views = runtime.block_on(ledger.settled(&projector));
-            runtime.block_on(check(&ledger, &views));
-            projector.close();
-            let verified = runtime.block_on(verify(
-                &ledger.views_path(), &ledger.reader, &[ViewName::Exceptions, ViewName::Catalogue], |_| {},
-            ));
-            for one in verified.unwrap() {
-                prop_assert!(one.is_well(), "{one:?}");
+            let runtime = runtime();
+            for events in [120, 60] {
+                ledger.grow(&mut random, events);
+                let open: Vec<_> = ledger.state.open_exceptions().collect();
+                for (exception, warehouse) in open.into_iter().filter(|_| random.below(3) == 0).collect::<Vec<_>>() {
+                    let clear = ClearCommand { version: None, warehouse, exception, notes: None };
+                    prop_assert!(ledger.run(&Command::Clear(clear)));
+                }
+                ledger.commit();
+                let projector = ledger.project();
+                let views = runtime.block_on(ledger.settled(&projector));
+                runtime.block_on(check(&ledger, &views));
+                projector.close();
+                let verified = runtime.block_on(ledger.verify(&[ViewName::Exceptions, ViewName::Catalogue]));
+                for one in verified {
+                    prop_assert!(one.is_well(), "{one:?}");
+                }
             }
+            let any_open = |is: bool| exceptions(&ledger.events).iter().any(|row| row.cleared.is_none() == is);
+            prop_assert!(any_open(true) || any_open(false), "something is tested");
         }
-        let any_open = |is: bool| exceptions(&ledger.events).iter().any(|row| row.cleared.is_none() == is);
-        prop_assert!(any_open(true) || any_open(false), "something is tested");
     }
 }

@@ -7,7 +7,7 @@ use sqlx::sqlite::SqliteConnectOptions;
 use sqlx::{ConnectOptions, Connection};
 
 use crate::answers::check_stock;
-use crate::ledger::{Ledger, MINUTE, runtime};
+use crate::ledger::{Kept, Ledger, MINUTE, runtime};
 use crate::rebuild::assert_verified;
 
 const WAREHOUSE: WarehouseNo = WarehouseNo(1);
@@ -63,50 +63,53 @@ fn available_in(ledger: &Ledger, views: &Views, minutes: i64) -> i64 {
 
 #[test]
 fn an_extended_reservation_runs_out_at_its_last_instant() {
-    // Minutes from now, commit by commit: later, earlier, for good, again, and several at once.
-    let commits: [&[Option<i64>]; 6] = [
-        &[Some(60)],
-        &[Some(20)],
-        &[None],
-        &[Some(40)],
-        &[Some(90), None, Some(10), Some(50)],
-        &[Some(30), Some(50)],
-    ];
-    let runtime = runtime();
-    for expires_in in [Some(30), None] {
-        let (mut ledger, id) = reserved(expires_in);
-        ledger.commit();
-        let projector = ledger.project();
-        for extensions in commits {
-            for minutes in extensions {
-                extend(&mut ledger, id, *minutes);
+    for kept in Kept::BOTH {
+        // Minutes from now, commit by commit: later, earlier, for good, again, and several at once.
+        let commits: [&[Option<i64>]; 6] = [
+            &[Some(60)],
+            &[Some(20)],
+            &[None],
+            &[Some(40)],
+            &[Some(90), None, Some(10), Some(50)],
+            &[Some(30), Some(50)],
+        ];
+        let runtime = runtime();
+        for expires_in in [Some(30), None] {
+            let (ledger, id) = reserved(expires_in);
+            let mut ledger = ledger.kept(kept);
+            ledger.commit();
+            let projector = ledger.project();
+            for extensions in commits {
+                for minutes in extensions {
+                    extend(&mut ledger, id, *minutes);
+                }
+                // No time passes before the view has caught up, so that minutes are minutes.
+                let last = extensions
+                    .last()
+                    .unwrap()
+                    .map(|minutes| (minutes - 1, minutes + 1));
+                ledger.commit();
+                let views = runtime.block_on(ledger.settled(&projector));
+                let (before, after) = last.unwrap_or((5, 10_000));
+                assert_eq!(available_in(&ledger, &views, before), 4, "{extensions:?}");
+                let expected = if last.is_some() { 10 } else { 4 };
+                assert_eq!(available_in(&ledger, &views, after), expected, "{extensions:?}");
+                runtime.block_on(check_stock(&ledger, &views));
             }
-            // No time passes before the view has caught up, so that minutes are minutes.
-            let last = extensions
-                .last()
-                .unwrap()
-                .map(|minutes| (minutes - 1, minutes + 1));
+            projector.close();
+            let projector = ledger.project();
+            assert!(ledger.run(&Command::Stock(StockCommand {
+                reservation: Some(id),
+                ..of_order(Kind::Pick, lines(2))
+            })));
+            extend(&mut ledger, id, Some(15));
             ledger.commit();
             let views = runtime.block_on(ledger.settled(&projector));
-            let (before, after) = last.unwrap_or((5, 10_000));
-            assert_eq!(available_in(&ledger, &views, before), 4, "{extensions:?}");
-            let expected = if last.is_some() { 10 } else { 4 };
-            assert_eq!(available_in(&ledger, &views, after), expected, "{extensions:?}");
+            assert_eq!(available_in(&ledger, &views, 16), 8, "what was picked stays");
             runtime.block_on(check_stock(&ledger, &views));
+            runtime.block_on(assert_verified(&ledger));
+            projector.close();
         }
-        projector.close();
-        let projector = ledger.project();
-        assert!(ledger.run(&Command::Stock(StockCommand {
-            reservation: Some(id),
-            ..of_order(Kind::Pick, lines(2))
-        })));
-        extend(&mut ledger, id, Some(15));
-        ledger.commit();
-        let views = runtime.block_on(ledger.settled(&projector));
-        assert_eq!(available_in(&ledger, &views, 16), 8, "what was picked stays");
-        runtime.block_on(check_stock(&ledger, &views));
-        runtime.block_on(assert_verified(&ledger));
-        projector.close();
     }
 }
 

@@ -54,7 +54,8 @@ fn a_process_to_be_killed() {
     let options = bincard_store::segment::Options::default();
     let disk = std::sync::Arc::new(bincard_store::disk::RealDisk);
     let opened = bincard_store::segment::Log::open(disk, log.as_ref(), options).unwrap();
-    let projector = bincard_projections::Projector::open(views.as_ref(), opened.reader.into()).unwrap();
+    let projector =
+        bincard_projections::Projector::open(std::path::Path::new(&views), opened.reader.into()).unwrap();
     let views = projector.views().clone();
     runtime().block_on(async {
         // Rebuilds without end, so that there is always something in the middle.

@@ -1,7 +1,8 @@
 //! A ledger to test on: every event is decided, applied and written to a log on the disk.
 
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use bincard_ledger::codec::Body;
@@ -12,10 +13,12 @@ use bincard_ledger::{
     ReceivedLine, Record, Recorded, ReverseCommand, State, StockCommand, Timestamp, VariantNo, WarehouseNo,
     decide,
 };
-use bincard_projections::{Projector, ViewName, Views};
+use bincard_projections::postgres::Database;
+use bincard_projections::{Place, Projector, Verified, ViewName, Views, verify};
 use bincard_store::Reader;
 use bincard_store::disk::RealDisk;
 use bincard_store::segment::{Appender, Log, Options};
+use bincard_testkit::postgres::Postgres;
 use tempfile::TempDir;
 use uuid::Uuid;
 
@@ -47,12 +50,36 @@ impl Random {
     }
 }
 
+/// Where a test keeps its views.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Kept {
+    InFiles,
+    InPostgres,
+}
+
+impl Kept {
+    pub(crate) const BOTH: [Kept; 2] = [Kept::InFiles, Kept::InPostgres];
+}
+
+/// The address of the tests' own PostgreSQL, which ends with this process.
+pub(crate) fn postgres_url() -> String {
+    static POSTGRES: OnceLock<Postgres> = OnceLock::new();
+    let server = POSTGRES.get_or_init(|| {
+        let server = Postgres::start().unwrap();
+        let database = Database::new(&server.socket_url("postgres")).unwrap();
+        runtime().block_on(database.migrate()).unwrap();
+        server
+    });
+    server.socket_url("postgres")
+}
+
 pub(crate) struct Ledger {
     pub(crate) folder: TempDir,
     pub(crate) reader: Reader,
     pub(crate) events: Vec<Recorded>,
     pub(crate) now: Timestamp,
     pub(crate) state: State,
+    place: Place,
     appender: Appender,
     body: Body,
 }
@@ -60,7 +87,10 @@ pub(crate) struct Ledger {
 impl Ledger {
     pub(crate) fn new() -> Ledger {
         let folder = tempfile::tempdir().unwrap();
-        let id = LedgerId([5; 16]);
+        // Many ledgers have views in one PostgreSQL.
+        static NEXT: AtomicU64 = AtomicU64::new(5);
+        let next = NEXT.fetch_add(1, Ordering::Relaxed);
+        let id = LedgerId(u128::from(next).to_be_bytes());
         let options = Options {
             segment_bytes: 1 << 20,
             ledger: Some(id),
@@ -69,6 +99,7 @@ impl Ledger {
         let opened = Log::open(Arc::new(RealDisk), &folder.path().join("log"), options).unwrap();
         let now = Timestamp::from_micros(START);
         Ledger {
+            place: Place::Folder(folder.path().join("views")),
             folder,
             reader: opened.reader.into(),
             events: Vec::new(),
@@ -113,8 +144,27 @@ impl Ledger {
         self.folder.path().join("views")
     }
 
+    /// The same ledger, with its views kept elsewhere.
+    pub(crate) fn kept(mut self, kept: Kept) -> Ledger {
+        self.place = match kept {
+            Kept::InFiles => Place::Folder(self.views_path()),
+            Kept::InPostgres => Place::Postgres(Database::new(&postgres_url()).unwrap()),
+        };
+        self
+    }
+
     pub(crate) fn project(&self) -> Projector {
-        Projector::open(&self.views_path(), self.reader.clone()).unwrap()
+        Projector::open(self.place.clone(), self.reader.clone()).unwrap()
+    }
+
+    /// Holds every row of some views against the log, where they are in files.
+    pub(crate) async fn verify(&self, views: &[ViewName]) -> Vec<Verified> {
+        if !matches!(self.place, Place::Folder(_)) {
+            return Vec::new();
+        }
+        verify(&self.views_path(), &self.reader, views, |_| {})
+            .await
+            .unwrap()
     }
 
     pub(crate) fn head(&self) -> Position {

@@ -8,7 +8,7 @@ use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection};
 use sqlx::{ConnectOptions, Connection};
 
 use crate::answers::{check_events, sorts};
-use crate::ledger::{HOUR, Ledger, MINUTE, Random, START, runtime};
+use crate::ledger::{HOUR, Kept, Ledger, MINUTE, Random, START, runtime};
 use crate::naive;
 use crate::rebuild::assert_verified;
 
@@ -47,109 +47,114 @@ fn long_ledger() -> Ledger {
 
 #[test]
 fn long_histories_are_listed_and_looked_back_on_like_short_ones() {
-    let ledger = long_ledger();
-    let projector = ledger.project();
-    let at = |part: i64| Some(Timestamp::from_micros(START + part * 80 * HOUR));
-    let kinds = |kinds: &[Kind]| EventFilter {
-        kinds: Some(kinds.to_vec()),
-        ..EventFilter::default()
-    };
-    let warehouse = |no| EventFilter {
-        warehouses: Some(vec![WarehouseNo(no)]),
-        ..EventFilter::default()
-    };
-    let filters = [
-        EventFilter::default(),
-        kinds(&[Kind::Hold]),
-        kinds(&[Kind::Inbound, Kind::Hold]),
-        warehouse(1),
-        warehouse(2),
-        EventFilter {
-            warehouses: Some(vec![WarehouseNo(2), WarehouseNo(3)]),
-            ..kinds(&[Kind::Hold, Kind::Inbound])
-        },
-        EventFilter {
-            reason: Some(Reason::Other),
-            occurred_from: at(3),
-            occurred_to: at(49),
-            ..warehouse(1)
-        },
-        EventFilter {
-            occurred_from: at(10),
-            occurred_to: at(11),
+    for kept in Kept::BOTH {
+        let ledger = long_ledger().kept(kept);
+        let projector = ledger.project();
+        let at = |part: i64| Some(Timestamp::from_micros(START + part * 80 * HOUR));
+        let kinds = |kinds: &[Kind]| EventFilter {
+            kinds: Some(kinds.to_vec()),
             ..EventFilter::default()
-        },
-        EventFilter {
-            occurred_from: at(10),
-            ..kinds(&[Kind::Hold])
-        },
-        EventFilter {
-            variant: Some(VariantNo(2)),
-            occurred_to: at(40),
+        };
+        let warehouse = |no| EventFilter {
+            warehouses: Some(vec![WarehouseNo(no)]),
             ..EventFilter::default()
-        },
-    ];
-    runtime().block_on(async {
-        let views = ledger.settled(&projector).await;
-        let mut random = Random::new(52);
-        for filter in &filters {
-            for sort in sorts() {
-                check_events(&ledger.events, &views, filter, sort, &mut random).await;
-            }
-        }
-        for key in naive::stock(&ledger.events)
-            .into_keys()
-            .collect::<Vec<StockKey>>()
-        {
-            for _ in 0..25 {
-                let mut instant = || Timestamp::from_micros(START + random.below(4_000) as i64 * HOUR + 1);
-                for past in [
-                    AsOf {
-                        as_of: Some(instant()),
-                        known_at: None,
-                    },
-                    AsOf {
-                        as_of: None,
-                        known_at: Some(instant()),
-                    },
-                    AsOf {
-                        as_of: Some(instant()),
-                        known_at: Some(instant()),
-                    },
-                ] {
-                    let found = views.stock_as_of(key, past).await.unwrap().value;
-                    assert_eq!(
-                        found.buckets,
-                        naive::as_of(&ledger.events, key, past),
-                        "{key:?} {past:?}"
-                    );
+        };
+        let filters = [
+            EventFilter::default(),
+            kinds(&[Kind::Hold]),
+            kinds(&[Kind::Inbound, Kind::Hold]),
+            warehouse(1),
+            warehouse(2),
+            EventFilter {
+                warehouses: Some(vec![WarehouseNo(2), WarehouseNo(3)]),
+                ..kinds(&[Kind::Hold, Kind::Inbound])
+            },
+            EventFilter {
+                reason: Some(Reason::Other),
+                occurred_from: at(3),
+                occurred_to: at(49),
+                ..warehouse(1)
+            },
+            EventFilter {
+                occurred_from: at(10),
+                occurred_to: at(11),
+                ..EventFilter::default()
+            },
+            EventFilter {
+                occurred_from: at(10),
+                ..kinds(&[Kind::Hold])
+            },
+            EventFilter {
+                variant: Some(VariantNo(2)),
+                occurred_to: at(40),
+                ..EventFilter::default()
+            },
+        ];
+        runtime().block_on(async {
+            let views = ledger.settled(&projector).await;
+            let mut random = Random::new(52);
+            for filter in &filters {
+                for sort in sorts() {
+                    check_events(&ledger.events, &views, filter, sort, &mut random).await;
                 }
             }
+            for key in naive::stock(&ledger.events)
+                .into_keys()
+                .collect::<Vec<StockKey>>()
+            {
+                for _ in 0..25 {
+                    let mut instant =
+                        || Timestamp::from_micros(START + random.below(4_000) as i64 * HOUR + 1);
+                    for past in [
+                        AsOf {
+                            as_of: Some(instant()),
+                            known_at: None,
+                        },
+                        AsOf {
+                            as_of: None,
+                            known_at: Some(instant()),
+                        },
+                        AsOf {
+                            as_of: Some(instant()),
+                            known_at: Some(instant()),
+                        },
+                    ] {
+                        let found = views.stock_as_of(key, past).await.unwrap().value;
+                        assert_eq!(
+                            found.buckets,
+                            naive::as_of(&ledger.events, key, past),
+                            "{key:?} {past:?}"
+                        );
+                    }
+                }
+            }
+            let filter = StockFilter {
+                in_lots: false,
+                warehouses: Some(vec![WarehouseNo(2)]),
+                variant: None,
+            };
+            let page = bincard_projections::Slice {
+                after: None,
+                skip: 0,
+                limit: 9,
+                with_total: true,
+            };
+            assert_eq!(
+                views
+                    .stock_page(&filter, page, ledger.now)
+                    .await
+                    .unwrap()
+                    .value
+                    .total,
+                Some(2)
+            );
+            assert_verified(&ledger).await;
+        });
+        projector.close();
+        if kept == Kept::InFiles {
+            runtime().block_on(changes_far_apart_are_all_found(&ledger));
         }
-        let filter = StockFilter {
-            in_lots: false,
-            warehouses: Some(vec![WarehouseNo(2)]),
-            variant: None,
-        };
-        let page = bincard_projections::Slice {
-            after: None,
-            skip: 0,
-            limit: 9,
-            with_total: true,
-        };
-        assert_eq!(
-            views
-                .stock_page(&filter, page, ledger.now)
-                .await
-                .unwrap()
-                .value
-                .total,
-            Some(2)
-        );
-        assert_verified(&ledger).await;
-    });
-    projector.close();
-    runtime().block_on(changes_far_apart_are_all_found(&ledger));
+    }
 }
 
 /// A comparison goes from stretch to stretch: nothing between them is left out or counted twice.

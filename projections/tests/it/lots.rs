@@ -4,9 +4,9 @@ use bincard_ledger::{Buckets, CatalogueEvent, Event, Posting, VariantNo, Warehou
 use bincard_projections::catalogue::CatalogueFilter;
 use bincard_projections::history::MovementFilter;
 use bincard_projections::stock::{StockFilter, StockKey, StockRow};
-use bincard_projections::{Projector, Slice, ViewName, Views, verify};
+use bincard_projections::{Projector, Slice, ViewName, Views};
 
-use crate::ledger::{Ledger, Random, WAREHOUSES, runtime};
+use crate::ledger::{Kept, Ledger, Random, WAREHOUSES, runtime};
 
 /// All rows of a list.
 fn all<K>() -> Slice<K> {
@@ -123,28 +123,30 @@ async fn check(ledger: &Ledger, projector: &Projector) {
         assert_eq!((row.variant, &*row.code), (lotted, &*lot.sku));
         assert_eq!((row.expires_at, row.active), (lot.expires_at, lot.active));
     }
-    let verified = verify(&ledger.views_path(), &ledger.reader, &ViewName::ALL, |_| ()).await;
-    assert!(verified.unwrap().iter().all(|one| one.is_well()));
+    let verified = ledger.verify(&ViewName::ALL).await;
+    assert!(verified.iter().all(|one| one.is_well()));
 }
 
 #[test]
 fn lots_are_told_apart_and_added_up_and_still_are_after_a_restart_and_a_rebuild() {
-    let mut ledger = Ledger::with_catalogue();
-    let mut random = Random::new(77);
-    ledger.grow(&mut random, 100);
-    ledger.grow_lots(&mut random, 150);
-    let projector = ledger.project();
-    runtime().block_on(check(&ledger, &projector));
-    projector.close();
-    ledger.grow_lots(&mut random, 150);
-    let projector = ledger.project();
-    runtime().block_on(async {
-        check(&ledger, &projector).await;
-        for view in ViewName::ALL {
-            let rebuild = projector.views().rebuild(view).await.unwrap();
-            rebuild.finished().await.unwrap();
-        }
-        check(&ledger, &projector).await;
-    });
-    projector.close();
+    for kept in Kept::BOTH {
+        let mut ledger = Ledger::with_catalogue().kept(kept);
+        let mut random = Random::new(77);
+        ledger.grow(&mut random, 100);
+        ledger.grow_lots(&mut random, 150);
+        let projector = ledger.project();
+        runtime().block_on(check(&ledger, &projector));
+        projector.close();
+        ledger.grow_lots(&mut random, 150);
+        let projector = ledger.project();
+        runtime().block_on(async {
+            check(&ledger, &projector).await;
+            for view in ViewName::ALL {
+                let rebuild = projector.views().rebuild(view).await.unwrap();
+                rebuild.finished().await.unwrap();
+            }
+            check(&ledger, &projector).await;
+        });
+        projector.close();
+    }
 }

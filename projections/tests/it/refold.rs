@@ -6,7 +6,7 @@ use bincard_projections::{Projector, ViewName, stock_around, verify};
 use sqlx::sqlite::SqliteConnectOptions;
 use sqlx::{AssertSqlSafe, ConnectOptions, Connection};
 
-use crate::ledger::{Ledger, Random, VARIANTS, WAREHOUSES, runtime};
+use crate::ledger::{Kept, Ledger, Random, VARIANTS, WAREHOUSES, runtime};
 use crate::naive;
 
 fn keys() -> impl Iterator<Item = StockKey> {
@@ -51,75 +51,79 @@ async fn is_well(ledger: &Ledger) -> bool {
 
 #[test]
 fn what_is_right_stays_as_it_is() {
-    let mut ledger = Ledger::with_catalogue();
-    ledger.grow(&mut Random::new(5), 300);
-    let projector = ledger.project();
-    runtime().block_on(async {
-        let views = ledger.settled(&projector).await;
-        let stock = naive::stock(&ledger.events);
-        for key in keys() {
-            let told = views.refold_stock(&ledger.reader, key).await.unwrap();
-            let expected = stock.iter().find(|(other, _)| **other == key);
-            let expected = expected.map(|(_, (buckets, _))| *buckets).unwrap_or_default();
-            assert_eq!((told.found, told.folded), (expected, expected), "{key:?}");
-            let events = ledger
-                .events
-                .iter()
-                .filter(|recorded| concerns(recorded, key))
-                .count();
-            assert_eq!((told.events, told.was_repaired), (events as u64, false));
-            assert_eq!(told.position, ledger.head());
-        }
-    });
-    projector.close();
+    for kept in Kept::BOTH {
+        let mut ledger = Ledger::with_catalogue().kept(kept);
+        ledger.grow(&mut Random::new(5), 300);
+        let projector = ledger.project();
+        runtime().block_on(async {
+            let views = ledger.settled(&projector).await;
+            let stock = naive::stock(&ledger.events);
+            for key in keys() {
+                let told = views.refold_stock(&ledger.reader, key).await.unwrap();
+                let expected = stock.iter().find(|(other, _)| **other == key);
+                let expected = expected.map(|(_, (buckets, _))| *buckets).unwrap_or_default();
+                assert_eq!((told.found, told.folded), (expected, expected), "{key:?}");
+                let events = ledger
+                    .events
+                    .iter()
+                    .filter(|recorded| concerns(recorded, key))
+                    .count();
+                assert_eq!((told.events, told.was_repaired), (events as u64, false));
+                assert_eq!(told.position, ledger.head());
+            }
+        });
+        projector.close();
+    }
 }
 
 #[test]
 fn what_was_there_around_an_event_is_what_the_history_says() {
-    let mut ledger = Ledger::with_catalogue();
-    ledger.grow(&mut Random::new(11), 300);
-    let projector = ledger.project();
-    runtime().block_on(async {
-        let views = ledger.settled(&projector).await;
-        let mut count = 0;
-        for (recorded, event) in naive::stock_events(&ledger.events).step_by(7) {
-            let Some(posting) = event.postings.first() else {
-                continue;
-            };
-            let (warehouse, variant) = (event.warehouse, posting.variant);
-            let key = StockKey { warehouse, variant };
-            let around = stock_around(&ledger.reader, key, recorded.position)
-                .await
-                .unwrap();
-            let found = views
-                .transaction(variant, event.occurred_at, recorded.position)
-                .await
-                .unwrap();
-            let row = found.value.unwrap();
-            let (before, after) = (around.0.available(), around.1.available());
-            assert_eq!(
-                (before, after),
-                (row.available_before, row.available_after),
-                "{recorded:?}"
-            );
-            let own = event.postings.iter().filter(|posting| posting.variant == variant);
-            assert_eq!(
-                row.moved,
-                own.clone().map(|posting| posting.quantity).sum::<i64>()
-            );
-            assert_eq!(
-                row.on_hand_change,
-                own.map(|posting| posting.change_on_hand()).sum::<i64>()
-            );
-            assert_eq!(
-                (row.kind, row.reason, row.warehouse),
-                (event.kind, event.reason, warehouse)
-            );
-            count += 1;
-        }
-        assert!(count > 20);
-    });
-    projector.close();
+    for kept in Kept::BOTH {
+        let mut ledger = Ledger::with_catalogue().kept(kept);
+        ledger.grow(&mut Random::new(11), 300);
+        let projector = ledger.project();
+        runtime().block_on(async {
+            let views = ledger.settled(&projector).await;
+            let mut count = 0;
+            for (recorded, event) in naive::stock_events(&ledger.events).step_by(7) {
+                let Some(posting) = event.postings.first() else {
+                    continue;
+                };
+                let (warehouse, variant) = (event.warehouse, posting.variant);
+                let key = StockKey { warehouse, variant };
+                let around = stock_around(&ledger.reader, key, recorded.position)
+                    .await
+                    .unwrap();
+                let found = views
+                    .transaction(variant, event.occurred_at, recorded.position)
+                    .await
+                    .unwrap();
+                let row = found.value.unwrap();
+                let (before, after) = (around.0.available(), around.1.available());
+                assert_eq!(
+                    (before, after),
+                    (row.available_before, row.available_after),
+                    "{recorded:?}"
+                );
+                let own = event.postings.iter().filter(|posting| posting.variant == variant);
+                assert_eq!(
+                    row.moved,
+                    own.clone().map(|posting| posting.quantity).sum::<i64>()
+                );
+                assert_eq!(
+                    row.on_hand_change,
+                    own.map(|posting| posting.change_on_hand()).sum::<i64>()
+                );
+                assert_eq!(
+                    (row.kind, row.reason, row.warehouse),
+                    (event.kind, event.reason, warehouse)
+                );
+                count += 1;
+            }
+            assert!(count > 20);
+        });
+        projector.close();
+    }
 }
 
 #[test]

@@ -9,7 +9,7 @@ use bincard_projections::reservations::{
 use bincard_projections::{Slice, Views};
 use proptest::prelude::*;
 
-use crate::ledger::{Ledger, MINUTE, Random, runtime};
+use crate::ledger::{Kept, Ledger, MINUTE, Random, runtime};
 use crate::naive;
 
 /// All reservations as they stand at `now`, by the events so far.
@@ -200,15 +200,17 @@ proptest! {
     /// The projector is closed in between, so that what it carries is read from the tables.
     #[test]
     fn every_reservation_stands_as_a_naive_look_at_all_events_says(seed: u64) {
-        let mut random = Random::new(seed);
-        let mut ledger = Ledger::with_catalogue();
-        let runtime = runtime();
-        for events in [150, 150] {
-            ledger.grow(&mut random, events);
-            let projector = ledger.project();
-            let views = runtime.block_on(ledger.settled(&projector));
-            runtime.block_on(check(&ledger, &views));
-            projector.close();
+        for kept in Kept::BOTH {
+            let mut random = Random::new(seed);
+            let mut ledger = Ledger::with_catalogue().kept(kept);
+            let runtime = runtime();
+            for events in [150, 150] {
+                ledger.grow(&mut random, events);
+                let projector = ledger.project();
+                let views = runtime.block_on(ledger.settled(&projector));
+                runtime.block_on(check(&ledger, &views));
+                projector.close();
+            }
         }
     }
 }

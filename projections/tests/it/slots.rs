@@ -9,28 +9,30 @@ use bincard_projections::{InventoryFilter, Slice, Views};
 use proptest::prelude::*;
 
 use crate::answers::{all, variants};
-use crate::ledger::{Ledger, Random, runtime};
+use crate::ledger::{Kept, Ledger, Random, runtime};
 
 proptest! {
     #![proptest_config(ProptestConfig { cases: 6, ..ProptestConfig::default() })]
 
     #[test]
     fn slots_and_inventory_are_what_a_naive_look_at_all_events_gives(seed: u64, before in 0usize..200, after in 50usize..300) {
-        let mut random = Random::new(seed);
-        let mut ledger = Ledger::with_catalogue();
-        ledger.grow(&mut random, before);
-        // What was there is loaded, what comes then is published.
-        let projector = ledger.project();
-        runtime().block_on(ledger.settled(&projector));
-        projector.close();
-        let projector = ledger.project();
-        ledger.grow(&mut random, after);
-        runtime().block_on(async {
-            let views = ledger.settled(&projector).await;
-            check_slots(&ledger, &views).await;
-            check_inventory(&ledger, &views).await;
-        });
-        projector.close();
+        for kept in Kept::BOTH {
+            let mut random = Random::new(seed);
+            let mut ledger = Ledger::with_catalogue().kept(kept);
+            ledger.grow(&mut random, before);
+            // What was there is loaded, what comes then is published.
+            let projector = ledger.project();
+            runtime().block_on(ledger.settled(&projector));
+            projector.close();
+            let projector = ledger.project();
+            ledger.grow(&mut random, after);
+            runtime().block_on(async {
+                let views = ledger.settled(&projector).await;
+                check_slots(&ledger, &views).await;
+                check_inventory(&ledger, &views).await;
+            });
+            projector.close();
+        }
     }
 }
 

@@ -10,7 +10,7 @@ use proptest::prelude::*;
 use sqlx::sqlite::SqliteConnectOptions;
 use sqlx::{ConnectOptions, Connection};
 
-use crate::ledger::{Ledger, Random, WAREHOUSES, runtime};
+use crate::ledger::{Kept, Ledger, Random, WAREHOUSES, runtime};
 use crate::naive;
 
 /// All transfers, by the events so far.
@@ -165,15 +165,17 @@ proptest! {
     /// The projector is closed in between, so that what it carries is read from the tables.
     #[test]
     fn every_transfer_stands_as_a_naive_look_at_all_events_says(seed: u64) {
-        let mut random = Random::new(seed);
-        let mut ledger = Ledger::with_catalogue();
-        let runtime = runtime();
-        for events in [200, 200] {
-            ledger.grow(&mut random, events);
-            let projector = ledger.project();
-            let views = runtime.block_on(ledger.settled(&projector));
-            runtime.block_on(check(&ledger, &views));
-            projector.close();
+        for kept in Kept::BOTH {
+            let mut random = Random::new(seed);
+            let mut ledger = Ledger::with_catalogue().kept(kept);
+            let runtime = runtime();
+            for events in [200, 200] {
+                ledger.grow(&mut random, events);
+                let projector = ledger.project();
+                let views = runtime.block_on(ledger.settled(&projector));
+                runtime.block_on(check(&ledger, &views));
+                projector.close();
+            }
         }
     }
 }

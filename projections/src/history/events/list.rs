@@ -2,10 +2,10 @@
 
 mod slots;
 
+use crate::sql::{Connection, Row, query};
 use bincard_ledger::{Position, Timestamp, WarehouseNo};
 use futures_util::TryStreamExt;
-use sqlx::sqlite::{SqliteConnection, SqliteRow};
-use sqlx::{AssertSqlSafe, Row};
+use sqlx::AssertSqlSafe;
 
 use super::conditions::{filter_content, filter_variant, filter_window};
 use super::total::total;
@@ -43,7 +43,7 @@ impl<'f> List<'f> {
     /// Reads it.
     pub(super) async fn read(
         mut self,
-        connection: &mut SqliteConnection,
+        connection: &mut Connection<'_>,
     ) -> Result<Vec<EventRow>, sqlx::Error> {
         if self.filter.variant.is_some() {
             self.read_movements(connection).await?;
@@ -68,7 +68,7 @@ impl<'f> List<'f> {
     }
 
     /// Reads a list that is ordered by occurrence, or by position without a window, slot by slot.
-    async fn read_slots(&mut self, connection: &mut SqliteConnection) -> Result<(), sqlx::Error> {
+    async fn read_slots(&mut self, connection: &mut Connection<'_>) -> Result<(), sqlx::Error> {
         let mut skip = match self.start {
             EventStart::Skip(count) => i64::try_from(count).unwrap_or(i64::MAX),
             EventStart::After(_) => 0,
@@ -159,7 +159,7 @@ impl<'f> List<'f> {
     /// Reads what is missing of the list from one stretch of slots, or from everywhere, after leaving `skip` out.
     async fn read_events(
         &mut self,
-        connection: &mut SqliteConnection,
+        connection: &mut Connection<'_>,
         stretch: Option<Stretch>,
         skip: i64,
     ) -> Result<(), sqlx::Error> {
@@ -211,7 +211,7 @@ impl<'f> List<'f> {
     }
 
     /// Reads a list ordered by position of what occurred in a window.
-    async fn read_window(&mut self, connection: &mut SqliteConnection) -> Result<(), sqlx::Error> {
+    async fn read_window(&mut self, connection: &mut Connection<'_>) -> Result<(), sqlx::Error> {
         let few = total(connection, self.filter).await? <= SORTED_WINDOW_EVENTS;
         // Few events are found by occurrence and sorted; many are met soon enough in the order of positions.
         let (occurred_at, position) = if few {
@@ -243,7 +243,7 @@ impl<'f> List<'f> {
     }
 
     /// Reads a list of one variant's events.
-    async fn read_movements(&mut self, connection: &mut SqliteConnection) -> Result<(), sqlx::Error> {
+    async fn read_movements(&mut self, connection: &mut Connection<'_>) -> Result<(), sqlx::Error> {
         let mut conditions = Conditions::default();
         filter_variant(&mut conditions, self.filter, "m.");
         filter_window(&mut conditions, self.filter, "m.occurred_at");
@@ -284,11 +284,11 @@ impl<'f> List<'f> {
 
     async fn fetch(
         &mut self,
-        connection: &mut SqliteConnection,
+        connection: &mut Connection<'_>,
         conditions: &Conditions,
         sql: String,
     ) -> Result<(), sqlx::Error> {
-        let mut rows = conditions.bind(sqlx::query(AssertSqlSafe(sql))).fetch(connection);
+        let mut rows = conditions.bind(query(AssertSqlSafe(sql))).fetch(connection);
         while let Some(row) = rows.try_next().await? {
             self.rows.push(read_event(&row)?);
         }
@@ -296,12 +296,12 @@ impl<'f> List<'f> {
     }
 }
 
-fn read_event(row: &SqliteRow) -> Result<EventRow, sqlx::Error> {
+fn read_event(row: &Row) -> Result<EventRow, sqlx::Error> {
     Ok(EventRow {
-        position: Position(row.try_get::<i64, _>(0)?.cast_unsigned()),
+        position: Position(row.try_get::<i64>(0)?.cast_unsigned()),
         occurred_at: Timestamp::from_micros(row.try_get(1)?),
         recorded_at: Timestamp::from_micros(row.try_get(2)?),
-        warehouse: WarehouseNo(row.try_get::<i64, _>(3)? as u32),
+        warehouse: WarehouseNo(row.try_get::<i64>(3)? as u32),
         kind: read_kind(row.try_get(4)?)?,
         reason: read_reason(row.try_get(5)?)?,
     })

@@ -1,8 +1,8 @@
 //! How many events pass a filter: sums over the counts by day, and over rows where a window cuts a day.
 
+use crate::sql::{Connection, query};
 use bincard_ledger::Timestamp;
-use sqlx::sqlite::SqliteConnection;
-use sqlx::{AssertSqlSafe, Row};
+use sqlx::AssertSqlSafe;
 
 use super::EventFilter;
 use super::conditions::{filter_content, filter_variant};
@@ -10,10 +10,7 @@ use crate::filter::Conditions;
 use crate::fold::{day_of, day_span};
 
 /// How many events pass the filter.
-pub(super) async fn total(
-    connection: &mut SqliteConnection,
-    filter: &EventFilter,
-) -> Result<i64, sqlx::Error> {
+pub(super) async fn total(connection: &mut Connection<'_>, filter: &EventFilter) -> Result<i64, sqlx::Error> {
     let counts_rows = filter.variant.is_some() && (filter.kinds.is_some() || filter.reason.is_some());
     let from = filter.occurred_from.map_or(i64::MIN, Timestamp::micros);
     let to = filter.occurred_to.map_or(i64::MAX, Timestamp::micros);
@@ -49,7 +46,7 @@ pub(super) async fn total(
 
 /// How many events of whole days pass the filter.
 async fn count_days(
-    connection: &mut SqliteConnection,
+    connection: &mut Connection<'_>,
     filter: &EventFilter,
     first: i64,
     last: i64,
@@ -75,7 +72,7 @@ async fn count_days(
         conditions.clause()
     );
     conditions
-        .bind(sqlx::query(AssertSqlSafe(sql)))
+        .bind(query(AssertSqlSafe(sql)))
         .fetch_one(connection)
         .await?
         .try_get(0)
@@ -83,7 +80,7 @@ async fn count_days(
 
 /// How many events from one instant to another, both included, pass the filter.
 pub(super) async fn count_events(
-    connection: &mut SqliteConnection,
+    connection: &mut Connection<'_>,
     filter: &EventFilter,
     from: i64,
     to: i64,
@@ -109,7 +106,7 @@ pub(super) async fn count_events(
     };
     let sql = format!("select count(*) from {table}{}", conditions.clause());
     conditions
-        .bind(sqlx::query(AssertSqlSafe(sql)))
+        .bind(query(AssertSqlSafe(sql)))
         .fetch_one(connection)
         .await?
         .try_get(0)

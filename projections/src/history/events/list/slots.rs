@@ -1,8 +1,8 @@
 //! The slots of a list: days of occurrence or blocks of positions, and how many events each of them holds.
 
+use crate::sql::{Connection, query};
 use bincard_ledger::{Position, Timestamp};
-use sqlx::sqlite::SqliteConnection;
-use sqlx::{AssertSqlSafe, Row};
+use sqlx::AssertSqlSafe;
 
 use super::List;
 use crate::filter::Conditions;
@@ -71,7 +71,7 @@ impl List<'_> {
     /// The next slots that hold anything that passes the filter, and how much.
     pub(super) async fn slots(
         &self,
-        connection: &mut SqliteConnection,
+        connection: &mut Connection<'_>,
         (first, last): (Option<i64>, Option<i64>),
     ) -> Result<Vec<(i64, i64)>, sqlx::Error> {
         let mut conditions = Conditions::default();
@@ -92,7 +92,7 @@ impl List<'_> {
             self.direction(),
         );
         let rows = conditions
-            .bind(sqlx::query(AssertSqlSafe(sql)))
+            .bind(query(AssertSqlSafe(sql)))
             .fetch_all(connection)
             .await?;
         rows.iter()
@@ -103,7 +103,7 @@ impl List<'_> {
     /// How many events of the list are in a slot that the window cuts.
     pub(super) async fn count_in(
         &self,
-        connection: &mut SqliteConnection,
+        connection: &mut Connection<'_>,
         slot: i64,
     ) -> Result<i64, sqlx::Error> {
         let (first, last) = day_span(slot);
