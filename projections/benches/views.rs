@@ -1,6 +1,7 @@
 //! How fast the views catch up with a log, are rebuilt, reconciled and read.
 //!
-//! `cargo bench -p bincard-projections`; the environment sets `BENCH_EVENTS`, `BENCH_SKUS` and `BENCH_WAREHOUSES`.
+//! `cargo bench -p bincard-projections`; the environment sets `BENCH_EVENTS`, `BENCH_SKUS` and `BENCH_WAREHOUSES`,
+//! and with `BENCH_POSTGRES=1` the views are kept in a PostgreSQL of their own as well.
 
 #![expect(clippy::print_stdout, reason = "a benchmark prints its figures")]
 
@@ -14,11 +15,14 @@ use bincard_ledger::{
     VariantNo, Version, WarehouseNo,
 };
 use bincard_projections::history::{AsOf, EventFilter, EventSort, EventStart};
+use bincard_projections::postgres::Database;
 use bincard_projections::reconcile::{self, Asked, Phase, Reconciler, RunState};
 use bincard_projections::stock::{StockFilter, StockKey};
-use bincard_projections::{Projector, Slice, ViewName, Views};
+use bincard_projections::{Place, Projector, Slice, ViewName, Views};
+use bincard_store::Reader;
 use bincard_store::disk::RealDisk;
 use bincard_store::segment::{Appender, Log, Options};
+use bincard_testkit::postgres::Postgres;
 use smallvec::smallvec;
 use uuid::Uuid;
 
@@ -342,6 +346,33 @@ async fn reconcile(reconciler: &Reconciler, head: Position) -> Result<()> {
     Ok(())
 }
 
+/// All views caught up in a PostgreSQL of its own, and the history, which has a row a movement, built alone.
+async fn in_postgres(reader: Reader, movements: u64) -> Result<()> {
+    let server = Postgres::start()?;
+    let database = Database::new(&server.socket_url("postgres"))?;
+    database.migrate().await?;
+    let head = reader.head().position;
+    let start = Instant::now();
+    let place = Place::Postgres {
+        database,
+        feeds: true,
+    };
+    let projector = Projector::open(place, reader)?;
+    let views = projector.views().clone();
+    let long = Duration::from_secs(3_600);
+    views.wait_for(&ViewName::ALL, head, long).await?;
+    let rate = |start: Instant| movements as f64 / start.elapsed().as_secs_f64();
+    println!(
+        "in PostgreSQL: all views caught up, {:.0} movements/s",
+        rate(start)
+    );
+    let start = Instant::now();
+    views.rebuild(ViewName::History).await?.finished().await?;
+    println!("in PostgreSQL: history rebuilt, {:.0} movements/s", rate(start));
+    projector.close();
+    Ok(())
+}
+
 #[tokio::main(flavor = "multi_thread", worker_threads = 2)]
 async fn main() -> Result<()> {
     let (events, skus, warehouses) = (
@@ -379,6 +410,9 @@ async fn main() -> Result<()> {
     let each = (cpu_seconds() - cpu) / head.0 as f64 * 1e6;
     println!("all views caught up: {rate:.0} events/s ({took:.2?}), {each:.2} µs of CPU an event");
 
+    if setting("BENCH_POSTGRES", 0)? > 0 {
+        in_postgres(opened.reader.clone().into(), events).await?;
+    }
     for view in ViewName::ALL {
         let start = Instant::now();
         views.rebuild(view).await?.finished().await?;

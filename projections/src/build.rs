@@ -214,6 +214,9 @@ async fn catch_up<V: Listed>(
         if stop.load(Ordering::Relaxed) {
             return Err(Error::Stopped);
         }
+        if let Error::FedElsewhere { .. } = error {
+            return Err(error);
+        }
         let why: Arc<str> = error.chain().into();
         tracing::warn!(view = %V::NAME, error = %why, "a view cannot be fed; trying again");
         if let Some(generation) = damaged {

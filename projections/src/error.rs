@@ -35,6 +35,16 @@ pub enum Error {
         /// Which view.
         view: ViewName,
     },
+    /// Another node fed the view with events that this one has not heard of yet: soon it has.
+    #[error("the view {view} stands at position {position}, and this node knows the log up to {head}")]
+    LogBehind {
+        /// Which view.
+        view: ViewName,
+        /// Where it stands.
+        position: Position,
+        /// Where the log ends, as far as this node knows.
+        head: Position,
+    },
     /// The view's file is of another version of its schema, or stands where the log does not reach: the log is another
     /// one, or the file is damaged. The projector builds it anew.
     #[error(

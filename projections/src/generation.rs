@@ -8,6 +8,8 @@ use std::fs::{self, File};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
+use bincard_ledger::Position;
+
 use crate::error::Error;
 use crate::name::ViewName;
 use crate::postgres::{Database, Schema, Schemas};
@@ -18,7 +20,12 @@ pub enum Place {
     /// In SQLite files in a folder, which one process uses.
     Folder(PathBuf),
     /// In PostgreSQL, where any number of nodes read them.
-    Postgres(Database),
+    Postgres {
+        /// Which database.
+        database: Database,
+        /// Whether this process feeds them, as far as nobody else does. One that does not only reads.
+        feeds: bool,
+    },
 }
 
 impl From<&Path> for Place {
@@ -79,11 +86,16 @@ impl Home {
         }
     }
 
-    /// Makes `generation` the one that is served, durably.
-    pub(crate) async fn set_live(&self, view: ViewName, generation: u64) -> Result<(), Error> {
+    /// Makes `generation`, which stands at `position`, the one that is served, durably.
+    pub(crate) async fn set_live(
+        &self,
+        view: ViewName,
+        generation: u64,
+        position: Position,
+    ) -> Result<(), Error> {
         match self {
             Home::Folder(folder) => folder.set_live(view, generation),
-            Home::Postgres(schemas) => schemas.set_live(view, Some(generation)).await,
+            Home::Postgres(schemas) => schemas.set_live(view, Some((generation, position))).await,
         }
     }
 

@@ -41,6 +41,8 @@ enum Writer {
         /// Under which this node feeds the view.
         epoch: i64,
     },
+    /// To nothing: another node feeds the view, and this one keeps its memory.
+    Elsewhere,
 }
 
 impl<V: View> Lane<V> {
@@ -48,7 +50,7 @@ impl<V: View> Lane<V> {
     ///
     /// # Errors
     /// [`Error::Foreign`] when they are of another schema, or ahead of `head`; [`Error::FedElsewhere`] when another node
-    /// feeds them.
+    /// feeds them; [`Error::LogBehind`] when another node fed them with what this one has not read yet.
     pub(crate) async fn open(tables: Tables, generation: u64, head: Position) -> Result<(Lane<V>, V), Error> {
         let database = Error::database(V::NAME);
         let usable = |(version, position)| {
@@ -83,6 +85,10 @@ impl<V: View> Lane<V> {
                 // Loaded before the tables are let go: what this node itself was writing when its connection broke may
                 // still be on the way.
                 let mut taken = schema.take_over::<V>().await?;
+                if taken.position > head && taken.version == V::SCHEMA_VERSION {
+                    let (view, position) = (V::NAME, taken.position);
+                    return Err(Error::LogBehind { view, position, head });
+                }
                 let position = usable((taken.version, taken.position))?;
                 let carry = load::<V>(position, &mut Connection::Postgres(&mut taken.tx)).await?;
                 taken.tx.commit().await.map_err(&database)?;
@@ -103,11 +109,35 @@ impl<V: View> Lane<V> {
         ))
     }
 
+    /// A view that another node feeds, as its tables stand.
+    pub(crate) async fn follow(schema: &Schema, generation: u64) -> Result<(Lane<V>, V), Error> {
+        let database = Error::database(V::NAME);
+        let mut tx = schema.begin_read().await.map_err(&database)?;
+        let connection = &mut Connection::Postgres(&mut tx);
+        let position = view::checkpoint(connection).await.map_err(&database)?;
+        let carry = load::<V>(position, connection).await?;
+        let memory = Arc::new(carry.memory(position));
+        let lane = Lane {
+            generation,
+            position,
+            memory,
+            was_empty: false,
+            writer: Writer::Elsewhere,
+        };
+        Ok((lane, carry))
+    }
+
+    /// Whether this node feeds the view.
+    pub(crate) fn is_fed_here(&self) -> bool {
+        !matches!(self.writer, Writer::Elsewhere)
+    }
+
     /// Begins to read what it wrote.
     pub(crate) async fn read(&mut self) -> Result<Tx<'_>, Error> {
         let begun = match &mut self.writer {
             Writer::File { connection, .. } => connection.begin().await.map(Tx::Sqlite),
             Writer::Schema { schema, .. } => schema.begin().await.map(Tx::Postgres),
+            Writer::Elsewhere => return Err(Error::FedElsewhere { view: V::NAME }),
         };
         begun.map_err(Error::database(V::NAME))
     }
@@ -126,7 +156,7 @@ impl<V: View> Lane<V> {
             Writer::Schema { schema, epoch } => {
                 let mut tx = schema.begin().await.map_err(&database)?;
                 // First, so that whoever takes over waits for the end of this, or is known at once.
-                let is_mine = Schema::advance(&mut tx, *epoch, self.position, position).await;
+                let is_mine = schema.advance(&mut tx, *epoch, self.position, position).await;
                 if !is_mine.map_err(&database)? {
                     return Err(Error::FedElsewhere { view: V::NAME });
                 }
@@ -135,6 +165,7 @@ impl<V: View> Lane<V> {
                 tx.commit().await.map_err(&database)?;
                 V::publish(&self.memory, rows, position);
             }
+            Writer::Elsewhere => V::publish(&self.memory, rows, position),
         }
         self.position = position;
         Ok(())

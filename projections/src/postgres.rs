@@ -9,6 +9,7 @@
 
 mod leases;
 mod migrate;
+mod watch;
 
 use std::collections::hash_map::RandomState;
 use std::future::Future;
@@ -28,6 +29,8 @@ use crate::name::ViewName;
 use crate::sql::for_postgres;
 use crate::view::View;
 use leases::Lease;
+use watch::Watched;
+pub(crate) use watch::{News, Told};
 
 /// Connections that read views, at most.
 const READERS_MAX: u32 = 8;
@@ -53,6 +56,7 @@ struct Inner {
     /// What this process is called in `owners`.
     node: String,
     held: Mutex<Vec<Lease>>,
+    watched: Mutex<Watched>,
     /// Taken when the last handle goes: a runtime may not be dropped where a task runs.
     runtime: Option<Runtime>,
 }
@@ -70,6 +74,8 @@ impl Drop for Inner {
 pub(crate) struct Schemas {
     database: Database,
     ledger: i64,
+    /// Whether this process feeds views at all.
+    feeds: bool,
 }
 
 /// The tables of one generation of a view.
@@ -78,6 +84,7 @@ pub(crate) struct Schema {
     database: Database,
     ledger: i64,
     view: ViewName,
+    generation: u64,
     name: String,
 }
 
@@ -115,6 +122,7 @@ impl Database {
             writers,
             node,
             held: Mutex::default(),
+            watched: Mutex::default(),
             runtime: Some(runtime),
         });
         Ok(Database { inner })
@@ -179,7 +187,7 @@ impl Database {
     }
 
     /// The views of a ledger. Blocks.
-    pub(crate) fn ledger(&self, id: LedgerId) -> Result<Schemas, Error> {
+    pub(crate) fn ledger(&self, id: LedgerId, feeds: bool) -> Result<Schemas, Error> {
         let (answer, answered) = std::sync::mpsc::sync_channel(1);
         let database = self.clone();
         let asking = async move {
@@ -190,6 +198,7 @@ impl Database {
         Ok(Schemas {
             database: self.clone(),
             ledger,
+            feeds,
         })
     }
 
@@ -221,6 +230,7 @@ impl Schemas {
             database: self.database.clone(),
             ledger: self.ledger,
             view,
+            generation,
             name: format!("{}{generation}", self.prefix(view)),
         }
     }
@@ -241,8 +251,8 @@ impl Schemas {
             .await
     }
 
-    /// Makes `generation` the one that is served, or none, if this node feeds the view.
-    pub(crate) async fn set_live(&self, view: ViewName, generation: Option<u64>) -> Result<(), Error> {
+    /// Makes a generation with its position the one that is served, or none, if this node feeds the view.
+    pub(crate) async fn set_live(&self, view: ViewName, live: Option<(u64, Position)>) -> Result<(), Error> {
         let (ledger, epoch) = (self.ledger, self.database.epoch_of(self.ledger, view)?);
         let is_mine = self
             .database
@@ -251,14 +261,16 @@ impl Schemas {
                 if !leases::is_mine(&mut tx, ledger, view, epoch).await? {
                     return Ok(false);
                 }
-                let done = match generation {
-                    Some(generation) => sqlx::query(
-                        "insert into live (ledger, view, generation) values ($1, $2, $3)
-                         on conflict (ledger, view) do update set generation = excluded.generation",
+                let done = match live {
+                    Some((generation, position)) => sqlx::query(
+                        "insert into live (ledger, view, generation, position) values ($1, $2, $3, $4)
+                         on conflict (ledger, view) do update
+                         set generation = excluded.generation, position = excluded.position",
                     )
                     .bind(ledger)
                     .bind(view.as_str())
-                    .bind(generation.cast_signed()),
+                    .bind(generation.cast_signed())
+                    .bind(position.0.cast_signed()),
                     None => sqlx::query("delete from live where ledger = $1 and view = $2")
                         .bind(ledger)
                         .bind(view.as_str()),
@@ -310,6 +322,9 @@ impl Schemas {
 
     /// Takes the right to feed a view, if nobody has it.
     pub(crate) async fn own(&self, view: ViewName) -> Result<(), Error> {
+        if !self.feeds {
+            return Err(Error::FedElsewhere { view });
+        }
         self.database.own(self.ledger, view).await
     }
 
@@ -397,20 +412,31 @@ impl Schema {
         }))
     }
 
-    /// Moves the checkpoint from one position to another, if it is still this writer's; whether it was.
+    /// Moves the checkpoint from one position to another, if it is still this writer's; whether it was. Nodes that follow
+    /// hear of it, once it is committed.
     pub(crate) async fn advance(
+        &self,
         tx: &mut Transaction<'_, Postgres>,
         epoch: i64,
         from: Position,
         to: Position,
     ) -> Result<bool, sqlx::Error> {
-        let sql = "update checkpoint set position = $1 where id = 1 and position = $2 and epoch = $3";
-        let done = sqlx::query(sql)
-            .bind(to.0.cast_signed())
-            .bind(from.0.cast_signed())
-            .bind(epoch)
-            .execute(&mut **tx)
-            .await?;
-        Ok(done.rows_affected() == 1)
+        let advanced: i64 = sqlx::query_scalar(
+            "with mine as (
+                update checkpoint set position = $1 where id = 1 and position = $2 and epoch = $3 returning 1
+             ), told as (
+                update bincard_views.live set position = $1 where ledger = $4 and view = $5 and generation = $6
+             )
+             select count(*) from mine",
+        )
+        .bind(to.0.cast_signed())
+        .bind(from.0.cast_signed())
+        .bind(epoch)
+        .bind(self.ledger)
+        .bind(self.view.as_str())
+        .bind(self.generation.cast_signed())
+        .fetch_one(&mut **tx)
+        .await?;
+        Ok(advanced == 1)
     }
 }

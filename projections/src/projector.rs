@@ -5,6 +5,7 @@
 //! leaves the feed and is brought back by a thread of its own; the others go on.
 
 mod builds;
+mod follow;
 mod refold;
 mod work;
 
@@ -67,7 +68,7 @@ impl Projector {
         let (place, ledger) = (place.into(), reader.ledger());
         let home = match place {
             Place::Folder(path) => Home::Folder(Folder::open(&path)?),
-            Place::Postgres(database) => Home::Postgres(database.ledger(ledger)?),
+            Place::Postgres { database, feeds } => Home::Postgres(database.ledger(ledger, feeds)?),
         };
         let shared = Arc::new(Shared::new(home));
         let (control, commands) = mpsc::channel(CONTROL_MAX);

@@ -224,7 +224,9 @@ impl Shared {
         let readers = match same {
             Some(before) => before.readers.clone(),
             None => {
-                self.home.set_live(V::NAME, lane.generation).await?;
+                self.home
+                    .set_live(V::NAME, lane.generation, lane.position)
+                    .await?;
                 Readers::of(self.home.tables(V::NAME, lane.generation))
             }
         };
@@ -246,6 +248,23 @@ impl Shared {
             self.retire(old);
         }
         Ok(())
+    }
+
+    /// Serves a generation that another node feeds, and that another node deletes.
+    pub(crate) fn serve_followed<V: Listed>(&self, generation: u64, schema: Schema, memory: Arc<V::Memory>) {
+        let readers = Readers::Schema(schema);
+        V::of(&self.slots).replace(Some(Serving {
+            generation,
+            readers,
+            memory,
+        }));
+        self.youngest[V::NAME.index()].fetch_max(generation, Ordering::Relaxed);
+    }
+
+    /// Serves nothing any more of a view that another node feeds.
+    pub(crate) fn withdraw_followed<V: Listed>(&self) {
+        V::of(&self.slots).replace(None);
+        self.set_status(V::NAME, |status| status.generation = None);
     }
 
     /// Serves nothing of a view any more.

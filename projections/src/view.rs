@@ -21,6 +21,8 @@ pub(crate) trait View: Sized + Send + 'static {
     type Memory: Send + Sync + 'static;
 
     const NAME: ViewName;
+    /// Whether queries are answered from memory at all.
+    const IN_MEMORY: bool = false;
     /// Increased with every change to the tables or to what stands in them. A file of another version is not
     /// migrated: a new generation is built.
     const SCHEMA_VERSION: i64;

@@ -282,6 +282,7 @@ impl From<bincard_projections::Error> for Failure {
             | Error::Folder { .. }
             | Error::Postgres(_)
             | Error::FedElsewhere { .. }
+            | Error::LogBehind { .. }
             | Error::Stopped
             | Error::Rebuilding { .. } => Failure::ViewUnavailable(error.into()),
             Error::TooManyWaiting { .. } => Failure::Unavailable,

@@ -11,8 +11,12 @@ create table live (
     ledger int8 not null,
     view text collate "C" not null,
     generation int8 not null,
+    -- Where it stands, for nodes that follow; in the same transaction as its checkpoint.
+    position int8 not null,
     primary key (ledger, view)
-);
+)
+-- Room beside each row, so that a new position is written where the old one stands.
+with (fillfactor = 20);
 
 create table owners (
     ledger int8 not null,
@@ -24,6 +28,8 @@ create table owners (
     epoch int8 not null,
     -- Nobody else takes the view before this, by the database's clock.
     until timestamptz not null,
+    -- Whether somebody asks for the view to be built anew.
+    rebuild bool not null default false,
     primary key (ledger, view)
 )
 with (fillfactor = 20);

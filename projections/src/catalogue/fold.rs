@@ -80,6 +80,7 @@ impl View for Catalogue {
     type Memory = Memory;
 
     const NAME: ViewName = ViewName::Catalogue;
+    const IN_MEMORY: bool = true;
     const SCHEMA_VERSION: i64 = 3;
     const SCHEMA: &'static [&'static str] = queries::SCHEMA;
 

@@ -10,6 +10,8 @@ use super::work::Work;
 use crate::build::{Builder, Built, Outcome, Plan, feed_through};
 use crate::each::{Listed, of_any, with_view};
 use crate::error::Error;
+use crate::generation::Home;
+use crate::lane::Lane;
 use crate::name::ViewName;
 
 impl Work {
@@ -18,7 +20,7 @@ impl Work {
         match command {
             Control::Stop => return Ok(false),
             Control::Rebuild { view, accepted } => {
-                let started = self.start_rebuild(view);
+                let started = self.rebuild(view).await;
                 // Somebody who no longer waits for the answer gets the rebuild all the same.
                 let _gone = accepted.send(started);
             }
@@ -36,7 +38,28 @@ impl Work {
         Ok(true)
     }
 
-    fn start_rebuild(&mut self, view: ViewName) -> Result<oneshot::Receiver<Result<(), Error>>, Error> {
+    async fn rebuild(&mut self, view: ViewName) -> Result<oneshot::Receiver<Result<(), Error>>, Error> {
+        let is_fed_here =
+            with_view!(view, V => V::of(&self.feed.lanes).as_ref().is_some_and(Lane::is_fed_here));
+        match &self.shared.home {
+            // Whoever feeds it is asked to; that it is done, this node sees by the generation that is served.
+            Home::Postgres(schemas) if !is_fed_here => {
+                if self.rebuilds[view.index()].is_some() {
+                    return Err(Error::Rebuilding { view });
+                }
+                schemas.ask_to_rebuild(view).await?;
+                let (done, finished) = oneshot::channel();
+                self.rebuilds[view.index()] = Some(done);
+                Ok(finished)
+            }
+            _ => self.start_rebuild(view),
+        }
+    }
+
+    pub(super) fn start_rebuild(
+        &mut self,
+        view: ViewName,
+    ) -> Result<oneshot::Receiver<Result<(), Error>>, Error> {
         if self.builders[view.index()].is_some() {
             return Err(Error::Rebuilding { view });
         }
@@ -111,6 +134,14 @@ impl Work {
             builder.join();
         }
         self.shared.set_status(view, |status| status.building = None);
+        if let Error::FedElsewhere { .. } = error {
+            // This node follows whoever does.
+            self.hear_again = true;
+            if let Some(done) = self.rebuilds[view.index()].take() {
+                let _gone = done.send(Err(error));
+            }
+            return Ok(());
+        }
         if let Some(done) = self.rebuilds[view.index()].take() {
             let _gone = done.send(Err(error));
         }

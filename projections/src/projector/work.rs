@@ -6,15 +6,17 @@ use std::time::{Duration, Instant};
 use bincard_ledger::Position;
 use bincard_store::Reader;
 use futures_util::FutureExt as _;
-use tokio::sync::{Notify, mpsc, oneshot};
+use tokio::sync::{Notify, mpsc, oneshot, watch};
 
 use super::{BATCH_EVENTS_MAX, Control};
 use crate::build::{Builder, Built, HANDOVER_EVENTS_MAX, Plan, open_best};
 use crate::each::{Listed, OfAny, PerView, each_view, of_any};
 use crate::error::Error;
+use crate::generation::Home;
 use crate::lane::{Feed, Lane};
 use crate::name::ViewName;
 use crate::pace::Pace;
+use crate::postgres::News;
 use crate::serving::Shared;
 use crate::view::View;
 
@@ -38,6 +40,12 @@ pub(super) struct Work {
     /// A view that nothing is served of is served when it has reached this position: the head when it was begun.
     pub(super) serve_at: [Position; ViewName::COUNT],
     pace: Pace,
+    /// How the views stand in PostgreSQL, where they are there.
+    pub(super) news: Option<watch::Receiver<News>>,
+    /// Keeps the news coming.
+    _watching: Option<Arc<watch::Sender<News>>>,
+    /// Something that was heard could not be done yet.
+    pub(super) hear_again: bool,
     /// Somebody waits for what is recorded up to here.
     awaited: Position,
     advanced: Arc<Notify>,
@@ -64,6 +72,10 @@ impl Work {
             .map(|opened| of_any!(opened, opened => opened.as_ref().ok().map(|(lane, _)| lane.position)));
         let position = positions.flatten().max().unwrap_or(head);
         let feed = Feed::open(&reader, position)?;
+        let watching = match &shared.home {
+            Home::Folder(_) => None,
+            Home::Postgres(schemas) => Some(schemas.watch()),
+        };
         let mut work = Work {
             shared,
             reader,
@@ -74,6 +86,9 @@ impl Work {
             rebuilds: [const { None }; ViewName::COUNT],
             serve_at: [head; ViewName::COUNT],
             pace: Pace::new(Instant::now()),
+            news: watching.as_ref().map(|watching| watching.subscribe()),
+            _watching: watching,
+            hear_again: false,
             awaited: Position(0),
             advanced,
         };
@@ -98,6 +113,8 @@ impl Work {
                 }
                 self.join(Built { lane, carry }).await
             }
+            // It is followed as soon as there are news of it.
+            Err(Error::FedElsewhere { .. }) => Ok(()),
             Err(error) => self.lost::<V>(error, None),
         }
     }
@@ -110,6 +127,13 @@ impl Work {
                     return self.finish().await;
                 }
             }
+            let has_news = self
+                .news
+                .as_ref()
+                .is_some_and(|news| news.has_changed().unwrap_or(false));
+            if has_news || std::mem::take(&mut self.hear_again) {
+                self.hear().await?;
+            }
             let (head, position) = (self.reader.head().position, self.feed.position());
             let waiting = head.0.saturating_sub(position.0);
             let settled = self.feed.is_settled();
@@ -118,6 +142,10 @@ impl Work {
                 let command = tokio::select! {
                     command = self.commands.recv() => command.unwrap_or(Control::Stop),
                     () = self.advanced.notified(), if waiting == 0 => continue,
+                    () = heard(&mut self.news, self.hear_again) => {
+                        self.hear_again = true;
+                        continue;
+                    }
                     () = self.shared.awaited.notified() => {
                         self.awaited = self.reader.head().position;
                         continue;
@@ -196,7 +224,9 @@ impl Work {
             lane: Option<&Lane<V>>,
             serve_at: Position,
         ) -> Result<(), Error> {
-            let Some(lane) = lane else { return Ok(()) };
+            let Some(lane) = lane.filter(|lane| lane.is_fed_here()) else {
+                return Ok(());
+            };
             let served = V::of(&shared.slots)
                 .current()
                 .ok()
@@ -222,6 +252,7 @@ impl Work {
             )
             .await?
         });
+        each_view!(($V:ty, $view:ident) => { self.tell_followed::<$V>() });
         Ok(())
     }
 
@@ -246,6 +277,21 @@ impl Work {
         }
         self.feed.close().await;
         self.shared.home.release().await
+    }
+}
+
+/// Waits for news of views in PostgreSQL; for ever, where they are in files.
+async fn heard(news: &mut Option<watch::Receiver<News>>, again: bool) {
+    /// How soon to try again what could not be done.
+    const AGAIN: Duration = Duration::from_millis(50);
+    match news {
+        None => std::future::pending().await,
+        Some(_) if again => tokio::time::sleep(AGAIN).await,
+        Some(news) => {
+            if news.changed().await.is_err() {
+                std::future::pending::<()>().await;
+            }
+        }
     }
 }
 

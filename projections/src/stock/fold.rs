@@ -243,6 +243,7 @@ impl View for Stock {
     type Memory = Memory;
 
     const NAME: ViewName = ViewName::Stock;
+    const IN_MEMORY: bool = true;
     const SCHEMA_VERSION: i64 = 3;
     const SCHEMA: &'static [&'static str] = queries::SCHEMA;
 

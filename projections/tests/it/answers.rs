@@ -359,7 +359,7 @@ async fn check_all_movements(ledger: &Ledger, views: &Views) {
     }
 }
 
-async fn check_movements(ledger: &Ledger, views: &Views) {
+pub(crate) async fn check_movements(ledger: &Ledger, views: &Views) {
     for variant in (1..=VARIANTS).map(VariantNo) {
         let expected = naive::movements(&ledger.events, variant);
         let middle = expected.get(expected.len() / 2).map(|row| row.occurred_at);
@@ -467,7 +467,7 @@ pub(crate) fn variants(events: &[Recorded]) -> Vec<VariantRow> {
     rows
 }
 
-async fn check_catalogue(ledger: &Ledger, views: &Views) {
+pub(crate) async fn check_catalogue(ledger: &Ledger, views: &Views) {
     let rows = variants(&ledger.events);
     let listed = views.variants(&CatalogueFilter::default(), all()).await.unwrap();
     assert_eq!(listed.position, ledger.head());

@@ -73,6 +73,12 @@ pub(crate) fn postgres_url() -> String {
     server.socket_url("postgres")
 }
 
+/// A place in the tests' PostgreSQL, as one node has it.
+pub(crate) fn in_postgres(feeds: bool) -> Place {
+    let database = Database::new(&postgres_url()).unwrap();
+    Place::Postgres { database, feeds }
+}
+
 pub(crate) struct Ledger {
     pub(crate) folder: TempDir,
     pub(crate) reader: Reader,
@@ -148,7 +154,7 @@ impl Ledger {
     pub(crate) fn kept(mut self, kept: Kept) -> Ledger {
         self.place = match kept {
             Kept::InFiles => Place::Folder(self.views_path()),
-            Kept::InPostgres => Place::Postgres(Database::new(&postgres_url()).unwrap()),
+            Kept::InPostgres => in_postgres(true),
         };
         self
     }

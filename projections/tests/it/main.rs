@@ -15,6 +15,7 @@ mod ledger;
 mod long;
 mod lots;
 mod naive;
+mod nodes;
 mod pages;
 mod rebuild;
 mod reconcile;

@@ -199,7 +199,7 @@ fn a_node_that_was_stopped_and_wakes_up_late_writes_nothing() {
         runtime.block_on(check(&ledger, &here));
         ledger.grow(&mut random, 100);
         other.signal("CONT");
-        for _ in 0..10 {
+        for _ in 0..4 {
             ledger.grow(&mut random, 50);
             runtime.block_on(check(&ledger, &here));
         }
