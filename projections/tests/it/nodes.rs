@@ -9,6 +9,8 @@ use std::time::Duration;
 use bincard_projections::{Error, Projector, ViewName};
 use bincard_store::disk::RealDisk;
 use bincard_store::segment::{Log, Options};
+use sqlx::{AssertSqlSafe, Connection, PgConnection};
+use uuid::Uuid;
 
 use crate::answers::{check_catalogue, check_movements, check_stock};
 use crate::ledger::{Kept, Ledger, Random, in_postgres, postgres_url, runtime};
@@ -95,6 +97,47 @@ fn who_is_left_takes_over_what_a_node_fed_that_was_closed() {
         runtime.block_on(check(&ledger, &node));
         node.close();
     }
+}
+
+/// Lets the leases of a ledger's views run out until other nodes have taken them all.
+async fn let_others_take_over(ledger: &Ledger) {
+    let mut connection = PgConnection::connect(&postgres_url()).await.unwrap();
+    let id = Uuid::from_bytes(ledger.reader.ledger().0);
+    let of_it = "ledger = (select no from bincard_views.ledgers where id = $1)";
+    let epochs = format!("select cast(sum(epoch) as bigint) from bincard_views.owners where {of_it}");
+    let run_out =
+        format!("update bincard_views.owners set until = '-infinity' where {of_it} and epoch <= $2");
+    let sum = async |connection: &mut PgConnection| -> i64 {
+        let sum = sqlx::query_scalar(AssertSqlSafe(epochs.clone())).bind(id);
+        sum.fetch_one(connection).await.unwrap()
+    };
+    let before = sum(&mut connection).await;
+    let each = before / ViewName::COUNT as i64;
+    // Who has a lease renews it meanwhile.
+    while sum(&mut connection).await < before + ViewName::COUNT as i64 {
+        let run_out = sqlx::query(AssertSqlSafe(run_out.clone())).bind(id).bind(each);
+        run_out.execute(&mut connection).await.unwrap();
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+}
+
+#[test]
+fn who_lost_a_lease_without_noticing_writes_nothing_more() {
+    let mut random = Random::new(25);
+    let mut ledger = Ledger::with_catalogue().kept(Kept::InPostgres);
+    ledger.grow(&mut random, 60);
+    let runtime = runtime();
+    let one = node(&ledger, true);
+    runtime.block_on(check(&ledger, &one));
+    let other = node(&ledger, true);
+    runtime.block_on(let_others_take_over(&ledger));
+    // Both feed what comes now, as far as they know.
+    ledger.grow(&mut random, 60);
+    for node in [&one, &other] {
+        runtime.block_on(check(&ledger, node));
+    }
+    one.close();
+    other.close();
 }
 
 /// A process that feeds the views from a copy of the log, and builds them anew without end.
