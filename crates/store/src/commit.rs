@@ -184,6 +184,11 @@ fn stamp_of(sector: &[u8; SECTOR_BYTES], salt: Salt, byte: u64) -> Result<Stamp,
     }
 }
 
+/// What a commit says of itself at the beginning of its payload, as far as that is readable; nothing is checked.
+pub(crate) fn header_of(payload: &[u8]) -> Option<CommitHead> {
+    unpack_header(payload).map(|(head, _)| head)
+}
+
 fn unpack_header(payload: &[u8]) -> Option<(CommitHead, usize)> {
     let header = payload.first_chunk::<HEADER_BYTES>()?;
     let count = u32::from_le_bytes(part(header, 24));

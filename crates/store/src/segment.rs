@@ -11,6 +11,7 @@ mod moved;
 mod names;
 mod open;
 mod read;
+mod repair;
 mod scan;
 mod shared;
 mod spare;
@@ -26,6 +27,7 @@ pub use cursor::Commits;
 pub use moved::{destination as moved_to, seal, unseal};
 pub(crate) use open::draw_id;
 pub use read::Reader;
+pub use repair::{RepairError, Repaired, repair};
 
 use crate::disk::Disk;
 use crate::error::OpenError;

@@ -9,4 +9,5 @@ mod lies;
 mod model;
 mod postgres;
 mod real;
+mod repair;
 mod sealed;
