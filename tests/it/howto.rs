@@ -53,6 +53,7 @@ macro_rules! pages {
 
 pages! {
     readme "README.md"
+    back_up_and_restore "docs/howto/back-up-and-restore.md"
     correct_a_mistake "docs/howto/correct-a-mistake.md"
     count_stock "docs/howto/count-stock.md"
     export "docs/howto/export.md"

@@ -1,5 +1,7 @@
 //! Carrying accounts from one database to another: from `accounts.db` into PostgreSQL, and back.
 
+use std::hash::{DefaultHasher, Hash, Hasher};
+
 use uuid::Uuid;
 
 use crate::{AccessError, Accounts};
@@ -101,5 +103,46 @@ impl Accounts {
         }
         other.commit(to).await?;
         Ok(carried)
+    }
+
+    /// A number that is another one when anything has changed that [`Accounts::copy_to`] copies, but for when keys were used.
+    /// Of this process only.
+    pub async fn fingerprint(&self) -> Result<u64, AccessError> {
+        let mut from = self.db().snapshot().await?;
+        let mut hasher = DefaultHasher::new();
+        for row in from
+            .query("select name from tenants order by name")
+            .fetch_all()
+            .await?
+        {
+            row.try_get::<String>("name")?.hash(&mut hasher);
+        }
+        for row in from.query("select * from users order by no").fetch_all().await? {
+            row.try_get::<Uuid>("id")?.hash(&mut hasher);
+            for column in [
+                "tenant",
+                "email",
+                "username",
+                "first_name",
+                "last_name",
+                "role",
+                "plan",
+                "password_hash",
+            ] {
+                row.try_get::<String>(column)?.hash(&mut hasher);
+            }
+            row.try_get::<Vec<u8>>("warehouses")?.hash(&mut hasher);
+            row.try_get::<bool>("active")?.hash(&mut hasher);
+            row.try_get::<i64>("token_version")?.hash(&mut hasher);
+        }
+        for row in from
+            .query("select * from api_keys order by no")
+            .fetch_all()
+            .await?
+        {
+            row.try_get::<Uuid>("id")?.hash(&mut hasher);
+            row.try_get::<Option<i64>>("revoked_at")?.hash(&mut hasher);
+        }
+        Ok(hasher.finish())
     }
 }

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use bincard_access::{Accounts, Clock, RateLimits, UnixMs};
+use bincard_backup::Following;
 use bincard_ledger::Timestamp;
 use bincard_relay::Relay;
 use bincard_store::postgres::Database;
@@ -26,6 +27,8 @@ pub struct Options {
     pub database: Option<Database>,
     /// Where events are relayed to, if they are.
     pub relay: Option<bincard_relay::Options>,
+    /// Where backups are shipped, if they are.
+    pub shipping: Option<bincard_backup::Options>,
     /// How ledgers are opened.
     pub engine: bincard_engine::Options,
     /// How long a read waits for its view to reach the position that it names.
@@ -57,6 +60,7 @@ impl Options {
             ledgers_folder: ledgers_folder.into(),
             database: None,
             relay: None,
+            shipping: None,
             engine: bincard_engine::Options::default(),
             read_wait_max: Duration::from_secs(5),
             ledger_idle_max: Duration::from_secs(15 * 60),
@@ -77,6 +81,7 @@ pub struct App {
     pub(crate) accounts: Accounts,
     pub(crate) ledgers: Ledgers,
     pub(crate) relay: Option<Relay>,
+    pub(crate) shipping: Option<Following>,
     pub(crate) limits: RateLimits,
     pub(crate) figures: Figures,
     pub(crate) request_ids: RequestIds,
@@ -97,6 +102,10 @@ impl App {
                 .relay
                 .clone()
                 .map(|relay| Relay::new(relay, options.database.clone())),
+            shipping: options
+                .shipping
+                .clone()
+                .map(|shipping| Following::new(shipping, options.database.clone())),
             limits: RateLimits::new(options.rate_limited_callers_max),
             figures: Figures::new(),
             request_ids: RequestIds::new(seed),

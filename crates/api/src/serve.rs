@@ -22,7 +22,7 @@ use tokio::task::JoinSet;
 use crate::app::App;
 use crate::front::Front;
 use crate::tls::LOOK_EVERY;
-use crate::{relay, routes};
+use crate::{relay, routes, shipping};
 
 /// A connection that has not sent the head of a request for so long is closed.
 const HEAD_SILENCE_MAX: Duration = Duration::from_secs(75);
@@ -62,6 +62,7 @@ pub async fn serve(
         tokio::spawn(async move { upkeep(&app).await })
     };
     let relaying = tokio::spawn(relay::run(app.clone()));
+    let shipping = tokio::spawn(shipping::run(app.clone()));
     let stopping = app.stopping.subscribe();
     tokio::select! {
         () = accept(&listener, &front, &mut connections, &stopping, &app) => {}
@@ -84,6 +85,9 @@ pub async fn serve(
     upkeep.abort();
     if let Err(error) = relaying.await {
         tracing::error!(%error, "the relay ended early");
+    }
+    if let Err(error) = shipping.await {
+        tracing::error!(%error, "the shipping of backups ended early");
     }
     app.close().await;
     tracing::info!("stopped");

@@ -59,6 +59,10 @@ enum Command {
     Log(commands::log::Log),
     /// Move ledgers from a stopped data folder into PostgreSQL, or back
     Move(commands::moving::Move),
+    /// Ship what is new in the ledgers to a backup, in a folder or an S3-compatible bucket
+    Ship(commands::ship::Ship),
+    /// Restore ledgers from a backup, or try whether it can be done
+    Restore(commands::restore::Restore),
     /// Make the tables that PostgreSQL needs
     Migrate(commands::migrate::Migrate),
     /// Write a ledger's state down, so that the next start replays nothing
@@ -89,6 +93,10 @@ impl Cli {
                 Command::Serve(serve) => serve.nats_url.clone(),
                 _ => None,
             },
+            ship_to: match &self.command {
+                Command::Serve(serve) => serve.ship_to.clone(),
+                _ => None,
+            },
             listen: match &self.command {
                 Command::Serve(serve) => serve.listen.clone(),
                 _ => None,
@@ -112,6 +120,8 @@ impl Cli {
             Command::Export(export) => export.run(&config()?),
             Command::Log(log) => log.run(&config()?),
             Command::Move(moving) => moving.run(&config()?),
+            Command::Ship(ship) => ship.run(&config()?),
+            Command::Restore(restore) => restore.run(&config()?),
             Command::Migrate(migrate) => migrate.run(&config()?),
             Command::Snapshot(snapshot) => snapshot.run(&config()?),
             Command::Tenant(tenant) => tenant.run(&config()?),

@@ -24,6 +24,8 @@ pub(crate) struct Config {
     pub(crate) nats_replicas: usize,
     pub(crate) nats_max_age_s: u64,
     pub(crate) nats_max_bytes: u64,
+    pub(crate) ship_to: String,
+    pub(crate) ship_every_s: u64,
     pub(crate) listen: String,
     pub(crate) tls_certificate_file: String,
     pub(crate) tls_key_file: String,
@@ -66,6 +68,7 @@ pub(crate) struct Overrides {
     pub(crate) data_dir: Option<PathBuf>,
     pub(crate) database_url: Option<String>,
     pub(crate) nats_url: Option<String>,
+    pub(crate) ship_to: Option<String>,
     pub(crate) listen: Option<String>,
     pub(crate) log_format: Option<String>,
 }
@@ -144,6 +147,7 @@ impl Config {
             ("data_dir", &data_dir),
             ("database_url", &overrides.database_url),
             ("nats_url", &overrides.nats_url),
+            ("ship_to", &overrides.ship_to),
             ("listen", &overrides.listen),
             ("log_format", &overrides.log_format),
         ] {

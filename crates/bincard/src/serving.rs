@@ -71,6 +71,7 @@ pub(crate) async fn open(
         database: folder.database().cloned(),
         relay: relay_options(config)?,
         certificates: certificates(config)?,
+        shipping: shipping_options(config)?,
         ..bincard_api::Options::new(folder.ledgers_path())
     };
     let app = Arc::new(App::new(accounts, options));
@@ -93,6 +94,21 @@ fn certificates(config: &Config) -> anyhow::Result<Option<Certificates>> {
         )
         .into()),
     }
+}
+
+/// Where backups are shipped, if they are.
+fn shipping_options(config: &Config) -> anyhow::Result<Option<bincard_backup::Options>> {
+    let to = config.ship_to.trim();
+    if to.is_empty() {
+        return Ok(None);
+    }
+    if config.ship_every_s == 0 {
+        return Err(WrongUse("ship_every_s: at least 1 second".to_owned()).into());
+    }
+    Ok(Some(bincard_backup::Options {
+        place: bincard_backup::Place::make(to)?,
+        every: Duration::from_secs(config.ship_every_s),
+    }))
 }
 
 /// How events are relayed to NATS, if they are.
@@ -136,7 +152,7 @@ pub(crate) async fn serve(
         .context("the accounts cannot be closed")
 }
 
-fn asked_to_end() -> anyhow::Result<impl Future<Output = ()>> {
+pub(crate) fn asked_to_end() -> anyhow::Result<impl Future<Output = ()>> {
     let mut terminate = signal(SignalKind::terminate()).context("SIGTERM cannot be listened for")?;
     let mut interrupt = signal(SignalKind::interrupt()).context("SIGINT cannot be listened for")?;
     // One that was told to outlive its terminal, as `nohup` tells it, does.

@@ -1,7 +1,7 @@
 //! Carrying a log from one store to another, commit by commit, with every hash the same.
 
 use bincard_ledger::Position;
-use bincard_ledger::codec::Body;
+use bincard_ledger::codec::{Body, BodyRef, DecodeError};
 
 use crate::contract::Head;
 use crate::error::{CommitError, ReadError};
@@ -54,7 +54,11 @@ impl Target {
         }
     }
 
-    fn append(&mut self, bodies: &[Body]) -> Result<Head, CommitError> {
+    /// Appends bodies, in order; all of them or the first few.
+    ///
+    /// # Errors
+    /// See [`CommitError`].
+    pub fn append(&mut self, bodies: &[Body]) -> Result<Head, CommitError> {
         match self {
             Target::Segment(appender) => {
                 for body in bodies {
@@ -113,13 +117,21 @@ pub fn copy(
 }
 
 fn body_of(commit: &Commit<'_>) -> Result<Body, ReadError> {
-    let wrong = |source| ReadError::Decode {
+    body_from(commit.body).map_err(|source| ReadError::Decode {
         position: commit.first,
         source,
-    };
-    let mut body = Body::new(commit.recorded_at);
-    for record in commit.records().map_err(wrong)?.records() {
-        body.push_encoded(record.map_err(wrong)?.as_bytes());
+    })
+}
+
+/// A body to append, from the bytes of one that was committed.
+///
+/// # Errors
+/// When they are none.
+pub fn body_from(bytes: &[u8]) -> Result<Body, DecodeError> {
+    let parsed = BodyRef::parse(bytes)?;
+    let mut body = Body::new(parsed.recorded_at());
+    for record in parsed.records() {
+        body.push_encoded(record?.as_bytes());
     }
     Ok(body)
 }

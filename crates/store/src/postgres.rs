@@ -274,7 +274,8 @@ impl Database {
     /// # Errors
     /// When the tenant has another ledger already, or the database does not answer.
     pub fn open_for_moving(&self, tenant: &str, ledger: LedgerId) -> Result<Opened, DatabaseError> {
-        const UNFINISHED: &str = "nowhere yet, it is being moved here: finish `bincard move`";
+        const UNFINISHED: &str =
+            "nowhere yet, it is being brought here: finish `bincard move` or `bincard restore`";
         let (opened, found) = self.open_drawn(tenant, ledger, Some(UNFINISHED))?;
         if found == ledger {
             return Ok(opened);

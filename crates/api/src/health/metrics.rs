@@ -3,7 +3,9 @@
 
 use std::fmt::{Display, Write};
 use std::sync::atomic::Ordering::Relaxed;
+use std::time::UNIX_EPOCH;
 
+use bincard_backup::Standing;
 use bincard_engine::HistogramReading;
 use bincard_relay::Relay;
 
@@ -61,6 +63,9 @@ pub(super) fn render(app: &App) -> String {
     render_ledgers(&mut text, app);
     if let Some(relay) = &app.relay {
         render_relay(&mut text, relay);
+    }
+    if let Some(shipping) = &app.shipping {
+        render_shipping(&mut text, &shipping.standings());
     }
     text.0
 }
@@ -297,6 +302,48 @@ fn render_relay(text: &mut Text, relay: &Relay) {
         "counter",
         "Events that this node has relayed.",
         &|standing| standing.published,
+    );
+}
+
+fn render_shipping(text: &mut Text, standings: &[Standing]) {
+    let mut each = |name: &str, kind: &str, help: &str, value: &dyn Fn(&Standing) -> u64| {
+        text.metric(name, kind, help);
+        for standing in standings {
+            text.value(name, &format!("tenant=\"{}\"", standing.tenant), value(standing));
+        }
+    };
+    each(
+        "bincard_ship_position",
+        "gauge",
+        "The last position that the backup has.",
+        &|one| one.position.0,
+    );
+    each(
+        "bincard_ship_behind_events",
+        "gauge",
+        "How many events the backup does not have yet.",
+        &|one| one.head.0.saturating_sub(one.position.0),
+    );
+    each(
+        "bincard_ship_caught_up_timestamp_seconds",
+        "gauge",
+        "When the backup had all there was, last; 0 when it never had since the start.",
+        &|one| {
+            let since = one.caught_up_at.and_then(|at| at.duration_since(UNIX_EPOCH).ok());
+            since.map_or(0, |since| since.as_secs())
+        },
+    );
+    each(
+        "bincard_ship_failures_total",
+        "counter",
+        "Attempts to ship that failed.",
+        &|one| one.failures,
+    );
+    each(
+        "bincard_ship_failing",
+        "gauge",
+        "1 when the last attempt to ship failed.",
+        &|one| u64::from(one.is_failing),
     );
 }
 

@@ -19,6 +19,9 @@ pub(crate) struct Serve {
     /// NATS servers to relay every event to, such as nats://127.0.0.1:4222 [env: BINCARD_NATS_URL]
     #[arg(long, value_name = "URL")]
     pub(crate) nats_url: Option<String>,
+    /// Where to ship a backup to all the while: a folder, or s3://bucket/prefix [env: BINCARD_SHIP_TO]
+    #[arg(long, value_name = "FOLDER or URL")]
+    pub(crate) ship_to: Option<String>,
 }
 
 impl Serve {

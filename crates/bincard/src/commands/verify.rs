@@ -1,15 +1,20 @@
 //! `bincard verify`: hold everything against the log, and the log against itself.
 
 use std::io::Write as _;
+use std::path::Path;
 
+use bincard_access::TenantName;
+use bincard_backup::{Backup, Place};
 use bincard_ledger::{Position, State};
 use bincard_projections::{Difference, Projector, Replaced, Verified, ViewName, verify};
 use bincard_store::Reader;
+use bincard_store::disk::RealDisk;
+use bincard_store::segment;
 use clap::Args;
 
 use super::rebuild::caught_up;
 use crate::config::Config;
-use crate::exit::{SaidAlready, chain_of, shown};
+use crate::exit::{SaidAlready, WrongUse, chain_of, shown};
 use crate::folder::DataFolder;
 use crate::import::grouped;
 use crate::progress::Progress;
@@ -20,6 +25,9 @@ pub(crate) struct Verify {
     /// The tenant
     #[arg(long, default_value = "default", value_name = "NAME")]
     tenant: String,
+    /// Write damaged commits of the log again before, from this backup: a folder, or s3://bucket/prefix
+    #[arg(long, value_name = "FOLDER or URL")]
+    repair_from: Option<String>,
 }
 
 impl Verify {
@@ -27,38 +35,77 @@ impl Verify {
         let folder = DataFolder::existing(config)?;
         let _claim = folder.claim()?;
         let tenant = super::tenant_of(&folder, config, &self.tenant)?;
-        let reader = folder.log(&tenant)?;
-        verify_log(&reader)?;
-        verify_state(&reader)?;
-        let views = folder.views_path(&tenant);
-        super::block_on(async {
-            // Views that lag behind are no error; they are brought up first, so that all of them is looked at.
-            let projector = Projector::open(&views, reader.clone())?;
-            let (mut ready, mut stuck) = (Vec::new(), Vec::new());
-            for view in ViewName::ALL {
-                match caught_up(&projector, &[view], "catching up", &reader).await {
-                    Ok(()) => ready.push(view),
-                    Err(error) => stuck.push(error),
-                }
-            }
-            let statuses = projector.views().status();
-            projector.close();
-            let mut progress = Progress::start("views", None);
-            let verified = verify(&views, &reader, &ready, |at| {
-                let more = format!(", {} rows of {} compared", grouped(at.rows), at.view);
-                progress.show(at.folded.0, at.folded.0, "events", &more);
-            });
-            let verified = verified.await?;
-            progress.finish();
-            // What opening a view met is gone by now, and must be told all the same.
-            let replaced: Vec<_> = statuses
-                .into_iter()
-                .filter_map(|one| Some((one.view, one.replaced?)))
-                .collect();
-            tell(&replaced, &verified)?;
-            conclude(&replaced, &verified, &stuck)
-        })
+        if let Some(from) = &self.repair_from {
+            repair(&folder, &tenant, from)?;
+        }
+        verify_all(&folder.log(&tenant)?, &folder.views_path(&tenant))
     }
+}
+
+/// Writes what is damaged in a folder's log again, from a backup, where the log itself proves what stood there.
+fn repair(folder: &DataFolder, tenant: &TenantName, from: &str) -> anyhow::Result<()> {
+    if folder.database().is_some() {
+        let what = "--repair-from: a log in PostgreSQL is not written over; restore it into a new database by `bincard restore`";
+        return Err(WrongUse(what.to_owned()).into());
+    }
+    let backup = Backup::new(&Place::open(from)?, tenant.as_str());
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?;
+    let repaired = segment::repair(&RealDisk, &folder.ledger_path(tenant), |position| {
+        let chunk = runtime.block_on(backup.chunk_with(position))?;
+        let commits = chunk.iter().flat_map(|chunk| chunk.commits());
+        let mut wanted = commits.flatten().filter(|commit| commit.first == position);
+        Ok(wanted.next().map(|commit| commit.body.to_vec()))
+    })?;
+    for one in &repaired {
+        super::write_out(&format!(
+            "log: positions {} to {} were damaged in segment {} at byte {}, and are what their hash says again; the file as it \
+             was is {}\n",
+            one.first,
+            one.last,
+            one.segment,
+            one.byte,
+            one.kept.display()
+        ))?;
+    }
+    if repaired.is_empty() {
+        super::write_out("log: no commit is damaged\n")?;
+    }
+    Ok(())
+}
+
+/// Holds a log against itself, and the views in a folder against the log; tells what was found, and fails if anything was.
+pub(crate) fn verify_all(reader: &Reader, views: &Path) -> anyhow::Result<()> {
+    verify_log(reader)?;
+    verify_state(reader)?;
+    super::block_on(async {
+        // Views that lag behind are no error; they are brought up first, so that all of them is looked at.
+        let projector = Projector::open(views, reader.clone())?;
+        let (mut ready, mut stuck) = (Vec::new(), Vec::new());
+        for view in ViewName::ALL {
+            match caught_up(&projector, &[view], "catching up", reader).await {
+                Ok(()) => ready.push(view),
+                Err(error) => stuck.push(error),
+            }
+        }
+        let statuses = projector.views().status();
+        projector.close();
+        let mut progress = Progress::start("views", None);
+        let verified = verify(views, reader, &ready, |at| {
+            let more = format!(", {} rows of {} compared", grouped(at.rows), at.view);
+            progress.show(at.folded.0, at.folded.0, "events", &more);
+        });
+        let verified = verified.await?;
+        progress.finish();
+        // What opening a view met is gone by now, and must be told all the same.
+        let replaced: Vec<_> = statuses
+            .into_iter()
+            .filter_map(|one| Some((one.view, one.replaced?)))
+            .collect();
+        tell(&replaced, &verified)?;
+        conclude(&replaced, &verified, &stuck)
+    })
 }
 
 /// Every commit's checksum and the chain over all of them, up to the head.

@@ -11,3 +11,4 @@ mod program;
 mod reconcile;
 mod reconcile_excerpt;
 mod server;
+mod ship;

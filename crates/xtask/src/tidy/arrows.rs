@@ -8,12 +8,13 @@ use serde_json::Value;
 use super::Findings;
 
 /// The packages that a package may use, ours only. What is not listed may use all of them.
-const MAY_USE: [(&str, &[&str]); 10] = [
+const MAY_USE: [(&str, &[&str]); 11] = [
     ("bincard-ledger", &[]),
     ("bincard-store", &["bincard-ledger"]),
     ("bincard-engine", &["bincard-ledger", "bincard-store"]),
     ("bincard-projections", &["bincard-ledger", "bincard-store"]),
     ("bincard-relay", &["bincard-ledger", "bincard-store"]),
+    ("bincard-backup", &["bincard-ledger", "bincard-store"]),
     ("bincard-access", &[]),
     ("bincard-jobs", &[]),
     ("bincard-connectors", &[]),
@@ -26,6 +27,7 @@ const MAY_USE: [(&str, &[&str]); 10] = [
             "bincard-engine",
             "bincard-projections",
             "bincard-relay",
+            "bincard-backup",
             "bincard-access",
             "bincard-jobs",
             "bincard-connectors",
@@ -35,7 +37,7 @@ const MAY_USE: [(&str, &[&str]); 10] = [
 ];
 
 /// Outside crates that only these packages may use, and why.
-const ONLY_IN: [(&str, &[&str], &str); 3] = [
+const ONLY_IN: [(&str, &[&str], &str); 4] = [
     (
         "axum",
         &["bincard-api", "bincard-tests", "bincard-benches"],
@@ -45,6 +47,11 @@ const ONLY_IN: [(&str, &[&str], &str); 3] = [
         "async-nats",
         &["bincard-relay"],
         "the relay is the only place that names it",
+    ),
+    (
+        "object_store",
+        &["bincard-backup"],
+        "backups are the only place that names it",
     ),
     (
         "anyhow",
