@@ -107,23 +107,24 @@ impl Way {
                 std::future::pending::<()>().await;
             }
             if mood == Mood::Cutting as u8 {
-                match self.roll() % 12 {
-                    0..6 => {}
-                    6..9 => tokio::time::sleep(Duration::from_millis(20)).await,
+                // Rarely enough for commits to come about, and to be met in the middle.
+                match self.roll() % 64 {
+                    8..16 => tokio::time::sleep(Duration::from_millis(20)).await,
                     // This way ends, the other goes on.
-                    9 => break,
+                    0..3 => break,
                     // What was sent is lost, and only later it shows.
-                    10 => {
+                    3..5 => {
                         tokio::time::sleep(Duration::from_millis(300)).await;
                         self.broken.notify_one();
                         std::future::pending::<()>().await;
                     }
                     // All of it arrives, and then nobody is there.
-                    _ => {
+                    5..8 => {
                         drop(into.write_all(&bytes[..count]).await);
                         self.broken.notify_one();
                         std::future::pending::<()>().await;
                     }
+                    _ => {}
                 }
             }
             if into.write_all(&bytes[..count]).await.is_err() {

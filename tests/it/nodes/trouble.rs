@@ -58,6 +58,11 @@ const VIEWS: [&str; 7] = [
     "counts",
 ];
 
+/// What a node logs of a commit that broke at its end.
+const MET: &str = "\"was_asked\":true";
+/// Far longer than it takes.
+const CUTTING_MAX: Duration = Duration::from_secs(120);
+
 impl Trouble {
     /// Lets it happen. What is to be mended afterwards is [`Trouble::is_over`]'s.
     pub(super) async fn begin(self, nodes: &mut Nodes) -> Result<()> {
@@ -79,9 +84,22 @@ impl Trouble {
                 send_signal("KILL", session)?;
             }
             Trouble::CutConnections => {
-                nodes.proxy.is_to_be(Mood::Cutting);
-                tokio::time::sleep(Duration::from_secs(2)).await;
-                nodes.proxy.is_to_be(Mood::Passing);
+                // Until it met commits whose end was asked for, so that only looking tells what became of them; in between the node
+                // is let come back.
+                let node = nodes.servers.last().context("there are nodes")?;
+                let met = || {
+                    let log = node.stderr();
+                    log.lines().filter(|line| line.contains(MET)).count()
+                };
+                let met_enough = tokio::time::timeout(CUTTING_MAX, async {
+                    while met() < 3 {
+                        nodes.proxy.is_to_be(Mood::Cutting);
+                        tokio::time::sleep(Duration::from_millis(100)).await;
+                        nodes.proxy.is_to_be(Mood::Passing);
+                        tokio::time::sleep(Duration::from_millis(300)).await;
+                    }
+                });
+                met_enough.await.context("no commit was met in the middle")?;
             }
             Trouble::SilentConnections => nodes.proxy.is_to_be(Mood::Silent),
             Trouble::OtherSessions => others(&nodes.postgres.tcp_url("postgres")).await?,

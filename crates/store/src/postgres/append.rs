@@ -433,6 +433,7 @@ impl Appender {
             tracing::warn!(
                 error = &lost as &dyn std::error::Error,
                 position = rows.first.0,
+                was_asked = is_unknown,
                 "the connection was lost in the middle of a commit; looking what became of it"
             );
             self.session = None;
