@@ -1,5 +1,6 @@
 //! The real binary, driven as users and accidents drive it.
 
+mod deploy;
 mod docs_page;
 mod howto;
 mod kill_nine;
