@@ -10,11 +10,12 @@ mod proxy;
 mod trouble;
 
 use std::collections::BTreeMap;
+use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, bail, ensure};
 use serde_json::json;
 use tokio::task::JoinSet;
 use uuid::Uuid;
@@ -50,7 +51,8 @@ async fn whatever_befalls_two_nodes_nothing_is_lost_and_nothing_doubled() -> Res
             sent.extend(load(&mut nodes, &shop, trouble, &name).await?);
             check(&nodes.admins, &shop, &mut sent).await
         };
-        troubled.await.with_context(|| name.clone())?;
+        let troubled = troubled.await;
+        troubled.with_context(|| format!("{name}\n{}", nodes.last_said()))?;
     }
     let head = nodes.admins[0].head().await?;
     check_nats(&nodes.nats.url(), head).await?;
@@ -127,10 +129,14 @@ async fn load(
                 let request = script.next();
                 let answer = ask(&admins, &request, &key).await?;
                 answered.fetch_add(1, Ordering::SeqCst);
-                if let Ok(answer) = &answer {
-                    script.answered(&request, answer)?;
-                }
-                let is_gone = answer.is_err();
+                let is_gone = match &answer {
+                    Ok(answer) => {
+                        script.answered(&request, answer)?;
+                        false
+                    }
+                    Err(_) if trouble.kills_a_node() => true,
+                    Err(error) => bail!("{key} was not answered by a node that lives: {error:#}"),
+                };
                 sent.push((key, outcome(request, answer)?));
                 if is_gone {
                     break;
@@ -139,12 +145,24 @@ async fn load(
             anyhow::Ok(sent)
         });
     }
-    until(&answered, ANSWERS).await;
-    trouble.begin(nodes).await?;
-    let seen = answered.load(Ordering::SeqCst);
-    until(&answered, seen + ANSWERS).await;
-    is_over.store(true, Ordering::SeqCst);
     let mut all = BTreeMap::new();
+    {
+        let mut happening = pin!(async {
+            until(&answered, ANSWERS).await;
+            trouble.begin(nodes).await?;
+            let seen = answered.load(Ordering::SeqCst);
+            until(&answered, seen + ANSWERS).await;
+            anyhow::Ok(())
+        });
+        loop {
+            tokio::select! {
+                happened = &mut happening => break happened?,
+                // One that ends early went with its node, or has something to say.
+                Some(sent) = clients.join_next() => all.extend(sent??),
+            }
+        }
+    }
+    is_over.store(true, Ordering::SeqCst);
     while let Some(sent) = clients.join_next().await {
         all.extend(sent??);
     }

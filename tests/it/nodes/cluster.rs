@@ -98,6 +98,19 @@ impl Nodes {
             .collect())
     }
 
+    /// The last lines of every node's log.
+    pub(super) fn last_said(&self) -> String {
+        let mut said = String::new();
+        for (node, server) in self.servers.iter().enumerate() {
+            let log = server.stderr();
+            let lines: Vec<&str> = log.lines().collect();
+            said += &format!("node {node} said last:\n");
+            said += &lines[lines.len().saturating_sub(40)..].join("\n");
+            said.push('\n');
+        }
+        said
+    }
+
     pub(super) fn verify(&self, node: usize) -> Result<()> {
         let output = Command::new(bincard_binary()?)
             .args(["verify", "--data-dir"])

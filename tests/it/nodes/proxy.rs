@@ -13,6 +13,9 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Notify;
 use tokio::task::AbortHandle;
 
+/// How a transaction's end is asked for: PostgreSQL's message `Query`, its length, its text.
+const COMMIT: &[u8] = b"Q\0\0\0\x0bcommit\0";
+
 /// What becomes of what is sent.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 #[repr(u8)]
@@ -21,6 +24,8 @@ pub(super) enum Mood {
     Passing,
     /// Some of it arrives late, some not at all; connections break in the one direction, or in both, or after a silence.
     Cutting,
+    /// Of every two commits the end is asked for and the connection breaks: now after all of it arrived, now before any did.
+    AtCommits,
     /// Nothing arrives any more, and no connection breaks. Those that are made later are as they should be.
     Silent,
 }
@@ -45,7 +50,7 @@ impl Proxy {
         let mood = Arc::new(AtomicU8::new(Mood::Passing as u8));
         let of_all = mood.clone();
         let accepting = tokio::spawn(async move {
-            let dice = Arc::new(AtomicU64::new(1));
+            let (dice, commits) = (Arc::new(AtomicU64::new(1)), Arc::new(AtomicU64::new(0)));
             while let Ok((near, _)) = listener.accept().await {
                 let Ok(far) = TcpStream::connect(to).await else {
                     continue;
@@ -53,6 +58,7 @@ impl Proxy {
                 let way = Way {
                     mood: of_all.clone(),
                     dice: dice.clone(),
+                    commits: commits.clone(),
                     is_spared: of_all.load(Ordering::SeqCst) == Mood::Silent as u8,
                     broken: Arc::new(Notify::new()),
                 };
@@ -87,6 +93,8 @@ struct Way {
     mood: Arc<AtomicU8>,
     /// The same numbers in every run; which of them meets which packet is up to the nodes.
     dice: Arc<AtomicU64>,
+    /// How many commits were asked for while they were being met.
+    commits: Arc<AtomicU64>,
     /// Whether it was made while others were silent.
     is_spared: bool,
     /// Told when both directions are to end.
@@ -106,8 +114,22 @@ impl Way {
                 // Both ends stay open for as long as the node cares.
                 std::future::pending::<()>().await;
             }
+            if mood == Mood::AtCommits as u8 && bytes[..count] == *COMMIT {
+                match self.commits.fetch_add(1, Ordering::SeqCst) % 4 {
+                    0 => {
+                        self.broken.notify_one();
+                        std::future::pending::<()>().await;
+                    }
+                    2 => {
+                        drop(into.write_all(COMMIT).await);
+                        self.broken.notify_one();
+                        std::future::pending::<()>().await;
+                    }
+                    _ => {}
+                }
+            }
             if mood == Mood::Cutting as u8 {
-                // Rarely enough for commits to come about, and to be met in the middle.
+                // Rarely enough for commits to come about.
                 match self.roll() % 64 {
                     8..16 => tokio::time::sleep(Duration::from_millis(20)).await,
                     // This way ends, the other goes on.

@@ -60,10 +60,17 @@ const VIEWS: [&str; 7] = [
 
 /// What a node logs of a commit that broke at its end.
 const MET: &str = "\"was_asked\":true";
+/// So many are met in the middle.
+const MET_MIN: usize = 4;
 /// Far longer than it takes.
-const CUTTING_MAX: Duration = Duration::from_secs(120);
+const CUTTING_MAX: Duration = Duration::from_secs(60);
 
 impl Trouble {
+    /// Whether a node is not there for a while, so that requests may come to nothing.
+    pub(super) fn kills_a_node(self) -> bool {
+        matches!(self, Trouble::KillNode(_))
+    }
+
     /// Lets it happen. What is to be mended afterwards is [`Trouble::is_over`]'s.
     pub(super) async fn begin(self, nodes: &mut Nodes) -> Result<()> {
         match self {
@@ -84,22 +91,28 @@ impl Trouble {
                 send_signal("KILL", session)?;
             }
             Trouble::CutConnections => {
-                // Until it met commits whose end was asked for, so that only looking tells what became of them; in between the node
-                // is let come back.
+                // Anything anywhere, for a while; in between the node is let come back.
+                for _ in 0..5 {
+                    nodes.proxy.is_to_be(Mood::Cutting);
+                    tokio::time::sleep(Duration::from_millis(200)).await;
+                    nodes.proxy.is_to_be(Mood::Passing);
+                    tokio::time::sleep(Duration::from_millis(300)).await;
+                }
+                // Then commits whose end was asked for, so that only looking tells what became of them.
                 let node = nodes.servers.last().context("there are nodes")?;
                 let met = || {
                     let log = node.stderr();
                     log.lines().filter(|line| line.contains(MET)).count()
                 };
+                let enough = met() + MET_MIN;
+                nodes.proxy.is_to_be(Mood::AtCommits);
                 let met_enough = tokio::time::timeout(CUTTING_MAX, async {
-                    while met() < 3 {
-                        nodes.proxy.is_to_be(Mood::Cutting);
-                        tokio::time::sleep(Duration::from_millis(100)).await;
-                        nodes.proxy.is_to_be(Mood::Passing);
-                        tokio::time::sleep(Duration::from_millis(300)).await;
+                    while met() < enough {
+                        tokio::time::sleep(Duration::from_millis(20)).await;
                     }
                 });
                 met_enough.await.context("no commit was met in the middle")?;
+                nodes.proxy.is_to_be(Mood::Passing);
             }
             Trouble::SilentConnections => nodes.proxy.is_to_be(Mood::Silent),
             Trouble::OtherSessions => others(&nodes.postgres.tcp_url("postgres")).await?,
