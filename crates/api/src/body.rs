@@ -8,8 +8,10 @@ use bytes::{Bytes, BytesMut};
 use futures_util::future::poll_immediate;
 use http_body_util::BodyExt;
 use hyper::body::Body;
+use uuid::Uuid;
 
 use crate::failure::Failure;
+use crate::wire::tree;
 
 /// The most bytes of a body, and of a line of a bulk body.
 pub(crate) const BODY_BYTES_MAX: usize = 1 << 20;
@@ -39,6 +41,20 @@ pub(crate) fn require_ndjson(headers: &HeaderMap) -> Result<(), Failure> {
             .iter()
             .any(|spelling| essence.eq_ignore_ascii_case(spelling))
     })
+}
+
+/// Notes, and in whose name; no body at all says neither.
+pub(crate) fn notes(json: &[u8]) -> Result<(Option<Box<str>>, Option<Uuid>), Failure> {
+    let json = if json.iter().all(u8::is_ascii_whitespace) {
+        b"{}"
+    } else {
+        json
+    };
+    Ok(tree::object(json, |fields, faults| {
+        let notes = fields.optional("notes", faults, tree::text);
+        let user = fields.optional("userId", faults, tree::uuid);
+        Some((notes.map(Box::from), user))
+    })?)
 }
 
 fn require(headers: &HeaderMap, wanted: &'static str, is_fit: impl Fn(&str) -> bool) -> Result<(), Failure> {

@@ -5,6 +5,7 @@
 
 mod lots;
 mod products;
+mod recall;
 mod slots;
 mod variants;
 mod warehouses;
@@ -37,6 +38,7 @@ pub(crate) fn routes() -> OpenApiRouter<Arc<App>> {
         .merge(warehouses::routes())
         .merge(variants::routes())
         .merge(lots::routes())
+        .merge(recall::routes())
         .merge(slots::routes())
 }
 

@@ -31,7 +31,7 @@ use crate::rejected::Shape;
 use crate::segment::Segment;
 use crate::stock_events::{answer_event, check_warehouse, key_of};
 use crate::wire::tree::parse_uuid;
-use draft::{read_counted, read_new, read_notes};
+use draft::{read_counted, read_new};
 
 pub(crate) fn routes() -> OpenApiRouter<Arc<App>> {
     OpenApiRouter::new()
@@ -170,7 +170,7 @@ macro_rules! ends {
             asker.must(asker.caller.may_oversee_stock())?;
             body::require_json(&headers)?;
             let (count, warehouse) = opened(&asker, &id).await?;
-            let (notes, user) = read_notes(&body::read(body).await?)?;
+            let (notes, user) = body::notes(&body::read(body).await?)?;
             send(&app, &asker, &headers, warehouse, CountStep::$step { count }, notes, user).await
         }
     )*};

@@ -387,7 +387,7 @@ fn start_of(words: &[i64]) -> Result<(StockKey, u64, u64), Failure> {
     ))
 }
 
-fn write_row(json: &mut Json, asker: &Asker, key: StockKey, buckets: &Buckets) {
+pub(crate) fn write_row(json: &mut Json, asker: &Asker, key: StockKey, buckets: &Buckets) {
     let ledger = &asker.open.ledger;
     let (ids, names) = (ledger.ids(), ledger.names());
     json.raw(r#"{"warehouseId":"#).uuid(ids.warehouse(key.warehouse));

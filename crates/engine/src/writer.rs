@@ -13,8 +13,8 @@ use std::time::{Duration, Instant};
 use bincard_ledger::codec::Body;
 use bincard_ledger::event::RecordedKey;
 use bincard_ledger::{
-    CatalogueEvent, Command, Decision, Event, IdempotencyKey, Position, Record, Recorded, Request, State,
-    Timestamp, Version, decide, expire_due,
+    CatalogueEvent, Command, Decision, Event, IdempotencyKey, Position, RecallCommand, Record, Recorded,
+    Request, State, Timestamp, Version, decide, expire_due, set_aside,
 };
 use bincard_store::keys::Candidates;
 use smallvec::SmallVec;
@@ -282,13 +282,14 @@ impl Writer {
         }
         let now = self.stamp(batch);
         let decision = expire_due(&self.state, now, EXPIRIES_PER_ROUND);
+        let held = set_aside(&self.state, &decision, now);
         let request = Request {
             command: Command::ExpireDue { reservations_max: 0 },
             author: Uuid::nil(),
             on_behalf_of: None,
             key: None,
         };
-        for event in decision {
+        for event in decision.into_iter().chain(held) {
             self.record(event, &request, None, now, batch);
         }
     }
@@ -459,8 +460,12 @@ impl Writer {
                 let says_more = decision
                     .last()
                     .is_some_and(|event| says_more(event) || chose_lots(&asked.request.command, event));
+                let held = set_aside(&self.state, &decision, now);
                 let (subject, version) = self.record_decision(decision, asked, now, batch);
                 let position = self.state.head();
+                for event in held {
+                    self.record(event, &asked.request, None, now, batch);
+                }
                 answers.recorded(Receipt {
                     position,
                     version,
@@ -575,6 +580,7 @@ fn subject_of_command(command: &Command) -> u32 {
         Command::Catalogue(C::ChangeProduct { no, .. }) => no.0,
         Command::Catalogue(C::ChangeVariant { no, .. } | C::ChangeLot { no, .. }) => no.0,
         Command::Catalogue(C::ChangeSlot { variant, .. }) => variant.0,
+        Command::Recall(RecallCommand { lot, .. }) => lot.0,
         Command::Catalogue(C::CreateWarehouse { .. } | C::CreateProduct { .. } | C::CreateVariant { .. })
         | Command::Stock(_)
         | Command::Extend(_)

@@ -177,6 +177,18 @@ pub struct ClearCommand {
     pub notes: Option<Box<str>>,
 }
 
+/// Asks that a lot be recalled, or that its recall be over.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct RecallCommand {
+    /// Which lot.
+    pub lot: VariantNo,
+    /// Whether it may be used again, and what was set aside of it is available; else it is out of use, and all that was
+    /// available of it anywhere is held.
+    pub is_over: bool,
+    /// Free text, at most 500 characters.
+    pub notes: Option<Box<str>>,
+}
+
 /// Asks something of a count at a warehouse.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct CountCommand {
@@ -361,6 +373,8 @@ pub enum Command {
     Clear(ClearCommand),
     /// Open a count, or go on with one.
     Count(Box<CountCommand>),
+    /// Recall a lot, or release it.
+    Recall(RecallCommand),
     /// Change the catalogue.
     Catalogue(CatalogueCommand),
     /// Record the expiry of reservations that have run out, at most so many. Housekeeping of the ledger's own:

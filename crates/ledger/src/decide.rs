@@ -6,6 +6,7 @@ mod conditions;
 mod count;
 mod held;
 mod lots;
+mod recall;
 mod reverse;
 mod shape;
 mod transfer;
@@ -21,6 +22,8 @@ use crate::policy::NegativeStock;
 use crate::rejection::{Rejection, Shortage};
 use crate::state::{Moved, State, Tracking, Variant};
 use crate::time::Timestamp;
+
+pub use recall::set_aside;
 
 /// The events that follow from a command, in the order of recording: all of them are appended, or none. The last one
 /// is the command's own; expiries that it needed stand before it, and before the TRANSFER_EXPECTED of a dispatch its
@@ -39,6 +42,7 @@ pub fn decide(state: &State, command: &Command, now: Timestamp) -> Result<Decisi
         Command::Close(command) => transfer::close(state, command, now),
         Command::Clear(command) => clear::decide(state, command, now),
         Command::Count(command) => count::decide(state, command, now),
+        Command::Recall(command) => recall::decide(state, command, now),
         Command::Catalogue(command) => catalogue::decide(state, command),
         Command::ExpireDue { reservations_max } => Ok(expire_due(state, now, *reservations_max)),
     }
@@ -161,9 +165,14 @@ fn check_good<'s>(
     let found = state
         .variant(variant)
         .ok_or(Rejection::UnknownVariant { line, variant })?;
-    // A lot that was taken out of use leaves as what it is.
-    let may_be_inactive =
-        kind.finishes() || is_no_longer_good && matches!(found.tracking, Tracking::LotOf(_));
+    // A lot that was taken out of use leaves as what it is or is sent back, and what comes in of it is held: see `recall`.
+    let brings_in = || {
+        let line = command.lines.get(line);
+        line.is_some_and(|line| lots::brings_in(kind, line.quantity))
+    };
+    let may_be_moved = || is_no_longer_good || reason == Some(Reason::Return) || brings_in();
+    let is_lot = matches!(found.tracking, Tracking::LotOf(_));
+    let may_be_inactive = kind.finishes() || is_lot && may_be_moved();
     if !found.active && !may_be_inactive {
         return Err(Rejection::InactiveVariant { line, variant });
     }

@@ -30,11 +30,11 @@ mod time;
 
 pub use command::{
     CatalogueCommand, ClearCommand, CloseCommand, Command, Conditions, CountCommand, CountStep,
-    ExtendCommand, FoundLine, IdempotencyKey, Line, LineLot, ReceiveCommand, ReceivedLine, Request,
-    ReverseCommand, StockCommand,
+    ExtendCommand, FoundLine, IdempotencyKey, Line, LineLot, RecallCommand, ReceiveCommand, ReceivedLine,
+    Request, ReverseCommand, StockCommand,
 };
 pub use count::{CountLine, Counting};
-pub use decide::{Decision, decide, expire_due};
+pub use decide::{Decision, decide, expire_due, set_aside};
 pub use event::{CatalogueEvent, Event, ExceptionType, Kind, Reason, Record, Recorded, StockEvent};
 pub use id::{IdKind, LedgerId, Position, ProductNo, PublicIds, Stream, VariantNo, Version, WarehouseNo};
 pub use place::{Account, Bucket, Buckets, Place, Posting};

@@ -28,6 +28,7 @@ const EXCEPTIONS: u8 = 2;
 const COUNTS: u8 = 3;
 const COUNTED: u8 = 4;
 const BEGUN: u8 = 5;
+const SET_ASIDE: u8 = 6;
 
 // What is so of a warehouse or variant; the rest of either.
 const ACTIVE: u8 = 1;
@@ -46,7 +47,8 @@ pub fn encode(state: &State) -> Vec<u8> {
     let has_sections = !state.transfers.is_empty()
         || !state.exceptions.is_empty()
         || !state.counts.is_empty()
-        || !state.counted.is_empty();
+        || !state.counted.is_empty()
+        || !state.set_aside.is_empty();
     w.u8(if has_sections {
         SNAPSHOT_VERSION_SECTIONS
     } else {
@@ -62,6 +64,7 @@ pub fn encode(state: &State) -> Vec<u8> {
     transfers::write(&mut w, state);
     write_exceptions(&mut w, state);
     counts::write(&mut w, state);
+    write_set_aside(&mut w, state);
     w.into_bytes()
 }
 
@@ -168,6 +171,19 @@ fn write_exceptions(w: &mut Writer, state: &State) {
     }
 }
 
+fn write_set_aside(w: &mut Writer, state: &State) {
+    if state.set_aside.is_empty() {
+        return;
+    }
+    w.u8(SET_ASIDE);
+    w.varint(state.set_aside.len() as u64);
+    for (key, units) in &state.set_aside {
+        w.varint(u64::from(key.warehouse().0));
+        w.varint(u64::from(key.variant().0));
+        w.varint(units.unsigned_abs());
+    }
+}
+
 /// Reads what [`encode`] wrote, into a state like `State::default()`.
 pub fn decode(bytes: &[u8]) -> Result<State, DecodeError> {
     decode_into(State::default(), bytes)
@@ -218,6 +234,28 @@ fn read_exceptions(r: &mut Reader<'_>, state: &mut State) -> Result<(), DecodeEr
     if state.exceptions.is_empty() {
         return Err(DecodeError::Impossible {
             what: "a section of no exceptions",
+        });
+    }
+    Ok(())
+}
+
+fn read_set_aside(r: &mut Reader<'_>, state: &mut State) -> Result<(), DecodeError> {
+    let mut order = Ascending::default();
+    for _ in 0..r.varint()? {
+        let (warehouse, lot) = (WarehouseNo(r.varint_u32()?), VariantNo(r.varint_u32()?));
+        let (key, units) = (StockKey::new(warehouse, lot), quantity(r)?);
+        order.check(key)?;
+        let held = state.buckets(warehouse, lot).of(Bucket::Held);
+        if !state.is_recalled(lot) || !(1..=held).contains(&units) {
+            return Err(DecodeError::Impossible {
+                what: "more set aside than is held, or nothing, or of what is in use",
+            });
+        }
+        state.set_aside.insert(key, units);
+    }
+    if state.set_aside.is_empty() {
+        return Err(DecodeError::Impossible {
+            what: "a section of nothing set aside",
         });
     }
     Ok(())
@@ -398,6 +436,7 @@ fn read_sections(r: &mut Reader<'_>, state: &mut State) -> Result<(), DecodeErro
             COUNTS => counts::read_counts(r, state)?,
             COUNTED => counts::read_counted(r, state)?,
             BEGUN => counts::read_begun(r, state)?,
+            SET_ASIDE => read_set_aside(r, state)?,
             code => {
                 return Err(DecodeError::Unknown {
                     what: "section",

@@ -108,6 +108,9 @@ pub struct State {
     pub(crate) transfers: BTreeMap<Position, Transfer>,
     /// The same ones by the names that their callers gave them, as far as they did.
     pub(crate) transfer_names: HashMap<Box<str>, Position, TextHash>,
+    /// Units of lots out of use that are held since then and for that, by where they lie: releasing the lot makes them
+    /// available.
+    pub(crate) set_aside: BTreeMap<StockKey, i64>,
     /// Exceptions that nobody has seen to: the events that made them, and where.
     pub(crate) exceptions: BTreeMap<Position, WarehouseNo>,
     /// Counts that are open, by the events that opened them.
@@ -164,6 +167,11 @@ impl State {
     /// The variant with this number.
     pub fn variant(&self, no: VariantNo) -> Option<&Variant> {
         self.variants.get(index_of(no.0)?)
+    }
+
+    /// The numbers of all warehouses.
+    pub(crate) fn warehouse_numbers(&self) -> impl Iterator<Item = WarehouseNo> + use<> {
+        (1..=u32::try_from(self.warehouses.len()).unwrap_or(u32::MAX)).map(WarehouseNo)
     }
 
     /// How many warehouses, products and variants there are.
@@ -226,6 +234,10 @@ impl State {
     }
 
     fn available_of(&self, warehouse: WarehouseNo, variant: VariantNo, now: Timestamp) -> i64 {
+        if self.is_recalled(variant) {
+            // What runs out of it is held.
+            return self.available(warehouse, variant);
+        }
         self.due(warehouse, variant, now)
             .map(|reservation| reservation.holds(variant, Bucket::Reserved))
             .fold(self.available(warehouse, variant), i64::saturating_add)

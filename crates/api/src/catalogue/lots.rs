@@ -5,7 +5,7 @@ use std::sync::Arc;
 use axum::body::Body;
 use axum::extract::RawQuery;
 use axum::http::{HeaderMap, Response};
-use bincard_ledger::{CatalogueCommand, VariantNo};
+use bincard_ledger::{CatalogueCommand, Position, VariantNo};
 use bincard_projections::ViewName;
 use bincard_projections::catalogue::{CatalogueFilter, LotRow};
 use utoipa_axum::router::OpenApiRouter;
@@ -96,7 +96,8 @@ async fn fetch(
 /// Change a lot: what is left out stays. `null` takes the expiry away.
 ///
 /// A lot that is not active is neither chosen nor issued, but for what is no longer good (DAMAGE, DISCARD_EXPIRED,
-/// COUNT_CORRECTION). That takes a lot out of use at once; what is reserved of it already stays reserved.
+/// COUNT_CORRECTION) or sent back (RETURN). That takes a lot out of use at once; what is reserved of it already stays
+/// reserved, what comes in of it is held. To hold what there is as well, recall it.
 #[utoipa::path(
     patch,
     path = "/api/v1/lots/{id}",
@@ -135,7 +136,7 @@ async fn alter(
 const MISSING: Failure = Failure::NotFound(Missing::Lot);
 
 /// The number that an id in a path stands for.
-fn resolve(asker: &Asker, id: &str) -> Result<VariantNo, Failure> {
+pub(super) fn resolve(asker: &Asker, id: &str) -> Result<VariantNo, Failure> {
     let ledger = &asker.open.ledger;
     let no = parse_uuid(id).and_then(|id| ledger.ids().resolve_variant(id));
     let is_lot = |no: &VariantNo| ledger.names().variant(*no).is_some_and(|name| name.lot.is_some());
@@ -143,15 +144,19 @@ fn resolve(asker: &Asker, id: &str) -> Result<VariantNo, Failure> {
 }
 
 async fn answer_with(asker: &Asker, no: VariantNo) -> Result<Response<Body>, Failure> {
-    let (filter, slice) = one(no.0);
-    let found = asker.open.views.lots(&filter, slice).await?;
-    let (position, row) = first(found, MISSING)?;
+    let (position, row) = row_of(asker, no).await?;
     let mut json = Json::with_capacity(super::ROW_BYTES);
     write(&mut json, asker, &row);
     Ok(answer::read(position, json))
 }
 
-fn write(json: &mut Json, asker: &Asker, row: &LotRow) {
+pub(super) async fn row_of(asker: &Asker, no: VariantNo) -> Result<(Position, LotRow), Failure> {
+    let (filter, slice) = one(no.0);
+    let found = asker.open.views.lots(&filter, slice).await?;
+    first(found, MISSING)
+}
+
+pub(super) fn write(json: &mut Json, asker: &Asker, row: &LotRow) {
     let ledger = &asker.open.ledger;
     json.raw(r#"{"id":"#).uuid(ledger.ids().variant(row.no)).raw(",");
     line_lot::write(json, ledger.ids(), ledger.names(), row.no);

@@ -81,17 +81,3 @@ pub(super) fn read_counted(json: &[u8], ids: PublicIds) -> Result<Counted, Failu
         user,
     })
 }
-
-/// Notes, and in whose name; no body at all says neither.
-pub(super) fn read_notes(json: &[u8]) -> Result<(Option<Box<str>>, Option<Uuid>), Failure> {
-    let json = if json.iter().all(u8::is_ascii_whitespace) {
-        b"{}"
-    } else {
-        json
-    };
-    Ok(tree::object(json, |fields, faults| {
-        let notes = fields.optional("notes", faults, tree::text);
-        let user = fields.optional("userId", faults, tree::uuid);
-        Some((notes.map(Box::from), user))
-    })?)
-}

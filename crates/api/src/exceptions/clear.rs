@@ -6,7 +6,6 @@ use axum::body::Body;
 use axum::extract::State;
 use axum::http::{HeaderMap, Response};
 use bincard_ledger::{ClearCommand, Command, Request};
-use uuid::Uuid;
 
 use super::{NONE, exception_of, made};
 use crate::app::App;
@@ -18,7 +17,6 @@ use crate::if_match;
 use crate::rejected::Shape;
 use crate::segment::Segment;
 use crate::stock_events::{answer_event, key_of};
-use crate::wire::tree;
 
 /// Clear an exception: say that it was seen to.
 ///
@@ -54,7 +52,7 @@ pub(super) async fn clear(
     body::require_json(&headers)?;
     let (exception, recorded) = made(&asker, &id).await?;
     let event = exception_of(&recorded).ok_or(NONE)?;
-    let (notes, user) = read_notes(&body::read(body).await?)?;
+    let (notes, user) = body::notes(&body::read(body).await?)?;
     let ledger = &asker.open.ledger;
     let request = Request {
         command: Command::Clear(ClearCommand {
@@ -72,18 +70,4 @@ pub(super) async fn clear(
         .await
         .map_err(|refusal| Failure::of_refusal(refusal, ledger, Shape::Notes))?;
     answer_event(&app, ledger, &receipt).await
-}
-
-/// Notes, and in whose name; no body at all says neither.
-fn read_notes(json: &[u8]) -> Result<(Option<Box<str>>, Option<Uuid>), Failure> {
-    let json = if json.iter().all(u8::is_ascii_whitespace) {
-        b"{}"
-    } else {
-        json
-    };
-    Ok(tree::object(json, |fields, faults| {
-        let notes = fields.optional("notes", faults, tree::text);
-        let user = fields.optional("userId", faults, tree::uuid);
-        Some((notes.map(Box::from), user))
-    })?)
 }

@@ -127,6 +127,8 @@ PATCH  /api/v1/variants/{id}                       200   200     403    403     
 GET    /api/v1/lots                                200   200     200    200       200    401    200
 GET    /api/v1/lots/{id}                           200   200     200    200       200    401    404
 PATCH  /api/v1/lots/{id}                           200   200     403    403       403    401    404 <- {"active":true}
+POST   /api/v1/lots/{id}/recall                    200   200     403    403       403    401    404 <- {"notes":"N"}
+POST   /api/v1/lots/{id}/release                   200   200     403    403       403    401    404
 GET    /api/v1/slots?warehouseId=W                 200   200     200    403       200    401    404
 GET    /api/v1/slots                               200   200     403    403       200    401    200
 GET    /api/v1/slots/{warehouseId}/{variantId}     200   200     200    403       200    401    404

@@ -17,6 +17,7 @@ mod ledger;
 mod listener;
 mod lots;
 mod pointers;
+mod recalls;
 mod reconciliations;
 mod reconciliations_outside;
 mod reservations;

@@ -6,7 +6,7 @@
 
 use super::{
     CatalogueCommand, ClearCommand, CloseCommand, Command, Conditions, CountCommand, CountStep,
-    ExtendCommand, FoundLine, LineLot, ReceiveCommand, ReverseCommand, StockCommand,
+    ExtendCommand, FoundLine, LineLot, RecallCommand, ReceiveCommand, ReverseCommand, StockCommand,
 };
 use crate::codec::Writer;
 use crate::event::SlotChange;
@@ -34,6 +34,8 @@ const SUBMIT_COUNT: u8 = 85;
 const APPROVE_COUNT: u8 = 86;
 const CANCEL_COUNT: u8 = 87;
 const CHANGE_LOT: u8 = 92;
+const RECALL: u8 = 93;
+const RELEASE_LOT: u8 = 94;
 
 // What a stock command says beyond what all of them can.
 const RESERVATION: u8 = 2;
@@ -58,6 +60,7 @@ impl Command {
             Command::Close(command) => command.write_canonical(w),
             Command::Clear(command) => command.write_canonical(w),
             Command::Count(command) => command.write_canonical(w),
+            Command::Recall(command) => command.write_canonical(w),
             Command::Catalogue(command) => command.write_canonical(w),
             Command::ExpireDue { reservations_max } => {
                 w.u8(EXPIRE_DUE);
@@ -202,6 +205,14 @@ impl ClearCommand {
         w.varint(self.exception.0);
         w.optional(self.notes.as_ref(), |w, notes| w.text(notes));
         write_version(w, self.version);
+    }
+}
+
+impl RecallCommand {
+    fn write_canonical(&self, w: &mut Writer) {
+        w.u8(if self.is_over { RELEASE_LOT } else { RECALL });
+        w.varint(u64::from(self.lot.0));
+        w.optional(self.notes.as_ref(), |w, notes| w.text(notes));
     }
 }
 

@@ -103,7 +103,7 @@ fn from(kind: Kind, quantity: i64) -> Option<Place> {
 }
 
 /// Whether the units of a line come from where there are no lots.
-fn brings_in(kind: Kind, quantity: i64) -> bool {
+pub(super) fn brings_in(kind: Kind, quantity: i64) -> bool {
     let outside = [Account::Supplier, Account::Customer, Account::Adjustment];
     matches!(from(kind, quantity), Some(Place::Account(account)) if outside.contains(&account))
 }
@@ -203,13 +203,14 @@ fn take(
     left
 }
 
-/// The last of a variant's lots at a warehouse, in the order of taking.
+/// The last of a variant's lots at a warehouse that is in use, in the order of taking.
 fn last_there(state: &State, warehouse: WarehouseNo, variant: VariantNo) -> Option<VariantNo> {
-    state.lots_at(warehouse, variant).last()
+    let lots = state.lots_at(warehouse, variant);
+    lots.filter(|lot| !state.is_recalled(*lot)).last()
 }
 
 /// Where a warehouse records physical facts that take more than there is, the last lot taken from is charged with what is
-/// missing; where none was, the last one that has anything, or owes it. Answers how much is still missing then.
+/// missing; where none was, the last one in use that has anything, or owes it. Answers how much is still missing then.
 fn overdraw(
     state: &State,
     command: &StockCommand,

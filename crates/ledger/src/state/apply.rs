@@ -93,6 +93,10 @@ impl State {
         };
         for posting in &event.postings {
             self.move_stock(event, posting, floor)?;
+            let held = Place::Bucket(Bucket::Held);
+            if posting.from == held || posting.to == held {
+                self.note_set_aside(event.warehouse, posting);
+            }
             if is_held(posting.from) || is_held(posting.to) {
                 self.move_held(position, event, posting)?;
             }

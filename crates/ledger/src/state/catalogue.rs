@@ -101,7 +101,11 @@ impl State {
                 self.add_variant(lot)
             }
             E::LotChanged { no, expires_at } => self.change_lot(*no, *expires_at),
-            E::VariantActivated(no) => self.variant_mut(*no).map(|one| one.active = true),
+            E::VariantActivated(no) => {
+                self.variant_mut(*no)?.active = true;
+                self.set_aside.retain(|key, _| key.variant() != *no);
+                Ok(())
+            }
             E::VariantDeactivated(no) => self.variant_mut(*no).map(|one| one.active = false),
             E::SlotChanged {
                 warehouse, variant, ..

@@ -12,6 +12,7 @@ use hashbrown::HashTable;
 use super::text_hash::TextHash;
 use super::{Shelf, State, StockKey, Tracking, Variant};
 use crate::id::{VariantNo, WarehouseNo};
+use crate::place::{Bucket, Place, Posting};
 use crate::time::Timestamp;
 
 /// The lots of all variants.
@@ -53,6 +54,41 @@ impl State {
         }
     }
 
+    /// Whether there is any lot.
+    pub(crate) fn has_lots(&self) -> bool {
+        !self.lots.by_code.is_empty()
+    }
+
+    /// Whether a number is of a lot that is out of use.
+    pub(crate) fn is_recalled(&self, no: VariantNo) -> bool {
+        let found = self.variant(no);
+        found.is_some_and(|found| !found.active && matches!(found.tracking, Tracking::LotOf(_)))
+    }
+
+    /// How many units of a lot out of use are held at a warehouse because of that.
+    pub(crate) fn set_aside(&self, warehouse: WarehouseNo, lot: VariantNo) -> i64 {
+        let units = self.set_aside.get(&StockKey::new(warehouse, lot));
+        units.copied().unwrap_or_default()
+    }
+
+    /// Takes note of a movement into or out of what is held, if it is of a lot out of use; carried out already. What leaves
+    /// is what was set aside, as long as there is any.
+    pub(super) fn note_set_aside(&mut self, warehouse: WarehouseNo, posting: &Posting) {
+        let key = StockKey::new(warehouse, posting.variant);
+        let (available, held) = (Place::Bucket(Bucket::Available), Place::Bucket(Bucket::Held));
+        if posting.from == held {
+            if let Some(units) = self.set_aside.remove(&key) {
+                let left = units.saturating_sub(posting.quantity);
+                if left > 0 {
+                    self.set_aside.insert(key, left);
+                }
+            }
+        } else if posting.from == available && posting.to == held && self.is_recalled(posting.variant) {
+            let units = self.set_aside.entry(key).or_default();
+            *units = units.saturating_add(posting.quantity);
+        }
+    }
+
     /// The lots of a variant that have anything at a warehouse, in whichever bucket, in the order of taking.
     pub fn lots_at(&self, warehouse: WarehouseNo, of: VariantNo) -> impl Iterator<Item = VariantNo> + '_ {
         let key = StockKey::new(warehouse, of);
@@ -62,8 +98,7 @@ impl State {
 
     /// Whether there is anything of a variant, or of its lots: at a warehouse or on the way.
     pub(crate) fn has_stock(&self, variant: VariantNo) -> bool {
-        let numbers = 1..=u32::try_from(self.warehouses.len()).unwrap_or(u32::MAX);
-        let at_a_warehouse = numbers.map(WarehouseNo).any(|warehouse| {
+        let at_a_warehouse = self.warehouse_numbers().any(|warehouse| {
             let own = self.stock.get(&StockKey::new(warehouse, variant));
             own.is_some_and(|shelf| !shelf.is_empty()) || self.lots_at(warehouse, variant).next().is_some()
         });
@@ -114,8 +149,8 @@ impl State {
         let before = order(lot);
         lot.expires_at = expires_at;
         let after = order(lot);
-        for warehouse in 1..=u32::try_from(self.warehouses.len()).unwrap_or(u32::MAX) {
-            let key = StockKey::new(WarehouseNo(warehouse), of);
+        for warehouse in self.warehouse_numbers() {
+            let key = StockKey::new(warehouse, of);
             if self.lots.there.remove(&(key, before, no)) {
                 self.lots.there.insert((key, after, no));
             }

@@ -2,7 +2,7 @@
 
 use bincard_ledger::{
     Command, Decision, Event, Kind, LedgerId, Line, Record, Recorded, Rejection, State, StockCommand,
-    Timestamp, VariantNo, WarehouseNo, decide, snapshot,
+    Timestamp, VariantNo, WarehouseNo, decide, set_aside, snapshot,
 };
 use uuid::Uuid;
 
@@ -19,9 +19,10 @@ impl Journal {
         }
     }
 
-    /// What was decided, after it was applied. A rejection must have changed nothing.
+    /// What was decided, and what was set aside behind it, after it was applied. A rejection must have changed nothing.
     pub(crate) fn take(&mut self, command: &Command, now: Timestamp) -> Result<Decision, Rejection> {
-        let decision = decide(&self.state, command, now)?;
+        let mut decision = decide(&self.state, command, now)?;
+        decision.extend(set_aside(&self.state, &decision, now));
         self.record(&decision, now);
         Ok(decision)
     }

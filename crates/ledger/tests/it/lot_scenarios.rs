@@ -190,3 +190,81 @@ pub(crate) const REFUSALS: &str = "
     1 INBOUND N B:1
     > refused lot-missing: line 0: the stock of this variant lies in lots: name the lot
 ";
+
+#[test]
+fn a_recalled_lot_is_held_everywhere_whatever_comes_of_it_later_until_it_is_released() {
+    check(
+        "
+        0 warehouse N
+        0 warehouse S
+        0 variant A lots=yes
+        0 INBOUND N A/BAD@40:9 A/OK@50:5
+        0 INBOUND S A/BAD:4
+        0 HOLD N A/BAD:1
+        0 RESERVATION N A/BAD:2 order=O
+        0 RESERVATION N A/BAD:1 order=P expires=5
+        0 TRANSFER_OUT S A/BAD:3 to=N
+        ---
+        6 recall A/BAD notes=glass
+        > EXPIRY N at 5, 1 A/BAD reserved -> available (of #10)
+        > VariantDeactivated(VariantNo(2))
+        > HOLD N at 6, 6 A/BAD available -> held
+        > HOLD S at 6, 1 A/BAD available -> held
+        6 recall A/BAD
+        7 OUTBOUND N A:6
+        > refused insufficient-stock: not enough stock, 5 of 6 A
+        7 INBOUND N A/BAD:3 A/OK:1
+        > INBOUND N at 7, 3 A/BAD supplier -> available, 1 A/OK supplier -> available
+        > HOLD N at 7, 3 A/BAD available -> held
+        7 receive N #11 A/BAD:2:1:0
+        > TRANSFER_IN N at 7, about #11, from S, 2 A/BAD transit -> available, 1 A/BAD transit -> held
+        > HOLD N at 7, 2 A/BAD available -> held
+        7 RELEASE N A/BAD:2 order=O
+        > RELEASE N at 7, 2 A/BAD reserved -> available (of #9)
+        > HOLD N at 7, 2 A/BAD available -> held
+        8 UNHOLD N A/BAD:4
+        > UNHOLD N at 8, 4 A/BAD held -> available
+        8 ADJUST N A/BAD:-1
+        > refused variant-inactive: line 0: the variant is not active
+        8 ADJUST N A/BAD:-1 reason=Return
+        > ADJUST N at 8, 1 A/BAD available -> adjustment
+        8 OUTBOUND N A/BAD:3 reason=Damage
+        > OUTBOUND N at 8, 3 A/BAD available -> customer
+        8 stock
+        > N A/BAD: 0 0 0 0 11
+        > N A/OK: 6 0 0 0 0
+        > S A/BAD: 0 0 0 0 1
+        9 release A/BAD
+        > UNHOLD N at 9, 9 A/BAD held -> available
+        > UNHOLD S at 9, 1 A/BAD held -> available
+        > VariantActivated(VariantNo(2))
+        9 release A/BAD
+        9 recall A/NONE
+        > refused lot-not-found: line 0: there is no such lot of the variant
+        9 recall A/BAD notes=x*501
+        > refused notes-too-long: notes are at most 500 characters long
+        ",
+    );
+}
+
+#[test]
+fn what_makes_up_for_stock_below_zero_is_not_set_aside_and_a_lot_out_of_use_is_not_charged() {
+    check(
+        "
+        0 warehouse N negative=record
+        0 variant A lots=yes
+        0 INBOUND N A/BAD@40:2 A/OK@30:2
+        0 OUTBOUND N A/BAD:5
+        0 recall A/BAD
+        ---
+        1 OUTBOUND N A:4
+        > OUTBOUND N at 1, 4 A/OK available -> customer, noted 2 A/OK
+        2 INBOUND N A/BAD:5
+        > INBOUND N at 2, 5 A/BAD supplier -> available
+        > HOLD N at 2, 2 A/BAD available -> held
+        2 stock
+        > N A/BAD: 0 0 0 0 2
+        > N A/OK: -2 0 0 0 0
+        ",
+    );
+}

@@ -7,8 +7,8 @@ use std::collections::BTreeMap;
 
 use bincard_ledger::command::CatalogueCommand as C;
 use bincard_ledger::{
-    Bucket, Command, Event, Kind, Line, LineLot, Position, Reason, ReceiveCommand, ReceivedLine, Rejection,
-    StockCommand, Timestamp, VariantNo, WarehouseNo, snapshot,
+    Bucket, Command, Event, Kind, Line, LineLot, Position, Reason, RecallCommand, ReceiveCommand,
+    ReceivedLine, Rejection, StockCommand, Timestamp, VariantNo, WarehouseNo, snapshot,
 };
 use proptest::prelude::*;
 
@@ -45,6 +45,10 @@ enum Ask {
         lot: usize,
         expires_in: Option<Option<i64>>,
         active: Option<bool>,
+    },
+    Recall {
+        lot: usize,
+        is_over: bool,
     },
     Wait(i64),
 }
@@ -85,6 +89,7 @@ fn ask() -> impl Strategy<Value = Ask> {
             .prop_map(|(which, lot, units)| Ask::Receive { which, lot, units }),
         1 => (0..CODES.len(), prop::option::of(prop::option::of(1..20i64)), prop::option::of(any::<bool>()))
             .prop_map(|(lot, expires_in, active)| Ask::Change { lot, expires_in, active }),
+        1 => (0..CODES.len(), any::<bool>()).prop_map(|(lot, is_over)| Ask::Recall { lot, is_over }),
         2 => (1..6i64).prop_map(Ask::Wait),
     ]
 }
@@ -121,6 +126,8 @@ struct Piles {
     reserved: Vec<Reserved>,
     /// Destinations of what was sent.
     sent: Vec<u32>,
+    /// What of lots out of use was set aside because of that, by lot and warehouse.
+    aside: BTreeMap<(usize, u32), i64>,
     now: i64,
 }
 
@@ -151,6 +158,29 @@ impl Piles {
         }
     }
 
+    /// What became available of lots out of use, compared with `before`, is held; what left `held` was set aside before
+    /// anything else.
+    fn set_aside(&mut self, before: &Piles, is_unhold: bool) {
+        for lot in (0..before.lots.len()).filter(|lot| !before.lots[*lot].active) {
+            for warehouse in 1..3 {
+                let [available, held] =
+                    [Bucket::Available, Bucket::Held].map(|bucket| Where::At(warehouse, bucket, None));
+                let more = |place| self.of(Some(lot), place) - before.of(Some(lot), place);
+                let (free, gone) = (more(available), -more(held));
+                let aside = self.aside.entry((lot, warehouse)).or_default();
+                *aside = (*aside - gone.max(0)).max(0);
+                if free > 0 && !is_unhold {
+                    *aside += free;
+                    self.shift(Some(lot), Some(available), Some(held), free);
+                }
+            }
+        }
+    }
+
+    fn is_any_out_of_use(&self) -> bool {
+        self.lots.iter().any(|lot| !lot.active)
+    }
+
     fn by_code(&self, code: usize) -> Option<usize> {
         self.lots.iter().position(|lot| lot.code == CODES[code])
     }
@@ -168,9 +198,10 @@ impl Piles {
             kind,
             Kind::Release | Kind::Pick | Kind::Pack | Kind::Ship | Kind::Unhold
         );
+        let brings_in = matches!(kind, Kind::Inbound | Kind::Adjust);
         let for_customers = matches!(kind, Kind::Outbound | Kind::Reservation);
         let expired = lot.expires_at.is_some_and(|at| at <= self.now);
-        reason.is_some() || (lot.active || finishes) && !(for_customers && expired)
+        reason.is_some() || (lot.active || finishes || brings_in) && !(for_customers && expired)
     }
 
     /// The places of an order's units in a bucket, oldest reservation first.
@@ -378,8 +409,25 @@ impl Beside {
         }
     }
 
-    fn take(&mut self, ask: &Ask) {
+    /// Lets time do what it does. Whether a lot is out of use when the ledger comes to record what ran out is a matter of
+    /// when that is: where it matters it is done at once.
+    fn pass_time(&mut self, is_recorded: bool) {
+        let before = self.piles.clone();
         self.piles.pass_time();
+        self.piles.set_aside(&before, false);
+        if is_recorded || self.piles.is_any_out_of_use() {
+            let all = Command::ExpireDue {
+                reservations_max: usize::MAX,
+            };
+            self.journal
+                .take(&all, at(self.piles.now))
+                .expect("what ran out is recorded");
+        }
+    }
+
+    fn take(&mut self, ask: &Ask) {
+        self.pass_time(matches!(ask, Ask::Change { .. }));
+        let before = self.piles.clone();
         match ask {
             Ask::Wait(seconds) => self.piles.now += seconds,
             Ask::Move { .. } => self.take_move(ask),
@@ -390,8 +438,19 @@ impl Beside {
                 expires_in,
                 active,
             } => self.take_change(*lot, *expires_in, *active),
+            Ask::Recall { lot, is_over } => self.take_recall(*lot, *is_over),
         }
-        self.piles.pass_time();
+        if !matches!(ask, Ask::Recall { .. }) {
+            let is_unhold = matches!(
+                ask,
+                Ask::Move {
+                    kind: Kind::Unhold,
+                    ..
+                }
+            );
+            self.piles.set_aside(&before, is_unhold);
+        }
+        self.pass_time(false);
         self.compare();
     }
 
@@ -588,6 +647,46 @@ impl Beside {
         let lot = &mut self.piles.lots[lot];
         lot.expires_at = expires_at.unwrap_or(lot.expires_at);
         lot.active = active.unwrap_or(lot.active);
+        self.forget_what_is_in_use();
+    }
+
+    /// Of what is in use nothing is set aside.
+    fn forget_what_is_in_use(&mut self) {
+        let lots = &self.piles.lots;
+        self.piles.aside.retain(|(lot, _), _| !lots[*lot].active);
+    }
+
+    fn take_recall(&mut self, code: usize, is_over: bool) {
+        let Some(lot) = self.piles.by_code(code) else {
+            return;
+        };
+        let command = Command::Recall(RecallCommand {
+            lot: self.number(lot),
+            is_over,
+            notes: None,
+        });
+        let now = at(self.piles.now);
+        self.journal.take(&command, now).expect("a lot can be recalled");
+        self.piles.lots[lot].active = is_over;
+        for warehouse in 1..3 {
+            let place = |bucket| Where::At(warehouse, bucket, None);
+            let (available, held) = (place(Bucket::Available), place(Bucket::Held));
+            let aside = self.piles.aside.entry((lot, warehouse)).or_default();
+            if is_over {
+                let units = *aside;
+                self.piles.shift(Some(lot), Some(held), Some(available), units);
+            } else {
+                let units = self
+                    .piles
+                    .units
+                    .get(&(Some(lot), available))
+                    .copied()
+                    .unwrap_or(0);
+                *aside += units;
+                self.piles.shift(Some(lot), Some(available), Some(held), units);
+            }
+        }
+        self.forget_what_is_in_use();
     }
 
     /// The same units in the same places.

@@ -2,7 +2,8 @@
 //!
 //! A line is `SECOND WHAT …`; what came of it stands below, behind `>`. Stock: `5 OUTBOUND N A:3 order=O-1`, where N is
 //! a warehouse's code and A a SKU; of one reservation, `5 PICK N order=O-1 reservation=#4`, by its event's position.
-//! Catalogue: `0 warehouse N`, `0 variant A expires=9`, `1 change-variant A active=no`, `1 change-slot N A bin=none`, `1 change-lot A/L expires=9`.
+//! Catalogue: `0 warehouse N`, `0 variant A expires=9`, `1 change-variant A active=no`, `1 change-slot N A bin=none`, `1 change-lot A/L expires=9`,
+//! `1 recall A/L`, `1 release A/L`.
 //! A line names a lot as `A/L:3`, or `A/L@9:3` where it says that it expires at the second 9. Besides:
 //! `5 extend N #4 order=O-1 expires=20`, `5 reverse #7` and `5 clear N #7`, by positions too, `5 expire 9` and `5 stock`.
 //! `0 flood N A` puts there as many units as can be. Lines above a `---` only prepare: they must be accepted, and what comes of them is not told.
@@ -15,8 +16,8 @@ use bincard_ledger::state::Tracking;
 use bincard_ledger::{
     Bucket, ClearCommand, CloseCommand, Command, Conditions, CountCommand, CountStep, Counting, Event,
     ExtendCommand, FoundLine, Kind, Line, LineLot, Mismatch, NegativeStock, Place, Position, ProductNo,
-    Reason, ReceiveCommand, ReceivedLine, Rejection, ReverseCommand, Shortage, State, StockCommand,
-    StockEvent, Timestamp, VariantNo, Version, WarehouseNo,
+    Reason, RecallCommand, ReceiveCommand, ReceivedLine, Rejection, ReverseCommand, Shortage, State,
+    StockCommand, StockEvent, Timestamp, VariantNo, Version, WarehouseNo,
 };
 
 use crate::journal::Journal;
@@ -92,6 +93,12 @@ fn play(journal: &mut Journal, line: &str, told: &mut Vec<String>, refusals: &mu
     }
 }
 
+fn lot(state: &State, word: &str) -> VariantNo {
+    let (sku, code) = word.split_once('/').expect("a lot is SKU/CODE");
+    let found = state.lot_by_code(variant(state, sku), code);
+    found.unwrap_or(VariantNo(u32::MAX))
+}
+
 struct Asked<'t> {
     second: i64,
     what: &'t str,
@@ -146,6 +153,11 @@ impl<'t> Asked<'t> {
             None if ["count", "counted", "approve", "cancel"].contains(&self.what) => {
                 Command::Count(Box::new(self.count(state)))
             }
+            None if self.what == "recall" || self.what == "release" => Command::Recall(RecallCommand {
+                lot: lot(state, self.words[0]),
+                is_over: self.what == "release",
+                notes: self.text("notes"),
+            }),
             None if self.what == "expire" => Command::ExpireDue {
                 reservations_max: self.words[0].parse().unwrap(),
             },
@@ -362,16 +374,11 @@ impl<'t> Asked<'t> {
                     }),
                 },
             },
-            "change-lot" => {
-                let (sku, code) = word.split_once('/').expect("a lot is SKU/CODE");
-                C::ChangeLot {
-                    no: state
-                        .lot_by_code(variant(state, sku), code)
-                        .unwrap_or(VariantNo(u32::MAX)),
-                    expires_at: self.fields.get("expires").map(|_| self.instant("expires")),
-                    active,
-                }
-            }
+            "change-lot" => C::ChangeLot {
+                no: lot(state, word),
+                expires_at: self.fields.get("expires").map(|_| self.instant("expires")),
+                active,
+            },
             what => panic!("nobody can ask for {what}"),
         }
     }

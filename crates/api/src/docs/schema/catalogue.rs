@@ -6,6 +6,7 @@ use uuid::Uuid;
 
 use super::page::{PageOf, pages};
 use super::problem::Problem;
+use super::stock::Stock;
 
 /// The result of one line of a bulk request for products, whose ids are numbers.
 #[derive(ToSchema, Deserialize, Debug)]
@@ -266,6 +267,35 @@ pub(crate) struct LotChange {
     #[schema(format = DateTime)]
     pub(crate) expires_at: Option<String>,
     pub(crate) active: Option<bool>,
+}
+
+/// How a recall of a lot stands.
+#[derive(ToSchema, Deserialize, Debug)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+pub(crate) struct LotRecall {
+    /// The lot; it is not active while it is recalled.
+    pub(crate) lot: Lot,
+    /// What of it lies where, by warehouse: at most 500.
+    pub(crate) stock: Vec<Stock>,
+    /// Which orders have some of it, the oldest reservation first: at most 500. `GET /api/v1/reservations` has all of them, by
+    /// the lot's id as `variantId` and `state=OPEN`.
+    pub(crate) reservations: Vec<LotReservation>,
+    /// How many there are.
+    pub(crate) total_reservations: u64,
+}
+
+/// What an order has of a lot.
+#[derive(ToSchema, Deserialize, Debug)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+pub(crate) struct LotReservation {
+    /// The reservation.
+    pub(crate) id: Uuid,
+    pub(crate) order_id: String,
+    pub(crate) warehouse_id: Uuid,
+    pub(crate) warehouse_code: Option<String>,
+    pub(crate) reserved: i64,
+    pub(crate) picked: i64,
+    pub(crate) packed: i64,
 }
 
 pages! {
