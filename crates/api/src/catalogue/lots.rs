@@ -135,12 +135,10 @@ async fn alter(
 
 const MISSING: Failure = Failure::NotFound(Missing::Lot);
 
-/// The number that an id in a path stands for.
+/// The number that an id in a path stands for. That it is a lot's is seen where it is looked for.
 pub(super) fn resolve(asker: &Asker, id: &str) -> Result<VariantNo, Failure> {
-    let ledger = &asker.open.ledger;
-    let no = parse_uuid(id).and_then(|id| ledger.ids().resolve_variant(id));
-    let is_lot = |no: &VariantNo| ledger.names().variant(*no).is_some_and(|name| name.lot.is_some());
-    no.filter(is_lot).ok_or(MISSING)
+    let no = parse_uuid(id).and_then(|id| asker.open.ledger.ids().resolve_variant(id));
+    no.ok_or(MISSING)
 }
 
 async fn answer_with(asker: &Asker, no: VariantNo) -> Result<Response<Body>, Failure> {

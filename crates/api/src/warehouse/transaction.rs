@@ -91,7 +91,8 @@ pub(super) async fn create(
         failure => failure,
     })?;
     let event = stock_event(&recorded)?;
-    let sum = |of: fn(&bincard_ledger::Posting) -> i64| event.own_postings().map(of).sum::<i64>();
+    // It happens now, after whatever was counted: there is nothing that a count had seen.
+    let sum = |of: fn(&bincard_ledger::Posting) -> i64| event.postings.iter().map(of).sum::<i64>();
     let quantity = quantity_told(
         event.kind,
         sum(|posting| posting.quantity),

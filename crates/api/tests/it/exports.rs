@@ -91,7 +91,10 @@ async fn every_row_is_exported_once_however_many_there_are() {
     for (path, id) in [(STOCK, "variantId"), (MOVEMENTS, "eventId"), (EVENTS, "id")] {
         let csv = export(&server, path, "text/csv").await.expect(200);
         assert_eq!(csv.header("content-type"), "text/csv; charset=utf-8");
+        assert_eq!(csv.header("vary"), "accept");
+        let position = csv.header("ledger-position");
         let file = csv.header("content-disposition");
+        assert!(file.contains(&format!("-at-{position}.")), "{file} at {position}");
         assert!(
             file.starts_with("attachment; filename=\"") && file.ends_with(".csv\""),
             "{file}"
@@ -151,7 +154,15 @@ async fn an_export_has_what_was_recorded_when_it_began() {
             .await
             .json();
         let last = sku["content"][0]["id"].as_str().unwrap().to_owned();
-        server.receive(&warehouse, &last, 1).await;
+        let late = server.receive(&warehouse, &last, 1).await;
+        let undone = format!("{EVENTS}?variantId={last}&sort=occurredAt,asc&size=1");
+        let undone = server.fetch_now(&undone, &server.admin).await.expect(200).json();
+        let undone = undone["content"][0]["id"].as_str().unwrap().to_owned();
+        assert_ne!(undone, late["id"]);
+        if path == EVENTS {
+            let path = format!("{EVENTS}/{undone}/reverse");
+            server.post(&path, &server.admin, &json!({})).await.expect(201);
+        }
         server.fetch_now(EVENTS, &server.admin).await.expect(200);
         read.extend_from_slice(&body.collect().await.unwrap().to_bytes());
         let expected = if path == MOVEMENTS { 1_200 } else { 1_201 };
@@ -160,6 +171,12 @@ async fn an_export_has_what_was_recorded_when_it_began() {
             expected,
             "{path}"
         );
+        let read = String::from_utf8(read).unwrap();
+        if path == EVENTS {
+            let row = read.lines().find(|line| line.contains(&undone)).unwrap();
+            let row: Value = serde_json::from_str(row).unwrap();
+            assert_eq!(row["reversedById"], Value::Null, "it was undone since");
+        }
     }
 }
 

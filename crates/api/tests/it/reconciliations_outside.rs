@@ -6,7 +6,7 @@ use axum::http::Method;
 use serde_json::{Value, json};
 
 use crate::reconciliations::{PATH, over, reconcile, variances};
-use crate::support::Server;
+use crate::support::{Server, event};
 
 const HOUR_MS: i64 = 3_600_000;
 
@@ -195,4 +195,69 @@ async fn a_correction_that_the_ledger_refuses_is_told_with_its_line_and_the_othe
     let seller = server.post(PATH, &server.viewer, &json!({"apply": true})).await;
     seller.expect(403);
     over(&server, &format!("{PATH}/{}", run["id"])).await;
+}
+
+#[tokio::test]
+async fn lots_are_on_the_way_under_their_variant() {
+    let server = Server::start().await;
+    let (north, south) = (server.warehouse("NORTH").await, server.warehouse("SOUTH").await);
+    let create = json!({"sku": "S", "name": "S", "tracksLots": true});
+    let v = server.post("/api/v1/variants", &server.manager, &create).await;
+    let v = v.expect(201).json()["id"].clone();
+    let receipt = json!({"type": "INBOUND", "warehouseId": north, "lines": [
+        {"variantId": v, "quantity": 10, "lot": "L"},
+    ]});
+    server
+        .post("/api/v1/stock-events", &server.manager, &receipt)
+        .await
+        .expect(201);
+    let shipment =
+        json!({"fromWarehouseId": north, "toWarehouseId": south, "lines": [{"variantId": v, "quantity": 4}]});
+    server
+        .post("/api/v1/transfers", &server.manager, &shipment)
+        .await
+        .expect(201);
+    assert_eq!(
+        explained(&server, "SOUTH", "onHand", 5, None).await,
+        json!({"inTransit": 4, "unexplained": 1})
+    );
+}
+
+#[tokio::test]
+async fn what_arrived_before_it_left_takes_nothing_from_what_else_was_on_the_way_however_long_ago() {
+    let server = Server::start().await;
+    let (north, south) = (server.warehouse("NORTH").await, server.warehouse("SOUTH").await);
+    let (v, other) = (server.variant("S").await, server.variant("T").await);
+    server.receive(&north, &v, 10).await;
+    let send = async |quantity: i64| {
+        let lines = json!([{"variantId": v, "quantity": quantity}]);
+        let shipment = json!({"fromWarehouseId": north, "toWarehouseId": south, "lines": lines});
+        let sent = server.post("/api/v1/transfers", &server.manager, &shipment).await;
+        sent.expect(201).json()["id"].as_str().unwrap().to_owned()
+    };
+    let receive = async |transfer: &str, at: Value| {
+        let path = format!("/api/v1/transfers/{transfer}/receive");
+        let body = json!({"occurredAt": at});
+        server.post(&path, &server.manager, &body).await.expect(201);
+    };
+    // 13:00, and it arrives at 16:00. At 15:00 another one leaves that is said to have arrived at 13:15.
+    server.clock.advance_ms(HOUR_MS);
+    let first = send(4).await;
+    server.clock.advance_ms(2 * HOUR_MS);
+    let second = send(3).await;
+    receive(&second, json!("2025-06-01T13:15:00Z")).await;
+    server.clock.advance_ms(HOUR_MS);
+    receive(&first, Value::Null).await;
+    let on_the_way = json!({"inTransit": 4, "unexplained": 2});
+    let at = Some("2025-06-01T13:30:00Z");
+    assert_eq!(explained(&server, "NORTH", "onHand", 12, at).await, on_the_way);
+    // Long after they were over.
+    let lines: String = (0..1_100)
+        .map(|_| format!("{}\n", event("INBOUND", &south, &other, 1)))
+        .collect();
+    server
+        .bulk("/api/v1/stock-events/bulk", &server.admin, &lines)
+        .await
+        .expect(200);
+    assert_eq!(explained(&server, "NORTH", "onHand", 12, at).await, on_the_way);
 }

@@ -345,3 +345,38 @@ async fn without_a_location_the_one_is_meant_where_the_sku_is_stocked() {
     let list = server.get(INVENTORY, &seller).await;
     expect_error(list, 403, "FORBIDDEN", json!({"reason": "warehouse-required"}));
 }
+
+#[tokio::test]
+async fn where_a_sku_lies_counts_before_where_it_ever_lay_and_many_choices_are_not_all_named() {
+    let store = Store::open().await;
+    let server = &store.server;
+    let other = server.warehouse("WH-B").await;
+    server.receive(&other, &store.wine, 1).await;
+    let mut gone = json!({"quantity": -1, "reason": "DAMAGE", "location": "WH-B"});
+    store.adjust(gone.clone()).await.expect(200);
+    gone.as_object_mut().unwrap().remove("location");
+    store.adjust(gone.clone()).await.expect(200);
+    assert_eq!(store.available(&store.warehouse).await, 99);
+    for n in 10..31 {
+        let warehouse = server.warehouse(&format!("WH-{n}")).await;
+        server.receive(&warehouse, &store.wine, 1).await;
+    }
+    let unclear = store.adjust(gone).await.expect(422).json();
+    let choices = unclear["error"]["details"]["location"].as_str().unwrap();
+    assert!(choices.ends_with("WH-28, WH-A, …"), "{choices}");
+}
+
+#[tokio::test]
+async fn a_location_is_no_way_to_look_at_another_warehouse_and_may_be_any_text() {
+    let store = Store::open().await;
+    let server = &store.server;
+    let other = server.warehouse("WH-B").await;
+    let seller = server.key("default", Role::Seller, &[uuid(&other)]).await;
+    for name in ["WH-A", "Warehouse%20A", &*store.warehouse] {
+        let path = format!("{INVENTORY}?location={name}");
+        let refused = server.get(&path, &seller).await;
+        expect_error(refused, 403, "FORBIDDEN", json!({"reason": "warehouse"}));
+    }
+    let long = json!({"quantity": 1, "reason": "RETURN", "location": "x".repeat(60_000)});
+    store.adjust(long).await.expect(404);
+}

@@ -81,6 +81,12 @@ async fn the_documented_transactions_are_answered_as_documented() {
         ["INBOUND", "RESERVATION", "PICK"]
     );
     assert_eq!(types(&list("?to=2025-10-24").await), Vec::<String>::new());
+    let with_an_offset = list("?from=2025-10-25T11:15:00+02:00").await;
+    assert_eq!(
+        types(&with_an_offset),
+        ["PICK"],
+        "a plus sign that nobody escaped"
+    );
     let last = list("?limit=1").await;
     assert_eq!(types(&last), ["PICK"], "the last ones");
     assert_eq!(last["summary"]["totalTransactions"], 3, "the summary is of all");

@@ -268,3 +268,41 @@ fn what_makes_up_for_stock_below_zero_is_not_set_aside_and_a_lot_out_of_use_is_n
         ",
     );
 }
+
+#[test]
+fn a_variants_lots_have_no_more_units_than_can_be_and_no_place_of_their_own() {
+    check(
+        "
+        0 warehouse N
+        0 variant A lots=yes
+        0 INBOUND N A/L:1 A/K:1
+        0 OUTBOUND N A/L:1
+        0 flood N A/L
+        ---
+        1 INBOUND N A/K:1
+        > refused quantity-overflow: line 0: the stock of this variant would pass the largest quantity there is
+        1 change-slot N A/L bin=B
+        > refused variant-not-found: line 0: there is no such variant
+        ",
+    );
+}
+
+#[test]
+fn what_is_on_the_way_is_stock_that_lies_in_lots() {
+    check(
+        "
+        0 warehouse N
+        0 warehouse S
+        0 variant A lots=yes
+        0 variant B lots=yes
+        0 INBOUND N A/L:1 B/L:1
+        0 TRANSFER_OUT N A/L:1 to=S
+        0 TRANSFER_OUT N B/L:1 transfer=T
+        ---
+        1 change-variant A lots=no
+        > refused variant-has-stock: a variant that has stock goes on as it is: in lots or not
+        1 change-variant B lots=no
+        > refused variant-has-stock: a variant that has stock goes on as it is: in lots or not
+        ",
+    );
+}

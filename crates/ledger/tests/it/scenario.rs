@@ -467,7 +467,11 @@ fn lots(words: &[String]) -> Vec<LineLot> {
     named.collect()
 }
 
+/// A variant by its SKU, or a lot as `A/L`.
 fn variant(state: &State, sku: &str) -> VariantNo {
+    if sku.contains('/') {
+        return lot(state, sku);
+    }
     state.variant_by_sku(sku).unwrap_or(VariantNo(99))
 }
 
