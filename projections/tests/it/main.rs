@@ -19,6 +19,7 @@ mod nodes;
 mod pages;
 mod rebuild;
 mod reconcile;
+mod reconcile_edges;
 mod reconcile_file;
 mod refold;
 mod reservations;

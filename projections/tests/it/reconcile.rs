@@ -288,29 +288,6 @@ fn a_view_that_cannot_be_read_is_told_as_damaged() {
 }
 
 #[test]
-fn a_view_that_says_it_stands_beyond_the_log_differs() {
-    let ledger = closed(60);
-    let reconciler = reconciler(&ledger);
-    runtime().block_on(async {
-        let views = [ViewName::Stock, ViewName::Catalogue];
-        for view in views {
-            let beyond = "update checkpoint set position = position + 1";
-            assert_eq!(execute(&ledger, view, beyond.into()).await, 1);
-        }
-        let (run, found) = reconcile(&reconciler, &Asked::default()).await;
-        assert_eq!((run.state, run.differing), (RunState::Differs, 2));
-        for (one, view) in found.iter().zip(views) {
-            assert_eq!((one.view, one.table.as_str()), (view, "checkpoint"));
-            assert_eq!(one.field.as_deref(), Some("position"));
-        }
-        // The figures say so, too.
-        let diverged = reconciler.reconciliations().diverged();
-        let diverged = diverged.into_iter().filter(|(_, rows)| *rows > 0);
-        assert_eq!(diverged.collect::<Vec<_>>(), views.map(|view| (view, 1)));
-    });
-}
-
-#[test]
 fn stock_in_the_past_agrees_until_the_history_is_changed() {
     let ledger = closed(400);
     let reconciler = reconciler(&ledger);
@@ -372,28 +349,15 @@ fn stock_in_the_past_agrees_until_the_history_is_changed() {
             as_of: Some(Timestamp::from_micros(0)),
             known_at: None,
         };
-        let asked = Asked {
-            past,
-            ..Asked::default()
-        };
-        let (all, _) = reconcile(&reconciler, &asked).await;
-        assert!(all.compared[0].rows > 0);
-        // Only what is asked for is compared, and what the view has not is missing.
-        let filter = Filter {
-            warehouse: Some(WarehouseNo(1)),
-            variant: Some(VariantNo(2)),
-        };
-        let narrow = Asked { filter, ..asked };
-        let (run, found) = reconcile(&reconciler, &narrow).await;
-        assert_eq!((run.compared[0].rows, found.len()), (1, 0));
-        let gone = "delete from keys where (variant, warehouse) = (2, 1)";
-        execute(&ledger, ViewName::History, gone.into()).await;
-        let (run, found) = reconcile(&reconciler, &narrow).await;
-        assert_eq!((run.compared[0].rows, run.differing), (0, 1));
-        assert_eq!(
-            (found[0].key.as_str(), &found[0].found),
-            ("warehouse 1, variant 2", &None)
-        );
+        let (run, _) = reconcile(
+            &reconciler,
+            &Asked {
+                past,
+                ..Asked::default()
+            },
+        )
+        .await;
+        assert!(run.compared[0].rows > 0);
     });
 }
 
