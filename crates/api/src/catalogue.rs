@@ -15,7 +15,7 @@ use std::sync::Arc;
 use axum::body::{Body, Bytes};
 use axum::http::{HeaderMap, Response, StatusCode};
 use bincard_engine::Receipt;
-use bincard_ledger::{CatalogueCommand, Command, IdempotencyKey, Position, Request, Timestamp};
+use bincard_ledger::{CatalogueCommand, Command, IdempotencyKey, Position, Request, Timestamp, Version};
 use bincard_projections::catalogue::{CatalogueFilter, Search};
 use bincard_projections::{Answer, Page, Slice, ViewName};
 use utoipa_axum::router::OpenApiRouter;
@@ -103,11 +103,19 @@ fn read_key<'t>(fields: &mut Fields<'t, '_>, form: Form, faults: &mut Faults) ->
 
 /// Sends a creation to the ledger.
 async fn create(asker: &Asker, headers: &HeaderMap, command: CatalogueCommand) -> Result<Receipt, Failure> {
-    submit(asker, command, key_of(headers)?, Shape::Event).await
+    submit(asker, Command::Catalogue(command), key_of(headers)?, Shape::Event).await
 }
 
-/// Sends a change to the ledger, and waits until the catalogue shows it.
-pub(crate) async fn change(asker: &Asker, command: CatalogueCommand) -> Result<Receipt, Failure> {
+/// Sends a change to the ledger, perhaps of the catalogue at a version only, and waits until the catalogue shows it.
+pub(crate) async fn change(
+    asker: &Asker,
+    command: CatalogueCommand,
+    version: Option<Version>,
+) -> Result<Receipt, Failure> {
+    let command = match version {
+        None => Command::Catalogue(command),
+        Some(version) => Command::CatalogueAt(version, command),
+    };
     let receipt = submit(asker, command, None, Shape::Change).await?;
     asker
         .open
@@ -118,13 +126,13 @@ pub(crate) async fn change(asker: &Asker, command: CatalogueCommand) -> Result<R
 
 async fn submit(
     asker: &Asker,
-    command: CatalogueCommand,
+    command: Command,
     key: Option<IdempotencyKey>,
     shape: Shape,
 ) -> Result<Receipt, Failure> {
     let ledger = &asker.open.ledger;
     let request = Request {
-        command: Command::Catalogue(command),
+        command,
         author: asker.caller.id,
         on_behalf_of: None,
         key,

@@ -1,6 +1,6 @@
-//! `If-Match`: the version that a warehouse is to have come to, in the shape of an entity tag (RFC 9110, 8.8.3 and 13.1.1).
+//! `If-Match`: the version that a warehouse, or the catalogue, is to have come to, in the shape of an entity tag (RFC 9110, 8.8.3 and 13.1.1).
 //!
-//! The tag of a warehouse's stock is the version of its stream. A write that names one happens only at that version; what
+//! The tag of a warehouse's stock is the version of its stream, that of a slot the version of the catalogue. A write that names one happens only at that version; what
 //! could never match, or would match one of several, is refused in words instead of by 412.
 
 use axum::http::header::{ETAG, HeaderName, IF_MATCH};
@@ -31,7 +31,7 @@ pub(crate) fn version_of(headers: &HeaderMap) -> Result<Option<Version>, Failure
     let inner = text.strip_prefix('"').and_then(|rest| rest.strip_suffix('"'));
     match inner.and_then(parse) {
         Some(version) => Ok(Some(version)),
-        None => wrong("must be the version of the warehouse in quotes, such as \"42\", as an ETag has it"),
+        None => wrong("must be the version in quotes, such as \"42\", as an ETag has it"),
     }
 }
 
@@ -52,7 +52,7 @@ fn parse(text: &str) -> Option<Version> {
     text.parse().ok().filter(|_| is_plain).map(Version)
 }
 
-/// Tells the version that a warehouse has come to.
+/// Tells the version that a warehouse or the catalogue has come to.
 pub(crate) fn tag(headers: &mut HeaderMap, version: Version) {
     let mut digits = itoa::Buffer::new();
     let digits = digits.format(version.0);

@@ -577,7 +577,7 @@ mod tests {
             problem,
             serde_json::json!({
                 "type": "/problems/version-mismatch",
-                "title": "The warehouse has come to another version",
+                "title": "Something was recorded in between",
                 "status": 412,
                 "detail": "version-mismatch",
                 "expected": 7,

@@ -7,7 +7,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use bincard_ledger::state::Tracking;
-use bincard_ledger::{CatalogueEvent, State, VariantNo, WarehouseNo};
+use bincard_ledger::{CatalogueEvent, State, VariantNo, Version, WarehouseNo};
 
 /// How a warehouse is called.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -47,11 +47,16 @@ struct Tables {
     skus: HashMap<Arc<str>, VariantNo>,
     /// The lots of variants, in the order of their numbers.
     lots: HashMap<VariantNo, Vec<VariantNo>>,
+    /// The version of the catalogue's last event.
+    version: Version,
 }
 
 impl Tables {
     fn of(state: &State) -> Tables {
-        let mut tables = Tables::default();
+        let mut tables = Tables {
+            version: state.catalogue_version(),
+            ..Tables::default()
+        };
         let (warehouses, _, variants) = state.catalogue_size();
         for no in (1..=warehouses as u32).map(WarehouseNo) {
             if let Some(warehouse) = state.warehouse(no) {
@@ -127,6 +132,11 @@ impl Names {
         (tables.warehouses.len(), tables.variants.len())
     }
 
+    /// The version that the catalogue has come to. The log's head is at its last event by then, or behind it.
+    pub fn catalogue_version(&self) -> Version {
+        self.read().version
+    }
+
     pub(crate) fn apply(&self, events: &[CatalogueEvent]) {
         if events.is_empty() {
             return;
@@ -186,6 +196,7 @@ impl Tables {
     }
 
     fn apply(&mut self, event: &CatalogueEvent) {
+        self.version = self.version.next();
         match event {
             CatalogueEvent::WarehouseCreated { no, code, .. } => self.add_warehouse(*no, code, true),
             CatalogueEvent::VariantCreated { no, sku, .. } => self.add_variant(*no, sku, true),

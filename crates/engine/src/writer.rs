@@ -576,13 +576,15 @@ impl Writer {
 fn subject_of_command(command: &Command) -> u32 {
     use bincard_ledger::CatalogueCommand as C;
     match command {
-        Command::Catalogue(C::ChangeWarehouse { no, .. }) => no.0,
-        Command::Catalogue(C::ChangeProduct { no, .. }) => no.0,
-        Command::Catalogue(C::ChangeVariant { no, .. } | C::ChangeLot { no, .. }) => no.0,
-        Command::Catalogue(C::ChangeSlot { variant, .. }) => variant.0,
+        Command::Catalogue(change) | Command::CatalogueAt(_, change) => match change {
+            C::ChangeWarehouse { no, .. } => no.0,
+            C::ChangeProduct { no, .. } => no.0,
+            C::ChangeVariant { no, .. } | C::ChangeLot { no, .. } => no.0,
+            C::ChangeSlot { variant, .. } => variant.0,
+            C::CreateWarehouse { .. } | C::CreateProduct { .. } | C::CreateVariant { .. } => 0,
+        },
         Command::Recall(RecallCommand { lot, .. }) => lot.0,
-        Command::Catalogue(C::CreateWarehouse { .. } | C::CreateProduct { .. } | C::CreateVariant { .. })
-        | Command::Stock(_)
+        Command::Stock(_)
         | Command::Extend(_)
         | Command::Reverse(_)
         | Command::Receive(_)

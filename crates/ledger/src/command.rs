@@ -377,6 +377,8 @@ pub enum Command {
     Recall(RecallCommand),
     /// Change the catalogue.
     Catalogue(CatalogueCommand),
+    /// Change the catalogue if its stream has come to this version, and no other.
+    CatalogueAt(Version, CatalogueCommand),
     /// Record the expiry of reservations that have run out, at most so many. Housekeeping of the ledger's own:
     /// availability never waits for it.
     ExpireDue {

@@ -44,6 +44,10 @@ pub fn decide(state: &State, command: &Command, now: Timestamp) -> Result<Decisi
         Command::Count(command) => count::decide(state, command, now),
         Command::Recall(command) => recall::decide(state, command, now),
         Command::Catalogue(command) => catalogue::decide(state, command),
+        Command::CatalogueAt(version, command) => {
+            conditions::check(state.catalogue_version(), Some(*version))?;
+            catalogue::decide(state, command)
+        }
         Command::ExpireDue { reservations_max } => Ok(expire_due(state, now, *reservations_max)),
     }
 }
@@ -66,7 +70,7 @@ fn decide_stock(state: &State, command: &StockCommand, now: Timestamp) -> Result
         transfer::check_dispatch(state, command, destination)?;
     }
     if let Some(wanted) = &command.conditions {
-        conditions::check(state, command.warehouse, wanted, now)?;
+        conditions::check_all(state, command.warehouse, wanted, now)?;
     }
     let mut freed = Freed::new(state, now);
     let mut noted = Vec::new();

@@ -163,7 +163,7 @@ pub enum Rejection {
     NothingCounted { count: Position },
     #[error("one count is of at most 50,000 variants")]
     CountFull { count: Position },
-    #[error("the warehouse's stream has come to another version")]
+    #[error("the stream has come to another version")]
     VersionMismatch { expected: Version, present: Version },
     #[error("another quantity is available than was expected")]
     AvailableMismatch { lines: Vec<Mismatch> },

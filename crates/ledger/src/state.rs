@@ -154,6 +154,11 @@ impl State {
         self.recorded_at
     }
 
+    /// The version of the catalogue's last event.
+    pub fn catalogue_version(&self) -> Version {
+        self.catalogue_version
+    }
+
     /// The warehouse with this number.
     pub fn warehouse(&self, no: WarehouseNo) -> Option<&Warehouse> {
         self.warehouses.get(index_of(no.0)?)

@@ -366,4 +366,23 @@ mod tests {
         let run = runs.one(id).await.unwrap().unwrap();
         assert_eq!((run.state, run.ended_at), (RunState::Cancelled, Some(at(8))));
     }
+
+    #[tokio::test]
+    async fn so_many_runs_wait_and_no_more() {
+        let folder = tempfile::tempdir().unwrap();
+        let runs = Runs::open(&folder.path().join("reconciliations.db"))
+            .await
+            .unwrap();
+        let at = Timestamp::from_micros(1);
+        for _ in 0..WAITING_MAX {
+            runs.add(&Asked::default(), at).await.unwrap();
+        }
+        let refused = runs.add(&Asked::default(), at).await;
+        let waiting = WAITING_MAX.cast_unsigned();
+        assert!(
+            matches!(refused, Err(Error::TooManyWaiting { waiting: told }) if told == waiting),
+            "{refused:?}"
+        );
+        runs.close().await;
+    }
 }

@@ -175,7 +175,7 @@ async fn alter(
         let active = fields.change_to("active", faults, tree::flag);
         Some(CatalogueCommand::ChangeProduct { no, name, active })
     })?;
-    change(&asker, command).await?;
+    change(&asker, command, None).await?;
     answer_with(&asker, no).await
 }
 

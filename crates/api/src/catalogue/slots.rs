@@ -143,7 +143,9 @@ fn slice_of(paging: &Paging) -> Result<(Slice<StockKey>, u64, Option<u64>), Fail
         ("Ledger-Min-Position" = Option<u64>, Header, description = "Wait until the catalogue has come so far"),
     ),
     responses(
-        (status = 200, body = Slot),
+        (status = 200, body = Slot, headers(
+            ("ETag" = String, description = "The version that the catalogue has come to, for `If-Match`"),
+        )),
         (status = 403, body = Problem, content_type = "application/problem+json"),
         (status = 404, body = Problem, content_type = "application/problem+json"),
         (status = 503, body = Problem, content_type = "application/problem+json"),
@@ -160,17 +162,26 @@ async fn fetch(
 }
 
 /// Change a slot: what is left out stays, and `null` takes it away.
+///
+/// With `If-Match` it is changed only if nothing was recorded in the catalogue since the slot was looked at.
 #[utoipa::path(
     patch,
     path = "/api/v1/slots/{warehouseId}/{variantId}",
     tag = "Catalogue",
-    params(("warehouseId" = Uuid, Path), ("variantId" = Uuid, Path)),
+    params(
+        ("warehouseId" = Uuid, Path),
+        ("variantId" = Uuid, Path),
+        ("If-Match" = Option<String>, Header, description = "The version that the catalogue is to have come to, such as `\"42\"`: the ETag of the slot. At another version nothing happens"),
+    ),
     request_body = SlotChangeSchema,
     responses(
-        (status = 200, body = Slot),
+        (status = 200, body = Slot, headers(
+            ("ETag" = String, description = "The version that the catalogue has come to"),
+        )),
         (status = 400, body = Problem, content_type = "application/problem+json"),
         (status = 403, body = Problem, content_type = "application/problem+json"),
         (status = 404, body = Problem, content_type = "application/problem+json"),
+        (status = 412, description = "The catalogue has come to another version than was expected", body = Problem, content_type = "application/problem+json"),
     )
 )]
 async fn alter(
@@ -181,7 +192,7 @@ async fn alter(
 ) -> Result<Response<Body>, Failure> {
     asker.must(asker.caller.may_write_catalogue())?;
     let key = resolve(&asker, &ids)?;
-    if_match::refuse(&headers)?;
+    let version = if_match::version_of(&headers)?;
     let bytes = read_body(&headers, body).await?;
     let changed = parse(&bytes, |fields, faults| {
         Some(SlotChange {
@@ -198,7 +209,7 @@ async fn alter(
         variant: key.variant,
         change: changed,
     };
-    change(&asker, command).await?;
+    change(&asker, command, version).await?;
     answer_with(&asker, key).await
 }
 
@@ -211,12 +222,20 @@ fn resolve(asker: &Asker, [warehouse, variant]: &[String; 2]) -> Result<StockKey
     Ok(StockKey { warehouse, variant })
 }
 
+/// The slot, with the version that the catalogue had come to before it was looked at: an older one than the slot is
+/// refused where it would have done, a newer one would be taken where it must not.
 async fn answer_with(asker: &Asker, key: StockKey) -> Result<Response<Body>, Failure> {
+    let ledger = &asker.open.ledger;
+    let version = ledger.names().catalogue_version();
+    let head = ledger.reader().head().position;
+    asker.open.wait_for_view(ViewName::Catalogue, head).await?;
     let found = asker.open.views.slot(key).await?;
     let row = found.value.unwrap_or_else(|| SlotRow::empty(key));
     let mut json = Json::with_capacity(ROW_BYTES);
     write(&mut json, asker, &row);
-    Ok(answer::read(found.position, json))
+    let mut response = answer::read(found.position, json);
+    if_match::tag(response.headers_mut(), version);
+    Ok(response)
 }
 
 fn write(json: &mut Json, asker: &Asker, row: &SlotRow) {

@@ -198,7 +198,7 @@ async fn alter(
             active,
         })
     })?;
-    change(&asker, command).await?;
+    change(&asker, command, None).await?;
     answer_with(&asker, no).await
 }
 

@@ -191,7 +191,7 @@ async fn alter(
             negative_stock,
         })
     })?;
-    change(&asker, command).await?;
+    change(&asker, command, None).await?;
     answer_with(&asker, no).await
 }
 

@@ -106,7 +106,7 @@ codes! {
     CountedTooEarly = 409 "counted-too-early" "It was counted before the count was opened",
     NothingCounted = 409 "nothing-counted" "Nothing has been counted",
     CountFull = 409 "count-full" "The count has as many variants as it can have",
-    VersionMismatch = 412 "version-mismatch" "The warehouse has come to another version",
+    VersionMismatch = 412 "version-mismatch" "Something was recorded in between",
     AvailableMismatch = 412 "available-mismatch" "Another quantity is available than was expected",
     QuantityOverflow = 400 "quantity-overflow" "The stock would be larger than can be counted",
     CodeTaken = 409 "code-taken" "Another warehouse has this code",

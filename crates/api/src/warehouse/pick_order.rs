@@ -27,13 +27,19 @@ use crate::wire::tree::{text, whole};
     patch,
     path = "/api/warehouse/inventory/{skuId}/pick-order",
     tag = "Warehouse",
-    params(("skuId" = String, Path, description = "The variant's id, or its SKU")),
+    params(
+        ("skuId" = String, Path, description = "The variant's id, or its SKU"),
+        ("If-Match" = Option<String>, Header, description = "The version that the catalogue is to have come to, such as `\"42\"`: the ETag of the slot (`GET /api/v1/slots/{warehouseId}/{variantId}`) or of the last change. At another version nothing happens"),
+    ),
     request_body = PickOrderChange,
     responses(
-        (status = 200, body = PickOrderAnswer),
+        (status = 200, body = PickOrderAnswer, headers(
+            ("ETag" = String, description = "The version to which it brought the catalogue"),
+        )),
         (status = 400, body = WarehouseError),
         (status = 403, body = WarehouseError),
         (status = 404, body = WarehouseError),
+        (status = 412, description = "The catalogue has come to another version than was expected", body = WarehouseError),
         (status = 422, body = WarehouseError),
         (status = 503, body = WarehouseError),
     )
@@ -47,7 +53,7 @@ pub(super) async fn alter(
     asker.must(asker.caller.may_write_catalogue())?;
     let variant = variant_named(&asker, &sku_id)?;
     body::require_json(&headers)?;
-    if_match::refuse(&headers)?;
+    let version = if_match::version_of(&headers)?;
     let bytes = body::read(body).await?;
     let (number, reason, location) = draft::read(&bytes, |draft| {
         let number = draft.change("pickOrder", whole);
@@ -76,7 +82,7 @@ pub(super) async fn alter(
             ..SlotChange::default()
         },
     };
-    let receipt = change(&asker, command).await?;
+    let receipt = change(&asker, command, version).await?;
     let after = views.pick_order(key)?.value;
     let mut json = Json::with_capacity(192);
     json.raw(r#"{"success":true,"skuId":"#)
@@ -84,10 +90,7 @@ pub(super) async fn alter(
     json.raw(r#","oldPickOrder":"#).whole_or_null(before);
     json.raw(r#","newPickOrder":"#).whole_or_null(after);
     json.raw(r#","updatedAt":"#).instant(receipt.recorded_at).raw("}");
-    Ok(answer::written(
-        StatusCode::OK,
-        receipt.position,
-        receipt.replayed,
-        json,
-    ))
+    let mut response = answer::written(StatusCode::OK, receipt.position, receipt.replayed, json);
+    if_match::tag(response.headers_mut(), receipt.version);
+    Ok(response)
 }

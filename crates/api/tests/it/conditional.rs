@@ -441,25 +441,55 @@ async fn the_warehouse_family_takes_and_answers_versions() {
 }
 
 #[tokio::test]
-async fn a_version_is_refused_where_nothing_has_one() {
+async fn a_slot_is_changed_only_at_the_version_of_the_catalogue_that_its_caller_saw() {
     let shop = Shop::open().await;
+    let (server, token) = (&shop.server, &shop.server.manager);
     let slot = format!("/api/v1/slots/{}/{}", shop.warehouse, shop.variant);
     let pick_order = format!("/api/warehouse/inventory/{}/pick-order", shop.variant);
-    for (path, body) in [
-        (slot, json!({"bin": "A-1"})),
-        (pick_order, json!({"pickOrder": 1})),
-    ] {
-        let token = &shop.server.manager;
+    let look = async || {
+        let found = server.get(&slot, &server.viewer).await.expect(200);
+        found.header("etag").to_owned()
+    };
+    let send = async |path: &str, tag: &str, body: &Value| {
+        let headers = [("if-match", tag)];
+        let answer = server.call_with(Method::PATCH, path, token, Some(body), &headers);
+        answer.await
+    };
+    // A warehouse and a variant, and stock, which is no matter of the catalogue's.
+    assert_eq!(look().await, "\"2\"");
+    let bodies = [
+        (&*slot, json!({"bin": "A-1"})),
+        (&*pick_order, json!({"pickOrder": 7})),
+        (&*slot, json!({"maxLevel": 9})),
+    ];
+    for (version, (path, body)) in (2..).zip(bodies) {
         let head = shop.head().await;
-        let send = async |tag: &str| {
-            let headers = [("if-match", tag)];
-            let answer = shop
-                .server
-                .call_with(Method::PATCH, &path, token, Some(&body), &headers);
-            answer.await
-        };
-        assert!(send("\"1\"").await.expect(400).text().contains("If-Match"));
+        let (stale, present) = (format!("\"{}\"", version - 1), format!("\"{version}\""));
+        let refused = send(path, &stale, &body).await.expect(412);
+        assert_eq!(refused.header("etag"), present, "{path}");
+        if path == slot {
+            let problem = refused.expect_problem(412, "version-mismatch", "version-mismatch");
+            assert_eq!(
+                (&problem["expected"], &problem["present"]),
+                (&json!(version - 1), &json!(version))
+            );
+        } else {
+            let details = json!({"expected": version - 1, "present": version});
+            crate::warehouse::expect_error(refused, 412, "CONFLICT", details);
+        }
         assert_eq!(shop.head().await, head, "{path} appended nothing");
-        send("*").await.expect(200);
+        send(path, "7", &body).await.expect(400);
+        let done = send(path, &present, &body).await.expect(200);
+        let next = format!("\"{}\"", version + 1);
+        assert_eq!(done.header("etag"), next, "{path}");
+        assert_eq!(look().await, next);
     }
+    // Whatever else is new in the catalogue counts, too.
+    server.variant("B").await;
+    let stale = send(&slot, "\"5\"", &json!({"bin": "B-1"})).await.expect(412);
+    assert_eq!(stale.header("etag"), "\"6\"");
+    send(&slot, "*", &json!({"bin": "B-1"})).await.expect(200);
+    // What changes nothing is at the version that there is.
+    let same = send(&slot, "\"7\"", &json!({})).await.expect(200);
+    assert_eq!(same.header("etag"), "\"7\"");
 }

@@ -414,3 +414,77 @@ async fn a_channels_report_is_explained_and_not_applied_and_a_refused_correction
         assert_eq!(problem["errors"][0]["pointer"], pointer, "{problem}");
     }
 }
+
+#[tokio::test]
+async fn a_long_count_is_corrected_to_its_end_and_each_line_says_by_which_event() {
+    let server = Server::start().await;
+    server.warehouse("A").await;
+    let variants: String = (0..501)
+        .map(|n| format!("{{\"sku\":\"S-{n}\",\"name\":\"n\"}}\n"))
+        .collect();
+    server
+        .bulk("/api/v1/variants/bulk", &server.admin, &variants)
+        .await
+        .expect(200);
+    let lines: Vec<_> = (0..501)
+        .map(|n| json!({"warehouseCode": "A", "sku": format!("S-{n}"), "quantity": 1}))
+        .collect();
+    let run = reconcile(&server, json!({"source": {"name": "all", "lines": lines}})).await;
+    let path = format!("{PATH}/{}", run["id"]);
+    let applied = server
+        .call(Method::POST, &format!("{path}/apply"), &server.manager, None)
+        .await
+        .expect(200);
+    assert_eq!(applied.json()["corrected"], 501);
+    let head = server.get("/api/v1/ledger", &server.admin).await.expect(200);
+    assert_eq!(applied.header("ledger-position"), head.header("ledger-position"));
+    let last = server
+        .get(&format!("{path}/variances?size=1&page=500"), &server.manager)
+        .await
+        .expect(200)
+        .json();
+    let last = &last["content"][0];
+    assert_eq!((&last["no"], &last["named"]), (&json!(501), &json!("A / S-500")));
+    let events = "/api/v1/stock-events?size=1&sort=createdAt,desc";
+    let events = server.fetch_now(events, &server.admin).await.expect(200).json();
+    assert_eq!(
+        last["correction"]["event"]["id"], events["content"][0]["id"],
+        "{last}"
+    );
+}
+
+#[tokio::test]
+async fn what_was_not_compared_to_its_end_is_not_applied() {
+    let server = Server::start().await;
+    server.warehouse("A").await;
+    server.variant("S").await;
+    let lines = json!([{"warehouseCode": "A", "sku": "S", "quantity": 1}]);
+    let source = json!({"source": {"name": "one", "lines": lines}});
+    // Some run is cancelled before its turn has come.
+    let cancelled = loop {
+        for _ in 0..8 {
+            server.post(PATH, &server.manager, &json!({})).await.expect(202);
+        }
+        let begun = server.post(PATH, &server.manager, &source).await.expect(202);
+        let path = begun.header("location").to_owned();
+        let cancel = format!("{path}/cancel");
+        server
+            .call(Method::POST, &cancel, &server.manager, None)
+            .await
+            .expect(202);
+        let run = over(&server, &path).await;
+        if run["state"] == "CANCELLED" {
+            break path;
+        }
+    };
+    let apply = format!("{cancelled}/apply");
+    let refused = server.call(Method::POST, &apply, &server.manager, None).await;
+    refused.expect(409);
+    let second = server
+        .get(&format!("{PATH}?size=1&page=1"), &server.manager)
+        .await
+        .expect(200)
+        .json();
+    let first = cancelled.rsplit('/').next().unwrap().parse::<u64>().unwrap();
+    assert_eq!(second["content"][0]["id"], first - 1, "{second}");
+}

@@ -62,6 +62,10 @@ impl Command {
             Command::Count(command) => command.write_canonical(w),
             Command::Recall(command) => command.write_canonical(w),
             Command::Catalogue(command) => command.write_canonical(w),
+            Command::CatalogueAt(version, command) => {
+                command.write_canonical(w);
+                write_version(w, Some(*version));
+            }
             Command::ExpireDue { reservations_max } => {
                 w.u8(EXPIRE_DUE);
                 w.varint(*reservations_max as u64);

@@ -7,7 +7,7 @@ use crate::state::State;
 use crate::time::Timestamp;
 
 /// Checks `wanted` at a warehouse that exists. What has run out counts as available.
-pub(super) fn check(
+pub(super) fn check_all(
     state: &State,
     warehouse: WarehouseNo,
     wanted: &Conditions,
@@ -37,10 +37,13 @@ pub(super) fn check_version(
     expected: Option<Version>,
 ) -> Result<(), Rejection> {
     let present = state.warehouse(warehouse).map(|found| found.version);
-    match (expected, present) {
-        (Some(expected), Some(present)) if expected != present => {
-            Err(Rejection::VersionMismatch { expected, present })
-        }
-        _ => Ok(()),
+    present.map_or(Ok(()), |present| check(present, expected))
+}
+
+/// Checks the version that a stream is to have come to.
+pub(super) fn check(present: Version, expected: Option<Version>) -> Result<(), Rejection> {
+    match expected.filter(|expected| *expected != present) {
+        None => Ok(()),
+        Some(expected) => Err(Rejection::VersionMismatch { expected, present }),
     }
 }

@@ -79,6 +79,10 @@ fn a_slot_has_a_bin_levels_and_a_place_in_the_order_of_picking() {
         > refused invalid-text: bin is 1 to 64 characters, without control characters and without blanks at its ends
         1 change-slot N A order=1 why=x*501
         > refused invalid-text: reason is 1 to 500 characters, without control characters and without blanks at its ends
+        1 change-slot N A bin=C if-version=4
+        > refused version-mismatch: the stream has come to another version, 5 and not 4
+        1 change-slot N A max=0 if-version=5
+        > SlotChanged { warehouse: WarehouseNo(1), variant: VariantNo(1), change: SlotChange { bin: None, reorder_point: None, max_level: Some(Some(0)), pick_order: None } }
         1 change-slot nowhere A
         > refused warehouse-not-found: there is no such warehouse
         1 change-slot N nothing
@@ -197,7 +201,7 @@ const REFUSALS: &str = "
     1 clear N #7
     > refused exception-cleared: there is no such exception to clear, #7
     1 INBOUND N A:1 if-version=9
-    > refused version-mismatch: the warehouse's stream has come to another version, 3 and not 9
+    > refused version-mismatch: the stream has come to another version, 3 and not 9
     1 INBOUND N A:1 if-available=A:5
     > refused available-mismatch: another quantity is available than was expected, 4 of A and not 5
     4 PICK N order=R reservation=#7

@@ -144,7 +144,9 @@ impl Model {
             Command::Receive(command) => self.take_receive(command, now),
             Command::Close(command) => self.take_close(command),
             Command::Clear(command) => self.take_clear(command),
-            Command::Count(_) | Command::Recall(_) => unreachable!("they have tests of their own"),
+            Command::Count(_) | Command::Recall(_) | Command::CatalogueAt(..) => {
+                unreachable!("they have tests of their own")
+            }
             Command::Catalogue(command) => self.take_catalogue(command),
             Command::ExpireDue { .. } => Ok(()),
         }

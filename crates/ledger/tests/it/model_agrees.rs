@@ -103,7 +103,11 @@ fn check_decision(
             .collect(),
         Command::Reverse(asked) => quantities(&asked.event.postings),
         Command::Extend(_) | Command::Receive(_) | Command::Close(_) | Command::Clear(_) => Vec::new(),
-        Command::Catalogue(_) | Command::Count(_) | Command::Recall(_) | Command::ExpireDue { .. } => {
+        Command::Catalogue(_)
+        | Command::CatalogueAt(..)
+        | Command::Count(_)
+        | Command::Recall(_)
+        | Command::ExpireDue { .. } => {
             return Ok(());
         }
     };
@@ -256,7 +260,11 @@ fn check_own(command: &Command, own: &StockEvent, now: Timestamp) -> Result<(), 
             prop_assert_eq!(own, &expected);
             Ok(())
         }
-        Command::Catalogue(_) | Command::Count(_) | Command::Recall(_) | Command::ExpireDue { .. } => Ok(()),
+        Command::Catalogue(_)
+        | Command::CatalogueAt(..)
+        | Command::Count(_)
+        | Command::Recall(_)
+        | Command::ExpireDue { .. } => Ok(()),
     }
 }
 

@@ -1,9 +1,9 @@
-//! The bytes that recalls added: fingerprints and a snapshot, fixed for ever.
+//! The bytes that recalls and changes of the catalogue at a version added: fingerprints and a snapshot, fixed for ever.
 
 use bincard_ledger::command::CatalogueCommand as C;
 use bincard_ledger::{
-    Command, Kind, Line, LineLot, RecallCommand, Request, StockCommand, Timestamp, VariantNo, WarehouseNo,
-    snapshot,
+    Command, Kind, Line, LineLot, RecallCommand, Request, StockCommand, Timestamp, VariantNo, Version,
+    WarehouseNo, snapshot,
 };
 use uuid::Uuid;
 
@@ -12,6 +12,14 @@ use crate::journal::Journal;
 
 const FINGERPRINTS: &str = include_str!("../golden/v1/fingerprints-recall.txt");
 const SNAPSHOT: &str = include_str!("../golden/v1/snapshot-recall.txt");
+
+fn expiry_taken_away() -> C {
+    C::ChangeLot {
+        no: VariantNo(2),
+        expires_at: Some(None),
+        active: None,
+    }
+}
 
 fn recall(lot: u32, is_over: bool, notes: Option<&str>) -> Command {
     Command::Recall(RecallCommand {
@@ -29,6 +37,12 @@ fn fingerprints_of_recalls_are_what_they_always_were() {
         ("recall-notes", recall(2, false, Some("glass"))),
         ("release", recall(2, true, None)),
         ("release-notes", recall(2, true, Some("glass"))),
+        ("change", Command::Catalogue(expiry_taken_away())),
+        ("change-at", Command::CatalogueAt(Version(7), expiry_taken_away())),
+        (
+            "change-at-other",
+            Command::CatalogueAt(Version(8), expiry_taken_away()),
+        ),
     ];
     let fingerprint = |command| {
         let request = Request {

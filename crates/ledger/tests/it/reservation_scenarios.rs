@@ -296,16 +296,16 @@ fn a_command_happens_only_at_the_version_that_it_names() {
         1 OUTBOUND N A:1 if-version=2
         > OUTBOUND N at 1, 1 A available -> customer
         2 PICK N A:1 order=O-1 if-version=2
-        > refused version-mismatch: the warehouse's stream has come to another version, 3 and not 2
+        > refused version-mismatch: the stream has come to another version, 3 and not 2
         3 OUTBOUND N A:3 if-version=3
         > EXPIRY N at 3, 2 A reserved -> available (of #6)
         > OUTBOUND N at 3, 3 A available -> customer
         4 OUTBOUND N A:1 if-version=4
-        > refused version-mismatch: the warehouse's stream has come to another version, 5 and not 4
+        > refused version-mismatch: the stream has come to another version, 5 and not 4
         5 OUTBOUND N nothing:1 if-version=4
         > refused variant-not-found: line 0: there is no such variant
         6 OUTBOUND N A:9 if-version=4 if-available=A:9
-        > refused version-mismatch: the warehouse's stream has come to another version, 5 and not 4
+        > refused version-mismatch: the stream has come to another version, 5 and not 4
         7 OUTBOUND S A:1 if-version=1
         > OUTBOUND S at 7, 1 A available -> customer
         ",
@@ -347,7 +347,7 @@ fn a_reservation_is_extended_only_at_the_version_that_is_named() {
         0 RESERVATION N A:2 order=O-1 expires=10
         ---
         1 extend N #4 order=O-1 if-version=1
-        > refused version-mismatch: the warehouse's stream has come to another version, 2 and not 1
+        > refused version-mismatch: the stream has come to another version, 2 and not 1
         2 extend N #4 order=O-1 if-version=2
         > EXTEND N at 2, about #4, for good, noted 2 A
         ",

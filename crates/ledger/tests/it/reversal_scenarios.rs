@@ -153,7 +153,7 @@ fn an_event_is_undone_only_at_the_version_that_is_named() {
         0 INBOUND N A:1
         ---
         1 reverse #3 if-version=1
-        > refused version-mismatch: the warehouse's stream has come to another version, 2 and not 1
+        > refused version-mismatch: the stream has come to another version, 2 and not 1
         2 reverse #3 if-version=2
         > REVERSAL N at 2, about #3, 5 A available -> supplier
         ",

@@ -161,7 +161,10 @@ impl<'t> Asked<'t> {
             None if self.what == "expire" => Command::ExpireDue {
                 reservations_max: self.words[0].parse().unwrap(),
             },
-            None => Command::Catalogue(self.catalogue(state)),
+            None => match self.version() {
+                None => Command::Catalogue(self.catalogue(state)),
+                Some(version) => Command::CatalogueAt(version, self.catalogue(state)),
+            },
         }
     }
 

@@ -83,7 +83,7 @@ fn a_dispatch_is_recorded_on_both_streams_or_on_none() {
         1 TRANSFER_OUT N A:3 to=S
         > refused insufficient-stock: not enough stock, 2 of 3 A
         1 TRANSFER_OUT N A:2 to=S if-version=1
-        > refused version-mismatch: the warehouse's stream has come to another version, 2 and not 1
+        > refused version-mismatch: the stream has come to another version, 2 and not 1
         1 TRANSFER_OUT N A:2 to=S if-available=A:3
         > refused available-mismatch: another quantity is available than was expected, 2 of A and not 3
         6 TRANSFER_OUT N A:3 to=S if-version=2
@@ -227,36 +227,36 @@ fn what_is_asked_of_another_version_than_there_is_does_not_happen() {
         0 INBOUND N A:10
         ---
         1 TRANSFER_OUT N A:4 to=S if-version=0
-        > refused version-mismatch: the warehouse's stream has come to another version, 1 and not 0
+        > refused version-mismatch: the stream has come to another version, 1 and not 0
         1 TRANSFER_OUT N A:4 to=S if-version=1
         > TRANSFER_OUT N at 1, to S, 4 A available -> transit
         > TRANSFER_EXPECTED S at 1, about #6, from N, noted 4 A
         2 receive S #6 A:1 if-version=2
-        > refused version-mismatch: the warehouse's stream has come to another version, 1 and not 2
+        > refused version-mismatch: the stream has come to another version, 1 and not 2
         2 receive S #6 A:1 if-version=1
         > TRANSFER_IN S at 2, about #6, from N, 1 A transit -> available
         3 close #6 reason=Other if-version=1
-        > refused version-mismatch: the warehouse's stream has come to another version, 2 and not 1
+        > refused version-mismatch: the stream has come to another version, 2 and not 1
         3 close #6 reason=Other if-version=2
         > TRANSFER_CLOSED S at 3, about #6, from N, 3 A transit -> adjustment
         4 count S if-version=2
-        > refused version-mismatch: the warehouse's stream has come to another version, 3 and not 2
+        > refused version-mismatch: the stream has come to another version, 3 and not 2
         4 count S if-version=3
         > COUNT_OPENED S at 4, of everything
         5 counted S #10 A:1 if-version=3
-        > refused version-mismatch: the warehouse's stream has come to another version, 4 and not 3
+        > refused version-mismatch: the stream has come to another version, 4 and not 3
         5 counted S #10 A:1 if-version=4
         > COUNTED S at 5, about #10, A 1 of 1 at 5
         6 approve S #10 if-version=4
-        > refused version-mismatch: the warehouse's stream has come to another version, 5 and not 4
+        > refused version-mismatch: the stream has come to another version, 5 and not 4
         6 cancel S #10 if-version=4
-        > refused version-mismatch: the warehouse's stream has come to another version, 5 and not 4
+        > refused version-mismatch: the stream has come to another version, 5 and not 4
         6 cancel S #10 if-version=5
         > COUNT_CANCELLED S at 6, about #10
         7 OUTBOUND S A:2
         > OUTBOUND S at 7, 2 A available -> customer, noted 1 A
         8 clear S #13 if-version=6
-        > refused version-mismatch: the warehouse's stream has come to another version, 7 and not 6
+        > refused version-mismatch: the stream has come to another version, 7 and not 6
         8 clear S #13 if-version=7
         > EXCEPTION_CLEARED S at 8, about #13
         ",
