@@ -350,12 +350,13 @@ async fn reconcile(reconciler: &Reconciler, head: Position) -> Result<()> {
 async fn in_postgres(reader: Reader, movements: u64) -> Result<()> {
     let server = Postgres::start()?;
     let database = Database::new(&server.socket_url("postgres"))?;
-    database.migrate().await?;
+    database.migrate()?;
     let head = reader.head().position;
     let start = Instant::now();
     let place = Place::Postgres {
         database,
         feeds: true,
+        scratch: std::env::temp_dir(),
     };
     let projector = Projector::open(place, reader)?;
     let views = projector.views().clone();

@@ -8,7 +8,7 @@ use std::fs::{self, File};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
-use bincard_ledger::Position;
+use bincard_ledger::{LedgerId, Position};
 
 use crate::error::Error;
 use crate::name::ViewName;
@@ -25,6 +25,8 @@ pub enum Place {
         database: Database,
         /// Whether this process feeds them, as far as nobody else does. One that does not only reads.
         feeds: bool,
+        /// A folder for what lives only as long as a comparison; made when there is none.
+        scratch: PathBuf,
     },
 }
 
@@ -37,6 +39,20 @@ impl From<&Path> for Place {
 impl From<&PathBuf> for Place {
     fn from(path: &PathBuf) -> Place {
         Place::Folder(path.clone())
+    }
+}
+
+impl Place {
+    /// The views of one ledger there. Blocks.
+    pub(crate) fn home(self, ledger: LedgerId) -> Result<Home, Error> {
+        Ok(match self {
+            Place::Folder(path) => Home::Folder(Folder::open(&path)?),
+            Place::Postgres {
+                database,
+                feeds,
+                scratch,
+            } => Home::Postgres(database.ledger(ledger, feeds, scratch)?),
+        })
     }
 }
 
@@ -59,6 +75,14 @@ impl Home {
         match self {
             Home::Folder(folder) => Tables::File(folder.file(view, generation)),
             Home::Postgres(schemas) => Tables::Schema(schemas.schema(view, generation)),
+        }
+    }
+
+    /// The folder for what lives only as long as a comparison.
+    pub(crate) fn scratch(&self) -> Result<Folder, Error> {
+        match self {
+            Home::Folder(folder) => Ok(folder.clone()),
+            Home::Postgres(schemas) => Folder::open(schemas.scratch()),
         }
     }
 
@@ -147,6 +171,11 @@ impl Folder {
     /// The file of the shadow that a verification folds `view` into.
     pub(crate) fn shadow(&self, view: ViewName) -> PathBuf {
         self.path.join(format!("{view}.verify.db"))
+    }
+
+    /// The file that a view in PostgreSQL is copied to while it is compared.
+    pub(crate) fn copy(&self, view: ViewName) -> PathBuf {
+        self.path.join(format!("{view}.copy.db"))
     }
 
     fn marker(&self, view: ViewName) -> PathBuf {

@@ -132,6 +132,11 @@ impl<V: View> Lane<V> {
         !matches!(self.writer, Writer::Elsewhere)
     }
 
+    /// Whether a node that took the view under this epoch took it from this one.
+    pub(crate) fn is_lost_to(&self, taken: i64) -> bool {
+        matches!(self.writer, Writer::Schema { epoch, .. } if epoch < taken)
+    }
+
     /// Begins to read what it wrote.
     pub(crate) async fn read(&mut self) -> Result<Tx<'_>, Error> {
         let begun = match &mut self.writer {

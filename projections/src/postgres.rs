@@ -11,15 +11,19 @@ mod leases;
 mod migrate;
 mod watch;
 
+use std::collections::HashMap;
 use std::collections::hash_map::RandomState;
+use std::fmt;
 use std::future::Future;
 use std::hash::{BuildHasher, Hasher};
+use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use bincard_ledger::{LedgerId, Position};
-use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions};
+use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions, PgRow};
+use sqlx::types::Uuid;
 use sqlx::{AssertSqlSafe, Postgres, Row as _, Transaction};
 use tokio::runtime::Runtime;
 use tokio::task::JoinHandle;
@@ -61,6 +65,15 @@ struct Inner {
     runtime: Option<Runtime>,
 }
 
+impl fmt::Debug for Database {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // The options have a password.
+        f.debug_struct("Database")
+            .field("node", &self.inner.node)
+            .finish_non_exhaustive()
+    }
+}
+
 impl Drop for Inner {
     fn drop(&mut self) {
         if let Some(runtime) = self.runtime.take() {
@@ -76,6 +89,8 @@ pub(crate) struct Schemas {
     ledger: i64,
     /// Whether this process feeds views at all.
     feeds: bool,
+    /// The folder for what lives only as long as a comparison.
+    scratch: PathBuf,
 }
 
 /// The tables of one generation of a view.
@@ -128,22 +143,40 @@ impl Database {
         Ok(Database { inner })
     }
 
-    /// Makes the tables what this program needs. Of several nodes that do it at once, one does and the others wait.
+    /// Makes the tables what this program needs. Of several nodes that do it at once, one does and the others wait. Blocks.
     ///
     /// # Errors
     /// When the database does not answer, or its tables are of a newer program.
-    pub async fn migrate(&self) -> Result<(), Error> {
+    pub fn migrate(&self) -> Result<(), Error> {
         let options = self.inner.options.clone();
-        self.run(async move { migrate::run(&options).await }).await
+        self.run_blocking(async move { migrate::run(&options).await })
     }
 
-    /// The migrations that are still to be applied, by name, in order. None are applied by this.
+    /// The migrations that are still to be applied, by name, in order. None are applied by this. Blocks.
     ///
     /// # Errors
     /// When the database does not answer.
-    pub async fn pending_migrations(&self) -> Result<Vec<&'static str>, Error> {
+    pub fn pending_migrations(&self) -> Result<Vec<&'static str>, Error> {
         let options = self.inner.options.clone();
-        self.run(async move { migrate::pending(&options).await }).await
+        self.run_blocking(async move { migrate::pending(&options).await })
+    }
+
+    /// How far the views of every ledger are that has all of them: up to where the last one is.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn reached(&self) -> Result<HashMap<LedgerId, Position>, Error> {
+        self.query(|pool| async move {
+            let sql = "select l.id, min(v.position) from ledgers l join live v on v.ledger = l.no group by l.id having count(*) = $1";
+            let views = ViewName::COUNT as i64;
+            let rows = sqlx::query(sql).bind(views).fetch_all(&pool).await?;
+            let one = |row: &PgRow| {
+                let id = LedgerId(row.try_get::<Uuid, _>(0)?.into_bytes());
+                Ok((id, Position(row.try_get::<i64, _>(1)?.cast_unsigned())))
+            };
+            rows.iter().map(one).collect()
+        })
+        .await
     }
 
     /// Runs what makes connections: their sockets are to outlive whoever asked.
@@ -152,6 +185,18 @@ impl Database {
         what: impl Future<Output = Result<T, Error>> + Send + 'static,
     ) -> Result<T, Error> {
         self.spawn(what).await.map_err(|_| Error::Stopped)?
+    }
+
+    /// The same, on a thread that may wait for it.
+    fn run_blocking<T: Send + 'static>(
+        &self,
+        what: impl Future<Output = Result<T, Error>> + Send + 'static,
+    ) -> Result<T, Error> {
+        let (answer, answered) = std::sync::mpsc::sync_channel(1);
+        drop(self.spawn(async move {
+            let _gone = answer.send(what.await);
+        }));
+        answered.recv().map_err(|_| Error::Stopped)?
     }
 
     fn spawn<T: Send + 'static>(&self, what: impl Future<Output = T> + Send + 'static) -> JoinHandle<T> {
@@ -187,24 +232,20 @@ impl Database {
     }
 
     /// The views of a ledger. Blocks.
-    pub(crate) fn ledger(&self, id: LedgerId, feeds: bool) -> Result<Schemas, Error> {
-        let (answer, answered) = std::sync::mpsc::sync_channel(1);
+    pub(crate) fn ledger(&self, id: LedgerId, feeds: bool, scratch: PathBuf) -> Result<Schemas, Error> {
         let database = self.clone();
-        let asking = async move {
-            let _gone = answer.send(database.number_of(id).await);
-        };
-        drop(self.spawn(asking));
-        let ledger = answered.recv().map_err(|_| Error::Stopped)??;
+        let ledger = self.run_blocking(async move { database.number_of(id).await })?;
         Ok(Schemas {
             database: self.clone(),
             ledger,
             feeds,
+            scratch,
         })
     }
 
     async fn number_of(&self, id: LedgerId) -> Result<i64, Error> {
         self.query(move |pool| async move {
-            let id = sqlx::types::Uuid::from_bytes(id.0);
+            let id = Uuid::from_bytes(id.0);
             sqlx::query("insert into ledgers (id) values ($1) on conflict do nothing")
                 .bind(id)
                 .execute(&pool)
@@ -219,6 +260,10 @@ impl Database {
 }
 
 impl Schemas {
+    pub(crate) fn scratch(&self) -> &Path {
+        &self.scratch
+    }
+
     /// What the schemas of a view's generations begin with.
     fn prefix(&self, view: ViewName) -> String {
         format!("bincard_view_{}_{view}_", self.ledger)

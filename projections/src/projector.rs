@@ -18,7 +18,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use crate::build::Outcome;
 use crate::error::Error;
-use crate::generation::{Folder, Home, Place};
+use crate::generation::Place;
 use crate::name::ViewName;
 use crate::refold::{Refold, Refolded};
 use crate::serving::Shared;
@@ -65,12 +65,8 @@ impl Projector {
     /// When the folder cannot be used, or PostgreSQL does not answer, or no thread can be started. A view that cannot be opened is no error: it is
     /// reported by [`Views::status`] and brought back when possible.
     pub fn open(place: impl Into<Place>, reader: Reader) -> Result<Projector, Error> {
-        let (place, ledger) = (place.into(), reader.ledger());
-        let home = match place {
-            Place::Folder(path) => Home::Folder(Folder::open(&path)?),
-            Place::Postgres { database, feeds } => Home::Postgres(database.ledger(ledger, feeds)?),
-        };
-        let shared = Arc::new(Shared::new(home));
+        let home = place.into().home(reader.ledger())?;
+        let shared = Arc::new(Shared::new(home, &reader));
         let (control, commands) = mpsc::channel(CONTROL_MAX);
         let views = Views::new(shared.clone(), control.clone());
         let (opened, is_open) = std::sync::mpsc::sync_channel(1);

@@ -5,6 +5,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
 use bincard_ledger::Position;
+use bincard_store::Reader;
 use sqlx::sqlite::SqlitePool;
 use tokio::sync::{Notify, watch};
 
@@ -18,6 +19,8 @@ use crate::sql::{Connection, Tx};
 use crate::sqlite::reader_pool;
 use crate::view::{self, View};
 
+/// How long to wait for news of the log, which come some fifty times a second while its database answers.
+const HEAR_MAX: Duration = Duration::from_secs(5);
 /// How long a generation in PostgreSQL stays after another one was made live.
 const READ_ON: Duration = Duration::from_secs(5);
 
@@ -150,6 +153,8 @@ pub(crate) struct Shared {
     pub(crate) home: Home,
     pub(crate) slots: Each<Slots>,
     pub(crate) status: watch::Sender<[ViewStatus; ViewName::COUNT]>,
+    /// The end of the log as this process knows it, where others write views too.
+    head: Option<watch::Receiver<Position>>,
     /// Told when somebody begins to wait for a position: the projector rests no longer.
     pub(crate) awaited: Notify,
     /// The youngest generation of each view that this process has seen.
@@ -157,7 +162,7 @@ pub(crate) struct Shared {
 }
 
 impl Shared {
-    pub(crate) fn new(home: Home) -> Shared {
+    pub(crate) fn new(home: Home, reader: &Reader) -> Shared {
         let statuses = ViewName::ALL.map(|view| ViewStatus {
             view,
             generation: None,
@@ -166,11 +171,19 @@ impl Shared {
             building: None,
             replaced: None,
         });
+        let head = matches!(home, Home::Postgres(_)).then(|| {
+            let (moved, head) = watch::channel(reader.head().position);
+            reader.on_advance(move |head| {
+                moved.send_replace(head.position);
+            });
+            head
+        });
         let youngest = [const { AtomicU64::new(0) }; ViewName::COUNT];
         Shared {
             home,
             slots: Each::default(),
             status: watch::channel(statuses).0,
+            head,
             awaited: Notify::new(),
             youngest,
         }
@@ -199,7 +212,8 @@ impl Shared {
         });
     }
 
-    /// Begins to read a view. A generation that is replaced meanwhile is left for the new one.
+    /// Begins to read a view. A generation that is replaced meanwhile is left for the new one. What another node wrote of
+    /// events that this one has not heard of yet is not answered before it has: whoever asks may ask the log for them next.
     pub(crate) async fn begin<V: View>(&self, slot: &Slot<V>) -> Result<Reading, Error> {
         let database = Error::database(V::NAME);
         loop {
@@ -209,7 +223,24 @@ impl Shared {
                 other => other.map_err(&database)?,
             };
             let position = view::checkpoint(&mut tx.on()).await.map_err(&database)?;
+            self.hear_of(V::NAME, position).await?;
             return Ok(Reading { tx, position });
+        }
+    }
+
+    /// Waits until this process knows the log up to a position.
+    async fn hear_of(&self, view: ViewName, position: Position) -> Result<(), Error> {
+        let Some(known) = &self.head else { return Ok(()) };
+        let head = *known.borrow();
+        if head >= position {
+            return Ok(());
+        }
+        let mut known = known.clone();
+        let heard = known.wait_for(|head| *head >= position);
+        match tokio::time::timeout(HEAR_MAX, heard).await {
+            Ok(Ok(_)) => Ok(()),
+            Ok(Err(_)) => Err(Error::Stopped),
+            Err(_) => Err(Error::LogBehind { view, position, head }),
         }
     }
 

@@ -251,17 +251,18 @@ const POSTGRES_ROWS: usize = 8_192;
 /// transaction back, which is what a projector does then anyway. The parameters have no numbers because SQLite looks
 /// the name of a numbered one up in a list, every time it is bound.
 pub(crate) struct Insert {
-    table: &'static str,
+    /// The table, with its columns in brackets where they do not come in their order.
+    table: String,
     columns: usize,
     on_conflict: &'static str,
     full: Arc<str>,
 }
 
 impl Insert {
-    pub(crate) fn new(table: &'static str, columns: usize, on_conflict: &'static str) -> Insert {
+    pub(crate) fn new(table: &str, columns: usize, on_conflict: &'static str) -> Insert {
         let full = places(table, columns, SQLITE_ROWS, on_conflict);
         Insert {
-            table,
+            table: table.to_owned(),
             columns,
             on_conflict,
             full,
@@ -295,7 +296,7 @@ impl Insert {
             let sql = if whole {
                 self.full.clone()
             } else {
-                places(self.table, self.columns, rows, self.on_conflict)
+                places(&self.table, self.columns, rows, self.on_conflict)
             };
             // A rest of any length would fill the cache of statements; only a single row is common enough to stay.
             let query = sqlx::query_with(AssertSqlSafe(sql), now).persistent(whole || rows == 1);

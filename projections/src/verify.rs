@@ -13,7 +13,7 @@ pub(crate) mod row;
 pub(crate) mod shadow;
 pub(crate) mod tables;
 
-use std::path::Path;
+use std::time::Duration;
 
 use bincard_ledger::{Event, Position, Recorded, VariantNo, WarehouseNo};
 use bincard_store::Reader;
@@ -25,7 +25,7 @@ use sqlx::sqlite::SqliteConnection;
 use crate::each::{Listed, with_view};
 use crate::error::Error;
 use crate::fold::Lots;
-use crate::generation::Folder;
+use crate::generation::{Folder, Home, Place, Tables};
 use crate::name::ViewName;
 use crate::source::Source;
 use crate::sqlite::open_reader;
@@ -115,34 +115,43 @@ pub struct VerifyProgress {
     pub rows: u64,
 }
 
-/// Verifies the live generations of `views` in folder `path`, in whose log everything up to their positions is.
+/// Verifies the live generations of `views`, in whose log everything up to their positions is. A view in PostgreSQL is
+/// copied into a file first; its indexes are for PostgreSQL's own tools to check.
 ///
 /// # Errors
 /// When a view has no live generation, or the log cannot be read, or a shadow not be made. A view that is damaged or
 /// differs is no error.
 pub async fn verify(
-    path: &Path,
+    place: impl Into<Place>,
     reader: &Reader,
     views: &[ViewName],
     mut progress: impl FnMut(VerifyProgress),
 ) -> Result<Vec<Verified>, Error> {
-    let folder = Folder::open(path)?;
+    let (place, ledger) = (place.into(), reader.ledger());
+    // Asking PostgreSQL which ledger it is blocks.
+    let home = tokio::task::spawn_blocking(move || place.home(ledger));
+    let home = home.await.map_err(|_| Error::Stopped)??;
+    let scratch = home.scratch()?;
     let mut verified = Vec::new();
     for view in views {
         verified.push(with_view!(view, V => {
-            verify_view::<V>(&folder, reader, tables::of(*view), &mut progress).await?
+            verify_view::<V>(&home, &scratch, reader, tables::of(*view), &mut progress).await?
         }));
     }
     Ok(verified)
 }
 
 async fn verify_view<V: Listed>(
-    folder: &Folder,
+    home: &Home,
+    scratch: &Folder,
     reader: &Reader,
     tables: &'static [Table],
     progress: &mut impl FnMut(VerifyProgress),
 ) -> Result<Verified, Error> {
-    let generation = folder.live(V::NAME)?.ok_or(Error::Building { view: V::NAME })?;
+    let generation = home
+        .live(V::NAME)
+        .await?
+        .ok_or(Error::Building { view: V::NAME })?;
     let verified = Verified {
         view: V::NAME,
         generation,
@@ -153,25 +162,50 @@ async fn verify_view<V: Listed>(
         differing: 0,
     };
     let database = Error::database(V::NAME);
-    let mut live = match open_reader(&folder.file(V::NAME, generation))
-        .await
-        .map_err(&database)
-    {
+    let mut copy = None;
+    let opened = async {
+        let path = match home.tables(V::NAME, generation) {
+            Tables::File(path) => path,
+            Tables::Schema(schema) => {
+                let mut tx = schema.begin_read().await.map_err(&database)?;
+                let at = checkpoint(&mut crate::sql::Connection::Postgres(&mut tx)).await;
+                hear_of(reader, at.map_err(&database)?).await;
+                let all = tables.iter().map(|table| (table, String::new()));
+                let copied = Shadow::copy::<V>(scratch, &mut tx, all).await?;
+                copy.insert(copied).path().to_owned()
+            }
+        };
+        open_reader(&path).await.map_err(&database)
+    };
+    let mut live = match opened.await {
         Ok(live) => live,
         Err(error) if error.is_unreadable() => return Ok(verified.damaged(&error)),
         Err(error) => return Err(error),
     };
-    let looked = look_at::<V>(&mut live, folder, reader, tables, verified, progress).await;
+    let looked = look_at::<V>(&mut live, scratch, reader, tables, verified, progress).await;
     if let Err(error) = live.close().await {
         tracing::debug!(view = %V::NAME, %error, "a connection that only read did not close cleanly");
     }
     looked
 }
 
+/// Waits until this process knows the log up to a position, which whoever feeds the view knows it by; for a while only,
+/// because a view may say what is not true.
+pub(crate) async fn hear_of(reader: &Reader, position: Position) {
+    const EVERY: Duration = Duration::from_millis(10);
+    const AT_MOST: u32 = 200;
+    for _ in 0..AT_MOST {
+        if reader.head().position >= position {
+            return;
+        }
+        tokio::time::sleep(EVERY).await;
+    }
+}
+
 /// Looks at a view in one read transaction.
 async fn look_at<V: Listed>(
     live: &mut SqliteConnection,
-    folder: &Folder,
+    scratch: &Folder,
     reader: &Reader,
     tables: &'static [Table],
     mut verified: Verified,
@@ -210,7 +244,7 @@ async fn look_at<V: Listed>(
             rows,
         })
     };
-    let shadow = Shadow::fold::<V>(folder, reader, verified.generation, through, |folded| {
+    let shadow = Shadow::fold::<V>(scratch, reader, verified.generation, through, |folded| {
         tell(folded, 0)
     })
     .await?;

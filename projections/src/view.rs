@@ -47,7 +47,7 @@ pub(crate) trait View: Sized + Send + 'static {
     fn publish(memory: &Self::Memory, rows: &Self::Rows, position: Position);
 }
 
-const CHECKPOINT_SCHEMA: &str = "create table checkpoint (
+pub(crate) const CHECKPOINT_SCHEMA: &str = "create table checkpoint (
     id integer primary key check (id = 1),
     schema_version integer not null,
     position integer not null

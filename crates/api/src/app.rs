@@ -18,6 +18,26 @@ use crate::proxies::TrustedProxies;
 use crate::tls::Certificates;
 use crate::trace::{RequestIds, Trace};
 
+/// What a node does, of several over one database.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Roles {
+    /// Answers requests. A node that does not answers for its own health alone.
+    pub api: bool,
+    /// Feeds the views in PostgreSQL, as far as no other node does.
+    pub projector: bool,
+    /// Relays events, ships backups, and holds the views against the log all the while.
+    pub worker: bool,
+}
+
+impl Roles {
+    /// Everything, which a node alone does.
+    pub const ALL: Roles = Roles {
+        api: true,
+        projector: true,
+        worker: true,
+    };
+}
+
 /// How the server behaves.
 #[derive(Clone, Debug)]
 pub struct Options {
@@ -25,6 +45,10 @@ pub struct Options {
     pub ledgers_folder: PathBuf,
     /// The database that keeps the ledgers' logs, if their folders do not.
     pub database: Option<Database>,
+    /// The database that keeps the views, if the ledgers' folders do not.
+    pub views: Option<bincard_projections::postgres::Database>,
+    /// What this node does.
+    pub roles: Roles,
     /// Where events are relayed to, if they are.
     pub relay: Option<bincard_relay::Options>,
     /// Where backups are shipped, if they are.
@@ -59,6 +83,8 @@ impl Options {
         Options {
             ledgers_folder: ledgers_folder.into(),
             database: None,
+            views: None,
+            roles: Roles::ALL,
             relay: None,
             shipping: None,
             engine: bincard_engine::Options::default(),
@@ -101,10 +127,12 @@ impl App {
             relay: options
                 .relay
                 .clone()
+                .filter(|_| options.roles.worker)
                 .map(|relay| Relay::new(relay, options.database.clone())),
             shipping: options
                 .shipping
                 .clone()
+                .filter(|_| options.roles.worker)
                 .map(|shipping| Following::new(shipping, options.database.clone())),
             limits: RateLimits::new(options.rate_limited_callers_max),
             figures: Figures::new(),

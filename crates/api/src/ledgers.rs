@@ -10,7 +10,7 @@ use bincard_access::TenantName;
 use bincard_engine::{Engine, Ledger, OpenError};
 use bincard_ledger::Position;
 use bincard_projections::reconcile::{self, Reconciler, Reconciliations};
-use bincard_projections::{Projector, ViewName, Views};
+use bincard_projections::{Place, Projector, ViewName, Views};
 use bincard_store::postgres::Database;
 use tokio::sync::watch;
 
@@ -79,6 +79,8 @@ impl From<LedgerError> for Failure {
 pub struct Ledgers {
     folder: PathBuf,
     database: Option<Database>,
+    views: Option<bincard_projections::postgres::Database>,
+    feeds: bool,
     engine: bincard_engine::Options,
     idle_max: Duration,
     read_wait_max: Duration,
@@ -104,10 +106,12 @@ impl Ledgers {
         Ledgers {
             folder: options.ledgers_folder.clone(),
             database: options.database.clone(),
+            views: options.views.clone(),
+            feeds: options.roles.projector,
             engine: options.engine.clone(),
             idle_max: options.ledger_idle_max,
             read_wait_max: options.read_wait_max,
-            audit_every: options.audit_every,
+            audit_every: options.audit_every.filter(|_| options.roles.worker),
             began: Instant::now(),
             open: RwLock::default(),
             gates: Mutex::default(),
@@ -234,6 +238,15 @@ impl Ledgers {
         let (options, of) = (self.engine.clone(), folder.clone());
         let (database, name) = (self.database.clone(), tenant.as_str().to_owned());
         let (clock, audit_every) = (options.clock.clone(), self.audit_every);
+        let scratch = folder.join("views");
+        let views = match self.views.clone() {
+            None => Place::Folder(scratch),
+            Some(database) => Place::Postgres {
+                database,
+                feeds: self.feeds,
+                scratch,
+            },
+        };
         let opened = tokio::task::spawn_blocking(move || {
             let engine = match database {
                 None => Engine::open(&of, options),
@@ -246,9 +259,8 @@ impl Ledgers {
                 audit_every,
                 correct: Some(in_background(engine.ledger())),
             };
-            let views = of.join("views");
-            let projector = Projector::open(&views, reader.clone()).map_err(Unopened::Views)?;
-            let reconciler = Reconciler::open(&of, &views, reader, reconciling).map_err(Unopened::Views)?;
+            let projector = Projector::open(views.clone(), reader.clone()).map_err(Unopened::Views)?;
+            let reconciler = Reconciler::open(&of, views, reader, reconciling).map_err(Unopened::Views)?;
             Ok((engine, projector, reconciler))
         });
         let opened = opened.await.map_err(|_| LedgerError::Stopping)?;

@@ -17,6 +17,7 @@ mod docs;
 mod exceptions;
 mod export;
 mod failure;
+mod feeding;
 mod figures;
 mod front;
 mod health;
@@ -46,7 +47,7 @@ mod versions;
 mod warehouse;
 mod wire;
 
-pub use app::{App, Options};
+pub use app::{App, Options, Roles};
 pub use ledger::{cloud_event, feed_line};
 pub use ledgers::{LedgerError, Ledgers, OpenLedger};
 pub use local::{Local, LocalAnswer};

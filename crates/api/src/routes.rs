@@ -16,8 +16,11 @@ use crate::{
 /// The routes, without what stands before them.
 pub(crate) fn router(app: Arc<App>) -> Router {
     let (routes, document) = described();
+    let routes = match app.options.roles.api {
+        true => routes.merge(docs::routes(&document)),
+        false => Router::from(health::routes()),
+    };
     routes
-        .merge(docs::routes(&document))
         .fallback(async || Failure::NotFound(Missing::Address))
         .method_not_allowed_fallback(async || Failure::MethodNotAllowed)
         .with_state(app)

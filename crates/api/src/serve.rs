@@ -22,7 +22,7 @@ use tokio::task::JoinSet;
 use crate::app::App;
 use crate::front::Front;
 use crate::tls::LOOK_EVERY;
-use crate::{relay, routes, shipping};
+use crate::{feeding, relay, routes, shipping};
 
 /// A connection that has not sent the head of a request for so long is closed.
 const HEAD_SILENCE_MAX: Duration = Duration::from_secs(75);
@@ -63,6 +63,7 @@ pub async fn serve(
     };
     let relaying = tokio::spawn(relay::run(app.clone()));
     let shipping = tokio::spawn(shipping::run(app.clone()));
+    let feeding = tokio::spawn(feeding::run(app.clone()));
     let stopping = app.stopping.subscribe();
     tokio::select! {
         () = accept(&listener, &front, &mut connections, &stopping, &app) => {}
@@ -88,6 +89,9 @@ pub async fn serve(
     }
     if let Err(error) = shipping.await {
         tracing::error!(%error, "the shipping of backups ended early");
+    }
+    if let Err(error) = feeding.await {
+        tracing::error!(%error, "the feeding of views ended early");
     }
     app.close().await;
     tracing::info!("stopped");

@@ -104,6 +104,7 @@ async fn open_folder(config: &Config, tenant: &str) -> anyhow::Result<Folder> {
         engine: engine_options(config),
         read_wait_max: VIEW_WAIT_MAX,
         database: folder.database().cloned(),
+        views: folder.views_database().cloned(),
         ..bincard_api::Options::new(folder.ledgers_path())
     };
     let app = Arc::new(App::new(accounts.clone(), options));

@@ -89,6 +89,10 @@ impl Cli {
             data_dir: self.settings.data_dir,
             database_url: self.settings.database_url,
             log_format: self.settings.log_format,
+            roles: match &self.command {
+                Command::Serve(serve) => serve.roles.clone(),
+                _ => None,
+            },
             nats_url: match &self.command {
                 Command::Serve(serve) => serve.nats_url.clone(),
                 _ => None,

@@ -19,6 +19,7 @@ pub(crate) struct Config {
     pub(crate) data_dir: PathBuf,
     pub(crate) database_url: Secret,
     pub(crate) database_url_file: String,
+    pub(crate) roles: String,
     pub(crate) nats_url: Secret,
     pub(crate) nats_credentials_file: String,
     pub(crate) nats_replicas: usize,
@@ -67,6 +68,7 @@ pub(crate) enum LogFormat {
 pub(crate) struct Overrides {
     pub(crate) data_dir: Option<PathBuf>,
     pub(crate) database_url: Option<String>,
+    pub(crate) roles: Option<String>,
     pub(crate) nats_url: Option<String>,
     pub(crate) ship_to: Option<String>,
     pub(crate) listen: Option<String>,
@@ -146,6 +148,7 @@ impl Config {
         for (key, value) in [
             ("data_dir", &data_dir),
             ("database_url", &overrides.database_url),
+            ("roles", &overrides.roles),
             ("nats_url", &overrides.nats_url),
             ("ship_to", &overrides.ship_to),
             ("listen", &overrides.listen),

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use anyhow::{Context, anyhow, bail};
 use bincard_access::{Accounts, TenantName};
 use bincard_engine::{Engine, OpenError};
+use bincard_projections::Place;
 use bincard_store::Reader;
 use bincard_store::disk::RealDisk;
 use bincard_store::postgres::Database;
@@ -27,6 +28,8 @@ pub(crate) struct Claim {
 pub(crate) struct DataFolder {
     path: PathBuf,
     database: Option<Database>,
+    /// The same database, as views have it.
+    views: Option<bincard_projections::postgres::Database>,
     /// The database's address: accounts have connections of their own.
     database_url: Option<Secret>,
 }
@@ -36,17 +39,19 @@ impl DataFolder {
     /// needs.
     pub(crate) fn of(config: &Config) -> anyhow::Result<DataFolder> {
         let database_url = config.database()?;
-        let database = match &database_url {
-            None => None,
-            Some(Secret(url)) => {
-                let database = Database::connect(url)?;
-                database.migrate()?;
-                Some(database)
-            }
-        };
+        let (mut database, mut views) = (None, None);
+        if let Some(Secret(url)) = &database_url {
+            let log = Database::connect(url)?;
+            log.migrate()?;
+            database = Some(log);
+            let kept = bincard_projections::postgres::Database::new(url)?;
+            kept.migrate()?;
+            views = Some(kept);
+        }
         Ok(DataFolder {
             path: config.data_dir.clone(),
             database,
+            views,
             database_url,
         })
     }
@@ -56,15 +61,17 @@ impl DataFolder {
         DataFolder {
             path: path.to_owned(),
             database: None,
+            views: None,
             database_url: None,
         }
     }
 
-    /// The same folder over a database.
+    /// The same folder over a database, whose views are not looked at.
     pub(crate) fn on(&self, database: Database, url: Secret) -> DataFolder {
         DataFolder {
             path: self.path.clone(),
             database: Some(database),
+            views: None,
             database_url: Some(url),
         }
     }
@@ -85,6 +92,11 @@ impl DataFolder {
     /// The database that keeps the ledgers, if that is not this folder.
     pub(crate) fn database(&self) -> Option<&Database> {
         self.database.as_ref()
+    }
+
+    /// The same database, as views have it.
+    pub(crate) fn views_database(&self) -> Option<&bincard_projections::postgres::Database> {
+        self.views.as_ref()
     }
 
     /// The folder that the configuration names, which must be a data folder already: a command that only looks must
@@ -118,9 +130,17 @@ impl DataFolder {
         })
     }
 
-    /// Where the views of a tenant's ledger lie.
-    pub(crate) fn views_path(&self, tenant: &TenantName) -> PathBuf {
-        self.ledger_path(tenant).join("views")
+    /// Where the views of a tenant's ledger are. In a database this process feeds them as far as no server does.
+    pub(crate) fn views(&self, tenant: &TenantName) -> Place {
+        let path = self.ledger_path(tenant).join("views");
+        match &self.views {
+            None => Place::Folder(path),
+            Some(database) => Place::Postgres {
+                database: database.clone(),
+                feeds: true,
+                scratch: path,
+            },
+        }
     }
 
     /// Where a tenant's ledger lies.

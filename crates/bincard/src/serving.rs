@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use anyhow::Context;
 use bincard_access::{Accounts, TenantName};
-use bincard_api::{App, Certificates, TrustedProxies};
+use bincard_api::{App, Certificates, Roles, TrustedProxies};
 use tokio::net::TcpListener;
 use tokio::runtime::Runtime;
 use tokio::signal::unix::{SignalKind, signal};
@@ -69,6 +69,8 @@ pub(crate) async fn open(
         metrics_to_all: config.metrics_to_all,
         audit_every: (config.audit_every_ms > 0).then(|| Duration::from_millis(config.audit_every_ms)),
         database: folder.database().cloned(),
+        views: folder.views_database().cloned(),
+        roles: roles(config, folder)?,
         relay: relay_options(config)?,
         certificates: certificates(config)?,
         shipping: shipping_options(config)?,
@@ -77,6 +79,28 @@ pub(crate) async fn open(
     let app = Arc::new(App::new(accounts, options));
     app.ledgers().open(&TenantName::default_tenant()).await?;
     Ok(app)
+}
+
+/// What this node does.
+fn roles(config: &Config, folder: &DataFolder) -> anyhow::Result<Roles> {
+    let names: Vec<&str> = config.roles.split(',').map(str::trim).collect();
+    if let Some(unknown) = names
+        .iter()
+        .find(|name| !["api", "projector", "worker"].contains(name))
+    {
+        let what = format!("roles: there is no role {unknown:?}; there are api, projector and worker");
+        return Err(WrongUse(what).into());
+    }
+    let roles = Roles {
+        api: names.contains(&"api"),
+        projector: names.contains(&"projector"),
+        worker: names.contains(&"worker"),
+    };
+    if roles != Roles::ALL && folder.database().is_none() {
+        let what = "roles: without a database this node is alone, and does everything; set database_url, or leave roles out";
+        return Err(WrongUse(what.to_owned()).into());
+    }
+    Ok(roles)
 }
 
 /// What the listener shows, if it speaks TLS.

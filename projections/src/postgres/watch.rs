@@ -25,6 +25,8 @@ const EVERY_WHILE_AWAY: Duration = Duration::from_secs(1);
 pub(crate) struct Told {
     /// The generation that is served, and the position that it has come to.
     pub(crate) live: Option<(u64, Position)>,
+    /// Under which it was taken last; 0 when it never was.
+    pub(crate) epoch: i64,
     /// Whether nobody feeds it.
     pub(crate) is_free: bool,
     /// Whether it is to be built anew by whoever feeds it.
@@ -131,13 +133,14 @@ fn open_ledgers(database: &Weak<Inner>) -> Option<(PgPool, Open)> {
 async fn look(pool: &PgPool, open: &Open) -> Result<(), sqlx::Error> {
     let numbers: Vec<i64> = open.iter().map(|(no, _)| *no).collect();
     let sql =
-        "select o.ledger, o.view, l.generation, l.position, o.until < clock_timestamp() as is_free, o.rebuild
+        "select o.ledger, o.view, o.epoch, l.generation, l.position, o.until < clock_timestamp() as is_free, o.rebuild
         from owners o left join live l on l.ledger = o.ledger and l.view = o.view where o.ledger = any($1)";
     let rows = sqlx::query(sql).bind(numbers).fetch_all(pool).await?;
     for (no, news) in open {
         // What nobody ever fed has no row.
         let mut told = [Told {
             live: None,
+            epoch: 0,
             is_free: true,
             is_to_be_rebuilt: false,
         }; ViewName::COUNT];
@@ -160,6 +163,7 @@ fn read(row: &PgRow) -> Result<Told, sqlx::Error> {
     Ok(Told {
         live: live
             .map(|(generation, position)| (generation.cast_unsigned(), Position(position.cast_unsigned()))),
+        epoch: row.try_get("epoch")?,
         is_free: row.try_get("is_free")?,
         is_to_be_rebuilt: row.try_get("rebuild")?,
     })

@@ -40,6 +40,12 @@ impl Work {
     }
 
     async fn hear_of<V: Listed>(&mut self, schemas: &Schemas, told: Told) -> Result<(), Error> {
+        let lane = V::of(&self.feed.lanes).as_ref();
+        if lane.is_some_and(|lane| lane.is_lost_to(told.epoch)) {
+            // It need not have anything to write to find out.
+            self.settle().await?;
+            self.feed.leave::<V>();
+        }
         let is_building = self.builders[V::NAME.index()].is_some();
         if V::of(&self.feed.lanes).as_ref().is_some_and(Lane::is_fed_here) {
             if told.is_to_be_rebuilt && !is_building && schemas.take_rebuild(V::NAME).await? {

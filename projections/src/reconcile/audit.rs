@@ -9,13 +9,13 @@ use std::collections::HashSet;
 use bincard_ledger::Position;
 use bincard_store::Reader;
 
-use super::compare::{Bench, close};
+use super::compare::Bench;
 use super::digest::Group;
 use super::digested::{Digested, Fold};
 use super::part::Part;
 use super::replay::{Pace, read};
 use crate::error::Error;
-use crate::generation::Folder;
+use crate::generation::{Folder, Home};
 use crate::history::History;
 use crate::name::ViewName;
 use crate::reservations::Reservations;
@@ -59,14 +59,15 @@ impl Audit {
     /// Looks at the next part of each view. Answers what is wrong and was not told before.
     pub(super) async fn look(
         &mut self,
-        folder: &Folder,
+        home: &Home,
+        scratch: &Folder,
         reader: &Reader,
         go_on: &(dyn Fn() -> Result<(), Error> + Sync),
     ) -> Vec<Verified> {
         let found = [
-            self.stock.look(folder, reader, go_on).await,
-            self.history.look(folder, reader, go_on).await,
-            self.reservations.look(folder, reader, go_on).await,
+            self.stock.look(home, scratch, reader, go_on).await,
+            self.history.look(home, scratch, reader, go_on).await,
+            self.reservations.look(home, scratch, reader, go_on).await,
         ];
         found.into_iter().flatten().collect()
     }
@@ -85,12 +86,13 @@ impl<V: Digested> Audited<V> {
 
     async fn look(
         &mut self,
-        folder: &Folder,
+        home: &Home,
+        scratch: &Folder,
         reader: &Reader,
         go_on: &(dyn Fn() -> Result<(), Error> + Sync),
     ) -> Option<Verified> {
         // A view that is not there, or is behind, is not the audit's concern: it looks again the next time.
-        match self.try_to_look(folder, reader, go_on).await {
+        match self.try_to_look(home, scratch, reader, go_on).await {
             Ok(found) => found.filter(|found| !found.is_well()),
             Err(Error::Stopped) => None,
             Err(error) => {
@@ -103,20 +105,22 @@ impl<V: Digested> Audited<V> {
 
     async fn try_to_look(
         &mut self,
-        folder: &Folder,
+        home: &Home,
+        scratch: &Folder,
         reader: &Reader,
         go_on: &(dyn Fn() -> Result<(), Error> + Sync),
     ) -> Result<Option<Verified>, Error> {
         let tell = |_: ViewName, _: u64| go_on();
         let mut bench = Bench {
-            folder,
+            home,
+            scratch,
             reader,
             part: Part::All,
             tell: &tell,
             folded: &|_| go_on(),
         };
         go_on()?;
-        let Some(generation) = folder.live(V::NAME)? else {
+        let Some(generation) = home.live(V::NAME).await? else {
             return Ok(None);
         };
         if self.told.0 != generation {
@@ -153,7 +157,7 @@ impl<V: Digested> Audited<V> {
             found.note(checkpoint);
         }
         self.is_damage_told |= !found.damage.is_empty();
-        close(standing.connection, V::NAME).await;
+        standing.close(V::NAME).await;
         Ok(Some(found))
     }
 

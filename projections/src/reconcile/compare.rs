@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use bincard_ledger::Position;
 use bincard_store::Reader;
-use sqlx::Connection as _;
 use sqlx::sqlite::SqliteConnection;
+use sqlx::{Connection as _, Postgres, Transaction};
 
 use super::digest::Group;
 use super::digested::{Digested, Fold, Kept, Wanted};
@@ -14,7 +14,7 @@ use super::replay::{Pace, read};
 use super::scan::scan;
 use crate::each::Listed;
 use crate::error::Error;
-use crate::generation::Folder;
+use crate::generation::{Folder, Home, Tables};
 use crate::lane::Lane;
 use crate::name::ViewName;
 use crate::sql::Connection;
@@ -22,7 +22,7 @@ use crate::sqlite::open_scanner;
 use crate::verify::compare::Extent;
 use crate::verify::shadow::Shadow;
 use crate::verify::tables;
-use crate::verify::{Difference, FieldDifference, Verified};
+use crate::verify::{Difference, FieldDifference, Verified, hear_of};
 use crate::view::{View, checkpoint};
 
 /// How long to wait for a view that has not come far enough, or whose generation is being replaced.
@@ -32,7 +32,9 @@ const TRIES: u32 = 10;
 
 /// What a comparison works on, and whom it tells how far it is.
 pub(super) struct Bench<'a> {
-    pub(super) folder: &'a Folder,
+    pub(super) home: &'a Home,
+    /// Where shadows and copies are.
+    pub(super) scratch: &'a Folder,
     pub(super) reader: &'a Reader,
     pub(super) part: Part,
     /// Hears of a view how many rows were compared; an error of it ends the comparison.
@@ -43,15 +45,36 @@ pub(super) struct Bench<'a> {
 
 /// A view in one read transaction.
 pub(super) struct Standing {
-    pub(super) connection: SqliteConnection,
+    pub(super) at: At,
     pub(super) generation: u64,
     pub(super) position: Position,
+}
+
+/// Where a view is read.
+pub(super) enum At {
+    /// In a file; a transaction is begun.
+    File(SqliteConnection),
+    Schema(Transaction<'static, Postgres>),
 }
 
 impl Standing {
     /// Its connection, for what both databases are asked.
     pub(super) fn on(&mut self) -> Connection<'_> {
-        Connection::Sqlite(&mut self.connection)
+        match &mut self.at {
+            At::File(connection) => Connection::Sqlite(connection),
+            At::Schema(tx) => Connection::Postgres(tx),
+        }
+    }
+
+    /// Ends the reading.
+    pub(super) async fn close(self, view: ViewName) {
+        let closed = match self.at {
+            At::File(connection) => connection.close().await,
+            At::Schema(tx) => tx.rollback().await,
+        };
+        if let Err(error) = closed {
+            tracing::debug!(%view, %error, "a connection that only read did not close cleanly");
+        }
     }
 }
 
@@ -64,7 +87,7 @@ impl Bench<'_> {
         let mut tries = 0;
         loop {
             (self.tell)(V::NAME, 0)?;
-            let begun = match self.folder.live(V::NAME)? {
+            let begun = match self.home.live(V::NAME).await? {
                 Some(generation) => self
                     .begin::<V>(generation)
                     .await
@@ -89,14 +112,24 @@ impl Bench<'_> {
     /// Begins to read a generation of a view.
     pub(super) async fn begin<V: View>(&self, generation: u64) -> Result<Standing, Error> {
         let begin = async {
-            let mut connection = open_scanner(&self.folder.file(V::NAME, generation)).await?;
-            sqlx::query("begin").execute(&mut connection).await?;
-            let position = checkpoint(&mut Connection::Sqlite(&mut connection)).await?;
-            Ok(Standing {
-                connection,
+            let at = match self.home.tables(V::NAME, generation) {
+                Tables::File(path) => {
+                    let mut connection = open_scanner(&path).await?;
+                    sqlx::query("begin").execute(&mut connection).await?;
+                    At::File(connection)
+                }
+                Tables::Schema(schema) => At::Schema(schema.begin_read().await?),
+            };
+            let mut standing = Standing {
+                at,
                 generation,
-                position,
-            })
+                position: Position(0),
+            };
+            standing.position = checkpoint(&mut standing.on()).await?;
+            if let At::Schema(_) = standing.at {
+                hear_of(self.reader, standing.position).await;
+            }
+            Ok(standing)
         };
         begin.await.map_err(Error::database(V::NAME))
     }
@@ -118,7 +151,7 @@ impl Bench<'_> {
         })?;
         let mut verified = self.compare_part(&mut standing, &fold, through, |_| true).await?;
         verified.note(checkpoint);
-        close(standing.connection, V::NAME).await;
+        standing.close(V::NAME).await;
         Ok(verified)
     }
 
@@ -134,7 +167,8 @@ impl Bench<'_> {
         let generation = standing.generation;
         let expected = fold.digests_of(self.part);
         let mut told = Ok(());
-        let scanned = scan::<V>(&mut standing.connection, self.part, |rows| {
+        let mut reading = standing.on();
+        let scanned = scan::<V>(&mut reading, self.part, |rows| {
             told = (self.tell)(V::NAME, rows);
             told.is_ok()
         });
@@ -156,8 +190,7 @@ impl Bench<'_> {
             let shadow = self
                 .shadow_of::<V>(generation, through, &Wanted::of(&groups))
                 .await?;
-            let connection = &mut standing.connection;
-            self.name::<V>(&mut verified, connection, shadow, V::TABLES, Extent::Wanted)
+            self.name::<V>(&mut verified, standing, shadow, V::TABLES, Extent::Wanted)
                 .await?;
         }
         Ok(verified)
@@ -180,7 +213,7 @@ impl Bench<'_> {
         })?;
         kept.end();
         let generation = standing.generation;
-        let shadow = Shadow::empty(self.folder, V::NAME)?;
+        let shadow = Shadow::empty(self.scratch, V::NAME)?;
         let (mut lane, _) = Lane::<V>::open(shadow.tables(), generation, through).await?;
         lane.write(&kept.rows, through).await?;
         lane.close().await;
@@ -189,16 +222,15 @@ impl Bench<'_> {
             ..nothing(V::NAME, generation)
         };
         verified.note(checkpoint);
-        let connection = &mut standing.connection;
         self.name::<V>(
             &mut verified,
-            connection,
+            &mut standing,
             shadow,
             tables::of(V::NAME),
             Extent::All,
         )
         .await?;
-        close(standing.connection, V::NAME).await;
+        standing.close(V::NAME).await;
         Ok(verified)
     }
 
@@ -249,11 +281,5 @@ fn damaged(view: ViewName, generation: u64, error: &Error) -> Verified {
     Verified {
         damage: vec![error.chain()],
         ..nothing(view, generation)
-    }
-}
-
-pub(super) async fn close(connection: SqliteConnection, view: ViewName) {
-    if let Err(error) = connection.close().await {
-        tracing::debug!(%view, %error, "a connection that only read did not close cleanly");
     }
 }

@@ -3,15 +3,17 @@
 use std::path::Path;
 
 use bincard_ledger::Position;
+use sqlx::postgres::PgConnection;
 use sqlx::sqlite::SqliteConnection;
 use sqlx::{AssertSqlSafe, Connection};
 
-use super::compare::Bench;
+use super::compare::{At, Bench, Standing};
 use super::digested::{Digested, Wanted};
 use super::replay::{Pace, read};
 use crate::error::Error;
+use crate::generation::Folder;
 use crate::lane::Lane;
-use crate::sqlite::open_writer;
+use crate::sqlite::{open_scanner, open_writer};
 use crate::verify::compare::{Extent, Findings, compare};
 use crate::verify::shadow::Shadow;
 use crate::verify::tables::Table;
@@ -31,7 +33,7 @@ impl Bench<'_> {
         through: Position,
         wanted: &Wanted,
     ) -> Result<Shadow, Error> {
-        let shadow = Shadow::empty(self.folder, V::NAME)?;
+        let shadow = Shadow::empty(self.scratch, V::NAME)?;
         let (mut lane, mut carry) = Lane::<V>::open(shadow.tables(), generation, through).await?;
         let mut at = Position(0);
         while at < through {
@@ -59,12 +61,24 @@ impl Bench<'_> {
     pub(super) async fn name<V: View>(
         &self,
         verified: &mut Verified,
-        connection: &mut SqliteConnection,
+        standing: &mut Standing,
         shadow: Shadow,
         tables: &'static [Table],
         extent: Extent,
     ) -> Result<(), Error> {
         let mut findings = Findings::new(KEPT_MAX);
+        let mut copy = None;
+        let connection = match &mut standing.at {
+            At::File(connection) => connection,
+            At::Schema(tx) => {
+                let part = self.part;
+                let tables = tables
+                    .iter()
+                    .filter_map(|table| Some((table, part.condition(table)?)));
+                let (_, connection) = copy.insert(copied::<V>(self.scratch, tx, tables).await?);
+                connection
+            }
+        };
         let compared = async {
             sqlx::query("attach $1 as shadow")
                 .bind(shadow.path().to_string_lossy().into_owned())
@@ -95,6 +109,22 @@ impl Bench<'_> {
         ended.await.map_err(Error::database(V::NAME))?;
         shadow.remove()
     }
+}
+
+/// A copy of a view, and a transaction that reads it.
+async fn copied<V: View>(
+    scratch: &Folder,
+    view: &mut PgConnection,
+    tables: impl IntoIterator<Item = (&'static Table, String)>,
+) -> Result<(Shadow, SqliteConnection), Error> {
+    let copy = Shadow::copy::<V>(scratch, view, tables).await?;
+    let begun = async {
+        let mut connection = open_scanner(copy.path()).await?;
+        sqlx::query("begin").execute(&mut connection).await?;
+        Ok(connection)
+    };
+    let connection = begun.await.map_err(Error::database(V::NAME))?;
+    Ok((copy, connection))
 }
 
 /// Writes into a shadow which groups it is about.

@@ -10,7 +10,7 @@ use std::collections::HashMap;
 
 use bincard_ledger::{Bucket, Buckets, Position, Timestamp};
 
-use super::compare::{Bench, Standing, close};
+use super::compare::{Bench, Standing};
 use super::runs::Run;
 use super::transit::Transit;
 use crate::error::Error;
@@ -256,8 +256,8 @@ pub(super) async fn compare_outside(
             ..Explained::of(source.measures, line.quantity, &then, on_the_way, now)
         }));
     }
-    close(stock.connection, ViewName::Stock).await;
-    close(history.connection, ViewName::History).await;
+    stock.close(ViewName::Stock).await;
+    history.close(ViewName::History).await;
     transit.close().await;
     Ok(explained)
 }

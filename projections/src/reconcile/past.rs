@@ -4,7 +4,7 @@ use bincard_ledger::{Buckets, Event, Position, Recorded};
 use foldhash::fast::FixedState;
 use hashbrown::HashMap;
 
-use super::compare::{Bench, close, nothing};
+use super::compare::{Bench, nothing};
 use super::naming::KEPT_MAX;
 use super::part::Filter;
 use super::replay::{Pace, read};
@@ -78,7 +78,7 @@ pub(super) async fn compare_past(
     for (key, held) in missing {
         note(&mut verified, key, Some(held.buckets), None, Some(held.first));
     }
-    close(standing.connection, ViewName::History).await;
+    standing.close(ViewName::History).await;
     Ok(verified)
 }
 

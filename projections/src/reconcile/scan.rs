@@ -3,14 +3,14 @@
 use std::time::Duration;
 
 use futures_util::StreamExt;
-use sqlx::sqlite::{SqliteConnection, SqliteRow};
-use sqlx::{AssertSqlSafe, Row};
+use sqlx::AssertSqlSafe;
 
 use super::digest::{Digests, RowHash};
 use super::digested::{Digested, Entry};
 use super::part::Part;
+use crate::sql::{Connection, Row, query};
 use crate::sqlite::SCAN_ROWS;
-use crate::verify::row::{Cell, read as read_cells};
+use crate::verify::row::{Cell, read_any as read_cells};
 use crate::verify::tables::Table;
 
 /// How often it is told how far a comparison is.
@@ -20,7 +20,7 @@ const LET_ROWS_COME: Duration = Duration::from_micros(500);
 
 /// The digests of a view's rows, and how many rows there are. `tell` hears how many so far, and may break it off.
 pub(super) async fn scan<V: Digested>(
-    connection: &mut SqliteConnection,
+    connection: &mut Connection<'_>,
     part: Part,
     mut tell: impl FnMut(u64) -> bool,
 ) -> Result<(Digests, u64), sqlx::Error> {
@@ -31,7 +31,7 @@ pub(super) async fn scan<V: Digested>(
         };
         let columns = table.columns();
         let sql = format!("select {} from {}{condition}", columns.join(", "), table.name);
-        let rows = sqlx::query(AssertSqlSafe(sql)).fetch(&mut *connection);
+        let rows = query(AssertSqlSafe(sql)).fetch(connection);
         let mut chunks = rows.ready_chunks(SCAN_ROWS);
         let mut numbers = vec![0; columns.len()];
         while let Some(chunk) = chunks.next().await {
@@ -58,12 +58,12 @@ pub(super) async fn scan<V: Digested>(
 fn number_of<V: Digested>(
     no: usize,
     table: &Table,
-    row: &SqliteRow,
+    row: &Row,
     numbers: &mut [i64],
 ) -> Result<u64, sqlx::Error> {
     let width = table.key.len();
     let all_whole = numbers.iter_mut().enumerate().all(|(index, number)| {
-        let read = row.try_get::<i64, _>(index);
+        let read = row.try_get::<i64>(index);
         *number = read.as_ref().copied().unwrap_or_default();
         read.is_ok()
     });

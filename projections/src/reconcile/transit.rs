@@ -6,12 +6,12 @@
 use bincard_ledger::{Account, Event, Place, Position, Recorded, Timestamp, VariantNo, WarehouseNo};
 use bincard_store::Reader;
 use futures_util::TryStreamExt;
-use sqlx::sqlite::SqliteConnection;
-use sqlx::{AssertSqlSafe, Row};
+use sqlx::AssertSqlSafe;
 
-use super::compare::{Standing, close};
+use super::compare::Standing;
 use crate::error::Error;
 use crate::name::ViewName;
+use crate::sql::{Connection, query};
 use crate::stock::StockKey;
 
 /// An event is recorded at most so long before it occurs, and this is a little longer.
@@ -36,8 +36,7 @@ impl Transit<'_> {
         let since = match as_of {
             None => None,
             Some(at) => {
-                let found =
-                    recorded_by(&mut history.connection, at.micros().saturating_sub(AHEAD_MICROS)).await;
+                let found = recorded_by(&mut history.on(), at.micros().saturating_sub(AHEAD_MICROS)).await;
                 Some(found.map_err(Error::database(ViewName::History))?)
             }
         };
@@ -52,10 +51,9 @@ impl Transit<'_> {
     /// Units of a key's variant, and of its lots, that had left the key's warehouse or were to come there, and had arrived
     /// nowhere.
     pub(super) async fn units(&mut self, history: &mut Standing, key: StockKey) -> Result<i64, Error> {
-        let numbers = numbers_of(&mut history.connection, key.variant).await;
+        let numbers = numbers_of(&mut history.on(), key.variant).await;
         let numbers = numbers.map_err(Error::database(ViewName::History))?;
-        let connection = &mut self.transfers.connection;
-        let found = steps(connection, key.warehouse, &numbers, self.since).await;
+        let found = steps(&mut self.transfers.on(), key.warehouse, &numbers, self.since).await;
         let steps = found.map_err(Error::database(ViewName::Transfers))?;
         let mut units = 0_i64;
         for events in steps {
@@ -71,38 +69,36 @@ impl Transit<'_> {
     }
 
     pub(super) async fn close(self) {
-        close(self.transfers.connection, ViewName::Transfers).await;
+        self.transfers.close(ViewName::Transfers).await;
     }
 }
 
 /// A position of which it is known that what stands before it was recorded at an instant or earlier.
-async fn recorded_by(connection: &mut SqliteConnection, micros: i64) -> Result<i64, sqlx::Error> {
-    let found: Option<i64> = sqlx::query_scalar(
-        "select position from recorded where recorded_at <= $1 order by recorded_at desc, position desc limit 1",
-    )
-    .bind(micros)
-    .fetch_optional(connection)
-    .await?;
-    Ok(found.unwrap_or_default())
+async fn recorded_by(connection: &mut Connection<'_>, micros: i64) -> Result<i64, sqlx::Error> {
+    let sql = "select position from recorded where recorded_at <= $1 order by recorded_at desc, position desc limit 1";
+    let found = query(sql).bind(micros).fetch_optional(connection).await?;
+    found.map_or(Ok(0), |row| row.try_get(0))
 }
 
 /// A variant and its lots.
 async fn numbers_of(
-    connection: &mut SqliteConnection,
+    connection: &mut Connection<'_>,
     variant: VariantNo,
 ) -> Result<Vec<VariantNo>, sqlx::Error> {
-    let lots: Vec<i64> = sqlx::query_scalar("select lot from lots where variant = $1")
+    let lots = query("select lot from lots where variant = $1")
         .bind(i64::from(variant.0))
         .fetch_all(connection)
         .await?;
-    let lots = lots.into_iter().map(|no| VariantNo(no as u32));
-    Ok(std::iter::once(variant).chain(lots).collect())
+    let lots = lots
+        .iter()
+        .map(|row| Ok(VariantNo(row.try_get::<i64>(0)? as u32)));
+    std::iter::once(Ok(variant)).chain(lots).collect()
 }
 
 /// The events of each transfer of these variants from or to a warehouse that is under way, or that had an event at a
 /// position or behind it.
 async fn steps(
-    connection: &mut SqliteConnection,
+    connection: &mut Connection<'_>,
     warehouse: WarehouseNo,
     numbers: &[VariantNo],
     since: Option<i64>,
@@ -118,13 +114,13 @@ async fn steps(
                ))
          ) order by transfer, position"
     );
-    let mut rows = sqlx::query(AssertSqlSafe(sql))
+    let mut rows = query(AssertSqlSafe(sql))
         .bind(i64::from(warehouse.0))
         .bind(since)
         .fetch(connection);
     let mut transfers: Vec<(i64, Vec<Position>)> = Vec::new();
     while let Some(row) = rows.try_next().await? {
-        let (transfer, position) = (row.try_get(0)?, row.try_get::<i64, _>(1)?);
+        let (transfer, position) = (row.try_get(0)?, row.try_get::<i64>(1)?);
         let position = Position(position.cast_unsigned());
         match transfers.last_mut() {
             Some((last, events)) if *last == transfer => events.push(position),

@@ -16,7 +16,7 @@ use super::replay::{Pace, Replay};
 use super::runs::{Run, RunState, Runs};
 use super::worker::{Correct, Phase, RunProgress, Shared};
 use crate::error::Error;
-use crate::generation::Folder;
+use crate::generation::{Folder, Home};
 use crate::history::AsOf;
 use crate::name::ViewName;
 use crate::verify::Verified;
@@ -44,7 +44,9 @@ enum Found {
 pub(super) struct Worker {
     pub(super) shared: Arc<Shared>,
     pub(super) runs: Runs,
-    pub(super) folder: Folder,
+    pub(super) home: Home,
+    /// Where shadows and copies are.
+    pub(super) scratch: Folder,
     pub(super) reader: Reader,
     pub(super) correct: Option<Correct>,
 }
@@ -79,7 +81,7 @@ impl Worker {
                 self.shared.stop.load(Ordering::Relaxed) || self.shared.is_asked.load(Ordering::Relaxed);
             if is_over { Err(Error::Stopped) } else { Ok(()) }
         };
-        for found in audit.look(&self.folder, &self.reader, &go_on).await {
+        for found in audit.look(&self.home, &self.scratch, &self.reader, &go_on).await {
             tell(None, &found);
             self.count(&found);
         }
@@ -163,7 +165,8 @@ impl Worker {
             })
         };
         let bench = Bench {
-            folder: &self.folder,
+            home: &self.home,
+            scratch: &self.scratch,
             reader: &self.reader,
             part: Part::of(run.asked.filter),
             tell: &compared,

@@ -17,7 +17,7 @@ use super::outside::{Corrected, Correction, Variance};
 use super::runs::{Asked, Run, RunDifference, Runs};
 use super::work::Worker;
 use crate::error::Error;
-use crate::generation::Folder;
+use crate::generation::Place;
 use crate::name::ViewName;
 use crate::projector::{lower_priority, runtime};
 use crate::views::{Page, Slice};
@@ -209,8 +209,15 @@ impl Reconciler {
     ///
     /// # Errors
     /// When the database of reconciliations cannot be opened, or no thread be started.
-    pub fn open(path: &Path, views: &Path, reader: Reader, options: Options) -> Result<Reconciler, Error> {
-        let (file, folder) = (path.join("reconciliations.db"), Folder::open(views)?);
+    pub fn open(
+        path: &Path,
+        views: impl Into<Place>,
+        reader: Reader,
+        options: Options,
+    ) -> Result<Reconciler, Error> {
+        let file = path.join("reconciliations.db");
+        let home = views.into().home(reader.ledger())?;
+        let scratch = home.scratch()?;
         let (opened, is_open) = std::sync::mpsc::sync_channel(1);
         let work = move || {
             // Before any connection is opened: the threads that serve connections inherit it.
@@ -241,7 +248,8 @@ impl Reconciler {
                     let worker = Worker {
                         shared,
                         runs,
-                        folder,
+                        home,
+                        scratch,
                         reader,
                         correct: options.correct,
                     };

@@ -3,6 +3,8 @@
 use sqlx::sqlite::{SqliteArguments, SqliteRow};
 use sqlx::{Arguments, Row, TypeInfo, ValueRef};
 
+use crate::sql;
+
 /// A value of a row.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub(crate) enum Cell {
@@ -54,6 +56,22 @@ pub(crate) fn read(row: &SqliteRow, columns: usize) -> Result<Vec<Cell>, sqlx::E
         });
     }
     Ok(cells)
+}
+
+/// Reads the first `columns` of a row of either database. PostgreSQL keeps to the types of its columns.
+pub(crate) fn read_any(row: &sql::Row, columns: usize) -> Result<Vec<Cell>, sqlx::Error> {
+    let row = match row {
+        sql::Row::Sqlite(row) => return read(row, columns),
+        sql::Row::Postgres(row) => row,
+    };
+    let cell = |index| {
+        Ok(match row.try_get_raw(index)?.type_info().name() {
+            "TEXT" => row.try_get::<Option<String>, _>(index)?.map(Cell::Text),
+            _ => row.try_get::<Option<i64>, _>(index)?.map(Cell::Integer),
+        }
+        .unwrap_or(Cell::Null))
+    };
+    (0..columns).map(cell).collect()
 }
 
 /// The cells as arguments of a statement. None is odd: they come from a shadow, whose values have the types they should.

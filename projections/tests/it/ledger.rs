@@ -19,6 +19,7 @@ use bincard_store::Reader;
 use bincard_store::disk::RealDisk;
 use bincard_store::segment::{Appender, Log, Options};
 use bincard_testkit::postgres::Postgres;
+use sqlx::{AssertSqlSafe, Connection, Executor, PgConnection};
 use tempfile::TempDir;
 use uuid::Uuid;
 
@@ -67,16 +68,33 @@ pub(crate) fn postgres_url() -> String {
     let server = POSTGRES.get_or_init(|| {
         let server = Postgres::start().unwrap();
         let database = Database::new(&server.socket_url("postgres")).unwrap();
-        runtime().block_on(database.migrate()).unwrap();
+        database.migrate().unwrap();
         server
     });
     server.socket_url("postgres")
 }
 
-/// A place in the tests' PostgreSQL, as one node has it.
-pub(crate) fn in_postgres(feeds: bool) -> Place {
+/// A place in the tests' PostgreSQL, as one node has it that compares in a folder.
+pub(crate) fn in_postgres(feeds: bool, scratch: PathBuf) -> Place {
     let database = Database::new(&postgres_url()).unwrap();
-    Place::Postgres { database, feeds }
+    Place::Postgres {
+        database,
+        feeds,
+        scratch,
+    }
+}
+
+/// A connection to the tables of the first generation of a view in PostgreSQL.
+pub(crate) async fn first_schema(ledger: &Ledger, view: ViewName) -> PgConnection {
+    let mut connection = PgConnection::connect(&postgres_url()).await.unwrap();
+    let no: i64 = sqlx::query_scalar("select no from bincard_views.ledgers where id = $1")
+        .bind(Uuid::from_bytes(ledger.reader.ledger().0))
+        .fetch_one(&mut connection)
+        .await
+        .unwrap();
+    let path = format!("set search_path to bincard_view_{no}_{view}_1");
+    connection.execute(AssertSqlSafe(path)).await.unwrap();
+    connection
 }
 
 pub(crate) struct Ledger {
@@ -85,7 +103,7 @@ pub(crate) struct Ledger {
     pub(crate) events: Vec<Recorded>,
     pub(crate) now: Timestamp,
     pub(crate) state: State,
-    place: Place,
+    pub(crate) place: Place,
     appender: Appender,
     body: Body,
 }
@@ -154,7 +172,7 @@ impl Ledger {
     pub(crate) fn kept(mut self, kept: Kept) -> Ledger {
         self.place = match kept {
             Kept::InFiles => Place::Folder(self.views_path()),
-            Kept::InPostgres => in_postgres(true),
+            Kept::InPostgres => in_postgres(true, self.views_path()),
         };
         self
     }
@@ -163,12 +181,9 @@ impl Ledger {
         Projector::open(self.place.clone(), self.reader.clone()).unwrap()
     }
 
-    /// Holds every row of some views against the log, where they are in files.
+    /// Holds every row of some views against the log.
     pub(crate) async fn verify(&self, views: &[ViewName]) -> Vec<Verified> {
-        if !matches!(self.place, Place::Folder(_)) {
-            return Vec::new();
-        }
-        verify(&self.views_path(), &self.reader, views, |_| {})
+        verify(self.place.clone(), &self.reader, views, |_| {})
             .await
             .unwrap()
     }

@@ -20,7 +20,7 @@ const LOG: &str = "BINCARD_TEST_NODE_LOG";
 const DATABASE: &str = "BINCARD_TEST_NODE_DATABASE";
 
 fn node(ledger: &Ledger, feeds: bool) -> Projector {
-    Projector::open(in_postgres(feeds), ledger.reader.clone()).unwrap()
+    Projector::open(in_postgres(feeds, ledger.views_path()), ledger.reader.clone()).unwrap()
 }
 
 /// Holds what a node answers against a naive look at all events.
@@ -130,11 +130,13 @@ fn who_lost_a_lease_without_noticing_writes_nothing_more() {
     let one = node(&ledger, true);
     runtime.block_on(check(&ledger, &one));
     let other = node(&ledger, true);
-    runtime.block_on(let_others_take_over(&ledger));
-    // Both feed what comes now, as far as they know.
-    ledger.grow(&mut random, 60);
-    for node in [&one, &other] {
-        runtime.block_on(check(&ledger, node));
+    // There and back.
+    for _ in 0..4 {
+        runtime.block_on(let_others_take_over(&ledger));
+        ledger.grow(&mut random, 60);
+        for node in [&one, &other] {
+            runtime.block_on(check(&ledger, node));
+        }
     }
     one.close();
     other.close();
@@ -193,6 +195,7 @@ fn another_node() {
     let place = bincard_projections::Place::Postgres {
         database,
         feeds: true,
+        scratch: Path::new(&log).with_extension("scratch"),
     };
     let node = Projector::open(place, opened.reader.into()).unwrap();
     runtime().block_on(async {

@@ -11,16 +11,20 @@ use bincard_projections::history::AsOf;
 use bincard_projections::reconcile::{
     Asked, Filter, KEPT_MAX, Options, Reconciler, Run, RunDifference, RunState,
 };
-use bincard_projections::{Slice, ViewName, verify};
+use bincard_projections::{Place, Slice, ViewName, verify};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection};
-use sqlx::{AssertSqlSafe, ConnectOptions, Connection};
+use sqlx::{AssertSqlSafe, ConnectOptions, Connection, Executor};
 
-use crate::ledger::{Ledger, Random, START, runtime};
+use crate::ledger::{Kept, Ledger, Random, START, first_schema, runtime};
 
 /// A ledger whose views have caught up and are closed. Whatever chance brings, there are exceptions and a slot of which
 /// everything is said.
 pub(crate) fn closed(events: usize) -> Ledger {
-    let mut ledger = Ledger::with_catalogue();
+    closed_in(Kept::InFiles, events)
+}
+
+fn closed_in(kept: Kept, events: usize) -> Ledger {
+    let mut ledger = Ledger::with_catalogue().kept(kept);
     for no in [1, 2] {
         let changed = ledger.run(&Command::Catalogue(CatalogueCommand::ChangeWarehouse {
             no: WarehouseNo(no),
@@ -68,7 +72,7 @@ pub(crate) fn options(audit_every: Option<Duration>) -> Options {
 pub(crate) fn reconciler(ledger: &Ledger) -> Reconciler {
     Reconciler::open(
         ledger.folder.path(),
-        &ledger.views_path(),
+        ledger.place.clone(),
         ledger.reader.clone(),
         options(None),
     )
@@ -106,6 +110,11 @@ async fn open(ledger: &Ledger, view: ViewName) -> SqliteConnection {
 }
 
 async fn execute(ledger: &Ledger, view: ViewName, statement: String) -> u64 {
+    if let Place::Postgres { .. } = ledger.place {
+        let mut connection = first_schema(ledger, view).await;
+        let done = connection.execute(AssertSqlSafe(statement)).await;
+        return done.unwrap().rows_affected();
+    }
     let mut connection = open(ledger, view).await;
     let done = sqlx::query(AssertSqlSafe(statement))
         .execute(&mut connection)
@@ -469,8 +478,90 @@ fn a_run_waits_for_its_view_is_cancelled_and_goes_on_after_a_restart_from_its_po
 }
 
 #[test]
+fn whatever_column_is_changed_in_postgresql_is_named_by_verification_and_reconciliation() {
+    let ledger = closed_in(Kept::InPostgres, 900);
+    let reconciler = reconciler(&ledger);
+    runtime().block_on(async {
+        let (mut changed_columns, mut tables) = (0, BTreeSet::new());
+        for view in ViewName::ALL {
+            let mut connection = first_schema(&ledger, view).await;
+            let columns: Vec<(String, String, String)> = sqlx::query_as(
+                "select table_name::text, column_name::text, data_type::text from information_schema.columns
+                 where table_schema = current_schema and (table_name, column_name) not in
+                     (('checkpoint', 'id'), ('checkpoint', 'epoch'), ('checkpoint', 'position'))",
+            )
+            .fetch_all(&mut connection)
+            .await
+            .unwrap();
+            for (table, column, of_type) in columns {
+                let changed = match of_type.as_str() {
+                    "text" => format!("{column} || 'x'"),
+                    _ => format!("coalesce({column}, 0) + 1000000"),
+                };
+                for statement in [
+                    format!("create table saved as table {table}"),
+                    format!(
+                        "update {table} set {column} = {changed} where {column} is not distinct from
+                         (select {column} from {table} order by {column} desc nulls last limit 1)"
+                    ),
+                ] {
+                    let done = connection.execute(AssertSqlSafe(statement)).await;
+                    assert!(done.unwrap().rows_affected() > 0, "{table}.{column}");
+                }
+                // Only a verification looks at the checkpoint's version; of other tables once is enough for it.
+                let is_checkpoint = table == "checkpoint";
+                let verified = if is_checkpoint || tables.insert((view, table.clone())) {
+                    let verified = ledger.verify(&[view]).await.remove(0);
+                    assert!(
+                        verified.differing > 0 && verified.differences.iter().all(|one| one.table == table),
+                        "{table}.{column}: {verified:?}"
+                    );
+                    Some(verified)
+                } else {
+                    None
+                };
+                if !is_checkpoint {
+                    let (run, found) = reconcile(&reconciler, &Asked::default()).await;
+                    assert_eq!(run.state, RunState::Differs, "{table}.{column}");
+                    assert!(
+                        found.iter().all(|one| one.table == table),
+                        "{table}.{column}: {found:?}"
+                    );
+                    let named: BTreeSet<_> = found.iter().map(|one| (one.table.as_str(), &one.key)).collect();
+                    if let Some(verified) = &verified {
+                        assert_eq!(run.differing, verified.differing, "{table}.{column}: {found:?}");
+                        let expected = verified.differences.iter().map(|one| (one.table, &one.key));
+                        assert!(expected.collect::<BTreeSet<_>>().is_subset(&named), "{named:?}");
+                    }
+                }
+                for statement in [
+                    format!("truncate {table}"),
+                    format!("insert into {table} select * from saved"),
+                    "drop table saved".to_owned(),
+                ] {
+                    connection.execute(AssertSqlSafe(statement)).await.unwrap();
+                }
+                changed_columns += 1;
+            }
+        }
+        assert!(changed_columns > 80, "{changed_columns}");
+        let (run, _) = reconcile(&reconciler, &Asked::default()).await;
+        assert_eq!(run.state, RunState::Agrees);
+        assert_eq!(run.compared.len(), ViewName::COUNT);
+        // Nothing stays of the copies.
+        let left = std::fs::read_dir(ledger.views_path()).unwrap().count();
+        assert_eq!(left, 0);
+    });
+}
+
+#[test]
 fn the_audit_finds_what_was_changed_while_views_are_written() {
-    let mut ledger = Ledger::with_catalogue();
+    for kept in Kept::BOTH {
+        audit_finds_what_was_changed(Ledger::with_catalogue().kept(kept));
+    }
+}
+
+fn audit_finds_what_was_changed(mut ledger: Ledger) {
     let mut random = Random::new(12);
     ledger.grow(&mut random, 400);
     let projector = ledger.project();
@@ -478,7 +569,7 @@ fn the_audit_finds_what_was_changed_while_views_are_written() {
     runtime.block_on(ledger.settled(&projector));
     let path = ledger.folder.path();
     let every = Some(Duration::from_millis(1));
-    let opened = Reconciler::open(path, &ledger.views_path(), ledger.reader.clone(), options(every)).unwrap();
+    let opened = Reconciler::open(path, ledger.place.clone(), ledger.reader.clone(), options(every)).unwrap();
     let diverged = || opened.reconciliations().diverged().map(|(_, count)| count);
     for (view, statement) in [
         (

@@ -23,12 +23,15 @@ impl Migrate {
         };
         let database = Database::connect(&url)?;
         let mut pending = database.pending_migrations()?;
+        let views = bincard_projections::postgres::Database::new(&url)?;
         pending.extend(super::block_on(async {
             Ok(Accounts::pending_migrations(&url).await?)
         })?);
+        pending.extend(views.pending_migrations()?);
         if !self.check {
             database.migrate()?;
             super::block_on(async { Ok(Accounts::migrate(&url).await?) })?;
+            views.migrate()?;
         }
         let what = if self.check { "to be applied" } else { "applied" };
         let mut said: String = pending.iter().map(|name| format!("{what}: {name}\n")).collect();

@@ -34,7 +34,7 @@ impl Rebuild {
         let tenant = super::tenant_of(&folder, config, &self.tenant)?;
         let reader = folder.log(&tenant)?;
         super::block_on(async {
-            let projector = Projector::open(&folder.views_path(&tenant), reader.clone())?;
+            let projector = Projector::open(folder.views(&tenant), reader.clone())?;
             caught_up(&projector, &views, "catching up", &reader).await?;
             for view in views {
                 rebuild(projector.views(), view, &reader).await?;

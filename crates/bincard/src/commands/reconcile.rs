@@ -126,16 +126,16 @@ impl Reconcile {
         let _claim = folder.claim()?;
         let tenant = super::tenant_of(&folder, config, &self.tenant)?;
         let reader = folder.log(&tenant)?;
-        let views = folder.views_path(&tenant);
+        let views = folder.views(&tenant);
         super::block_on(async {
-            let projector = Projector::open(&views, reader.clone())?;
+            let projector = Projector::open(views.clone(), reader.clone())?;
             caught_up(&projector, &ViewName::ALL, "catching up", &reader).await?;
             let options = Options {
                 clock: engine_options(config).clock,
                 audit_every: None,
                 correct: None,
             };
-            let reconciler = Reconciler::open(&folder.ledger_path(&tenant), &views, reader, options)?;
+            let reconciler = Reconciler::open(&folder.ledger_path(&tenant), views, reader, options)?;
             let reconciliations = reconciler.reconciliations();
             let asked = Asked {
                 past,

@@ -153,7 +153,7 @@ impl Restore {
             let tenant = TenantName::parse(name)?;
             let head = restore(runtime, &folder, place, name, Until::End)?;
             let reader = folder.log(&tenant)?;
-            super::verify::verify_all(&reader, &folder.views_path(&tenant))?;
+            super::verify::verify_all(&reader, folder.views(&tenant))?;
             let age_s = chrono::Utc::now().timestamp() - head.recorded_at.micros().div_euclid(1_000_000);
             super::write_out(&format!(
                 "{name}: the newest event is {} s old\n",

@@ -16,6 +16,9 @@ pub(crate) struct Serve {
     /// Where to listen; port 0 takes any free one [env: BINCARD_LISTEN] [default: 127.0.0.1:8080]
     #[arg(long, value_name = "ADDRESS")]
     pub(crate) listen: Option<String>,
+    /// What this node does, of several over one database: any of api, projector, worker [env: BINCARD_ROLES] [default: all]
+    #[arg(long, value_name = "ROLE,…")]
+    pub(crate) roles: Option<String>,
     /// NATS servers to relay every event to, such as nats://127.0.0.1:4222 [env: BINCARD_NATS_URL]
     #[arg(long, value_name = "URL")]
     pub(crate) nats_url: Option<String>,

@@ -1,12 +1,11 @@
 //! `bincard verify`: hold everything against the log, and the log against itself.
 
 use std::io::Write as _;
-use std::path::Path;
 
 use bincard_access::TenantName;
-use bincard_backup::{Backup, Place};
+use bincard_backup::Backup;
 use bincard_ledger::{Position, State};
-use bincard_projections::{Difference, Projector, Replaced, Verified, ViewName, verify};
+use bincard_projections::{Difference, Place, Projector, Replaced, Verified, ViewName, verify};
 use bincard_store::Reader;
 use bincard_store::disk::RealDisk;
 use bincard_store::segment;
@@ -38,7 +37,7 @@ impl Verify {
         if let Some(from) = &self.repair_from {
             repair(&folder, &tenant, from)?;
         }
-        verify_all(&folder.log(&tenant)?, &folder.views_path(&tenant))
+        verify_all(&folder.log(&tenant)?, folder.views(&tenant))
     }
 }
 
@@ -48,7 +47,7 @@ fn repair(folder: &DataFolder, tenant: &TenantName, from: &str) -> anyhow::Resul
         let what = "--repair-from: a log in PostgreSQL is not written over; restore it into a new database by `bincard restore`";
         return Err(WrongUse(what.to_owned()).into());
     }
-    let backup = Backup::new(&Place::open(from)?, tenant.as_str());
+    let backup = Backup::new(&bincard_backup::Place::open(from)?, tenant.as_str());
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()?;
@@ -75,13 +74,13 @@ fn repair(folder: &DataFolder, tenant: &TenantName, from: &str) -> anyhow::Resul
     Ok(())
 }
 
-/// Holds a log against itself, and the views in a folder against the log; tells what was found, and fails if anything was.
-pub(crate) fn verify_all(reader: &Reader, views: &Path) -> anyhow::Result<()> {
+/// Holds a log against itself, and its views against the log; tells what was found, and fails if anything was.
+pub(crate) fn verify_all(reader: &Reader, views: Place) -> anyhow::Result<()> {
     verify_log(reader)?;
     verify_state(reader)?;
     super::block_on(async {
         // Views that lag behind are no error; they are brought up first, so that all of them is looked at.
-        let projector = Projector::open(views, reader.clone())?;
+        let projector = Projector::open(views.clone(), reader.clone())?;
         let (mut ready, mut stuck) = (Vec::new(), Vec::new());
         for view in ViewName::ALL {
             match caught_up(&projector, &[view], "catching up", reader).await {
