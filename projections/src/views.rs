@@ -16,8 +16,8 @@ use crate::each::Listed;
 use crate::error::Error;
 use crate::exceptions::{self, ExceptionFilter, ExceptionRow, Exceptions};
 use crate::history::{
-    self, AsOf, EventFilter, EventPage, EventSort, EventStart, History, MovementCursor, MovementFilter,
-    MovementPage, StockAsOf, TransactionFilter, TransactionRow, TransactionSums,
+    self, AsOf, EventFilter, EventPage, EventSort, EventStart, History, LotsFilter, MovementCursor,
+    MovementFilter, MovementPage, StockAsOf, TransactionFilter, TransactionRow, TransactionSums,
 };
 use crate::inventory::{self, InventoryFilter, InventoryRow};
 use crate::name::ViewName;
@@ -327,6 +327,35 @@ impl Views {
         let total = match slice.with_total {
             true => Some(
                 history::as_of_total(&mut reading.on(), filter)
+                    .await
+                    .map_err(&database)?,
+            ),
+            false => None,
+        };
+        Ok(Answer {
+            position: reading.position,
+            value: slice.page(rows, total),
+        })
+    }
+
+    /// The stock in the past of a variant's lots that had moved by then, by warehouse and lot.
+    ///
+    /// # Errors
+    /// When the view cannot be read.
+    pub async fn lots_as_of_page(
+        &self,
+        filter: &LotsFilter,
+        past: AsOf,
+        slice: Slice<StockKey>,
+    ) -> Result<Answer<Page<StockAsOf>>, Error> {
+        let database = self.failing(ViewName::History);
+        let mut reading = self.begin::<History>().await?;
+        let (after, skip, limit) = (slice.after, slice.skip(), slice.wanted());
+        let rows = history::lots_as_of_page(&mut reading.on(), filter, past, after, skip, limit).await;
+        let rows = rows.map_err(&database)?;
+        let total = match slice.with_total {
+            true => Some(
+                history::lots_as_of_total(&mut reading.on(), filter, past)
                     .await
                     .map_err(&database)?,
             ),

@@ -199,7 +199,7 @@ fn read_query(query: Option<&str>, format: Format) -> Result<Asked, Failure> {
 
 /// The variant whose movements are asked for, and its lot where only that one's are: history has what lies in lots under the
 /// variant.
-fn lot_named(
+pub(crate) fn lot_named(
     asker: &Asker,
     named: Option<VariantNo>,
     code: Option<&str>,

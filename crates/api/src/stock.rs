@@ -6,7 +6,7 @@ use axum::body::Body;
 use axum::extract::{RawQuery, State};
 use axum::http::{HeaderMap, Response};
 use bincard_ledger::{Bucket, Buckets, Position, Timestamp, VariantNo, WarehouseNo};
-use bincard_projections::history::AsOf;
+use bincard_projections::history::{AsOf, LotsFilter};
 use bincard_projections::stock::{StockFilter, StockKey};
 use bincard_projections::{Slice, ViewName};
 use utoipa_axum::router::OpenApiRouter;
@@ -21,6 +21,7 @@ use crate::export::{self, CHUNK_ROWS, Format, Rows, Sheet};
 use crate::failure::{Failure, Missing};
 use crate::if_match;
 use crate::line_lot;
+use crate::movements::lot_named;
 use crate::stock_events::variant_of;
 use crate::wire::csv::Csv;
 use crate::wire::json::Json;
@@ -39,12 +40,24 @@ struct Asked {
     warehouse: Option<Uuid>,
     variant: Option<Uuid>,
     sku: Option<String>,
+    /// The code of a lot.
+    lot: Option<String>,
     /// Whether lots are the rows.
     in_lots: bool,
     past: AsOf,
     /// None of an export.
     paging: Option<Paging>,
     question: String,
+}
+
+/// Whose stock is asked for.
+#[derive(Clone, Copy)]
+struct Which {
+    warehouse: Option<WarehouseNo>,
+    variant: Option<VariantNo>,
+    lot: Option<VariantNo>,
+    in_lots: bool,
+    past: AsOf,
 }
 
 /// A part of the list, wherever it came from.
@@ -71,7 +84,8 @@ struct Part {
         ("warehouseId" = Option<Uuid>, Query, description = "Required for a SELLER"),
         ("variantId" = Option<Uuid>, Query),
         ("sku" = Option<String>, Query, description = "The variant by its SKU"),
-        ("lots" = Option<bool>, Query, description = "A row for every lot instead of every variant"),
+        ("lot" = Option<String>, Query, description = "Only the variant's lot of this code"),
+        ("lots" = Option<bool>, Query, description = "A row for every lot instead of every variant; with `asOf` or `knownAt` of one variant, for every one that had moved by then"),
         ("asOf" = Option<String>, Query, description = "Occurred by this instant"),
         ("knownAt" = Option<String>, Query, description = "Recorded by this instant"),
         ("page" = Option<u64>, Query, description = "From 0"),
@@ -100,7 +114,15 @@ async fn list(
     let format = Format::asked(&headers);
     let asked = read_query(query.as_deref(), format)?;
     let warehouse = asker.warehouse_to_list(asked.warehouse)?;
-    let variant = variant_named(&asker, asked.variant, asked.sku.as_deref())?;
+    let named = variant_named(&asker, asked.variant, asked.sku.as_deref())?;
+    let (variant, lot) = lot_named(&asker, named, asked.lot.as_deref())?;
+    let which = Which {
+        warehouse,
+        variant,
+        lot,
+        in_lots: asked.in_lots,
+        past: asked.past,
+    };
     let is_past = asked.past != AsOf::default();
     let view = if is_past {
         ViewName::History
@@ -112,10 +134,7 @@ async fn list(
         let rows = Export {
             app: app.clone(),
             asker,
-            warehouse,
-            variant,
-            in_lots: asked.in_lots,
-            past: asked.past,
+            which,
             after: None,
             position: Position(0),
         };
@@ -145,21 +164,7 @@ async fn list(
         limit: size as usize,
         with_total: known_total.is_none(),
     };
-    let part = match (warehouse, variant) {
-        (Some(warehouse), Some(variant)) if number == 0 && after.is_none() && !asked.in_lots => {
-            one(
-                &asker,
-                StockKey { warehouse, variant },
-                asked.past,
-                app.timestamp(),
-            )
-            .await?
-        }
-        _ => {
-            let filter = filter_of(warehouse, variant, asked.in_lots);
-            many(&asker, &filter, asked.past, slice, app.timestamp()).await?
-        }
-    };
+    let part = part_of(&asker, which, slice, app.timestamp()).await?;
     let total = known_total.or(part.total).unwrap_or_default();
     let last = part.rows.last().filter(|_| part.has_more);
     let next = last.map(|(key, _)| {
@@ -190,18 +195,24 @@ fn read_query(query: Option<&str>, format: Format) -> Result<Asked, Failure> {
     let warehouse = query.uuid("warehouseId");
     let variant = query.uuid("variantId");
     let sku = query.text("sku");
+    let lot = query.text("lot");
     let in_lots = query.flag("lots").unwrap_or_default();
     let past = AsOf {
         as_of: query.instant("asOf"),
         known_at: query.instant("knownAt"),
     };
-    if in_lots && past != AsOf::default() {
-        query.fault(
-            "lots",
-            "goes without asOf and knownAt: the past is known by variant",
-        );
+    if variant.is_none() && sku.is_none() {
+        if lot.is_some() {
+            query.fault("lot", "is a lot of one variant: name it by variantId or sku");
+        }
+        if in_lots && past != AsOf::default() {
+            query.fault(
+                "lots",
+                "goes with asOf and knownAt for one variant: name it by variantId or sku",
+            );
+        }
     }
-    let question = format!("stock {warehouse:?} {variant:?} {sku:?} {in_lots} {past:?}");
+    let question = format!("stock {warehouse:?} {variant:?} {sku:?} {lot:?} {in_lots} {past:?}");
     let paging = if format == Format::Page {
         Some(Paging::read(&mut query, &question))
     } else {
@@ -213,6 +224,7 @@ fn read_query(query: Option<&str>, format: Format) -> Result<Asked, Failure> {
         warehouse,
         variant,
         sku,
+        lot,
         in_lots,
         past,
         paging,
@@ -237,6 +249,49 @@ pub(crate) fn variant_named(
         ));
     }
     Ok(Some(by_sku))
+}
+
+/// A part of the list.
+async fn part_of(
+    asker: &Asker,
+    which: Which,
+    slice: Slice<StockKey>,
+    now: Timestamp,
+) -> Result<Part, Failure> {
+    let Which {
+        warehouse,
+        variant,
+        lot,
+        in_lots,
+        past,
+    } = which;
+    let is_of_lots = in_lots || lot.is_some();
+    if let (true, Some(variant)) = (is_of_lots && past != AsOf::default(), variant) {
+        let filter = LotsFilter {
+            warehouses: warehouse.map(|no| vec![no]),
+            variant,
+            lot,
+        };
+        let answer = asker.open.views.lots_as_of_page(&filter, past, slice).await?;
+        let rows = answer.value.rows.into_iter();
+        return Ok(Part {
+            position: answer.position,
+            rows: rows.map(|row| (row.key, row.buckets)).collect(),
+            has_more: answer.value.more,
+            total: answer.value.total,
+        });
+    }
+    // The present of a lot is found under its own number.
+    let in_lots = in_lots && lot.is_none();
+    match (warehouse, lot.or(variant)) {
+        (Some(warehouse), Some(variant)) if slice.after.is_none() && slice.skip == 0 && !in_lots => {
+            one(asker, StockKey { warehouse, variant }, past, now).await
+        }
+        (warehouse, variant) => {
+            let filter = filter_of(warehouse, variant, in_lots);
+            many(asker, &filter, past, slice, now).await
+        }
+    }
 }
 
 /// The stock of one key; the present is answered from memory.
@@ -310,10 +365,7 @@ async fn many(
 struct Export {
     app: Arc<App>,
     asker: Asker,
-    warehouse: Option<WarehouseNo>,
-    variant: Option<VariantNo>,
-    in_lots: bool,
-    past: AsOf,
+    which: Which,
     after: Option<StockKey>,
     /// Where the view stood at the first rows.
     position: Position,
@@ -342,16 +394,7 @@ impl Rows for Export {
             limit: CHUNK_ROWS,
             with_total: false,
         };
-        let (warehouse, variant, now) = (self.warehouse, self.variant, self.app.timestamp());
-        let part = match (warehouse, variant) {
-            (Some(warehouse), Some(variant)) if !self.in_lots => {
-                one(&self.asker, StockKey { warehouse, variant }, self.past, now).await?
-            }
-            _ => {
-                let filter = filter_of(warehouse, variant, self.in_lots);
-                many(&self.asker, &filter, self.past, slice, now).await?
-            }
-        };
+        let part = part_of(&self.asker, self.which, slice, self.app.timestamp()).await?;
         if self.after.is_none() {
             self.position = part.position;
         }

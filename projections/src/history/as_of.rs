@@ -9,12 +9,13 @@
 use std::sync::LazyLock;
 
 use crate::sql::{Connection, query};
-use bincard_ledger::{Buckets, Place, Timestamp};
+use bincard_ledger::{Buckets, Place, Timestamp, VariantNo, WarehouseNo};
 use futures_util::TryStreamExt;
 use sqlx::AssertSqlSafe;
 
 use super::queries::read_buckets;
-use super::{RECORDED_POSITIONS, queries};
+use super::{PLACES_LOT, RECORDED_POSITIONS, queries};
+use crate::filter::Conditions;
 use crate::fold::{DAY_MICROS, day_of};
 use crate::stock::{StockFilter, StockKey};
 
@@ -35,6 +36,96 @@ pub struct StockAsOf {
     /// What lay in each bucket. With `as_of` a bucket may be below zero: what was recorded in one order may have
     /// occurred in another.
     pub buckets: Buckets,
+}
+
+/// Whose stock in the past is asked for, lot by lot.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct LotsFilter {
+    /// Only at these warehouses; an empty list lets none pass.
+    pub warehouses: Option<Vec<WarehouseNo>>,
+    /// Lots of this variant.
+    pub variant: VariantNo,
+    /// Only this one.
+    pub lot: Option<VariantNo>,
+}
+
+/// The lot of a movement; 0 where it was of none.
+const LOT: &str = "(places / 65536)";
+const _: () = assert!(1 << PLACES_LOT == 65_536);
+
+impl LotsFilter {
+    /// The movements that are known at a position and occurred by an instant.
+    fn conditions(&self, as_of: Option<Timestamp>, known: Option<i64>) -> Conditions {
+        let mut conditions = Conditions::default();
+        conditions.equals("variant", i64::from(self.variant.0));
+        if let Some(at) = as_of {
+            conditions.compare("occurred_at", "<=", at.micros());
+        }
+        if let Some(warehouses) = &self.warehouses {
+            conditions.one_of("warehouse", warehouses.iter().map(|no| i64::from(no.0)));
+        }
+        if let Some(position) = known {
+            conditions.compare("position", "<=", position);
+        }
+        match self.lot {
+            Some(lot) => conditions.equals(LOT, i64::from(lot.0)),
+            None => conditions.compare(LOT, ">", 0),
+        }
+        conditions
+    }
+}
+
+/// The stock of a variant's lots that had moved by then, by warehouse and lot, from after the key `after`. Days do not know
+/// lots: this adds up all movements of the variant by then.
+pub(crate) async fn lots_as_of_page(
+    connection: &mut Connection<'_>,
+    filter: &LotsFilter,
+    past: AsOf,
+    after: Option<StockKey>,
+    skip: i64,
+    limit: i64,
+) -> Result<Vec<StockAsOf>, sqlx::Error> {
+    let known = known_position(connection, past.known_at).await?;
+    let mut conditions = filter.conditions(past.as_of, known);
+    if let Some(after) = after {
+        let [warehouse, lot] = after.columns();
+        conditions.after("warehouse", warehouse, LOT, lot);
+    }
+    let clause = conditions.clause();
+    let page = conditions.page(limit, skip);
+    let sql = format!(
+        "select {}, warehouse, {LOT} from movements{clause} group by warehouse, {LOT} order by warehouse, {LOT}{page}",
+        *CHANGES
+    );
+    let mut rows = conditions.bind(query(AssertSqlSafe(sql))).fetch(connection);
+    let mut page = Vec::new();
+    while let Some(row) = rows.try_next().await? {
+        let (warehouse, lot) = (row.try_get(5)?, row.try_get(6)?);
+        page.push(StockAsOf {
+            key: StockKey::from_columns(warehouse, lot),
+            buckets: read_buckets(&row, 0)?,
+        });
+    }
+    Ok(page)
+}
+
+/// How many lots [`lots_as_of_page`] has in all, a lot at each warehouse.
+pub(crate) async fn lots_as_of_total(
+    connection: &mut Connection<'_>,
+    filter: &LotsFilter,
+    past: AsOf,
+) -> Result<i64, sqlx::Error> {
+    let known = known_position(connection, past.known_at).await?;
+    let conditions = filter.conditions(past.as_of, known);
+    let sql = format!(
+        "select count(*) from (select distinct warehouse, {LOT} from movements{}) as lots",
+        conditions.clause()
+    );
+    conditions
+        .bind(query(AssertSqlSafe(sql)))
+        .fetch_one(connection)
+        .await?
+        .try_get(0)
 }
 
 /// The stock of one key; zero for one that had none.
@@ -279,7 +370,7 @@ async fn changes(
     up_to: Option<i64>,
 ) -> Result<Buckets, sqlx::Error> {
     let [warehouse, variant] = key.columns();
-    let mut conditions = crate::filter::Conditions::default();
+    let mut conditions = Conditions::default();
     conditions.equals("variant", variant);
     match span {
         Span::Within(from, to) => {

@@ -1,5 +1,6 @@
 //! Lots over HTTP: goods come in by lot, leave by expiry, and are told apart wherever they are shown.
 
+use axum::http::Method;
 use serde_json::{Value, json};
 
 use crate::support::Server;
@@ -289,12 +290,93 @@ async fn what_is_wrong_about_lots_is_refused_by_name() {
         .patch(&path, &dairy.server.manager, &json!({"tracksLots": false}))
         .await;
     change.expect_problem(409, "variant-has-stock", "variant-has-stock");
-    let past = dairy
-        .server
-        .get(
-            "/api/v1/stock?lots=true&asOf=2025-06-01T00:00:00Z",
-            &dairy.server.viewer,
-        )
-        .await;
-    past.expect(400);
+    for wrong in ["lots=true&asOf=2025-06-01T00:00:00Z", "lot=2025-07"] {
+        let path = format!("/api/v1/stock?{wrong}");
+        dairy.server.get(&path, &dairy.server.viewer).await.expect(400);
+    }
+    let unknown = "/api/v1/stock?sku=MILK&lot=nope";
+    let unknown = dairy.server.get(unknown, &dairy.server.viewer).await;
+    unknown.expect_problem(404, "lot-not-found", "stock-lot-not-found");
+}
+
+#[tokio::test]
+async fn the_past_is_known_by_lot_too() {
+    let dairy = Dairy::open().await;
+    let server = &dairy.server;
+    dairy.stock().await;
+    server.clock.advance_ms(3_600_000);
+    dairy.record("OUTBOUND", json!([dairy.line(4, None)])).await;
+    // Recorded at 13:00, of eleven o'clock.
+    let mut late =
+        json!({"type": "INBOUND", "warehouseId": dairy.depot, "occurredAt": "2025-06-01T11:00:00Z"});
+    late["lines"] = json!([dairy.line(7, Some("2025-08"))]);
+    server
+        .post("/api/v1/stock-events", &server.manager, &late)
+        .await
+        .expect(201);
+    let ask = async |query: &str| {
+        let path = format!("/api/v1/stock?sku=MILK&{query}");
+        let found = server.fetch_now(&path, &server.viewer).await.expect(200).json();
+        let rows = found["content"].as_array().unwrap().iter();
+        let rows: Vec<_> = rows
+            .map(|row| {
+                let text = |name: &str| row[name].as_str().unwrap().to_owned();
+                (
+                    text("warehouseCode"),
+                    text("lot"),
+                    row["available"].as_i64().unwrap(),
+                )
+            })
+            .collect();
+        (rows, found)
+    };
+    let row = |warehouse: &str, lot: &str, units| (warehouse.to_owned(), lot.to_owned(), units);
+    let (noon, now) = ("2025-06-01T12:30:00Z", "2025-06-01T13:30:00Z");
+    let then = [
+        row("DAIRY", "2025-08", 5),
+        row("DAIRY", "2025-07", 3),
+        row("DEPOT", "2025-08", 7),
+    ];
+    let left = [
+        row("DAIRY", "2025-08", 4),
+        row("DAIRY", "2025-07", 0),
+        row("DEPOT", "2025-08", 7),
+    ];
+    assert_eq!(ask(&format!("lots=true&asOf={noon}")).await.0, then);
+    assert_eq!(ask(&format!("lots=true&asOf={now}")).await.0, left);
+    assert_eq!(ask(&format!("lots=true&knownAt={now}")).await.0, left);
+    assert_eq!(ask(&format!("lots=true&knownAt={noon}")).await.0, then[..2]);
+    let both = format!("lots=true&asOf={now}&knownAt={noon}");
+    assert_eq!(ask(&both).await.0, then[..2]);
+    assert_eq!(
+        ask(&format!("lot=2025-08&asOf={noon}")).await.0,
+        [then[0].clone(), then[2].clone()]
+    );
+    let here = format!("lot=2025-08&asOf={noon}&warehouseId={}", dairy.depot);
+    assert_eq!(ask(&here).await.0, then[2..]);
+    assert_eq!(ask("lot=2025-08&asOf=2025-05-01T00:00:00Z").await.0, []);
+    // The present of a lot, and of its variant.
+    assert_eq!(ask("lot=2025-08").await.0, [left[0].clone(), left[2].clone()]);
+    let here = format!("lot=2025-08&warehouseId={}", dairy.depot);
+    assert_eq!(ask(&here).await.0, left[2..]);
+    // Page by page, and as a whole.
+    let (mut rows, mut cursor) = (Vec::new(), String::new());
+    loop {
+        let (page, found) = ask(&format!("lots=true&asOf={noon}&size=1{cursor}")).await;
+        assert_eq!(found["page"]["totalElements"], 3);
+        rows.extend(page);
+        match found["nextCursor"].as_str() {
+            Some(next) => cursor = format!("&cursor={next}"),
+            None => break,
+        }
+    }
+    assert_eq!(rows, then);
+    assert_eq!(
+        ask(&format!("lots=true&asOf={noon}&size=1&page=1")).await.0,
+        then[1..2]
+    );
+    let headers = [("accept", "application/x-ndjson")];
+    let path = format!("/api/v1/stock?sku=MILK&lots=true&asOf={noon}");
+    let whole = server.call_with(Method::GET, &path, &server.viewer, None, &headers);
+    assert_eq!(whole.await.expect(200).lines().len(), 3);
 }
