@@ -239,10 +239,6 @@ impl State {
     }
 
     fn available_of(&self, warehouse: WarehouseNo, variant: VariantNo, now: Timestamp) -> i64 {
-        if self.is_recalled(variant) {
-            // What runs out of it is held.
-            return self.available(warehouse, variant);
-        }
         self.due(warehouse, variant, now)
             .map(|reservation| reservation.holds(variant, Bucket::Reserved))
             .fold(self.available(warehouse, variant), i64::saturating_add)

@@ -2,11 +2,12 @@
 
 use bincard_ledger::{Buckets, CatalogueEvent, Event, Posting, VariantNo, WarehouseNo};
 use bincard_projections::catalogue::CatalogueFilter;
-use bincard_projections::history::MovementFilter;
+use bincard_projections::history::{AsOf, LotsFilter, MovementFilter};
 use bincard_projections::stock::{StockFilter, StockKey, StockRow};
 use bincard_projections::{Projector, Slice, ViewName, Views};
 
 use crate::ledger::{Kept, Ledger, Random, WAREHOUSES, runtime};
+use crate::naive;
 
 /// All rows of a list.
 fn all<K>() -> Slice<K> {
@@ -112,6 +113,7 @@ async fn check(ledger: &Ledger, projector: &Projector) {
         }
     }
     assert_eq!(told, moved);
+    check_past(ledger, &views, &lots).await;
     let catalogue = CatalogueFilter {
         variant: Some(lotted),
         ..CatalogueFilter::default()
@@ -125,6 +127,46 @@ async fn check(ledger: &Ledger, projector: &Projector) {
     }
     let verified = ledger.verify(&ViewName::ALL).await;
     assert!(verified.iter().all(|one| one.is_well()));
+}
+
+/// What each lot had at any instant, by what is known now and by what was known then.
+async fn check_past(ledger: &Ledger, views: &Views, lots: &[VariantNo]) {
+    let instants: Vec<_> = ledger.events.iter().step_by(37).collect();
+    for (index, recorded) in instants.iter().enumerate() {
+        let other = instants[instants.len() - 1 - index].recorded_at;
+        let at = Some(recorded.recorded_at);
+        for (as_of, known_at) in [(at, None), (None, at), (at, Some(other))] {
+            let past = AsOf { as_of, known_at };
+            let mut expected = Vec::new();
+            for warehouse in (1..=WAREHOUSES).map(WarehouseNo) {
+                for &variant in lots {
+                    let key = StockKey { warehouse, variant };
+                    if naive::has_moved(&ledger.events, key, past) {
+                        expected.push((key, naive::as_of(&ledger.events, key, past)));
+                    }
+                }
+            }
+            let filter = |lot, warehouses| LotsFilter {
+                warehouses,
+                variant: ledger.lotted(),
+                lot,
+            };
+            let ask = async |filter: LotsFilter| {
+                let page = views.lots_as_of_page(&filter, past, all()).await.unwrap().value;
+                assert_eq!(page.total, Some(page.rows.len() as u64));
+                let rows = page.rows.iter().map(|row| (row.key, row.buckets));
+                rows.collect::<Vec<_>>()
+            };
+            assert_eq!(ask(filter(None, None)).await, expected, "{past:?}");
+            let (lot, here) = (lots[0], WarehouseNo(1));
+            expected.retain(|(key, _)| key.variant == lot && key.warehouse == here);
+            assert_eq!(
+                ask(filter(Some(lot), Some(vec![here]))).await,
+                expected,
+                "{past:?}"
+            );
+        }
+    }
 }
 
 #[test]

@@ -108,6 +108,18 @@ pub(crate) fn as_of(events: &[Recorded], of: StockKey, past: AsOf) -> Buckets {
     buckets
 }
 
+/// Whether anything of a key had moved by then.
+pub(crate) fn has_moved(events: &[Recorded], of: StockKey, past: AsOf) -> bool {
+    stock_events(events).any(|(recorded, event)| {
+        past.as_of.is_none_or(|at| event.occurred_at <= at)
+            && past.known_at.is_none_or(|at| recorded.recorded_at <= at)
+            && event
+                .postings
+                .iter()
+                .any(|posting| key(event, posting.variant) == of)
+    })
+}
+
 /// All events that pass a filter, sorted.
 pub(crate) fn events(all: &[Recorded], filter: &EventFilter, sort: EventSort) -> Vec<EventRow> {
     let passes = |event: &StockEvent| {
