@@ -7,5 +7,6 @@ mod kill_nine;
 mod nodes;
 mod race;
 mod reconcile;
+mod roles;
 mod support;
 mod tls;

@@ -1,4 +1,4 @@
-//! Two nodes, their database and NATS.
+//! Two nodes that answer, one that feeds the views, their database and NATS.
 
 use std::process::Command;
 
@@ -10,8 +10,13 @@ use bincard_testkit::server::{Server, ServerOptions, bincard_binary};
 use super::proxy::Proxy;
 use crate::support::{Client, EMAIL, PASSWORD};
 
+/// What each node does that answers: one of them could feed views, too.
+const ROLES: [&str; 2] = ["api,worker", "api,projector,worker"];
+
 pub(super) struct Nodes {
     pub(super) servers: Vec<Server>,
+    /// Feeds views, and answers for its own health alone.
+    pub(super) projector: Server,
     /// A client of each node; it logs in again only where the node was started again.
     pub(super) admins: Vec<Client>,
     /// What stands between the last node and the database.
@@ -22,7 +27,7 @@ pub(super) struct Nodes {
 }
 
 impl Nodes {
-    pub(super) async fn start(count: usize) -> Result<Nodes> {
+    pub(super) async fn start() -> Result<Nodes> {
         let (postgres, nats) = (Postgres::start()?, Nats::start()?);
         let url = postgres.tcp_url("postgres");
         let (before, behind) = url
@@ -32,23 +37,28 @@ impl Nodes {
         let proxy = Proxy::start(([127, 0, 0, 1], port.parse()?).into()).await?;
         let through_proxy = format!("{before}127.0.0.1:{}/{behind}", proxy.port);
         let (mut servers, mut admins, mut folders) = (Vec::new(), Vec::new(), Vec::new());
-        for node in 0..count {
+        let mut start = |roles: &str, database: &str| -> Result<Server> {
             let folder = bincard_testkit::scratch::folder("node")?;
             let mut options = ServerOptions::bincard(bincard_binary()?, folder.path(), EMAIL, PASSWORD);
-            let database = if node + 1 == count { &through_proxy } else { &url };
             for (name, value) in [
                 ("BINCARD_DATABASE_URL", database),
                 ("BINCARD_NATS_URL", &nats.url()),
+                ("BINCARD_ROLES", roles),
             ] {
                 options.environment.push((name.to_owned(), value.into()));
             }
-            let server = Server::start(options)?;
+            folders.push(folder);
+            Ok(Server::start(options)?)
+        };
+        let projector = start("projector,worker", &url)?;
+        for (roles, database) in ROLES.into_iter().zip([&url, &through_proxy]) {
+            let server = start(roles, database)?;
             admins.push(Client::log_in(&server.url("")?).await?);
             servers.push(server);
-            folders.push(folder);
         }
         Ok(Nodes {
             servers,
+            projector,
             admins,
             proxy,
             postgres,
@@ -64,12 +74,18 @@ impl Nodes {
     }
 
     pub(super) fn signal_node(&self, node: usize, signal: &str) -> Result<()> {
-        send_signal(signal, self.servers[node].pid()?)
+        let server = self.all().nth(node).context("no such node")?;
+        send_signal(signal, server.pid()?)
+    }
+
+    /// Every node, that which feeds the views behind the others.
+    fn all(&self) -> impl Iterator<Item = &Server> {
+        self.servers.iter().chain([&self.projector])
     }
 
     /// The node that relays to NATS; any, where none says so.
     pub(super) async fn relaying(&self) -> Result<usize> {
-        for (node, server) in self.servers.iter().enumerate() {
+        for (node, server) in self.all().enumerate() {
             let metrics = reqwest::get(server.url("/metrics")?).await?.text().await?;
             if metrics.lines().any(|line| line == "bincard_relay_active 1") {
                 return Ok(node);
@@ -101,7 +117,7 @@ impl Nodes {
     /// The last lines of every node's log.
     pub(super) fn last_said(&self) -> String {
         let mut said = String::new();
-        for (node, server) in self.servers.iter().enumerate() {
+        for (node, server) in self.all().enumerate() {
             let log = server.stderr();
             let lines: Vec<&str> = log.lines().collect();
             said += &format!("node {node} said last:\n");
@@ -111,10 +127,11 @@ impl Nodes {
         said
     }
 
-    pub(super) fn verify(&self, node: usize) -> Result<()> {
+    /// Verifies the log, and the views that all nodes share, now that none of them runs.
+    pub(super) fn verify(&self) -> Result<()> {
         let output = Command::new(bincard_binary()?)
             .args(["verify", "--data-dir"])
-            .arg(self.folders[node].path())
+            .arg(self.folders[0].path())
             .env("BINCARD_DATABASE_URL", self.postgres.tcp_url("postgres"))
             .output()?;
         let said = [output.stdout, output.stderr].concat();

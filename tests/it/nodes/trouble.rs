@@ -15,6 +15,10 @@ pub(super) enum Trouble {
     KillNode(usize),
     /// A node stops for longer than it may hold the head, and wakes up late.
     StopNode(usize),
+    /// The node that feeds the views is killed; another one takes over.
+    KillProjector,
+    /// The node that feeds the views stops for longer than its leases, and wakes up late.
+    StopProjector,
     /// The node that relays stops for longer than its lease, and wakes up late.
     StopRelay,
     /// Every session of the nodes ends.
@@ -34,15 +38,17 @@ pub(super) enum Trouble {
 }
 
 /// Each once.
-pub(super) const ALL: [Trouble; 11] = [
+pub(super) const ALL: [Trouble; 13] = [
     Trouble::KillNode(0),
     Trouble::StopNode(1),
+    Trouble::StopProjector,
     Trouble::EndSessions,
     Trouble::CrashDatabase,
     Trouble::CutConnections,
     Trouble::KillNats,
     Trouble::OtherSessions,
     Trouble::Rebuild,
+    Trouble::KillProjector,
     Trouble::StopRelay,
     Trouble::SilentConnections,
     Trouble::KillNode(1),
@@ -76,6 +82,9 @@ impl Trouble {
         match self {
             Trouble::KillNode(node) => nodes.servers[node].kill_9()?,
             Trouble::StopNode(node) => stop_for(nodes, node, Duration::from_secs(3)).await?,
+            Trouble::KillProjector => nodes.projector.kill_9()?,
+            // It stands behind those that answer.
+            Trouble::StopProjector => stop_for(nodes, nodes.servers.len(), Duration::from_secs(7)).await?,
             Trouble::StopRelay => {
                 let node = nodes.relaying().await?;
                 stop_for(nodes, node, Duration::from_secs(7)).await?;
@@ -135,6 +144,7 @@ impl Trouble {
     pub(super) async fn end(self, nodes: &mut Nodes) -> Result<()> {
         match self {
             Trouble::KillNode(node) => nodes.start_again(node).await,
+            Trouble::KillProjector => Ok(nodes.projector.start_again()?),
             Trouble::KillNats => Ok(nodes.nats.start_again()?),
             Trouble::SilentConnections => {
                 // The node had to come back with what was silent still silent.
