@@ -123,11 +123,11 @@ impl Reconciliations {
     /// # Errors
     /// When the runs cannot be read.
     pub async fn run(&self, id: u64) -> Result<Option<(Run, Option<RunProgress>)>, Error> {
+        // First: a run has begun before there is progress of it.
+        let progress = self.progress().filter(|progress| progress.run == id);
         let run = self.shared.runs.one(id).await?;
         Ok(run.map(|run| {
-            let progress = self
-                .progress()
-                .filter(|progress| progress.run == id && !run.state.is_over());
+            let progress = progress.filter(|_| !run.state.is_over());
             (run, progress)
         }))
     }
