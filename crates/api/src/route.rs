@@ -65,6 +65,8 @@ routes! {
     Variant = "/api/v1/variants/{id}",
     Lots = "/api/v1/lots",
     Lot = "/api/v1/lots/{id}",
+    LotRecall = "/api/v1/lots/{id}/recall",
+    LotRelease = "/api/v1/lots/{id}/release",
     Slots = "/api/v1/slots",
     Slot = "/api/v1/slots/{warehouseId}/{variantId}",
     Ledger = "/api/v1/ledger",
