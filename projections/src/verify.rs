@@ -6,6 +6,9 @@
 //! it on the disk because a history need not fit into memory, and SQLite finds the rows that differ; so it does for the
 //! checkpoint, and for what it knows of tables and indexes.
 //!
+//! A view in PostgreSQL is copied into a file in one transaction, and the copy is what is looked at: all rows and the
+//! checkpoint, but none of PostgreSQL's own indexes.
+//!
 //! What is damaged is not compared: reading it may fail anywhere, and only building it anew helps.
 
 pub(crate) mod compare;
