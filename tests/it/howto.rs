@@ -11,32 +11,59 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result, bail, ensure};
+use bincard_testkit::nats::Nats;
+use bincard_testkit::postgres::Postgres;
 use bincard_testkit::server::bincard_binary;
 
 use page::{Block, Page, Part, is_what_is_shown};
 
-/// What stands before every page: how the server is started and stopped in its shell.
+/// What stands before every page: how servers are started and ended in its shell, each machine's in a folder of its own.
+/// The reader's own machine is `here`.
 const PRELUDE: &str = r#"
 exec 2>&1
-SERVER=
+RUNNING=
+# MACHINE COMMAND
+begin_on() {
+  local name=${1//-/_} folder=. url=
+  [ "$1" = here ] || { folder=../$1; mkdir -p "$folder"; }
+  # In the shell's own place, so that who ends it ends the server.
+  ( cd "$folder"; bincard() { exec bincard "$@"; }; export BINCARD_LISTEN=127.0.0.1:0; eval "$2" ) > "../$1.log" 2>&1 &
+  eval "SERVER_$name=$!"
+  RUNNING="$RUNNING $!"
+  until url=$(sed -n 's/.*listening on \(http:[^ ]*\).*/\1/p' "../$1.log" | head -n 1) && [ -n "$url" ]; do
+    kill -0 $! || { cat "../$1.log"; exit 1; }
+    sleep 0.05
+  done
+  eval "URL_$name=$url"
+}
 begin_serving() {
-  bincard serve --listen 127.0.0.1:0 > serve.log 2>&1 &
-  SERVER=$!
-  until URL=$(sed -n 's/.*listening on \(http:[^ ]*\).*/\1/p' serve.log | head -n 1) && [ -n "$URL" ] &&
-      curl -sf -o answer.ready "$URL/readyz"; do
-    kill -0 $SERVER || { cat serve.log; exit 1; }
+  begin_on here "$1"
+  until curl -sf -o answer.ready "$URL_here/readyz"; do
+    kill -0 $SERVER_here || { cat ../here.log; exit 1; }
     sleep 0.05
   done
 }
-end_serving() {
-  kill $SERVER
-  wait $SERVER || true
-  SERVER=
+# MACHINE SIGNAL
+end_on() {
+  local server=SERVER_${1//-/_}
+  kill -s "$2" "${!server}"
+  { wait "${!server}" || true; } 2> /dev/null
 }
-trap '[ -z "$SERVER" ] || kill $SERVER' EXIT
+trap 'kill $RUNNING 2> /dev/null || true; wait' EXIT
 "#;
-/// Where the pages say that the server is.
+/// The machine that the reader sits at.
+const HERE: &str = "here";
+/// Where the pages say that its server is.
 const ADDRESS: &str = "http://127.0.0.1:8080";
+/// Where they say that every machine's server listens.
+const LISTEN: &str = "0.0.0.0:8080";
+/// Where they say that PostgreSQL is, with a password and without, and which it is.
+const DATABASE: [&str; 2] = ["bincard:PASSWORD@db.example/", "bincard@db.example/"];
+const NEW_DATABASE: &str =
+    "create role bincard login password 'PASSWORD'; create database bincard owner bincard;";
+/// Where they say that NATS is, and where it tells how it is.
+const NATS: [&str; 2] = ["nats://nats.example:4222", "nats://127.0.0.1:4222"];
+const NATS_MONITOR: [&str; 2] = ["http://nats.example:8222", "http://127.0.0.1:8222"];
 /// Begins the line that stands before what a block prints, followed by the block's number.
 const MARK: &str = "@@@@ what is printed by ";
 
@@ -57,20 +84,16 @@ pages! {
     correct_a_mistake "docs/howto/correct-a-mistake.md"
     count_stock "docs/howto/count-stock.md"
     export "docs/howto/export.md"
+    follow_the_feed "docs/howto/follow-the-feed.md"
     import_your_own_csv "docs/howto/import-your-own-csv.md"
     move_stock_between_warehouses "docs/howto/move-stock-between-warehouses.md"
+    outgrow_one_machine "docs/howto/outgrow-one-machine.md"
     reconcile "docs/howto/reconcile.md"
     sell_below_zero "docs/howto/sell-below-zero.md"
     set_reorder_points "docs/howto/set-reorder-points.md"
     ship_an_order "docs/howto/ship-an-order.md"
     track_lots "docs/howto/track-lots.md"
 }
-
-/// What takes more than one machine to follow, a database, or NATS.
-const NOT_PASTED: &[&str] = &[
-    "docs/howto/follow-the-feed.md",
-    "docs/howto/outgrow-one-machine.md",
-];
 
 #[test]
 fn every_how_to_is_run_and_listed() -> Result<()> {
@@ -81,10 +104,7 @@ fn every_how_to_is_run_and_listed() -> Result<()> {
             continue;
         }
         let path = format!("docs/howto/{name}");
-        ensure!(
-            PAGES.contains(&&*path) || NOT_PASTED.contains(&&*path),
-            "no test runs {path}"
-        );
+        ensure!(PAGES.contains(&&*path), "no test runs {path}");
         ensure!(
             list.contains(&format!("]({name})")),
             "docs/howto/README.md does not list {name}"
@@ -144,36 +164,75 @@ fn run(path: &str) -> Result<()> {
     Ok(())
 }
 
+/// What the pages take from elsewhere, where one names it: their addresses are put in the place of the page's.
+struct Services {
+    postgres: Option<Postgres>,
+    nats: Option<Nats>,
+}
+
+impl Services {
+    fn of(parts: &[Part]) -> Result<Services> {
+        let is_named = |names: &[&str]| {
+            let mut blocks = parts.iter().filter_map(Part::block);
+            blocks.any(|block| names.iter().any(|name| block.commands.contains(name)))
+        };
+        Ok(Services {
+            postgres: is_named(&DATABASE).then(Postgres::start).transpose()?,
+            nats: is_named(&NATS).then(Nats::start).transpose()?,
+        })
+    }
+
+    /// Commands as they can be run here.
+    fn put_in(&self, commands: &str, machines: &[String]) -> String {
+        let mut commands = commands.replace(LISTEN, "127.0.0.1:0");
+        let at = |machine: &str| format!("${{URL_{}}}", machine.replace('-', "_"));
+        let elsewhere = machines
+            .iter()
+            .map(|name| (format!("http://{name}:8080"), at(name)));
+        for (name, url) in [(ADDRESS.to_owned(), at(HERE))].into_iter().chain(elsewhere) {
+            // Which port it is turns out in the shell, which looks for no names in single quotes.
+            commands = commands.replace(&format!("'{name}"), &format!("\"{url}\"'"));
+            commands = commands.replace(&name, &url);
+        }
+        let mut put = |names: [&str; 2], address: &str| {
+            for name in names {
+                commands = commands.replace(name, address);
+            }
+        };
+        if let Some(postgres) = &self.postgres {
+            put(
+                DATABASE,
+                &format!("bincard:PASSWORD@127.0.0.1:{}/", postgres.port()),
+            );
+        }
+        if let Some(nats) = &self.nats {
+            put(NATS, &nats.url());
+            put(NATS_MONITOR, &nats.monitor_url());
+        }
+        commands
+    }
+}
+
 /// Runs it all in a folder of its own; answers what was printed, and whether every command did well.
 fn paste(parts: &[Part]) -> Result<(String, bool)> {
+    let services = Services::of(parts)?;
     let folder = bincard_testkit::scratch::folder("howto")?;
     let programs = folder.path().join("programs");
     std::fs::create_dir(&programs)?;
     std::os::unix::fs::symlink(bincard_binary()?, programs.join("bincard"))?;
-    let here = folder.path().join("here");
+    let here = folder.path().join(HERE);
     std::fs::create_dir(&here)?;
-    let mut script = PRELUDE.to_owned();
-    let mut number = 0;
-    for part in parts {
-        match part {
-            Part::Serve => script += "begin_serving\n",
-            Part::Stop => script += "end_serving\n",
-            Part::Alone | Part::SessionEnds => {}
-            Part::Block(block) => {
-                script += &format!("printf '\\n{MARK}%s\\n' {number}\n");
-                script += &block.commands.replace(ADDRESS, "${URL}");
-                script += "\n";
-                number += 1;
-            }
-        }
-    }
     let mut path = programs.into_os_string();
+    if let Some(postgres) = &services.postgres {
+        path.push(":");
+        path.push(postgres.programs());
+    }
     if let Some(others) = std::env::var_os("PATH") {
         path.push(":");
         path.push(others);
     }
     let mut shell = Command::new("bash");
-    shell.args(["-eu", "-c", &script]);
+    shell.args(["-eu", "-c", &script(parts, &services)]);
     shell.current_dir(here).env("PATH", path).stdin(Stdio::null());
     for (name, _) in std::env::vars_os() {
         if name.to_string_lossy().starts_with("BINCARD_") {
@@ -185,6 +244,56 @@ fn paste(parts: &[Part]) -> Result<(String, bool)> {
         String::from_utf8_lossy(&output.stdout).into_owned(),
         output.status.success(),
     ))
+}
+
+/// A page as a program of the shell.
+fn script(parts: &[Part], services: &Services) -> String {
+    let mut script = PRELUDE.to_owned();
+    if let Some(postgres) = &services.postgres {
+        // The superuser, whom readers have in their own way.
+        script += &format!(
+            "psql() {{ PGHOST=127.0.0.1 PGPORT={} PGUSER=postgres PGPASSWORD={} PSQLRC=/dev/null command psql \"$@\"; }}\n",
+            postgres.port(),
+            postgres.password(),
+        );
+    }
+    let begun = |part: &Part| match part {
+        Part::On(machines) => machines.clone(),
+        _ => Vec::new(),
+    };
+    let all: Vec<String> = parts.iter().flat_map(begun).collect();
+    let mut on = Vec::new();
+    for (number, part) in parts.iter().enumerate() {
+        let number = parts[..number].iter().filter_map(Part::block).count();
+        match part {
+            Part::Serve => script += "begin_serving 'bincard serve'\n",
+            Part::Stop => script += "end_on here TERM\n",
+            Part::Killed(machine) => script += &format!("end_on {machine} KILL\n"),
+            Part::Database => {
+                script += &format!(
+                    "psql -q postgres <<'END'\n{}\nEND\n",
+                    NEW_DATABASE.replace("; ", ";\n")
+                );
+            }
+            Part::On(machines) => on.clone_from(machines),
+            Part::Alone | Part::SessionEnds => {}
+            Part::Block(block) => {
+                script += &format!("printf '\\n{MARK}%s\\n' {number}\n");
+                let commands = services.put_in(&block.commands, &all);
+                if on.is_empty() {
+                    script += &format!("{commands}\n");
+                }
+                for machine in on.drain(..) {
+                    let quoted = commands.replace('\'', r"'\''");
+                    script += &match &*machine {
+                        HERE => format!("begin_serving '{quoted}'\n"),
+                        _ => format!("begin_on {machine} '{quoted}'\n"),
+                    };
+                }
+            }
+        }
+    }
+    script
 }
 
 /// What the pages use besides `bincard`, which every Debian has, but for curl.

@@ -152,6 +152,12 @@ impl DataFolder {
         self.path.join("accounts.db")
     }
 
+    /// Whether both are one folder, by whatever path.
+    pub(crate) fn is_same(&self, other: &DataFolder) -> bool {
+        let (here, there) = (self.path.canonicalize(), other.path.canonicalize());
+        matches!((here, there), (Ok(here), Ok(there)) if here == there)
+    }
+
     /// Claims the folder for this process: one server, or one command that needs it stopped. Accounts are open to all.
     pub(crate) fn claim(&self) -> anyhow::Result<Claim> {
         self.claim_if_free()?.ok_or_else(|| in_use(&self.path))

@@ -50,6 +50,8 @@ pub struct Nats {
     program: PathBuf,
     folder: PathBuf,
     port: u16,
+    /// Where it tells how it is, by HTTP.
+    monitor_port: u16,
     /// How it is started beside what every one is.
     options: String,
     keeper: Option<Child>,
@@ -88,6 +90,7 @@ impl Nats {
                 program: program.clone(),
                 folder: scratch.keep(),
                 port: free_port().map_err(io("find a free port"))?,
+                monitor_port: free_port().map_err(io("find a free port"))?,
                 options: options.clone(),
                 keeper: None,
             };
@@ -114,6 +117,12 @@ impl Nats {
         format!("nats://127.0.0.1:{}", self.port)
     }
 
+    /// Where it tells how it is, by HTTP.
+    #[must_use]
+    pub fn monitor_url(&self) -> String {
+        format!("http://127.0.0.1:{}", self.monitor_port)
+    }
+
     /// Starts a server that was stopped or killed, over what lies in its folder.
     ///
     /// # Errors
@@ -121,7 +130,7 @@ impl Nats {
     pub fn start_again(&mut self) -> Result<(), NatsError> {
         let script = format!(
             "exec 3<&0
-{program} -a 127.0.0.1 -p {port} -js -sd {folder}/data -l {folder}/log{options} </dev/null >/dev/null 2>&1 3<&- &
+{program} -a 127.0.0.1 -p {port} -m {monitor} -js -sd {folder}/data -l {folder}/log{options} </dev/null >/dev/null 2>&1 3<&- &
 server=$!
 word=
 read -r word <&3
@@ -132,6 +141,7 @@ cd /
 rm -rf {folder}",
             program = quoted(&self.program),
             port = self.port,
+            monitor = self.monitor_port,
             folder = quoted(&self.folder),
             options = self.options,
         );

@@ -73,6 +73,8 @@ pub enum PostgresError {
 #[derive(Debug)]
 pub struct Postgres {
     folder: PathBuf,
+    /// Where its programs lie.
+    programs: PathBuf,
     port: u16,
     password: String,
     postmaster_pid: u32,
@@ -138,6 +140,24 @@ impl Postgres {
             "postgres://postgres:{}@127.0.0.1:{}/{database}",
             self.password, self.port
         )
+    }
+
+    /// Its port on this machine.
+    #[must_use]
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+
+    /// The password that its superuser `postgres` has by TCP.
+    #[must_use]
+    pub fn password(&self) -> &str {
+        &self.password
+    }
+
+    /// The folder of its programs, `psql` among them where a client is installed.
+    #[must_use]
+    pub fn programs(&self) -> &Path {
+        &self.programs
     }
 
     /// The process that all of the server's processes descend from.
@@ -207,6 +227,7 @@ fn start_once(
     match wait_until_ready(&mut keeper, &folder) {
         Ok(postmaster_pid) => Ok(Postgres {
             folder,
+            programs: programs.folder(),
             port,
             password,
             postmaster_pid,

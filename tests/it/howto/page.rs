@@ -18,6 +18,12 @@ pub(super) enum Part {
     Alone,
     /// What stands before is what other pages go on from.
     SessionEnds,
+    /// Somebody has made the database that the page names.
+    Database,
+    /// The next block is begun on each of these machines, and goes on there.
+    On(Vec<String>),
+    /// What runs on a machine is killed with no warning.
+    Killed(String),
     Block(Block),
 }
 
@@ -40,11 +46,18 @@ impl Part {
 
     /// What a comment says that the reader does.
     fn of_comment(words: &str) -> Result<Part> {
+        if let Some(machines) = words.strip_prefix("on ") {
+            return Ok(Part::On(machines.split(", ").map(str::to_owned).collect()));
+        }
+        if let Some(machine) = words.strip_suffix(" is killed") {
+            return Ok(Part::Killed(machine.to_owned()));
+        }
         Ok(match words {
             "bincard serve" => Part::Serve,
             "the server stops" => Part::Stop,
             "alone" => Part::Alone,
             "the how-tos go on here" => Part::SessionEnds,
+            "the database is made" => Part::Database,
             _ => bail!("there is no such thing to do beside pasting: {words}"),
         })
     }
@@ -141,17 +154,19 @@ fn what_is_shown_is_all_that_is_printed() {
 
 #[test]
 fn a_page_is_its_blocks_and_what_is_done_beside() -> Result<()> {
-    let page =
-        Page::parse("# A\n<!-- test: bincard serve -->\n```sh\na\nb\n```\n```text\n…\n```\n\n    not run\n")?;
+    let page = Page::parse(
+        "# A\n<!-- test: on a, b-1 -->\n```sh\na\nb\n```\n```text\n…\n```\n\n    not run\n<!-- test: b-1 is killed -->\n",
+    )?;
     assert_eq!(
         page.parts,
         [
-            Part::Serve,
+            Part::On(vec!["a".to_owned(), "b-1".to_owned()]),
             Part::Block(Block {
                 line: 3,
                 commands: "a\nb".to_owned(),
                 shows: Some("…".to_owned()),
             }),
+            Part::Killed("b-1".to_owned()),
         ]
     );
     for wrong in [

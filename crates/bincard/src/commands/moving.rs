@@ -48,7 +48,9 @@ impl Move {
             }
             (Some(database), false) => {
                 let to = DataFolder::at(Path::new(&self.to));
-                let _claim = to.claim()?;
+                // Back to the folder that this node has beside the database: it is claimed already.
+                let is_same = from.is_same(&to);
+                let _claim = (!is_same).then(|| to.claim()).transpose()?;
                 let listed = database.ledgers()?.into_iter().map(|one| one.tenant).collect();
                 for tenant in self.wanted(listed)? {
                     into_folder(database, &to.ledgers_path().join(&tenant), &tenant)?;

@@ -33,6 +33,11 @@ impl Programs {
             })
     }
 
+    /// Where they lie.
+    pub(super) fn folder(&self) -> PathBuf {
+        self.postgres.parent().map(Path::to_owned).unwrap_or_default()
+    }
+
     fn in_folder(folder: &Path) -> Option<Programs> {
         let programs = Programs {
             initdb: folder.join("initdb"),
