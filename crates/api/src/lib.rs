@@ -19,6 +19,7 @@ mod export;
 mod failure;
 mod feeding;
 mod figures;
+mod following;
 mod front;
 mod health;
 mod if_match;

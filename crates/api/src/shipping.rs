@@ -1,18 +1,12 @@
 //! The backup beside a server: what is shipped of the ledgers that this process has, and of the accounts.
 
-use std::collections::HashSet;
 use std::sync::Arc;
-use std::time::Duration;
 
-use bincard_access::{Accounts, TenantName, UnixMs};
-use bincard_backup::{BackupError, Following, Place};
-use bincard_store::Reader;
+use bincard_access::{Accounts, UnixMs};
+use bincard_backup::{BackupError, Place};
 
 use crate::app::App;
-use crate::ledgers::OpenLedger;
-
-/// How often new ledgers are looked for.
-const LOOK_EVERY: Duration = Duration::from_secs(1);
+use crate::following::each_ledger;
 
 /// Why the accounts could not be shipped.
 #[derive(Debug, thiserror::Error)]
@@ -51,54 +45,10 @@ pub(crate) async fn run(app: Arc<App>) {
         // An error says that the server is gone, which is as good.
         drop(stopping.wait_for(|stopping| *stopping).await);
     };
-    // A ledger that is shipped stays open.
-    let mut held = Vec::new();
     tokio::select! {
         () = shipping.run(stopped) => {}
-        () = follow(&app, shipping, &mut held) => {}
+        () = each_ledger(&app, "shipped", |tenant, reader| shipping.follow(tenant, reader)) => {}
         () = follow_accounts(&app, options) => {}
-    }
-}
-
-/// Has every ledger in the folder followed, and those that come.
-async fn follow(app: &App, shipping: &Following, held: &mut Vec<Arc<OpenLedger>>) {
-    if app.options.database.is_some() {
-        // Those of a database are found without.
-        return std::future::pending().await;
-    }
-    let mut followed = HashSet::new();
-    let mut told = HashSet::new();
-    loop {
-        // Without accounts nothing is served either.
-        let tenants = app.accounts.tenants().await.unwrap_or_default();
-        let new = tenants.into_iter().map(|tenant| tenant.name);
-        for tenant in new
-            .filter(|tenant| !followed.contains(tenant))
-            .collect::<Vec<TenantName>>()
-        {
-            // A tenant that never recorded anything has nothing to ship.
-            if !app.options.ledgers_folder.join(tenant.as_str()).is_dir() {
-                continue;
-            }
-            match app.ledgers.open(&tenant).await {
-                Ok(open) => {
-                    let reader: &Reader = open.ledger.reader();
-                    shipping.follow(tenant.as_str(), reader.clone());
-                    held.push(open);
-                    followed.insert(tenant);
-                }
-                Err(error) => {
-                    if told.insert(tenant.clone()) {
-                        tracing::warn!(
-                            tenant = tenant.as_str(),
-                            error = &error as &dyn std::error::Error,
-                            "a ledger that cannot be opened is not shipped"
-                        );
-                    }
-                }
-            }
-        }
-        tokio::time::sleep(LOOK_EVERY).await;
     }
 }
 
