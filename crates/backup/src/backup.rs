@@ -40,6 +40,10 @@ impl Backup {
         self.place.name_of(&self.dir)
     }
 
+    pub(crate) fn place_name(&self) -> String {
+        self.place.to_string()
+    }
+
     fn path_of(&self, first: Position) -> Path {
         // Padded, so that names are in the order of positions.
         self.dir.clone().join(format!("{:020}{ENDING}", first.0).as_str())
@@ -70,6 +74,12 @@ impl Backup {
             }
             distance = distance.saturating_mul(16);
         }
+    }
+
+    /// Whether a chunk that begins at a position is the last one still; or that there is none, where there was none.
+    pub(crate) async fn ends_with(&self, last: Option<Position>) -> Result<bool, BackupError> {
+        let before = last.map_or(0, |first| first.0.saturating_sub(1));
+        Ok(self.firsts(Position(before)).await? == Vec::from_iter(last))
     }
 
     /// The end of the backup; `None` when there is nothing.
@@ -125,22 +135,35 @@ impl Backup {
             backup: self.clone(),
             firsts,
             end: None,
-            gap_before: None,
         })
     }
 
-    /// The chunk that holds a position, if there is one; checked by itself.
+    /// The body of the commit that begins at a position, if there is one.
+    ///
+    /// # Errors
+    /// When its chunk cannot be read, is damaged, or is of another ledger.
+    pub async fn body_at(&self, ledger: LedgerId, first: Position) -> Result<Option<Vec<u8>>, BackupError> {
+        let Some(chunk) = self.chunk_before(first).await? else {
+            return Ok(None);
+        };
+        self.check_ledger(&chunk, ledger)?;
+        let mut commits = chunk.commits().filter_map(Result::ok);
+        Ok(commits
+            .find(|commit| commit.first == first)
+            .map(|commit| commit.body.to_vec()))
+    }
+
+    /// The last chunk that does not begin after a position, which holds it if any does; checked by itself.
     ///
     /// # Errors
     /// When it cannot be read, or is damaged.
-    pub async fn chunk_with(&self, position: Position) -> Result<Option<Chunk>, BackupError> {
+    pub async fn chunk_before(&self, position: Position) -> Result<Option<Chunk>, BackupError> {
         let firsts = self.firsts(Position(0)).await?;
         let after = firsts.partition_point(|first| *first <= position);
         let Some(first) = after.checked_sub(1).and_then(|at| firsts.get(at)) else {
             return Ok(None);
         };
-        let chunk = self.read(*first).await?;
-        Ok((chunk.last.position >= position).then_some(chunk))
+        self.read(*first).await.map(Some)
     }
 }
 
@@ -151,7 +174,6 @@ pub struct Chunks {
     /// Those still to come, the next one last.
     firsts: Vec<Position>,
     end: Option<(LedgerId, Head)>,
-    gap_before: Option<Position>,
 }
 
 impl Chunks {
@@ -165,12 +187,11 @@ impl Chunks {
     /// # Errors
     /// What is missing or damaged, by name.
     pub async fn next(&mut self) -> Result<Option<Chunk>, BackupError> {
-        let Some(first) = self.firsts.pop() else {
+        let Some(&first) = self.firsts.last() else {
             return Ok(None);
         };
         let end = self.end.map_or(Position(0), |(_, end)| end.position);
         if first != end.next() {
-            self.gap_before = Some(first);
             return Err(self.gap(end, first));
         }
         let chunk = self.backup.read(first).await?;
@@ -186,30 +207,30 @@ impl Chunks {
             });
         }
         self.end = Some((ledger, chunk.last));
+        self.firsts.pop();
         Ok(Some(chunk))
     }
 
-    /// Where it stands before a gap, and where the chunk after the gap begins; to be asked when one was met.
-    pub(crate) fn at_gap(&self, ledger: LedgerId) -> (Head, Position) {
-        let end = self.end.map_or_else(|| Head::empty(ledger), |(_, end)| end);
-        (end, self.gap_before.unwrap_or(end.position.next()))
+    /// The end of what was read.
+    pub(crate) fn end(&self, ledger: LedgerId) -> Head {
+        self.end.map_or_else(|| Head::empty(ledger), |(_, end)| end)
+    }
+
+    /// Says that the chunk that was missing before the next one is there now.
+    pub(crate) fn filled(&mut self, first: Position) {
+        self.firsts.push(first);
     }
 
     fn gap(&self, after: Position, next: Position) -> BackupError {
         let name = self.backup.place.name_of(&self.backup.path_of(next));
         if next > after {
-            return BackupError::Missing { after, next: name };
+            return BackupError::Missing { after, next, name };
         }
         BackupError::Damaged {
             name,
             what: format!("it begins within the chunk before it, which ends at position {after}"),
         }
     }
-}
-
-/// What the end of nothing is.
-pub(crate) fn end_of(chunk: Option<&Chunk>, ledger: LedgerId) -> Head {
-    chunk.map_or_else(|| Head::empty(ledger), |chunk| chunk.last)
 }
 
 /// The hash of a commit that ends at a position, in a chunk.

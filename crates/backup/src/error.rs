@@ -29,8 +29,8 @@ pub enum BackupError {
     Read(#[from] ReadError),
     /// An object is not what was put there.
     #[error(
-        "the backup is damaged in {name}: {what}. Where the ledger still is, remove that object and run `bincard ship` \
-         again: it fills the gap"
+        "the backup is damaged in {name}: {what}. Where the ledger still is, remove that object and run `bincard ship \
+         --check`: it fills the gap"
     )]
     Damaged {
         /// Which object.
@@ -40,18 +40,20 @@ pub enum BackupError {
     },
     /// An object is gone.
     #[error(
-        "the backup lacks an object: after position {after} comes {next}. Where the ledger still is, `bincard ship` fills \
-         the gap"
+        "the backup lacks an object: after position {after} comes {name}. Where the ledger still is, `bincard ship --check` \
+         fills the gap"
     )]
     Missing {
         /// The last position before the gap.
         after: Position,
-        /// What stands after it.
-        next: String,
+        /// The first position after it.
+        next: Position,
+        /// The object that begins there.
+        name: String,
     },
     /// The place has the backup of another ledger under this name.
     #[error(
-        "{name} is of another ledger ({}): ship this one ({}) to another place",
+        "{name} is of another ledger ({}) than this one ({}): name another place",
         hex(found),
         hex(expected)
     )]
@@ -88,13 +90,23 @@ pub enum BackupError {
         /// The position that the log ends at.
         log: Position,
     },
-}
-
-impl BackupError {
-    /// Whether only a person can help: trying again cannot.
-    pub fn is_final(&self) -> bool {
-        !matches!(self, BackupError::Place { .. } | BackupError::Read(_))
-    }
+    /// The place writes over what is there, so that two shippers would spoil each other's backup.
+    #[error(
+        "{place} writes over objects that are there although it is asked not to (`If-None-Match: *`): backups are not safe in \
+         it. Name another place"
+    )]
+    Overwrites {
+        /// Which.
+        place: String,
+    },
+    /// A copy of the accounts is not what was put there.
+    #[error(
+        "{name} is damaged: its bytes are not those that its name says. Remove it, and the copy before it is taken"
+    )]
+    DamagedAccounts {
+        /// Which object.
+        name: String,
+    },
 }
 
 fn hex(ledger: &LedgerId) -> String {

@@ -167,28 +167,41 @@ impl Place {
         self.folders(&self.path(&["ledgers"])).await
     }
 
-    /// Keeps a copy of the accounts; it is named by when it was made, and older ones stay.
+    /// Keeps a copy of the accounts; it is named by when it was made and by its hash, and older ones stay.
     ///
     /// # Errors
     /// When it cannot be written.
     pub async fn put_accounts(&self, at_ms: i64, bytes: Vec<u8>) -> Result<(), BackupError> {
-        let path = self.path(&["accounts", &format!("{at_ms:015}.db")]);
-        // Of two made in one millisecond one is as good as the other.
+        let name = format!("{at_ms:015}-{}.db", blake3::hash(&bytes).to_hex());
+        let path = self.path(&["accounts", &name]);
+        // What has the same name has the same bytes.
         self.put_new(&path, bytes).await.map(drop)
     }
 
     /// The newest copy of the accounts, and when it was made.
     ///
     /// # Errors
-    /// When the place cannot be read.
+    /// When the place cannot be read, or the copy is damaged.
     pub async fn accounts(&self) -> Result<Option<(i64, Vec<u8>)>, BackupError> {
         let dir = self.path(&["accounts"]);
         let names = self.list(&dir, None).await?;
-        let at = |name: &String| name.strip_suffix(".db")?.parse::<i64>().ok();
-        let Some((name, at_ms)) = names.iter().rev().find_map(|name| Some((name, at(name)?))) else {
+        let Some((name, at_ms, hash)) = names.iter().rev().find_map(|name| {
+            let stem = name.strip_suffix(".db")?;
+            // The first ones had no hash in their names.
+            let (at, hash) = stem
+                .split_once('-')
+                .map_or((stem, None), |(at, hash)| (at, Some(hash)));
+            Some((name, at.parse().ok()?, hash))
+        }) else {
             return Ok(None);
         };
-        Ok(Some((at_ms, self.get(&dir.join(name.as_str())).await?)))
+        let path = dir.join(name.as_str());
+        let bytes = self.get(&path).await?;
+        if hash.is_some_and(|hash| hash != blake3::hash(&bytes).to_hex().as_str()) {
+            let name = self.name_of(&path);
+            return Err(BackupError::DamagedAccounts { name });
+        }
+        Ok(Some((at_ms, bytes)))
     }
 }
 

@@ -3,7 +3,7 @@
 use bincard_ledger::Position;
 use bincard_store::{Head, Reader};
 
-use crate::backup::{Backup, end_of, hash_in};
+use crate::backup::{Backup, hash_in};
 use crate::chunk::{Chunk, Packer};
 use crate::error::BackupError;
 
@@ -13,7 +13,17 @@ pub struct Shipper {
     backup: Backup,
     reader: Reader,
     /// The end of the backup, once it was looked at.
-    end: Option<Head>,
+    end: Option<End>,
+    /// Whether the place is known to keep what is there.
+    is_place_proven: bool,
+}
+
+/// The end of a backup.
+#[derive(Clone, Copy, Debug)]
+struct End {
+    head: Head,
+    /// Where its last chunk begins; `None` when there is none.
+    chunk: Option<Position>,
 }
 
 impl Shipper {
@@ -23,12 +33,13 @@ impl Shipper {
             backup,
             reader,
             end: None,
+            is_place_proven: false,
         }
     }
 
     /// The end of the backup as far as it is known.
     pub fn end(&self) -> Option<Head> {
-        self.end
+        self.end.map(|end| end.head)
     }
 
     /// The log that it ships.
@@ -41,47 +52,86 @@ impl Shipper {
     /// # Errors
     /// [`BackupError`]; what was shipped by then stays, and a later call goes on from there.
     pub async fn ship(&mut self, mut progress: impl FnMut(Position)) -> Result<Head, BackupError> {
-        let mut end = match self.end {
-            Some(end) => end,
-            None => self.look().await?,
-        };
+        let mut end = self.go_on().await?;
         loop {
             self.end = Some(end);
-            let (reader, tenant) = (self.reader.clone(), self.backup.name());
-            let packed = tokio::task::spawn_blocking(move || pack(&reader, end, None, &tenant)).await;
+            let (reader, name, before) = (self.reader.clone(), self.backup.name(), end.head);
+            let packed = tokio::task::spawn_blocking(move || pack(&reader, before, None, &name)).await;
             let Some((last, bytes)) = packed.expect("packing does not panic")? else {
-                return Ok(end);
+                return Ok(end.head);
             };
-            let first = end.position.next();
-            end = if self.backup.put(first, bytes).await? {
-                last
+            let first = before.position.next();
+            end = if self.put(first, bytes).await? {
+                End {
+                    head: last,
+                    chunk: Some(first),
+                }
             } else {
                 // Another shipper was quicker, or an earlier attempt of this one succeeded without being told.
                 let chunk = self.backup.read(first).await?;
                 self.check(&chunk).await?
             };
-            progress(end.position);
+            progress(end.head.position);
         }
     }
 
-    /// Where the backup ends, if it is this log's.
+    /// Looks where the backup ends, if it is this log's.
     ///
     /// # Errors
     /// [`BackupError`]: another ledger's, another history, one that goes on where the log ends.
-    pub async fn look(&self) -> Result<Head, BackupError> {
+    pub async fn look(&mut self) -> Result<Head, BackupError> {
         let last = self.backup.last(self.reader.head().position).await?;
-        match &last {
-            None => Ok(end_of(None, self.reader.ledger())),
-            Some(chunk) => self.check(chunk).await,
+        let end = match &last {
+            None => End {
+                head: Head::empty(self.reader.ledger()),
+                chunk: None,
+            },
+            Some(chunk) => self.check(chunk).await?,
+        };
+        self.end = Some(end);
+        Ok(end.head)
+    }
+
+    /// Where to go on. What is known of the end is held against the log each time, and against the names at the place when
+    /// there is something to put: either may have been restored, or have lost something, since the last time.
+    async fn go_on(&mut self) -> Result<End, BackupError> {
+        if let Some(end) = self.end {
+            let at = end.head.position;
+            let is_same_log = self.hash_at(at).await? == Some(end.head.hash);
+            let is_over = self.reader.head().position <= at;
+            if is_same_log && (is_over || self.backup.ends_with(end.chunk).await?) {
+                return Ok(end);
+            }
         }
+        self.end = None;
+        self.look().await?;
+        Ok(self.end.expect("it was looked for just now"))
+    }
+
+    /// Puts a chunk where there is none; `false` when there is one. The first is put twice: a place that takes it twice writes
+    /// over what is there.
+    async fn put(&mut self, first: Position, bytes: Vec<u8>) -> Result<bool, BackupError> {
+        if self.is_place_proven {
+            return self.backup.put(first, bytes).await;
+        }
+        let is_put = self.backup.put(first, bytes.clone()).await?;
+        if is_put && self.backup.put(first, bytes).await? {
+            let place = self.backup.place_name();
+            return Err(BackupError::Overwrites { place });
+        }
+        self.is_place_proven = true;
+        Ok(is_put)
     }
 
     /// Whether a chunk is of this log; its end.
-    async fn check(&self, chunk: &Chunk) -> Result<Head, BackupError> {
+    async fn check(&self, chunk: &Chunk) -> Result<End, BackupError> {
         self.backup.check_ledger(chunk, self.reader.ledger())?;
         let at = chunk.last.position;
         if self.hash_at(at).await? == Some(chunk.last.hash) {
-            return Ok(chunk.last);
+            return Ok(End {
+                head: chunk.last,
+                chunk: Some(chunk.before.next()),
+            });
         }
         let head = self.reader.head();
         let forked = BackupError::Forked {
@@ -91,14 +141,8 @@ impl Shipper {
         if head.position >= at {
             return Err(forked);
         }
-        let known = if head.position > chunk.before {
-            hash_in(chunk, head.position)
-        } else {
-            match self.backup.chunk_with(head.position).await? {
-                Some(chunk) => hash_in(&chunk, head.position),
-                None => None,
-            }
-        };
+        let around = self.backup.chunk_before(head.position).await?;
+        let known = around.and_then(|chunk| hash_in(&chunk, head.position));
         if head.position.0 > 0 && known != Some(head.hash) {
             return Err(forked);
         }
@@ -131,27 +175,28 @@ impl Shipper {
                     checked.chunks += 1;
                     progress(chunk.last.position);
                 }
-                Err(BackupError::Missing { .. }) => {
-                    self.fill(&chunks).await?;
+                Err(BackupError::Missing { after, next, name }) => {
+                    let before = chunks.end(self.reader.ledger());
+                    if !self.fill(before, next).await? {
+                        return Err(BackupError::Missing { after, next, name });
+                    }
                     checked.filled += 1;
-                    checked.chunks = 0;
-                    chunks = self.backup.chunks().await?;
+                    chunks.filled(before.position.next());
                 }
                 Err(error) => return Err(error),
             }
         }
     }
 
-    /// Puts the chunk that is missing before the one that `chunks` came to.
-    async fn fill(&self, chunks: &crate::Chunks) -> Result<(), BackupError> {
-        let (before, next) = chunks.at_gap(self.reader.ledger());
+    /// Puts what is missing between `before` and the chunk that begins at `next`; `false` when the log lacks it, too.
+    async fn fill(&mut self, before: Head, next: Position) -> Result<bool, BackupError> {
         let (reader, name) = (self.reader.clone(), self.backup.name());
         let packed = tokio::task::spawn_blocking(move || pack(&reader, before, Some(next), &name)).await;
-        let packed = packed.expect("packing does not panic")?;
-        if let Some((_, bytes)) = packed {
-            self.backup.put(before.position.next(), bytes).await?;
-        }
-        Ok(())
+        let Some((_, bytes)) = packed.expect("packing does not panic")? else {
+            return Ok(false);
+        };
+        self.put(before.position.next(), bytes).await?;
+        Ok(true)
     }
 }
 

@@ -103,7 +103,7 @@ impl Ship {
             progress.finish();
             super::write_out(&format!(
                 "{tenant}: {} events shipped; the backup ends at position {} with hash {}, as the log does\n",
-                grouped(after.position.0 - before.position.0),
+                grouped(after.position.0.saturating_sub(before.position.0)),
                 after.position,
                 after.hash
             ))?;
@@ -140,9 +140,10 @@ impl Ship {
             let tenant = TenantName::parse(&name)?;
             let can_look = (claim.is_some() || folder.database().is_some()) && folder.has_ledger(&tenant)?;
             let (end, behind) = if can_look {
-                let shipper = Shipper::new(backup, folder.log(&tenant)?);
+                let mut shipper = Shipper::new(backup, folder.log(&tenant)?);
                 let end = super::block_on(async { Ok(shipper.look().await?) })?;
-                let behind = shipper.reader().head().position.0 - end.position.0;
+                // What others shipped may be news to this process.
+                let behind = shipper.reader().head().position.0.saturating_sub(end.position.0);
                 (Some(end), behind.to_string())
             } else {
                 (

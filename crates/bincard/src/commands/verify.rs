@@ -52,7 +52,7 @@ fn repair(folder: &DataFolder, tenant: &TenantName, from: &str) -> anyhow::Resul
         .enable_all()
         .build()?;
     let repaired = segment::repair(&RealDisk, &folder.ledger_path(tenant), |position| {
-        let chunk = runtime.block_on(backup.chunk_with(position))?;
+        let chunk = runtime.block_on(backup.chunk_before(position))?;
         let commits = chunk.iter().flat_map(|chunk| chunk.commits());
         let mut wanted = commits.flatten().filter(|commit| commit.first == position);
         Ok(wanted.next().map(|commit| commit.body.to_vec()))
