@@ -154,10 +154,7 @@ impl Backup {
     }
 
     /// The last chunk that does not begin after a position, which holds it if any does; checked by itself.
-    ///
-    /// # Errors
-    /// When it cannot be read, or is damaged.
-    pub async fn chunk_before(&self, position: Position) -> Result<Option<Chunk>, BackupError> {
+    pub(crate) async fn chunk_before(&self, position: Position) -> Result<Option<Chunk>, BackupError> {
         let firsts = self.firsts(Position(0)).await?;
         let after = firsts.partition_point(|first| *first <= position);
         let Some(first) = after.checked_sub(1).and_then(|at| firsts.get(at)) else {

@@ -7,11 +7,14 @@ use std::sync::Arc;
 use bincard_ledger::codec::DecodeError;
 use bincard_ledger::{Position, Stream, Timestamp, Version};
 
+use crate::postgres::DatabaseError;
+
 /// Damage found in a file: what was acknowledged and cannot be served.
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
 #[error(
     "{} is damaged at byte {byte} (position {position} of the log): {what}. \
-     Nothing was changed; restore the file from a backup or from another copy of this ledger", path.display()
+     Nothing was changed; let `bincard verify --repair-from` put it right from a backup, or restore the ledger from one",
+    path.display()
 )]
 pub struct Corruption {
     /// Which file.
@@ -227,8 +230,8 @@ pub enum ReadError {
     },
     /// A row of the log in PostgreSQL that was acknowledged is damaged or missing. It is never served.
     #[error(
-        "the log in PostgreSQL is damaged at position {position}: {what}. Nothing was changed; restore it from a \
-         backup or from another copy of this ledger"
+        "the log in PostgreSQL is damaged at position {position}: {what}. Nothing was changed; let `bincard verify \
+         --repair-from` put it right from a backup, or restore the ledger from one"
     )]
     Damaged {
         /// Which position.
@@ -276,4 +279,49 @@ impl From<ReadError> for OpenError {
             }),
         }
     }
+}
+
+/// Why a copy could not be asked for.
+pub type CopyError = Box<dyn std::error::Error + Send + Sync>;
+
+/// Why a log could not be put right.
+#[derive(Debug, thiserror::Error)]
+pub enum RepairError {
+    /// The log cannot be read, or is damaged in a way that is not put right: in a header, or by a missing file.
+    #[error(transparent)]
+    Open(#[from] OpenError),
+    /// The log cannot be read from the database.
+    #[error("the log cannot be read")]
+    Read(#[from] ReadError),
+    /// The database did not do as asked.
+    #[error(transparent)]
+    Database(#[from] DatabaseError),
+    /// The copy could not be asked.
+    #[error("the copy of the commit at position {position} cannot be read")]
+    Copy {
+        /// The commit's first position.
+        position: Position,
+        /// Why not.
+        source: CopyError,
+    },
+    /// There is no copy of the commit.
+    #[error(
+        "the commit at position {position} is damaged, and there is no copy of it; it stays as it is. Name a backup that \
+         reaches so far, or restore the ledger, which then ends before it"
+    )]
+    NoCopy {
+        /// The commit's first position.
+        position: Position,
+    },
+    /// The copy is not what stood there, or nobody can tell.
+    #[error(
+        "the commit at position {position} is damaged, and the copy is not proven to be what stood there: {why}; it stays as \
+         it is. Restore the ledger from its backup"
+    )]
+    Unproven {
+        /// The commit's first position.
+        position: Position,
+        /// What is missing.
+        why: &'static str,
+    },
 }

@@ -15,6 +15,7 @@ mod migrate;
 mod poll;
 mod read;
 mod relay;
+mod repair;
 mod snapshots;
 
 use std::convert::identity;
@@ -34,6 +35,7 @@ use uuid::Uuid;
 pub use append::Appender;
 pub use cursor::Commits;
 pub use read::Reader;
+pub use repair::Repaired;
 
 use crate::chain::Hash;
 use crate::contract::Head;

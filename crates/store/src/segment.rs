@@ -27,7 +27,7 @@ pub use cursor::Commits;
 pub use moved::{destination as moved_to, seal, unseal};
 pub(crate) use open::draw_id;
 pub use read::Reader;
-pub use repair::{RepairError, Repaired, repair};
+pub use repair::{Repaired, repair};
 
 use crate::disk::Disk;
 use crate::error::OpenError;

@@ -6,14 +6,14 @@ use bincard_access::TenantName;
 use bincard_backup::Backup;
 use bincard_ledger::{Position, State};
 use bincard_projections::{Difference, Place, Projector, Replaced, Verified, ViewName, verify};
-use bincard_store::Reader;
 use bincard_store::disk::RealDisk;
 use bincard_store::segment;
+use bincard_store::{CopyError, Reader};
 use clap::Args;
 
 use super::rebuild::caught_up;
 use crate::config::Config;
-use crate::exit::{SaidAlready, WrongUse, chain_of, shown};
+use crate::exit::{SaidAlready, chain_of, shown};
 use crate::folder::DataFolder;
 use crate::import::grouped;
 use crate::progress::Progress;
@@ -41,34 +41,41 @@ impl Verify {
     }
 }
 
-/// Writes what is damaged in a folder's log again, from a backup, where the log itself proves what stood there.
+/// Writes what is damaged in a log again, from a backup, where the log itself proves what stood there.
 fn repair(folder: &DataFolder, tenant: &TenantName, from: &str) -> anyhow::Result<()> {
-    if folder.database().is_some() {
-        let what = "--repair-from: a log in PostgreSQL is not written over; restore it into a new database by `bincard restore`";
-        return Err(WrongUse(what.to_owned()).into());
-    }
     let backup = Backup::new(&bincard_backup::Place::open(from)?, tenant.as_str());
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()?;
-    let repaired = segment::repair(&RealDisk, &folder.ledger_path(tenant), |position| {
-        let chunk = runtime.block_on(backup.chunk_before(position))?;
-        let commits = chunk.iter().flat_map(|chunk| chunk.commits());
-        let mut wanted = commits.flatten().filter(|commit| commit.first == position);
-        Ok(wanted.next().map(|commit| commit.body.to_vec()))
-    })?;
-    for one in &repaired {
-        super::write_out(&format!(
-            "log: positions {} to {} were damaged in segment {} at byte {}, and are what their hash says again; the file as it \
-             was is {}\n",
-            one.first,
-            one.last,
-            one.segment,
-            one.byte,
-            one.kept.display()
-        ))?;
+    let copy =
+        |ledger, first| -> Result<_, CopyError> { Ok(runtime.block_on(backup.body_at(ledger, first))?) };
+    // Each is told as it is written, whatever comes after; that it cannot be said holds nothing up.
+    let mut repaired = 0_u64;
+    let mut tell = |first, last, what: String| {
+        repaired += 1;
+        let _ = super::write_out(&format!(
+            "log: positions {first} to {last} were damaged{what}, and are what their hash says again\n"
+        ));
+    };
+    let dir = folder.ledger_path(tenant);
+    match folder.database() {
+        None => segment::repair(&RealDisk, &dir, copy, |one| {
+            let kept = one.kept.display();
+            let what = format!(
+                " in segment {} at byte {} (kept as it was: {kept})",
+                one.segment, one.byte
+            );
+            tell(one.first, one.last, what);
+        })?,
+        Some(database) => database.repair(tenant.as_str(), &dir.join("damaged"), copy, |one| {
+            tell(
+                one.first,
+                one.last,
+                format!(" (kept as they were: {})", one.kept.display()),
+            );
+        })?,
     }
-    if repaired.is_empty() {
+    if repaired == 0 {
         super::write_out("log: no commit is damaged\n")?;
     }
     Ok(())

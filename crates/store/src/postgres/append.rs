@@ -11,8 +11,9 @@ use std::time::{Duration, Instant};
 
 use bincard_ledger::codec::{Body, BodyRef, DecodeError};
 use bincard_ledger::{IdempotencyKey, Position, Recorded, Stream, Version};
-use sqlx::postgres::PgSeverity;
-use sqlx::{AssertSqlSafe, Connection, Executor, PgConnection, Row};
+use sqlx::postgres::{PgArguments, PgSeverity};
+use sqlx::query::Query;
+use sqlx::{AssertSqlSafe, Connection, Executor, PgConnection, Postgres, Row};
 use tokio::runtime::Runtime;
 use uuid::Uuid;
 
@@ -49,14 +50,14 @@ pub struct Appender {
 }
 
 /// The rows of a commit.
-struct Rows<'a> {
-    head: Head,
-    first: Position,
-    streams: Vec<i64>,
-    versions: Vec<i64>,
-    keys: Vec<Option<Uuid>>,
-    crcs: Vec<i32>,
-    records: Vec<&'a [u8]>,
+pub(super) struct Rows<'a> {
+    pub(super) head: Head,
+    pub(super) first: Position,
+    pub(super) streams: Vec<i64>,
+    pub(super) versions: Vec<i64>,
+    pub(super) keys: Vec<Option<Uuid>>,
+    pub(super) crcs: Vec<i32>,
+    pub(super) records: Vec<&'a [u8]>,
 }
 
 /// Why an attempt to commit came to nothing, as far as that is known.
@@ -525,7 +526,7 @@ fn check(body: &Body, head: &Head) -> Result<(), CommitError> {
     Ok(())
 }
 
-fn rows_of<'a>(body: &'a Body, before: &Head) -> Result<Rows<'a>, CommitError> {
+pub(super) fn rows_of<'a>(body: &'a Body, before: &Head) -> Result<Rows<'a>, CommitError> {
     let count = body.count() as usize;
     let first = before.position.next();
     let mut rows = Rows {
@@ -561,14 +562,9 @@ fn rows_of<'a>(body: &'a Body, before: &Head) -> Result<Rows<'a>, CommitError> {
     Ok(rows)
 }
 
-/// Writes everything in one statement.
-async fn write(
-    session: &mut PgConnection,
-    no: i32,
-    rows: &Rows<'_>,
-    before: &Head,
-) -> Result<(), sqlx::Error> {
-    let written = sqlx::query(
+/// The beginning of a statement that inserts a commit, with the arguments that [`bound`] gives.
+macro_rules! inserting {
+    () => {
         "with appended as (
             insert into events (ledger, position, stream, version, key, crc, record)
             select $1, $2 + place - 1, stream, version, key, crc, record
@@ -578,20 +574,48 @@ async fn write(
             insert into commits (ledger, first, count, commit, recorded_at, hash)
             values ($1, $2, $8, $9, $10, $11)
         )
-        update ledgers set position = $12, commit = $9, recorded_at = $10, hash = $11
-        where no = $1 and position = $13",
+        "
+    };
+}
+
+/// A statement that begins with [`inserting`], with its arguments.
+fn bound<'a>(sql: &'static str, no: i32, rows: &'a Rows<'_>) -> Query<'a, Postgres, PgArguments> {
+    sqlx::query(sql)
+        .bind(no)
+        .bind(signed(rows.first.0))
+        .bind(&rows.streams)
+        .bind(&rows.versions)
+        .bind(&rows.keys)
+        .bind(&rows.crcs)
+        .bind(&rows.records)
+        .bind(i32::try_from(rows.records.len()).unwrap_or(i32::MAX))
+        .bind(signed(rows.head.commit))
+        .bind(rows.head.recorded_at.micros())
+        .bind(rows.head.hash.0.as_slice())
+}
+
+/// Inserts the rows of a commit and leaves the ledger's end where it is.
+pub(super) async fn insert(session: &mut PgConnection, no: i32, rows: &Rows<'_>) -> Result<(), sqlx::Error> {
+    let inserting = bound(concat!(inserting!(), "select 1"), no, rows);
+    inserting.execute(session).await.map(drop)
+}
+
+/// Writes everything in one statement.
+async fn write(
+    session: &mut PgConnection,
+    no: i32,
+    rows: &Rows<'_>,
+    before: &Head,
+) -> Result<(), sqlx::Error> {
+    let written = bound(
+        concat!(
+            inserting!(),
+            "update ledgers set position = $12, commit = $9, recorded_at = $10, hash = $11
+            where no = $1 and position = $13"
+        ),
+        no,
+        rows,
     )
-    .bind(no)
-    .bind(signed(rows.first.0))
-    .bind(&rows.streams)
-    .bind(&rows.versions)
-    .bind(&rows.keys)
-    .bind(&rows.crcs)
-    .bind(&rows.records)
-    .bind(i32::try_from(rows.records.len()).unwrap_or(i32::MAX))
-    .bind(signed(rows.head.commit))
-    .bind(rows.head.recorded_at.micros())
-    .bind(rows.head.hash.0.as_slice())
     .bind(signed(rows.head.position.0))
     .bind(signed(before.position.0))
     .execute(session)

@@ -7,8 +7,8 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
-use bincard_ledger::Position;
 use bincard_ledger::codec::BodyRef;
+use bincard_ledger::{LedgerId, Position};
 
 use super::header::Header;
 use super::names;
@@ -17,8 +17,8 @@ use super::tail::judge;
 use crate::block::{BLOCK_BYTES, Blocks};
 use crate::chain::Hash;
 use crate::commit::{self, CommitHead};
-use crate::disk::{Access, Disk, DiskFile};
-use crate::error::OpenError;
+use crate::disk::{Access, Disk, DiskFile, UNFINISHED};
+use crate::error::{CopyError, OpenError, RepairError};
 use crate::sector::{self, Found, SECTOR_BYTES};
 
 /// The folder, in the ledger's, that damaged files are copied to before they are put right.
@@ -39,49 +39,17 @@ pub struct Repaired {
     pub kept: PathBuf,
 }
 
-/// Why a log could not be put right.
-#[derive(Debug, thiserror::Error)]
-pub enum RepairError {
-    /// The log cannot be read, or is damaged in a way that is not put right: in a header, or by a missing file.
-    #[error(transparent)]
-    Open(#[from] OpenError),
-    /// The copy could not be asked.
-    #[error("the copy of the commit at position {position} cannot be read")]
-    Copy {
-        /// The commit's first position.
-        position: Position,
-        /// Why not.
-        source: Box<dyn std::error::Error + Send + Sync>,
-    },
-    /// There is no copy of the commit.
-    #[error("the commit at position {position} is damaged, and there is no copy of it; nothing was changed")]
-    NoCopy {
-        /// The commit's first position.
-        position: Position,
-    },
-    /// The copy is not what stood there, or nobody can tell.
-    #[error(
-        "the commit at position {position} is damaged, and the copy is not proven to be what stood there: {why}; nothing \
-         was changed. Restore the ledger from its backup"
-    )]
-    Unproven {
-        /// The commit's first position.
-        position: Position,
-        /// What is missing.
-        why: &'static str,
-    },
-}
-
 /// Goes over every segment in a ledger's folder and writes damaged commits again, with the bodies that `copy` gives for
-/// their first positions. What is not damaged is not touched.
+/// their first positions. What is not damaged is not touched. `told` is called with each that was written.
 ///
 /// # Errors
 /// [`RepairError`]; what was put right by then stays so.
 pub fn repair(
     disk: &dyn Disk,
     dir: &Path,
-    mut copy: impl FnMut(Position) -> Result<Option<Vec<u8>>, Box<dyn std::error::Error + Send + Sync>>,
-) -> Result<Vec<Repaired>, RepairError> {
+    mut copy: impl FnMut(LedgerId, Position) -> Result<Option<Vec<u8>>, CopyError>,
+    mut told: impl FnMut(Repaired),
+) -> Result<(), RepairError> {
     let lock = dir.join(names::LOCK);
     let _lock = disk.lock(&lock).map_err(|source| match source.kind() {
         io::ErrorKind::WouldBlock => OpenError::Locked { dir: dir.to_owned() },
@@ -98,13 +66,13 @@ pub fn repair(
     for number in numbers {
         segments.push(Segment::open(disk, dir, number)?);
     }
-    let mut repaired = Vec::new();
     for (at, segment) in segments.iter().enumerate() {
         let next = segments.get(at + 1).map(|next| &next.header);
         let mut kept = None;
         while let Some(end) = segment.damage(next)? {
             let position = end.position.next();
-            let body = copy(position).map_err(|source| RepairError::Copy { position, source })?;
+            let body = copy(segment.header.ledger, position)
+                .map_err(|source| RepairError::Copy { position, source })?;
             let body = body.ok_or(RepairError::NoCopy { position })?;
             let head = segment.proven(&end, next, &body)?;
             let aside = match &kept {
@@ -112,7 +80,7 @@ pub fn repair(
                 None => segment.keep(disk, dir)?,
             };
             segment.write(&end, &head, &body)?;
-            repaired.push(Repaired {
+            told(Repaired {
                 segment: segment.header.segment,
                 byte: end.byte,
                 first: head.first,
@@ -122,7 +90,7 @@ pub fn repair(
             kept = Some(aside);
         }
     }
-    Ok(repaired)
+    Ok(())
 }
 
 struct Segment {
@@ -240,9 +208,10 @@ impl Segment {
                 names::file_name(self.header.segment, names::SEGMENT)
             );
         }
-        let path = aside.join(name);
+        let path = aside.join(&name);
+        let beside = aside.join(format!("{name}{UNFINISHED}"));
         let copied = (|| -> io::Result<()> {
-            let copy = disk.create(&path, self.header.size_bytes)?;
+            let copy = disk.create(&beside, self.header.size_bytes)?;
             let mut blocks = Blocks::zeroed(CHUNK_BYTES / BLOCK_BYTES);
             let mut at = 0;
             while at < self.header.size_bytes {
@@ -252,6 +221,7 @@ impl Segment {
                 copy.write_at(piece, at)?;
                 at += left as u64;
             }
+            disk.rename(&beside, &path)?;
             disk.sync_dir(&aside)
         })();
         copied.map_err(OpenError::io("write", &path))?;

@@ -1,6 +1,8 @@
 //! The log in PostgreSQL: the suite that every event store passes, and what only a shared log can meet: other writers,
 //! sessions that end or stop in the middle, rows that somebody changed.
 
+mod repair;
+
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 use std::time::{Duration, Instant};

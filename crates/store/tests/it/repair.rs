@@ -4,8 +4,9 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use bincard_ledger::Position;
-use bincard_store::segment::{Log, RepairError, Repaired, repair};
-use bincard_store::sim::{Rng, SimDisk};
+use bincard_store::RepairError;
+use bincard_store::segment::{Log, Repaired, repair};
+use bincard_store::sim::{Plan, Rng, SimDisk};
 
 use crate::model::{self, Model};
 
@@ -37,10 +38,14 @@ fn segments(disk: &SimDisk) -> u64 {
 }
 
 fn repair_with(disk: &SimDisk, copies: &[(Position, Vec<u8>)]) -> Result<Vec<Repaired>, RepairError> {
-    repair(disk, Path::new("l"), |position| {
+    let mut repaired = Vec::new();
+    let copy = |ledger, position| {
+        assert_eq!(ledger, model::LEDGER);
         let found = copies.iter().find(|copy| copy.0 == position);
         Ok(found.map(|copy| copy.1.clone()))
-    })
+    };
+    repair(disk, Path::new("l"), copy, |one| repaired.push(one))?;
+    Ok(repaired)
 }
 
 /// The places of a segment that hold something, a few a sector.
@@ -133,4 +138,70 @@ fn a_copy_that_is_missing_or_another_one_changes_nothing() {
     assert!(disk.content(&file(1)).expect("a segment") == flipped);
     copies[0] = first;
     repair_with(&disk, &copies).expect("the right one does");
+}
+
+/// Whatever step of a repair the power is lost or a write fails in, a later one ends with the log as it was, and each file that
+/// was kept is what the segment once was.
+#[test]
+fn a_repair_that_broke_off_anywhere_is_done_again() {
+    let (disk, copies) = log();
+    let whole = disk.content(&file(1)).expect("a segment");
+    let mut flipped = whole.clone();
+    let places = places(&whole);
+    for at in [places[3], places[places.len() / 2]] {
+        flipped[at] ^= 2;
+    }
+    disk.put(&file(1), &flipped);
+    let undisturbed = disk.fork(0);
+    undisturbed.plan(Plan::default());
+    assert_eq!(
+        repair_with(&undisturbed, &copies).expect("it is put right").len(),
+        2
+    );
+    let steps = undisturbed.steps();
+    assert!(steps > 4, "{steps} steps");
+    for step in 0..steps {
+        for is_power_loss in [true, false] {
+            for seed in 0..8 {
+                let disk = disk.fork(seed);
+                disk.plan(Plan {
+                    power_loss_at: is_power_loss.then_some(step),
+                    error_at: (!is_power_loss).then_some(step),
+                    ..Plan::default()
+                });
+                let broken_off = repair_with(&disk, &copies);
+                assert!(broken_off.is_err(), "step {step}: {broken_off:?}");
+                if is_power_loss {
+                    disk.power_on();
+                }
+                disk.plan(Plan::default());
+                repair_with(&disk, &copies)
+                    .unwrap_or_else(|error| panic!("step {step}, seed {seed}: {error}"));
+                assert!(
+                    disk.content(&file(1)).expect("a segment") == whole,
+                    "step {step}, seed {seed}"
+                );
+                let kept: Vec<_> = disk
+                    .files()
+                    .into_iter()
+                    .filter(|(path, _)| {
+                        path.starts_with("l/damaged") && !path.to_string_lossy().ends_with(".tmp")
+                    })
+                    .collect();
+                assert!(
+                    kept.iter()
+                        .any(|(path, _)| disk.content(path).as_ref() == Some(&flipped)),
+                    "step {step}, seed {seed}: as it was damaged it is kept"
+                );
+                for (path, bytes) in kept {
+                    assert_eq!(
+                        bytes,
+                        SEGMENT_BYTES,
+                        "step {step}, seed {seed}: {}",
+                        path.display()
+                    );
+                }
+            }
+        }
+    }
 }
