@@ -16,6 +16,10 @@ use bincard_store::segment::{self, Log};
 use crate::config::{Config, Secret};
 use crate::exit::WrongUse;
 
+/// The file in a data folder into which a restore has not finished.
+const UNFINISHED: &str = "restoring";
+const LOCK: &str = "lock";
+
 /// A data folder that is this process's own as long as this lives.
 #[derive(Debug)]
 pub(crate) struct Claim {
@@ -103,6 +107,7 @@ impl DataFolder {
     /// not make one where a name was mistyped.
     pub(crate) fn existing(config: &Config) -> anyhow::Result<DataFolder> {
         let folder = DataFolder::of(config)?;
+        folder.check_is_whole()?;
         if folder.database.is_some() || folder.accounts_path().is_file() {
             return Ok(folder);
         }
@@ -165,8 +170,66 @@ impl DataFolder {
 
     /// As [`DataFolder::claim`]; `None` when another process has it.
     pub(crate) fn claim_if_free(&self) -> anyhow::Result<Option<Claim>> {
+        let claim = self.lock()?;
+        if claim.is_some() {
+            self.check_is_whole()?;
+        }
+        Ok(claim)
+    }
+
+    /// Claims the folder for a restore into it: it must have nothing in it, or what a restore left that did not finish. It
+    /// says that it is not whole, until [`DataFolder::end_restore`].
+    pub(crate) fn claim_to_restore(&self) -> anyhow::Result<Claim> {
+        // Asked before, so that a folder of somebody else's gets no lock, and again once nobody else can come between.
+        self.check_may_take_restore()?;
+        let claim = self.lock()?.ok_or_else(|| in_use(&self.path))?;
+        self.check_may_take_restore()?;
+        let unfinished = self.path.join(UNFINISHED);
+        let made = File::create(&unfinished).and_then(|file| file.sync_all());
+        made.and_then(|()| self.sync())
+            .with_context(|| format!("{} cannot be written", unfinished.display()))?;
+        Ok(claim)
+    }
+
+    fn check_may_take_restore(&self) -> Result<(), WrongUse> {
+        let may = self.path.join(UNFINISHED).is_file()
+            || match std::fs::read_dir(&self.path) {
+                Ok(mut entries) => entries.all(|entry| entry.is_ok_and(|entry| entry.file_name() == LOCK)),
+                Err(_) => !self.path.exists(),
+            };
+        if may {
+            return Ok(());
+        }
+        let path = self.path.display();
+        Err(WrongUse(format!(
+            "{path} has something in it already: a backup is restored into a new folder only; name one by --data-dir"
+        )))
+    }
+
+    /// Says that all that was to be restored is there.
+    pub(crate) fn end_restore(&self) -> anyhow::Result<()> {
+        let unfinished = self.path.join(UNFINISHED);
+        let removed = std::fs::remove_file(&unfinished).and_then(|()| self.sync());
+        removed.with_context(|| format!("{} cannot be removed", unfinished.display()))
+    }
+
+    fn check_is_whole(&self) -> anyhow::Result<()> {
+        if self.path.join(UNFINISHED).exists() {
+            bail!(
+                "{} is not whole, for a backup was being restored into it: do that again by `bincard restore`, which goes on",
+                self.path.display()
+            );
+        }
+        Ok(())
+    }
+
+    fn sync(&self) -> std::io::Result<()> {
+        File::open(&self.path)?.sync_all()
+    }
+
+    fn lock(&self) -> anyhow::Result<Option<Claim>> {
         self.make()?;
-        let path = self.path.join("lock");
+        let path = self.path.join(LOCK);
         let file = std::fs::OpenOptions::new()
             .create(true)
             .truncate(false)

@@ -245,24 +245,24 @@ impl Database {
     /// # Errors
     /// When the database does not answer.
     pub fn seal(&self, tenant: &str, to: &str) -> Result<(), DatabaseError> {
-        self.set_moved_to(tenant, Some(to.to_owned()))
+        self.set_moved_to(&[tenant.to_owned()], Some(to.to_owned()))
     }
 
-    /// Takes the seal off: the ledger has moved here.
+    /// Takes the seals off: the ledgers of these tenants have come here. Of all at once, or of none.
     ///
     /// # Errors
     /// When the database does not answer.
-    pub fn unseal(&self, tenant: &str) -> Result<(), DatabaseError> {
-        self.set_moved_to(tenant, None)
+    pub fn unseal(&self, tenants: &[String]) -> Result<(), DatabaseError> {
+        self.set_moved_to(tenants, None)
     }
 
-    fn set_moved_to(&self, tenant: &str, to: Option<String>) -> Result<(), DatabaseError> {
-        let tenant = tenant.to_owned();
-        self.query("seal or unseal a ledger", move |pool| async move {
+    fn set_moved_to(&self, tenants: &[String], to: Option<String>) -> Result<(), DatabaseError> {
+        let tenants = tenants.to_vec();
+        self.query("seal or unseal ledgers", move |pool| async move {
             // Waits for whoever holds the head.
-            let sql = "update ledgers set moved_to = $2 where tenant = $1";
+            let sql = "update ledgers set moved_to = $2 where tenant = any($1)";
             sqlx::query(sql)
-                .bind(tenant)
+                .bind(tenants)
                 .bind(to)
                 .execute(&pool)
                 .await
@@ -270,15 +270,18 @@ impl Database {
         })
     }
 
-    /// Opens the ledger with an id, making it for the tenant when there is none: for one that moves here. A new one is sealed
-    /// until it is all there, and [`Database::unseal`] is called.
+    /// Opens the ledger with an id, making it for the tenant when there is none: for one that comes here. A new one is sealed
+    /// with `unfinished` until it is all there, and [`Database::unseal`] is called.
     ///
     /// # Errors
     /// When the tenant has another ledger already, or the database does not answer.
-    pub fn open_for_moving(&self, tenant: &str, ledger: LedgerId) -> Result<Opened, DatabaseError> {
-        const UNFINISHED: &str =
-            "nowhere yet, it is being brought here: finish `bincard move` or `bincard restore`";
-        let (opened, found) = self.open_drawn(tenant, ledger, Some(UNFINISHED))?;
+    pub fn open_for_moving(
+        &self,
+        tenant: &str,
+        ledger: LedgerId,
+        unfinished: &'static str,
+    ) -> Result<Opened, DatabaseError> {
+        let (opened, found) = self.open_drawn(tenant, ledger, Some(unfinished))?;
         if found == ledger {
             return Ok(opened);
         }

@@ -19,6 +19,9 @@ use crate::exit::WrongUse;
 use crate::folder::DataFolder;
 use crate::progress::Progress;
 
+/// What a ledger says of itself until all of it is there.
+const UNFINISHED: &str = "nowhere yet, it is being moved here: finish `bincard move`";
+
 /// See the command line's own words.
 #[derive(Args, Debug)]
 pub(crate) struct Move {
@@ -107,15 +110,19 @@ fn into_database(dir: &Path, database: &Database, tenant: &str) -> anyhow::Resul
     }
     let source = open_moved(dir, None)?;
     let reader = Reader::from(source.reader);
-    let opened = database.open_for_moving(tenant, reader.ledger())?;
+    let opened = database.open_for_moving(tenant, reader.ledger(), UNFINISHED)?;
     let mut target = Target::Postgres(Box::new(opened.appender));
     // The folder is this process's own: nothing can come meanwhile.
     let head = copy(&reader, &mut target, tenant)?;
     segment::seal(&RealDisk, dir, &here)?;
     drop(target);
-    let there = Reader::Postgres(database.open_for_moving(tenant, reader.ledger())?.reader);
+    let there = Reader::Postgres(
+        database
+            .open_for_moving(tenant, reader.ledger(), UNFINISHED)?
+            .reader,
+    );
     check(&there, &head, tenant)?;
-    database.unseal(tenant)?;
+    database.unseal(&[tenant.to_owned()])?;
     say(tenant, &head, &here)
 }
 
@@ -132,11 +139,7 @@ fn into_folder(database: &Database, dir: &Path, tenant: &str) -> anyhow::Result<
     let is_new = !dir.is_dir();
     std::fs::create_dir_all(dir).with_context(|| format!("{} cannot be made", dir.display()))?;
     if is_new {
-        segment::seal(
-            &RealDisk,
-            dir,
-            "nowhere yet, it is being moved here: finish `bincard move`",
-        )?;
+        segment::seal(&RealDisk, dir, UNFINISHED)?;
     } else if listed.moved_to.is_none() && segment::moved_to(&RealDisk, dir)?.is_none() {
         bail!(
             "{} has a ledger that has not moved away: remove it if it is not wanted, or name another folder",
@@ -150,7 +153,8 @@ fn into_folder(database: &Database, dir: &Path, tenant: &str) -> anyhow::Result<
         dir.display()
     );
     let mut target = Target::Segment(Box::new(opened.appender));
-    let bincard_store::postgres::Opened { reader, .. } = database.open_for_moving(tenant, listed.ledger)?;
+    let bincard_store::postgres::Opened { reader, .. } =
+        database.open_for_moving(tenant, listed.ledger, UNFINISHED)?;
     copy(&Reader::Postgres(reader.clone()), &mut target, tenant)?;
     // Nodes that still run append until this moment and no longer.
     database.seal(tenant, &here)?;

@@ -1,11 +1,14 @@
 //! `bincard restore`: ledgers from a backup into a new folder or database, and the drill that shows that it works.
+//!
+//! Nothing is used before all of it is there: a folder says that it is not whole, a database's ledgers are sealed. A restore
+//! that was broken off anywhere goes on when it is asked for again; nothing is ever removed.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use anyhow::{Context, bail, ensure};
 use bincard_access::{Accounts, TenantName, UnixMs};
-use bincard_backup::{Backup, Place};
+use bincard_backup::{Backup, Place, ShippedCommit};
 use bincard_ledger::{LedgerId, Position, Timestamp};
 use bincard_store::disk::RealDisk;
 use bincard_store::moving::{Target, body_from};
@@ -21,8 +24,8 @@ use crate::folder::DataFolder;
 use crate::import::grouped;
 use crate::progress::Progress;
 
-/// What a folder says of itself until all of it is there.
-const UNFINISHED: &str = "nowhere yet, it was being restored: remove the folder and restore it again";
+/// What a ledger in a database says of itself until all is there.
+const UNFINISHED: &str = "nowhere yet, it is being restored: finish `bincard restore`";
 
 /// See the command line's own words.
 #[derive(Args, Debug)]
@@ -68,12 +71,52 @@ impl Until {
     }
 }
 
-/// A ledger that was read back.
+/// A ledger that is read back.
 struct Restored {
     target: Target,
+    /// The end of what an earlier restore left there.
+    found: Head,
     head: Head,
     /// Where the commit ends that lies across the position that was asked for.
     across: Option<Position>,
+}
+
+impl Restored {
+    fn begin(target: Target, ledger: LedgerId) -> Restored {
+        Restored {
+            found: target.head(),
+            target,
+            head: Head::empty(ledger),
+            across: None,
+        }
+    }
+
+    /// Comes to the next commit; whether it is still to be written.
+    fn lacks(&mut self, next: &ShippedCommit<'_>, tenant: &str) -> anyhow::Result<bool> {
+        let lacks = next.head.position > self.found.position;
+        if lacks && self.head.position <= self.found.position {
+            self.check_found(tenant)?;
+        }
+        self.head = next.head;
+        Ok(lacks)
+    }
+
+    /// What was found must be the beginning of what is restored; it is told.
+    fn check_found(&self, tenant: &str) -> anyhow::Result<()> {
+        ensure!(
+            self.head == self.found,
+            "what an earlier restore left there ends at position {}, and is no beginning of what is to be restored now: name \
+             another folder or database, or restore with the options that it had",
+            self.found.position
+        );
+        if self.found.position == Position(0) {
+            return Ok(());
+        }
+        super::write_out(&format!(
+            "{tenant}: goes on from position {}, which an earlier restore came to\n",
+            self.found.position
+        ))
+    }
 }
 
 impl Restore {
@@ -108,14 +151,19 @@ impl Restore {
             return self.drill(config, &runtime, &place, &tenants);
         }
         let folder = DataFolder::of(config)?;
-        if folder.database().is_none() {
-            refuse_what_has_something(&config.data_dir)?;
-        }
-        let _claim = folder.claim()?;
+        let _claim = match folder.database() {
+            None => folder.claim_to_restore()?,
+            Some(_) => folder.claim()?,
+        };
+        check_no_others(&folder, &tenants)?;
         for tenant in &tenants {
             restore(&runtime, &folder, &place, tenant, until)?;
         }
-        restore_accounts(&runtime, config, &folder, &place, &tenants)
+        restore_accounts(&runtime, config, &folder, &place, &tenants)?;
+        match folder.database() {
+            None => folder.end_restore(),
+            Some(database) => Ok(database.unseal(&tenants)?),
+        }
     }
 
     fn until(&self) -> Result<Until, WrongUse> {
@@ -191,6 +239,22 @@ impl Restore {
     }
 }
 
+/// What an earlier restore began must be restored now as well: a folder is whole or not.
+fn check_no_others(folder: &DataFolder, tenants: &[String]) -> anyhow::Result<()> {
+    if folder.database().is_some() || !folder.ledgers_path().is_dir() {
+        return Ok(());
+    }
+    let mut begun = folder.tenants_with_ledgers()?;
+    begun.retain(|name| !tenants.contains(name));
+    ensure!(
+        begun.is_empty(),
+        "an earlier restore into this folder began with the ledger of {} as well: restore that too, or name another folder by \
+         --data-dir",
+        begun.join(", ")
+    );
+    Ok(())
+}
+
 /// Restores one ledger, checks it where it is now, and tells what it is.
 fn restore(
     runtime: &Runtime,
@@ -200,31 +264,16 @@ fn restore(
     until: Until,
 ) -> anyhow::Result<Head> {
     let tenant = TenantName::parse(name)?;
-    let dir = folder.ledger_path(&tenant);
-    let open = |ledger| match folder.database() {
-        None => open_folder(&dir, ledger),
-        Some(database) => {
-            if let Some(there) = database.ledgers()?.into_iter().find(|one| one.tenant == name)
-                && (there.head.position.0 > 0 || there.ledger != ledger)
-            {
-                bail!(
-                    "the database has a ledger of tenant {name} already, which ends at position {}: name another database",
-                    there.head.position
-                );
-            }
-            let opened = database.open_for_moving(name, ledger)?;
-            Ok(Target::Postgres(Box::new(opened.appender)))
-        }
-    };
+    let open = |ledger| open(folder, &tenant, ledger);
     let Some(restored) = read_back(runtime, &Backup::new(place, name), until, open)? else {
         bail!("the backup of tenant {name} has nothing that far back");
     };
-    let Restored { target, head, across } = restored;
+    let Restored {
+        target, head, across, ..
+    } = restored;
     drop(target);
     let reader = match folder.database() {
-        None => Log::open_moved(Arc::new(RealDisk), &dir, segment::Options::default())?
-            .reader
-            .into(),
+        None => folder.log(&tenant)?,
         Some(database) => Reader::Postgres(database.reader(name)?),
     };
     let mut progress = Progress::start(&format!("checking {name}"), Some(head.position.0));
@@ -236,10 +285,6 @@ fn restore(
         verified.position,
         head.position
     );
-    match folder.database() {
-        None => segment::unseal(&RealDisk, &dir)?,
-        Some(database) => database.unseal(name)?,
-    }
     let at = DateTime::from_timestamp_micros(head.recorded_at.micros())
         .map_or_else(String::new, |at| at.to_rfc3339_opts(SecondsFormat::Micros, true));
     super::write_out(&format!(
@@ -266,9 +311,10 @@ fn read_back(
     let mut progress = Progress::start(&format!("restoring {}", backup.tenant()), None);
     let mut open = Some(open);
     let mut restored: Option<Restored> = None;
+    let mut across = None;
     let mut is_over = false;
     while let (false, Some(chunk)) = (is_over, runtime.block_on(chunks.next())?) {
-        let (mut bodies, mut last, mut across) = (Vec::new(), None, None);
+        let mut bodies = Vec::new();
         for commit in chunk.commits() {
             let commit = commit.map_err(anyhow::Error::msg)?;
             if !until.has(&commit.head) {
@@ -280,61 +326,62 @@ fn read_back(
                 is_over = true;
                 break;
             }
-            let wrong = || format!("the commit at position {} cannot be read", commit.first);
-            bodies.push(body_from(commit.body).with_context(wrong)?);
-            last = Some(commit.head);
+            let one = match &mut restored {
+                Some(one) => one,
+                None => {
+                    let open = open.take().context("a target is opened once")?;
+                    restored.insert(Restored::begin(open(chunk.ledger)?, chunk.ledger))
+                }
+            };
+            if one.lacks(&commit, backup.tenant())? {
+                let wrong = || format!("the commit at position {} cannot be read", commit.first);
+                bodies.push(body_from(commit.body).with_context(wrong)?);
+            }
         }
-        if let Some(last) = last {
-            let target = match restored.take() {
-                Some(restored) => restored.target,
-                None => open.take().context("a target is opened once")?(chunk.ledger)?,
-            };
-            let mut one = Restored {
-                target,
-                head: last,
-                across: None,
-            };
+        let Some(one) = &mut restored else { break };
+        if !bodies.is_empty() {
             let head = one.target.append(&bodies)?;
             ensure!(
-                head == last,
+                head == one.head,
                 "the commit that ends at position {} has another hash where it goes",
-                last.position
+                one.head.position
             );
-            progress.show(head.position.0, head.position.0, "events", "");
-            restored = Some(one);
         }
-        if let Some(restored) = &mut restored {
-            restored.across = across;
-        }
+        progress.show(one.head.position.0, one.head.position.0, "events", "");
     }
     progress.finish();
+    if let Some(one) = &mut restored {
+        if one.head.position <= one.found.position {
+            one.check_found(backup.tenant())?;
+        }
+        one.across = across;
+    }
     Ok(restored)
 }
 
-fn open_folder(dir: &Path, ledger: LedgerId) -> anyhow::Result<Target> {
-    std::fs::create_dir_all(dir).with_context(|| format!("{} cannot be made", dir.display()))?;
-    segment::seal(&RealDisk, dir, UNFINISHED)?;
-    let options = segment::Options {
-        ledger: Some(ledger),
-        ..segment::Options::default()
+/// Where a ledger goes: new, or as far as an earlier restore came.
+fn open(folder: &DataFolder, tenant: &TenantName, ledger: LedgerId) -> anyhow::Result<Target> {
+    let Some(database) = folder.database() else {
+        let dir = folder.ledger_path(tenant);
+        std::fs::create_dir_all(&dir).with_context(|| format!("{} cannot be made", dir.display()))?;
+        let options = segment::Options {
+            ledger: Some(ledger),
+            ..segment::Options::default()
+        };
+        let opened = Log::open(Arc::new(RealDisk), &dir, options)?;
+        return Ok(Target::Segment(Box::new(opened.appender)));
     };
-    let opened = Log::open_moved(Arc::new(RealDisk), dir, options)?;
-    Ok(Target::Segment(Box::new(opened.appender)))
-}
-
-/// A restore never touches what is there.
-fn refuse_what_has_something(dir: &Path) -> Result<(), WrongUse> {
-    let is_empty = match std::fs::read_dir(dir) {
-        Ok(mut entries) => entries.next().is_none(),
-        Err(_) => !dir.exists(),
-    };
-    if is_empty {
-        return Ok(());
+    let mut listed = database.ledgers()?.into_iter();
+    if let Some(there) = listed.find(|one| one.tenant == tenant.as_str())
+        && there.moved_to.as_deref() != Some(UNFINISHED)
+    {
+        bail!(
+            "the database has a ledger of tenant {tenant} already, which ends at position {}: name another database",
+            there.head.position
+        );
     }
-    Err(WrongUse(format!(
-        "{} has something in it already: a backup is restored into a new folder only; name one by --data-dir",
-        dir.display()
-    )))
+    let opened = database.open_for_moving(tenant.as_str(), ledger, UNFINISHED)?;
+    Ok(Target::Postgres(Box::new(opened.appender)))
 }
 
 /// Users and keys from the newest copy; where there is none, the tenants alone.

@@ -1,5 +1,6 @@
 //! Backups: shipped, looked at, damaged, lost, forked, killed, and restored with the same hash at the head.
 
+mod broken_off;
 mod bucket;
 
 use std::io::{BufRead, BufReader};
@@ -289,6 +290,22 @@ fn a_bucket_is_shipped_to_and_restored_from() {
     scratch
         .run(["ship", "--to", "s3://key:secret@backups"])
         .fails_with(1, "give credentials in the environment");
+}
+
+#[test]
+fn a_bucket_that_writes_over_what_is_there_is_refused() {
+    let (scratch, bucket) = (Scratch::new(), Bucket::start());
+    bucket.overwrite();
+    import(
+        &scratch,
+        &example("opening-stock.csv.gz"),
+        &[],
+        "opening-stock.toml",
+    );
+    let mut command = scratch.command();
+    bucket.settings(&mut command);
+    let ran = command.args(["ship", "--to", "s3://backups/shop"]).output();
+    Ran::from(ran.expect("it runs")).fails_with(1, "s3://backups/shop writes over objects that are there");
 }
 
 #[test]

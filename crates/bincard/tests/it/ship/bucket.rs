@@ -3,14 +3,16 @@
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
+use std::path::Path;
 use std::process::Command;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, mpsc};
 
 /// Never to be seen in what is said.
 pub(crate) const SECRET: &str = "c2VjcmV0LW9mLXRoZS1idWNrZXQ";
 /// A page of a listing has so many names, so that there are several.
 const PAGE: usize = 2;
+const NO_ANSWER: u16 = 0;
 
 #[derive(Default)]
 struct State {
@@ -18,6 +20,9 @@ struct State {
     busy: AtomicUsize,
     loses: AtomicBool,
     refuses: AtomicBool,
+    overwrites: AtomicBool,
+    /// Who asks for this object gets no answer; whoever waits here hears that it was asked for.
+    withheld: Mutex<Option<(String, mpsc::Sender<()>)>>,
     overwritten: AtomicUsize,
     continued: AtomicUsize,
 }
@@ -64,6 +69,37 @@ impl Bucket {
         self.state.refuses.store(true, SeqCst);
     }
 
+    /// Takes no notice of `If-None-Match`.
+    pub(crate) fn overwrite(&self) {
+        self.state.overwrites.store(true, SeqCst);
+    }
+
+    /// Puts every file of a folder below a prefix.
+    pub(crate) fn load(&self, folder: &Path, prefix: &str) {
+        for entry in std::fs::read_dir(folder).expect("a folder") {
+            let path = entry.expect("a file").path();
+            let name = path.file_name().and_then(|name| name.to_str()).expect("a name");
+            let name = format!("{prefix}/{name}");
+            if path.is_dir() {
+                self.load(&path, &name);
+            } else {
+                let bytes = std::fs::read(&path).expect("an object");
+                self.state.objects.lock().expect("no panic").insert(name, bytes);
+            }
+        }
+    }
+
+    /// Never answers who asks for an object; gives what waits until somebody does.
+    pub(crate) fn withhold(&self, name: &str) -> mpsc::Receiver<()> {
+        let (sender, receiver) = mpsc::channel();
+        *self.state.withheld.lock().expect("no panic") = Some((name.to_owned(), sender));
+        receiver
+    }
+
+    pub(crate) fn answer_all(&self) {
+        *self.state.withheld.lock().expect("no panic") = None;
+    }
+
     pub(crate) fn names_below(&self, prefix: &str) -> Vec<String> {
         let objects = self.state.objects.lock().expect("no panic");
         objects
@@ -105,7 +141,9 @@ fn answer(state: &State, stream: &TcpStream) {
     let mut body = vec![0; length];
     reader.read_exact(&mut body).expect("a body");
     let (status, more, bytes) = reply(state, &first, &headers, body);
-    if status == 0 {
+    if status == NO_ANSWER {
+        // Until whoever asked is gone.
+        let _gone = reader.read(&mut [0]);
         return;
     }
     let head = format!(
@@ -149,10 +187,19 @@ fn reply(
         return error(404, "NoSuchBucket");
     };
     let name = name.trim_start_matches('/').to_owned();
+    if method == "GET"
+        && let Some((withheld, asked)) = &*state.withheld.lock().expect("no panic")
+        && *withheld == name
+    {
+        // Nobody listens any more when it is asked for again.
+        let _told = asked.send(());
+        return (NO_ANSWER, String::new(), Vec::new());
+    }
     let mut objects = state.objects.lock().expect("no panic");
     match method {
         "PUT" => {
-            if headers.get("if-none-match").is_some_and(|given| given == "*") && objects.contains_key(&name) {
+            let is_to_be_new = headers.get("if-none-match").is_some_and(|given| given == "*");
+            if is_to_be_new && objects.contains_key(&name) && !state.overwrites.load(SeqCst) {
                 return error(412, "PreconditionFailed");
             }
             if objects.insert(name, body).is_some() {
