@@ -29,6 +29,8 @@ const BATCHES: [(usize, usize); 4] = [(4, 256), (4, 1_024), (16, 1_024), (4, 8_1
 const RIVAL_TASKS: usize = 32;
 /// Callers and the size of their batches where an order's steps are measured.
 const ORDER_BATCHES: (usize, usize) = (4, 256);
+/// Slices of a step that take turns with as many OUTBOUNDs.
+const ORDER_SLICES: usize = 8;
 
 fn main() -> Result<()> {
     let small = std::env::args().any(|arg| arg == "--small" || arg == "--test");
@@ -71,58 +73,70 @@ fn main() -> Result<()> {
     Ok(())
 }
 
-/// Reserves, picks, packs and ships `count` orders of one line, and sells as much without an order.
+/// Reserves, picks, packs and ships `count` orders of one line, each step in slices that take turns with as many plain
+/// OUTBOUNDs.
 fn print_orders(count: usize) -> Result<()> {
     let (callers, batch) = ORDER_BATCHES;
     let bench = Bench::open()?;
     let ledger = bench.engine.ledger();
-    println!("| step, {callers} callers × {batch} | commands/s | × OUTBOUND |");
-    println!("| --- | ---: | ---: |");
-    let mut outbound = None;
-    let steps = [
-        Kind::Outbound,
-        Kind::Reservation,
-        Kind::Pick,
-        Kind::Pack,
-        Kind::Ship,
-    ];
-    for kind in steps {
-        let request = |order: usize| {
-            let mut command = moves(kind, (order % VARIANTS as usize) as u32 + 1, 1);
-            if let Command::Stock(command) = &mut command
-                && kind.needs_order()
-            {
-                command.order = Some(format!("order-{order}").into());
-            }
-            let text = format!("{kind}-{order:08x}").into();
-            let space = KeySpace::Caller;
-            Request {
-                command,
-                author: Uuid::nil(),
-                on_behalf_of: None,
-                key: Some(IdempotencyKey { space, text }),
-            }
-        };
-        let each = count / callers / batch;
+    println!("| step, {callers} callers × {batch} | commands/s | OUTBOUND beside it | × OUTBOUND |");
+    println!("| --- | ---: | ---: | ---: |");
+    let each = (count / ORDER_SLICES / callers / batch).max(1);
+    let a_slice = each * callers * batch;
+    let mut sold = 0;
+    let took = |kind: Kind, first: usize| -> Result<Duration> {
         let batches = |caller: usize| {
-            let first = |n: usize| (caller * each + n) * batch;
-            (0..each)
-                .map(|n| (first(n)..first(n) + batch).map(request).collect())
-                .collect()
+            let first = |n: usize| first + (caller * each + n) * batch;
+            let requests = |n| {
+                (first(n)..first(n) + batch)
+                    .map(|order| step(kind, order))
+                    .collect()
+            };
+            (0..each).map(requests).collect()
         };
         let batches: Vec<Vec<Vec<Request>>> = (0..callers).map(batches).collect();
         let started = Instant::now();
         let (accepted, _) = run_batched(&ledger, batches)?;
-        let rate = accepted as f64 / started.elapsed().as_secs_f64();
-        let asked = (each * callers * batch) as u64;
-        ensure!(accepted == asked, "{kind}: {accepted} of {asked} were accepted");
-        let beside = *outbound.get_or_insert(rate);
-        println!("| {kind} | {rate:.0} | {:.2} |", rate / beside);
+        let took = started.elapsed();
+        ensure!(
+            accepted == a_slice as u64,
+            "{kind}: {accepted} of {a_slice} were accepted"
+        );
+        Ok(took)
+    };
+    for kind in [Kind::Reservation, Kind::Pick, Kind::Pack, Kind::Ship] {
+        let (mut of_step, mut beside) = (Duration::ZERO, Duration::ZERO);
+        for slice in 0..ORDER_SLICES {
+            beside += took(Kind::Outbound, sold)?;
+            sold += a_slice;
+            of_step += took(kind, slice * a_slice)?;
+        }
+        let rate = |took: Duration| (ORDER_SLICES * a_slice) as f64 / took.as_secs_f64();
+        let (rate, beside) = (rate(of_step), rate(beside));
+        println!("| {kind} | {rate:.0} | {beside:.0} | {:.2} |", rate / beside);
     }
     println!();
     drop(ledger);
     bench.engine.close();
     bench.folder.close().context("removing the scratch folder")
+}
+
+/// What an order's step of one line asks for, with a key.
+fn step(kind: Kind, order: usize) -> Request {
+    let mut command = moves(kind, (order % VARIANTS as usize) as u32 + 1, 1);
+    if let Command::Stock(command) = &mut command
+        && kind.needs_order()
+    {
+        command.order = Some(format!("order-{order}").into());
+    }
+    let text = format!("{kind}-{order:08x}").into();
+    let space = KeySpace::Caller;
+    Request {
+        command,
+        author: Uuid::nil(),
+        on_behalf_of: None,
+        key: Some(IdempotencyKey { space, text }),
+    }
 }
 
 /// The same work done by hand on PostgreSQL, to be held against.

@@ -37,6 +37,8 @@ const CATCH_UP_WITHIN: Duration = Duration::from_secs(7_200);
 pub const RIVAL_ROW: &str = "rival in process";
 /// All views from nothing to the head.
 pub const CATCH_UP_ROW: &str = "all views catching up, events a second";
+/// The present stock of one key.
+pub const ONE_ROW: &str = "GET /stock, one row";
 /// The first page of the history.
 pub const FIRST_PAGE_ROW: &str = "first page of 20 events";
 /// A page deep inside, by cursor.
@@ -283,6 +285,8 @@ fn read(product: &Product, plan: Plan) -> anyhow::Result<Figures> {
         .context("the history has one page only")?;
     let row = &product.read("/api/v1/stock?size=1")?["content"][0];
     let [warehouse, variant] = ["warehouseId", "variantId"].map(|id| row[id].as_str().unwrap_or_default());
+    let one_row = format!("/api/v1/stock?warehouseId={warehouse}&variantId={variant}");
+    let [middle, late] = instants(product)?;
 
     let of = |name, target| Read {
         name,
@@ -290,9 +294,12 @@ fn read(product: &Product, plan: Plan) -> anyhow::Result<Figures> {
         turns: Vec::new(),
     };
     let mut reads = [
+        of(ONE_ROW, one_row.clone()),
+        of("the same, asOf", format!("{one_row}&asOf={middle}")),
+        of("the same, knownAt", format!("{one_row}&knownAt={middle}")),
         of(
-            "GET /stock, one row",
-            format!("/api/v1/stock?warehouseId={warehouse}&variantId={variant}"),
+            "the same, both",
+            format!("{one_row}&asOf={middle}&knownAt={late}"),
         ),
         of("GET /stock, first page of 20", "/api/v1/stock".to_owned()),
         of(FIRST_PAGE_ROW, format!("{EVENTS}?size={PAGE_SIZE}")),
@@ -332,6 +339,18 @@ fn read(product: &Product, plan: Plan) -> anyhow::Result<Figures> {
         figures.push(Figure::of_load(read.name, &read.turns[read.turns.len() / 2]));
     }
     Ok(figures)
+}
+
+/// Two instants of the log: in the middle of its events, and at three quarters.
+fn instants(product: &Product) -> anyhow::Result<[String; 2]> {
+    let head = product.settle()?.head;
+    let at = |position: u64| {
+        let after = position - 1;
+        let event = product.read(&format!("/api/v1/ledger/events?after={after}&limit=1"))?;
+        let at = event["recordedAt"].as_str().context("an event has no instant")?;
+        anyhow::Ok(at.to_owned())
+    };
+    Ok([at(head / 2)?, at(head / 4 * 3)?])
 }
 
 fn note_starts(figures: &mut Figures, product: &mut Product, plan: Plan) -> anyhow::Result<()> {

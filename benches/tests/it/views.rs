@@ -26,7 +26,10 @@ fn the_whole_bench_runs_at_small_size_and_the_views_are_right() {
                 "counts built anew, events a second",
             ],
             vec![
-                "GET /stock, one row",
+                views::ONE_ROW,
+                "the same, asOf",
+                "the same, knownAt",
+                "the same, both",
                 "GET /stock, first page of 20",
                 views::FIRST_PAGE_ROW,
                 "second page of 20 events, by cursor",

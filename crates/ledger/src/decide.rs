@@ -112,7 +112,9 @@ fn decide_stock(state: &State, command: &StockCommand, now: Timestamp) -> Result
         return Ok(transfer::dispatch(state, freed, event, destination));
     }
     let mut decision = behind(freed, Event::Stock(event));
-    decision.insert_many(0, created);
+    if !created.is_empty() {
+        decision.insert_many(0, created);
+    }
     Ok(decision)
 }
 

@@ -348,20 +348,18 @@ fn read_orders(r: &mut Reader<'_>, state: &mut State) -> Result<(), DecodeError>
     for _ in 0..r.varint()? {
         let order = r.text()?;
         order_of_orders.check(order)?;
-        let mut reservations = Vec::new();
+        let reservations = r.varint()?;
         let mut order_of_ids = Ascending::default();
-        for _ in 0..r.varint()? {
+        let impossible = |what| DecodeError::Impossible { what };
+        if reservations == 0 {
+            return Err(impossible("an order that holds nothing"));
+        }
+        for _ in 0..reservations {
             let reservation = read_reservation(r)?;
             order_of_ids.check(reservation.id)?;
             index_expiry(state, order, &reservation);
-            reservations.push(reservation);
+            state.orders.add(order, reservation).map_err(impossible)?;
         }
-        if reservations.is_empty() {
-            return Err(DecodeError::Impossible {
-                what: "an order that holds nothing",
-            });
-        }
-        state.orders.insert(order.into(), reservations);
     }
     Ok(())
 }

@@ -8,6 +8,7 @@ mod catalogue;
 mod count;
 mod held;
 mod lots;
+mod orders;
 mod shelf;
 mod text_hash;
 mod transfer;
@@ -22,6 +23,7 @@ pub use apply::Inconsistent;
 pub use count::Count;
 pub(crate) use count::Moved;
 pub use held::{HeldLine, Reservation};
+pub(crate) use orders::Orders;
 pub(crate) use shelf::{Shelf, StockKey};
 use text_hash::TextHash;
 pub use transfer::{Transfer, TransitLine};
@@ -96,8 +98,8 @@ pub struct State {
     skus: HashTable<VariantNo>,
     lots: lots::Lots,
     pub(crate) stock: HashMap<StockKey, Shelf, FixedState>,
-    /// What each order holds, in the order of reserving.
-    pub(crate) orders: HashMap<Box<str>, Vec<Reservation>, TextHash>,
+    /// What orders hold.
+    pub(crate) orders: Orders,
     /// Reservations with an expiry and something still reserved, by expiry: whose they are.
     pub(crate) expiries: BTreeMap<(Timestamp, Position), Box<str>>,
     /// The same ones by the stock keys at which they have something reserved.
@@ -137,7 +139,7 @@ impl State {
             text_hash,
             stock: HashMap::with_hasher(FixedState::with_seed(ledger.seed())),
             counted: HashMap::with_hasher(FixedState::with_seed(ledger.seed())),
-            orders: HashMap::with_hasher(text_hash),
+            orders: Orders::new(text_hash),
             transits: HashMap::with_hasher(text_hash),
             transfer_names: HashMap::with_hasher(text_hash),
             ..State::default()
@@ -217,6 +219,9 @@ impl State {
                 let active = self.variant(line.variant).is_some_and(|variant| variant.active);
                 std::hint::black_box((active, self.available(command.warehouse, line.variant)));
             }
+            if let Some(order) = &command.order {
+                std::hint::black_box(self.reservations(order).first().map(|one| one.id));
+            }
         }
     }
 
@@ -225,6 +230,9 @@ impl State {
         if let Event::Stock(event) = event {
             for posting in &event.postings {
                 std::hint::black_box(self.available(event.warehouse, posting.variant));
+            }
+            if let Some(order) = &event.order {
+                std::hint::black_box(self.reservations(order).first().map(|one| one.id));
             }
         }
     }
@@ -253,7 +261,7 @@ impl State {
 
     /// What an order holds, in the order of reserving.
     pub fn reservations(&self, order: &str) -> &[Reservation] {
-        self.orders.get(order).map_or(&[], Vec::as_slice)
+        self.orders.of(order)
     }
 
     /// How many units of a variant a transfer that is known by name only has on the way.

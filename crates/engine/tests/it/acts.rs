@@ -1,23 +1,40 @@
 //! What a client asks for while the disk fails, one request after the other: stock in and out, early and late, lots, orders,
-//! holds, counts, and what undoes them. And what of it must be so in any log, wherever it was cut off.
+//! holds, counts, recalls, and what undoes them. And what of it must be so in any log, wherever it was cut off.
 
 use std::collections::{BTreeMap, HashMap};
 
 use bincard_engine::{Ledger, Receipt};
 use bincard_ledger::{
-    Bucket, CatalogueCommand, Command, CountCommand, CountStep, Event, FoundLine, IdempotencyKey, Kind, Line,
-    LineLot, Position, Recorded, Request, ReverseCommand, State, StockCommand, StockEvent, Timestamp,
-    VariantNo,
+    Bucket, CatalogueCommand, CatalogueEvent, Command, CountCommand, CountStep, Event, FoundLine,
+    IdempotencyKey, Kind, Line, LineLot, Position, RecallCommand, Recorded, Request, ReverseCommand, State,
+    StockCommand, StockEvent, Timestamp, VariantNo,
 };
 
 use crate::support::{VARIANT, WAREHOUSE, keyed, moves, replayed, request, submit};
 
 /// The variant whose stock lies in lots.
 pub(crate) const IN_LOTS: VariantNo = VariantNo(2);
+/// The lot that all clients share: the first goods in lots make the client's own lot, and then this one.
+const SHARED: VariantNo = VariantNo(4);
 /// The acts, each of which must have been recorded by the end.
-pub(crate) const ACTS: [&str; 15] = [
-    "inbound", "outbound", "lots-in", "lots-out", "reserve", "pick", "pack", "ship", "hold", "unhold",
-    "late", "open", "submit", "approve", "reverse",
+pub(crate) const ACTS: [&str; 17] = [
+    "inbound",
+    "outbound",
+    "lots-in",
+    "lots-out",
+    "reserve",
+    "pick",
+    "pack",
+    "ship",
+    "hold",
+    "unhold",
+    "late",
+    "open",
+    "submit",
+    "approve",
+    "reverse",
+    "recall",
+    "use-again",
 ];
 
 /// Makes the variant whose stock lies in lots, behind the warehouse and the first variant.
@@ -42,16 +59,20 @@ pub(crate) struct Script {
     order: Option<(i64, Kind)>,
     /// What it may undo.
     inbound: Option<Receipt>,
+    /// Whether the shared lot is out of use, if this client is the one who says so.
+    is_recalled: Option<bool>,
 }
 
 impl Script {
-    pub(crate) fn new(round: u64, client: i64) -> Script {
+    /// Beside others, with the shared lot out of use or not.
+    pub(crate) fn new(round: u64, client: i64, is_recalled: bool) -> Script {
         Script {
             name: format!("{round}/{client}"),
             turn: client * 5,
             count: None,
             order: None,
             inbound: None,
+            is_recalled: (client == 0).then_some(is_recalled),
         }
     }
 
@@ -59,7 +80,7 @@ impl Script {
     pub(crate) fn next(&mut self, ledger: &Ledger) -> (&'static str, Request) {
         self.turn += 1;
         let key = format!("{}/{}", self.name, self.turn);
-        let (act, command) = match self.turn % 15 {
+        let (act, command) = match self.turn % 17 {
             0 | 5 | 10 => ("inbound", moves(Kind::Inbound, 4)),
             1 | 6 => ("outbound", moves(Kind::Outbound, 3)),
             2 => ("lots-in", self.lots_in()),
@@ -82,6 +103,7 @@ impl Script {
                 Some(request) => return ("reverse", request),
                 None => ("inbound", moves(Kind::Inbound, 4)),
             },
+            15 => return self.recall(&key),
             _ => return self.count_step(&key),
         };
         (act, keyed(command, &key))
@@ -98,6 +120,8 @@ impl Script {
             ("reserve", Some(_)) => self.order = Some((self.turn, Kind::Reservation)),
             ("pick" | "pack", Some(_)) => {}
             ("pick" | "pack" | "ship", _) => self.order = None,
+            ("recall", Some(_)) => self.is_recalled = Some(true),
+            ("use-again", Some(_)) => self.is_recalled = Some(false),
             _ => {}
         }
     }
@@ -157,6 +181,20 @@ impl Script {
             step,
             notes: None,
         }));
+        (act, keyed(command, key))
+    }
+
+    /// The shared lot is taken out of use, or used again.
+    fn recall(&self, key: &str) -> (&'static str, Request) {
+        let Some(is_recalled) = self.is_recalled else {
+            return ("lots-in", keyed(self.lots_in(), key));
+        };
+        let act = if is_recalled { "use-again" } else { "recall" };
+        let command = Command::Recall(RecallCommand {
+            lot: SHARED,
+            is_over: is_recalled,
+            notes: None,
+        });
         (act, keyed(command, key))
     }
 
@@ -228,12 +266,16 @@ pub(crate) fn check_log(ledger: &Ledger, sent: &HashMap<String, Request>, seed: 
     let mut is_half = false;
     for recorded in &log {
         let key = recorded.record.key.as_ref().map(|key| &*key.key.text);
-        let Some(event) = stock(recorded) else {
-            // A lot comes to be with its first goods.
-            is_half |= matches!(&recorded.record.event, Event::Catalogue(made) if is_lot(made));
-            continue;
+        let event = match &recorded.record.event {
+            Event::Catalogue(change) => {
+                is_half = key.is_none() && (is_half || is_first_half(change));
+                continue;
+            }
+            Event::Stock(event) => event,
         };
-        is_half = key.is_none();
+        // What becomes available of a recalled lot is held behind the decision that brought it.
+        let is_behind = key.is_none() && event.kind == Kind::Hold && !is_half;
+        is_half = key.is_none() && !is_behind;
         let mut own: BTreeMap<VariantNo, i64> = BTreeMap::new();
         for posting in event.own_postings() {
             let of = state.variant_of(posting.variant);
@@ -259,14 +301,27 @@ pub(crate) fn check_log(ledger: &Ledger, sent: &HashMap<String, Request>, seed: 
     }
     assert_eq!(found, on_hand, "seed {seed}");
     assert!(!found.contains_key(&IN_LOTS), "seed {seed}: stock in no lot");
+    if is_recalled(&state) {
+        let left = state.buckets(WAREHOUSE, SHARED).of(Bucket::Available);
+        assert_eq!(left, 0, "seed {seed}: available of a recalled lot");
+    }
     assert!(
         state.lots_at(WAREHOUSE, IN_LOTS).eq(lots_of(&state, &found)),
         "seed {seed}: lots"
     );
 }
 
-fn is_lot(made: &bincard_ledger::CatalogueEvent) -> bool {
-    matches!(made, bincard_ledger::CatalogueEvent::LotCreated { .. })
+/// Whether more must follow: a lot comes to be with its first goods, and is out of use with what there is of it held.
+fn is_first_half(change: &CatalogueEvent) -> bool {
+    matches!(
+        change,
+        CatalogueEvent::LotCreated { .. } | CatalogueEvent::VariantDeactivated(_)
+    )
+}
+
+/// Whether the lot that all clients share is out of use.
+pub(crate) fn is_recalled(state: &State) -> bool {
+    state.variant(SHARED).is_some_and(|lot| !lot.active)
 }
 
 /// The lots that have anything, in the order of taking.

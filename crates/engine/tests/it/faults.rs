@@ -9,7 +9,7 @@ use bincard_engine::{Engine, Options, Refusal};
 use bincard_ledger::{Kind, Request, Timestamp};
 use bincard_store::sim::{Plan, Rng, SimDisk};
 
-use crate::acts::{ACTS, Script, check_log, furnish_lots};
+use crate::acts::{ACTS, Script, check_log, furnish_lots, is_recalled};
 use crate::support::{furnish, keyed, moves, replayed, submit};
 
 const FOLDER: &str = "/ledger";
@@ -43,16 +43,17 @@ struct Sent {
     known: Known,
 }
 
-/// Sends requests of every kind under keys, from several threads, until the plan strikes or all are sent.
-fn load(engine: &Engine, round: u64) -> SentAll {
+/// Sends requests of every kind under keys, from several threads, until the plan strikes or all are sent; beside a lot
+/// that is out of use or not.
+fn load(engine: &Engine, round: u64, is_recalled: bool) -> SentAll {
     let answers = std::thread::scope(|scope| {
         let clients: Vec<_> = (0..3)
             .map(|client| {
                 let ledger = engine.ledger();
                 scope.spawn(move || {
-                    let mut script = Script::new(round, client);
+                    let mut script = Script::new(round, client, is_recalled);
                     let mut all = Vec::new();
-                    for _ in 0..45 {
+                    for _ in 0..51 {
                         let (act, request) = script.next(&ledger);
                         let key = request.key.as_ref().expect("a key").text.to_string();
                         let outcome = submit(&ledger, request.clone());
@@ -126,8 +127,9 @@ fn run(seed: u64, recorded: &mut BTreeSet<&'static str>, plan_of: impl Fn(&mut R
     furnish_lots(&engine.ledger());
     let mut sent = HashMap::new();
     for round in 0..3 {
+        let is_recalled = is_recalled(&replayed(&engine.ledger()));
         disk.plan(plan_of(&mut random));
-        sent.extend(load(&engine, round));
+        sent.extend(load(&engine, round, is_recalled));
         engine.close();
         disk.plan(Plan::default());
         disk.power_on();

@@ -393,7 +393,7 @@ fn posting(variant: VariantNo, from: Place, to: Place, quantity: i64) -> Posting
 
 fn held_at(state: &State, warehouse: WarehouseNo, now: Timestamp) -> BTreeMap<VariantNo, Vec<Held<'_>>> {
     let mut held: BTreeMap<VariantNo, Vec<Held<'_>>> = BTreeMap::new();
-    for (order, reservations) in &state.orders {
+    for (order, reservations) in state.orders.iter() {
         for reservation in reservations.iter().filter(|one| one.warehouse == warehouse) {
             for line in &reservation.lines {
                 held.entry(line.variant).or_default().push(Held {

@@ -38,7 +38,7 @@ fn write_begun(w: &mut Writer, state: &State) {
         return;
     }
     let mut begun = Vec::new();
-    for one in state.orders.values().flatten() {
+    for one in state.orders.reservations() {
         let variants = one.lines.iter().map(|line| line.variant);
         if state.is_told_from(one.warehouse, variants, one.made_at) {
             begun.push((one.id, one.made_at));
@@ -176,7 +176,7 @@ pub(super) fn read_begun(r: &mut Reader<'_>, state: &mut State) -> Result<(), De
         return Err(impossible("a section of nothing begun"));
     }
     let mut is_told = Vec::with_capacity(begun.len());
-    for one in state.orders.values().flatten() {
+    for one in state.orders.reservations() {
         if let Some(at) = begun.get(&one.id) {
             let variants = one.lines.iter().map(|line| line.variant);
             is_told.push(state.is_told_from(one.warehouse, variants, *at));
@@ -193,7 +193,7 @@ pub(super) fn read_begun(r: &mut Reader<'_>, state: &mut State) -> Result<(), De
             "something begun that is not there, or that no count tells from others",
         ));
     }
-    for one in state.orders.values_mut().flatten() {
+    for one in state.orders.reservations_mut() {
         one.made_at = begun.get(&one.id).copied().unwrap_or(one.made_at);
     }
     for (id, one) in &mut state.transfers {

@@ -1,5 +1,7 @@
 //! Folding an event into the state. Nothing is decided here: what does not fit means a damaged log or a defect.
 
+use smallvec::SmallVec;
+
 use super::held::{HeldLine, Reservation, is_held};
 use super::{State, StockKey, index_of};
 use crate::event::{Event, ExceptionType, Kind, Recorded, StockEvent};
@@ -97,8 +99,8 @@ impl State {
             if posting.from == held || posting.to == held {
                 self.note_set_aside(event.warehouse, posting);
             }
-            if is_held(posting.from) || is_held(posting.to) {
-                self.move_held(position, event, posting)?;
+            if event.kind != Kind::Reservation && (is_held(posting.from) || is_held(posting.to)) {
+                self.move_held(event, posting)?;
             }
             let transit = Place::Account(Account::Transit);
             if (posting.from == transit || posting.to == transit) && !opens_transfer {
@@ -183,7 +185,7 @@ impl State {
         self.note_lot(event.warehouse, posting.variant)
     }
 
-    /// Makes the reservation that the event's postings fill.
+    /// Makes the reservation of what the event's postings reserve.
     fn open_reservation(
         &mut self,
         id: Position,
@@ -191,18 +193,27 @@ impl State {
         made_at: Timestamp,
     ) -> Result<(), &'static str> {
         let order = event.order.as_deref().ok_or("a reservation names no order")?;
-        let lines = event.postings.iter().map(|posting| HeldLine {
-            variant: posting.variant,
-            held: [0; 3],
-        });
+        let mut lines = SmallVec::with_capacity(event.postings.len());
+        for posting in &event.postings {
+            if posting.from != Place::Bucket(Bucket::Available)
+                || posting.to != Place::Bucket(Bucket::Reserved)
+                || posting.reservation.is_some()
+            {
+                return Err("a reservation does something else than to reserve what is available");
+            }
+            lines.push(HeldLine {
+                variant: posting.variant,
+                held: [posting.quantity, 0, 0],
+            });
+        }
         let reservation = Reservation {
             id,
             warehouse: event.warehouse,
             made_at,
             expires_at: event.expires_at,
-            lines: lines.collect(),
+            lines,
         };
-        self.orders.entry(order.into()).or_default().push(reservation);
+        self.orders.add(order, reservation)?;
         if let Some(at) = event.expires_at {
             let variants = event.postings.iter().map(|posting| posting.variant);
             self.note_expiry(event.warehouse, order, (at, id), variants);
@@ -229,23 +240,21 @@ impl State {
         let id = event.about.ok_or("it extends no reservation")?;
         let order = event.order.as_deref();
         let order = order.ok_or("it extends an order's reservation and names no order")?;
-        let reservations = self.orders.get_mut(order).ok_or("the order holds nothing")?;
-        let at = reservations.binary_search_by_key(&id, |one| one.id).ok();
-        let found = at.and_then(|at| reservations.get_mut(at));
-        let reservation = found.ok_or("there is no such reservation")?;
-        let reserved = reservation
-            .lines
-            .iter()
-            .map(|line| (line.variant, line.of(Bucket::Reserved)))
-            .filter(|(_, units)| *units > 0);
-        if !event.postings.is_empty()
-            || reservation.warehouse != event.warehouse
-            || event.noted.is_empty()
-            || !reserved.eq(event.noted.iter().copied())
-        {
-            return Err("it says other things of the reservation than are so");
-        }
-        let before = std::mem::replace(&mut reservation.expires_at, event.expires_at);
+        let before = self.orders.change(order, id, |reservation| {
+            let reserved = reservation
+                .lines
+                .iter()
+                .map(|line| (line.variant, line.of(Bucket::Reserved)))
+                .filter(|(_, units)| *units > 0);
+            if !event.postings.is_empty()
+                || reservation.warehouse != event.warehouse
+                || event.noted.is_empty()
+                || !reserved.eq(event.noted.iter().copied())
+            {
+                return Err("it says other things of the reservation than are so");
+            }
+            Ok(std::mem::replace(&mut reservation.expires_at, event.expires_at))
+        })?;
         let variants = || event.noted.iter().map(|(variant, _)| *variant);
         if let Some(at) = before {
             self.expiries.remove(&(at, id));
@@ -260,31 +269,20 @@ impl State {
         Ok(())
     }
 
-    /// Moves what the posting's reservation holds, and forgets reservations and orders that hold no more.
-    fn move_held(
-        &mut self,
-        position: Position,
-        event: &StockEvent,
-        posting: &Posting,
-    ) -> Result<(), &'static str> {
-        let id = posting.reservation.unwrap_or(position);
+    /// Moves what the posting's reservation holds.
+    fn move_held(&mut self, event: &StockEvent, posting: &Posting) -> Result<(), &'static str> {
+        let id = posting
+            .reservation
+            .ok_or("it moves an order's stock and names no reservation")?;
         let order = event.order.as_deref();
         let order = order.ok_or("it moves an order's stock and names no order")?;
-        let reservations = self.orders.get_mut(order).ok_or("the order holds nothing")?;
-        let at = reservations.binary_search_by_key(&id, |one| one.id).ok();
-        let found = at.and_then(|at| Some((at, reservations.get_mut(at)?)));
-        let (at, reservation) = found.ok_or("there is no such reservation")?;
-        if reservation.warehouse != event.warehouse {
-            return Err("the reservation is another warehouse's");
-        }
-        let reserved = reservation.post(posting)?;
-        let (expires_at, has_reserved) = (reservation.expires_at, reservation.has_reserved());
-        if reservation.lines.is_empty() {
-            reservations.remove(at);
-            if reservations.is_empty() {
-                self.orders.remove(order);
+        let (reserved, expires_at, has_reserved) = self.orders.change(order, id, |reservation| {
+            if reservation.warehouse != event.warehouse {
+                return Err("the reservation is another warehouse's");
             }
-        }
+            let reserved = reservation.post(posting)?;
+            Ok((reserved, reservation.expires_at, reservation.has_reserved()))
+        })?;
         if let Some(at) = expires_at {
             let key = StockKey::new(event.warehouse, posting.variant);
             self.forget_expiry((key, at, id), reserved > 0, has_reserved);

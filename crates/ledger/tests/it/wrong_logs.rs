@@ -13,7 +13,7 @@ use crate::golden;
 #[test]
 fn each_wrong_record_is_refused_by_what_is_wrong_with_it() {
     type Wrong = (&'static str, fn(&mut Recorded, &mut StockEvent));
-    let wrong: [Wrong; 18] = [
+    let wrong: [Wrong; 20] = [
         ("its position is not the next", |r, _| {
             r.position = Position(r.position.0 + 1)
         }),
@@ -57,7 +57,7 @@ fn each_wrong_record_is_refused_by_what_is_wrong_with_it() {
             e.order = None
         }),
         ("the order holds nothing", |_, e| e.order = Some("O-9".into())),
-        ("there is no such reservation", |_, e| {
+        ("it moves an order's stock and names no reservation", |_, e| {
             e.postings[0].reservation = None
         }),
         ("there is no such reservation", |_, e| {
@@ -81,6 +81,18 @@ fn each_wrong_record_is_refused_by_what_is_wrong_with_it() {
         ("a reservation names no order", |_, e| {
             (e.kind, e.order) = (Kind::Reservation, None)
         }),
+        (
+            "a reservation does something else than to reserve what is available",
+            |_, e| e.kind = Kind::Reservation,
+        ),
+        (
+            "a reservation does something else than to reserve what is available",
+            |_, e| {
+                e.kind = Kind::Reservation;
+                e.postings[0].from = Place::Bucket(Bucket::Available);
+                e.postings[0].to = Place::Bucket(Bucket::Reserved);
+            },
+        ),
     ];
     for (what, spoil) in wrong {
         let mut state = golden::state();
