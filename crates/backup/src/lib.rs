@@ -5,6 +5,7 @@
 //! the log has and the backup lacks, [`Following`] does so for as long as a server runs, and [`Chunks`] reads all of it
 //! back, checked. What an object looks like, byte by byte, is told in `docs/format.md`.
 
+mod accounts;
 mod backup;
 mod chunk;
 mod error;

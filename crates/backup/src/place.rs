@@ -149,6 +149,10 @@ impl Place {
         Ok(read.await.map_err(self.wrong("read", path))?.into())
     }
 
+    pub(crate) async fn remove(&self, path: &Path) -> Result<(), BackupError> {
+        self.store.delete(path).await.map_err(self.wrong("remove", path))
+    }
+
     /// Puts an object where none is; `false` when there is one.
     pub(crate) async fn put_new(&self, path: &Path, bytes: Vec<u8>) -> Result<bool, BackupError> {
         let options = PutOptions::from(PutMode::Create);
@@ -165,43 +169,6 @@ impl Place {
     /// When the place cannot be listed.
     pub async fn tenants(&self) -> Result<Vec<String>, BackupError> {
         self.folders(&self.path(&["ledgers"])).await
-    }
-
-    /// Keeps a copy of the accounts; it is named by when it was made and by its hash, and older ones stay.
-    ///
-    /// # Errors
-    /// When it cannot be written.
-    pub async fn put_accounts(&self, at_ms: i64, bytes: Vec<u8>) -> Result<(), BackupError> {
-        let name = format!("{at_ms:015}-{}.db", blake3::hash(&bytes).to_hex());
-        let path = self.path(&["accounts", &name]);
-        // What has the same name has the same bytes.
-        self.put_new(&path, bytes).await.map(drop)
-    }
-
-    /// The newest copy of the accounts, and when it was made.
-    ///
-    /// # Errors
-    /// When the place cannot be read, or the copy is damaged.
-    pub async fn accounts(&self) -> Result<Option<(i64, Vec<u8>)>, BackupError> {
-        let dir = self.path(&["accounts"]);
-        let names = self.list(&dir, None).await?;
-        let Some((name, at_ms, hash)) = names.iter().rev().find_map(|name| {
-            let stem = name.strip_suffix(".db")?;
-            // The first ones had no hash in their names.
-            let (at, hash) = stem
-                .split_once('-')
-                .map_or((stem, None), |(at, hash)| (at, Some(hash)));
-            Some((name, at.parse().ok()?, hash))
-        }) else {
-            return Ok(None);
-        };
-        let path = dir.join(name.as_str());
-        let bytes = self.get(&path).await?;
-        if hash.is_some_and(|hash| hash != blake3::hash(&bytes).to_hex().as_str()) {
-            let name = self.name_of(&path);
-            return Err(BackupError::DamagedAccounts { name });
-        }
-        Ok(Some((at_ms, bytes)))
     }
 }
 
@@ -233,6 +200,8 @@ fn bucket_of(address: &str, bucket: &str) -> Result<impl ObjectStore, BackupErro
         .with_connect_timeout(CONNECT_MAX);
     let mut builder = AmazonS3Builder::from_env()
         .with_bucket_name(bucket)
+        // Not everything that speaks S3 removes several objects at once.
+        .with_disable_bulk_delete(true)
         .with_retry(retry);
     let allows_http = std::env::var("AWS_ALLOW_HTTP").is_ok_and(|given| given == "true" || given == "1");
     builder = builder.with_client_options(client.with_allow_http(allows_http));

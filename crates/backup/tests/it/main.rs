@@ -278,3 +278,31 @@ async fn the_newest_whole_copy_of_the_accounts_is_given() {
         Some((3_000, b"plain".to_vec()))
     );
 }
+
+#[tokio::test]
+async fn the_newest_copies_of_the_accounts_are_kept_whatever_clock_they_were_named_by() {
+    let (folder, place) = place();
+    let put =
+        async |at_ms: i64, text: String| place.put_accounts(at_ms, text.into_bytes()).await.expect("puts");
+    for turn in 0..20 {
+        put(1_000 + turn, format!("early {turn}")).await;
+    }
+    // A node whose clock is years ahead, and after it others.
+    put(99_000_000_000_000, "ahead".to_owned()).await;
+    for turn in 20..40 {
+        put(1_000 + turn, format!("late {turn}")).await;
+    }
+    let newest = place.accounts().await.expect("reads").expect("some");
+    assert_eq!(newest, (99_000_000_000_020, b"late 39".to_vec()));
+    let dir = folder.path().join("accounts");
+    let kept: Vec<_> = std::fs::read_dir(&dir)
+        .expect("a folder")
+        .map(|entry| std::fs::read_to_string(entry.expect("a file").path()).expect("text"))
+        .collect();
+    assert_eq!(kept.len(), 32);
+    // 20 early ones, one ahead and 20 late ones were put: the first 9 are gone.
+    for turn in 0..20 {
+        let is_kept = kept.contains(&format!("early {turn}"));
+        assert_eq!(is_kept, turn >= 9, "early {turn}");
+    }
+}
