@@ -17,7 +17,7 @@ pub(crate) struct Running {
 }
 
 impl Running {
-    fn start(command: &mut Command) -> Running {
+    pub(crate) fn start(command: &mut Command) -> Running {
         let spawned = command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn();
         let mut child = spawned.expect("it runs");
         let stdout = BufReader::new(child.stdout.take().expect("a pipe"));
@@ -536,8 +536,8 @@ fn what_the_demo_says_to_paste_works_when_pasted() {
     assert!(!folder.exists(), "the scratch folder is removed");
 }
 
-/// Views follow the log within milliseconds; a minute is a hang.
-fn wait_until(mut holds: impl FnMut() -> bool) {
+/// Views follow the log within milliseconds, and a backup within seconds; a minute is a hang.
+pub(crate) fn wait_until(mut holds: impl FnMut() -> bool) {
     let began = std::time::Instant::now();
     while !holds() {
         assert!(began.elapsed() < Duration::from_secs(60), "it never came to hold");

@@ -2,6 +2,8 @@
 
 mod broken_off;
 mod bucket;
+mod nodes;
+mod places;
 
 use std::io::{BufRead, BufReader};
 use std::path::PathBuf;
@@ -283,7 +285,7 @@ fn a_bucket_is_shipped_to_and_restored_from() {
     assert_eq!(bucket.names_below("shop/ledgers/default/").len(), 3);
     assert!(bucket.overwritten() == 0 && bucket.pages_continued() > 0);
 
-    bucket.refuse_everybody();
+    bucket.refuse_everybody(true);
     let refused = on_bucket(&to).fails_with(1, "s3://backups/shop");
     assert!(!refused.stderr.contains(bucket::SECRET), "{refused:#?}");
     drop(bucket);

@@ -58,16 +58,15 @@ impl Shop {
 
     /// Kills it when it asks for an object.
     fn kill_at(&self, object: &str, mut command: Command) {
-        let asked = self.bucket.withhold(object);
+        let held = self.bucket.hold("GET", object);
         let mut child = command
             .stdout(Stdio::null())
             .stderr(Stdio::null())
             .spawn()
             .expect("it runs");
-        asked.recv().expect("it asks for the object");
+        held.wait();
         child.kill().expect("SIGKILL");
         child.wait().expect("it ends");
-        self.bucket.answer_all();
     }
 }
 
