@@ -8,8 +8,8 @@ use axum::body::Body;
 use axum::extract::{RawQuery, State};
 use axum::http::Response;
 use bincard_ledger::{Position, Recorded};
+use bincard_projections::ViewName;
 use bincard_projections::counts::{CountFilter, CountRow, CountState};
-use bincard_projections::{Answer, Page, ViewName};
 use uuid::Uuid;
 
 use super::render::{self, COUNT_BYTES, LINE_BYTES};
@@ -21,8 +21,8 @@ use crate::docs::schema::{Count, CountPage, CountState as StateSchema, Problem};
 use crate::failure::Failure;
 use crate::segment::Segment;
 use crate::stock_events::{read_events, variant_of};
+use crate::wire::by_position::ByPosition;
 use crate::wire::json::Json;
-use crate::wire::page::{self, Extent, Paging};
 use crate::wire::query::Query;
 
 /// Fetch a count.
@@ -81,9 +81,7 @@ struct Asked {
     warehouse: Option<Uuid>,
     variant: Option<Uuid>,
     state: Option<CountState>,
-    descending: bool,
-    paging: Paging,
-    question: String,
+    list: ByPosition,
 }
 
 /// List counts.
@@ -125,20 +123,13 @@ pub(super) async fn list(
         variant,
         state: asked.state,
     };
-    let (slice, number, known_total) = page::slice_of(&asked.paging)?;
     asker.open.wait_for_view(ViewName::Counts, min).await?;
-    let found = asker.open.views.counts(&filter, asked.descending, slice);
-    let Answer {
-        position,
-        value: Page { rows, more, total },
-    } = found.await?;
-    let total = known_total.or(total).unwrap_or_default();
-    let last = rows.last().filter(|_| more);
-    let next = last.map(|last| page::cursor_behind(last.id, (total, number), &asked.question));
-    let mut json = write_rows(&app, &asker, &rows).await?;
-    let size = asked.paging.size;
-    page::finish(&mut json, Extent { number, size, total }, next);
-    Ok(answer::read(position, json))
+    let ByPosition {
+        descending, slice, ..
+    } = asked.list;
+    let found = asker.open.views.counts(&filter, descending, slice).await?;
+    let json = write_rows(&app, &asker, &found.value.rows).await?;
+    Ok(asked.list.answer(json, &found, |row| row.id))
 }
 
 fn read_query(query: Option<&str>) -> Result<Asked, Failure> {
@@ -146,17 +137,13 @@ fn read_query(query: Option<&str>) -> Result<Asked, Failure> {
     let warehouse = query.uuid("warehouseId");
     let variant = query.uuid("variantId");
     let state = query.read("state", "must be OPEN, APPROVED or CANCELLED", render::state_of);
-    let descending = page::read_sort(&mut query);
-    let question = format!("counts {warehouse:?} {variant:?} {state:?} {descending}");
-    let paging = Paging::read(&mut query, &question);
-    query.finish()?;
+    let filters = format!("counts {warehouse:?} {variant:?} {state:?}");
+    let list = ByPosition::read(query, &filters)?;
     Ok(Asked {
         warehouse,
         variant,
         state,
-        descending,
-        paging,
-        question,
+        list,
     })
 }
 

@@ -7,8 +7,8 @@ use axum::body::Body;
 use axum::extract::{RawQuery, State};
 use axum::http::Response;
 use bincard_ledger::{ExceptionType, Position};
+use bincard_projections::ViewName;
 use bincard_projections::exceptions::{ExceptionFilter, ExceptionRow};
-use bincard_projections::{Answer, Page, ViewName};
 use uuid::Uuid;
 
 use super::render::{self, EXCEPTION_BYTES};
@@ -20,8 +20,8 @@ use crate::docs::schema::{Exception, ExceptionPage, ExceptionState, ExceptionTyp
 use crate::failure::Failure;
 use crate::segment::Segment;
 use crate::stock_events::{numbers_of, read_events};
+use crate::wire::by_position::ByPosition;
 use crate::wire::json::Json;
-use crate::wire::page::{self, Extent, Paging};
 use crate::wire::query::Query;
 use crate::wire::spelling;
 
@@ -65,9 +65,7 @@ struct Asked {
     variant: Option<Uuid>,
     is_open: Option<bool>,
     kind: Option<ExceptionType>,
-    descending: bool,
-    paging: Paging,
-    question: String,
+    list: ByPosition,
 }
 
 /// List exceptions.
@@ -112,22 +110,16 @@ pub(super) async fn list(
         is_open: asked.is_open,
         kind: asked.kind,
     };
-    let (slice, number, known_total) = page::slice_of(&asked.paging)?;
     wait_for(&asker, min).await?;
-    let found = asker.open.views.exceptions(&filter, asked.descending, slice);
-    let Answer {
-        position,
-        value: Page { rows, more, total },
-    } = found.await?;
-    let total = known_total.or(total).unwrap_or_default();
-    let last = rows.last().filter(|_| more);
-    let next = last.map(|last| page::cursor_behind(last.id, (total, number), &asked.question));
-    let mut json = Json::with_capacity(96 + rows.len() * EXCEPTION_BYTES);
+    let ByPosition {
+        descending, slice, ..
+    } = asked.list;
+    let found = asker.open.views.exceptions(&filter, descending, slice);
+    let found = found.await?;
+    let mut json = Json::with_capacity(96 + found.value.rows.len() * EXCEPTION_BYTES);
     json.raw(r#"{"content":["#);
-    write_rows(&app, &asker, &mut json, &rows).await?;
-    let size = asked.paging.size;
-    page::finish(&mut json, Extent { number, size, total }, next);
-    Ok(answer::read(position, json))
+    write_rows(&app, &asker, &mut json, &found.value.rows).await?;
+    Ok(asked.list.answer(json, &found, |row| row.id))
 }
 
 /// Waits for the view, and for the stock that is told beside it.
@@ -146,18 +138,14 @@ fn read_query(query: Option<&str>) -> Result<Asked, Failure> {
         _ => None,
     });
     let kind = query.read("type", "is not a type of exception", spelling::exception);
-    let descending = page::read_sort(&mut query);
-    let question = format!("exceptions {warehouse:?} {variant:?} {is_open:?} {kind:?} {descending}");
-    let paging = Paging::read(&mut query, &question);
-    query.finish()?;
+    let filters = format!("exceptions {warehouse:?} {variant:?} {is_open:?} {kind:?}");
+    let list = ByPosition::read(query, &filters)?;
     Ok(Asked {
         warehouse,
         variant,
         is_open,
         kind,
-        descending,
-        paging,
-        question,
+        list,
     })
 }
 

@@ -7,8 +7,8 @@ use axum::body::Body;
 use axum::extract::{RawQuery, State};
 use axum::http::Response;
 use bincard_ledger::Position;
+use bincard_projections::ViewName;
 use bincard_projections::reservations::{ReservationFilter, ReservationRow, ReservationState};
-use bincard_projections::{Answer, Page, ViewName};
 use uuid::Uuid;
 
 use super::render::{self, Made, RESERVATION_BYTES};
@@ -20,8 +20,8 @@ use crate::docs::schema::{Problem, Reservation, ReservationPage, ReservationStat
 use crate::failure::Failure;
 use crate::segment::Segment;
 use crate::stock_events::{numbers_of, read_events};
+use crate::wire::by_position::ByPosition;
 use crate::wire::json::Json;
-use crate::wire::page::{self, Extent, Paging};
 use crate::wire::query::Query;
 
 /// Fetch a reservation.
@@ -66,9 +66,7 @@ struct Asked {
     warehouse: Option<Uuid>,
     variant: Option<Uuid>,
     state: Option<ReservationState>,
-    descending: bool,
-    paging: Paging,
-    question: String,
+    list: ByPosition,
 }
 
 /// List reservations.
@@ -112,21 +110,15 @@ pub(super) async fn list(
         variants,
         state: asked.state,
     };
-    let (slice, number, known_total) = page::slice_of(&asked.paging)?;
     let views = &asker.open.views;
     asker.open.wait_for_view(ViewName::Reservations, min).await?;
-    let found = views.reservations(&filter, asked.descending, slice, app.timestamp());
-    let Answer {
-        position,
-        value: Page { rows, more, total },
-    } = found.await?;
-    let total = known_total.or(total).unwrap_or_default();
-    let last = rows.last().filter(|_| more);
-    let next = last.map(|last| page::cursor_behind(last.id, (total, number), &asked.question));
-    let mut json = write_rows(&app, &asker, &rows).await?;
-    let size = asked.paging.size;
-    page::finish(&mut json, Extent { number, size, total }, next);
-    Ok(answer::read(position, json))
+    let ByPosition {
+        descending, slice, ..
+    } = asked.list;
+    let found = views.reservations(&filter, descending, slice, app.timestamp());
+    let found = found.await?;
+    let json = write_rows(&app, &asker, &found.value.rows).await?;
+    Ok(asked.list.answer(json, &found, |row| row.id))
 }
 
 fn read_query(query: Option<&str>) -> Result<Asked, Failure> {
@@ -139,18 +131,14 @@ fn read_query(query: Option<&str>) -> Result<Asked, Failure> {
         "must be OPEN, SHIPPED, RELEASED or EXPIRED",
         render::state_of,
     );
-    let descending = page::read_sort(&mut query);
-    let question = format!("reservations {order:?} {warehouse:?} {variant:?} {state:?} {descending}");
-    let paging = Paging::read(&mut query, &question);
-    query.finish()?;
+    let filters = format!("reservations {order:?} {warehouse:?} {variant:?} {state:?}");
+    let list = ByPosition::read(query, &filters)?;
     Ok(Asked {
         order,
         warehouse,
         variant,
         state,
-        descending,
-        paging,
-        question,
+        list,
     })
 }
 

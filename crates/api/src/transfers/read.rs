@@ -7,8 +7,8 @@ use axum::body::Body;
 use axum::extract::{RawQuery, State};
 use axum::http::Response;
 use bincard_ledger::{Position, WarehouseNo};
+use bincard_projections::ViewName;
 use bincard_projections::transfers::{TransferFilter, TransferRow, TransferState};
-use bincard_projections::{Answer, Page, ViewName};
 use uuid::Uuid;
 
 use super::render::{self, TRANSFER_BYTES};
@@ -20,8 +20,8 @@ use crate::docs::schema::{Problem, Transfer, TransferPage, TransferState as Stat
 use crate::failure::{Failure, Forbidden, Missing};
 use crate::segment::Segment;
 use crate::stock_events::{numbers_of, read_events};
+use crate::wire::by_position::ByPosition;
 use crate::wire::json::Json;
-use crate::wire::page::{self, Extent, Paging};
 use crate::wire::query::Query;
 
 /// Fetch a transfer.
@@ -66,9 +66,7 @@ struct Asked {
     destination: Option<Uuid>,
     variant: Option<Uuid>,
     name: Option<String>,
-    descending: bool,
-    paging: Paging,
-    question: String,
+    list: ByPosition,
 }
 
 /// List transfers.
@@ -107,23 +105,13 @@ pub(super) async fn list(
 ) -> Result<Response<Body>, Failure> {
     let asked = read_query(query.as_deref())?;
     let filter = filter_of(&asker, &asked)?;
-    let (slice, number, known_total) = page::slice_of(&asked.paging)?;
     asker.open.wait_for_view(ViewName::Transfers, min).await?;
-    let Answer {
-        position,
-        value: Page { rows, more, total },
-    } = asker
-        .open
-        .views
-        .transfers(&filter, asked.descending, slice)
-        .await?;
-    let total = known_total.or(total).unwrap_or_default();
-    let last = rows.last().filter(|_| more);
-    let next = last.map(|last| page::cursor_behind(last.id, (total, number), &asked.question));
-    let mut json = write_rows(&app, &asker, &rows).await?;
-    let size = asked.paging.size;
-    page::finish(&mut json, Extent { number, size, total }, next);
-    Ok(answer::read(position, json))
+    let ByPosition {
+        descending, slice, ..
+    } = asked.list;
+    let found = asker.open.views.transfers(&filter, descending, slice).await?;
+    let json = write_rows(&app, &asker, &found.value.rows).await?;
+    Ok(asked.list.answer(json, &found, |row| row.id))
 }
 
 fn read_query(query: Option<&str>) -> Result<Asked, Failure> {
@@ -133,20 +121,15 @@ fn read_query(query: Option<&str>) -> Result<Asked, Failure> {
     let destination = query.uuid("toWarehouseId");
     let variant = query.uuid("variantId");
     let name = query.text("transferId");
-    let descending = page::read_sort(&mut query);
-    let question =
-        format!("transfers {state:?} {source:?} {destination:?} {variant:?} {name:?} {descending}");
-    let paging = Paging::read(&mut query, &question);
-    query.finish()?;
+    let filters = format!("transfers {state:?} {source:?} {destination:?} {variant:?} {name:?}");
+    let list = ByPosition::read(query, &filters)?;
     Ok(Asked {
         state,
         source,
         destination,
         variant,
         name,
-        descending,
-        paging,
-        question,
+        list,
     })
 }
 

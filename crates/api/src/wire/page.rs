@@ -3,13 +3,10 @@
 //! A cursor is a few numbers of the view that made it, with a mark of the question it belongs to: it says nothing to
 //! anybody else, and sent with another question it is refused.
 
-use bincard_ledger::Position;
-use bincard_projections::Slice;
 use xxhash_rust::xxh3::xxh3_64;
 
 use super::json::Json;
 use super::query::Query;
-use crate::failure::Failure;
 
 pub(crate) const SIZE_DEFAULT: u32 = 20;
 pub(crate) const SIZE_MAX: u32 = 500;
@@ -72,33 +69,6 @@ pub(crate) fn finish(json: &mut Json, extent: Extent, next_cursor: Option<String
     json.raw(r#"},"nextCursor":"#)
         .text_or_null(next_cursor.as_deref());
     json.raw("}");
-}
-
-/// The slice that a page of a list by position is, its number, and how many there are in all where a cursor knows.
-pub(crate) fn slice_of(paging: &Paging) -> Result<(Slice<Position>, u64, Option<u64>), Failure> {
-    let wrong = || Failure::at_parameter("cursor", "is not a cursor of this list");
-    let size = paging.size;
-    let mut slice = Slice {
-        after: None,
-        skip: 0,
-        limit: size as usize,
-        with_total: true,
-    };
-    match paging.cursor.as_deref() {
-        None => {
-            slice.skip = paging.number.saturating_mul(u64::from(size));
-            Ok((slice, paging.number, None))
-        }
-        Some(&[total, number, after]) => {
-            let after = u64::try_from(after).map_err(|_| wrong())?;
-            slice.after = Some(Position(after));
-            slice.with_total = false;
-            let number = count_of(number).ok_or_else(wrong)?;
-            let total = count_of(total).ok_or_else(wrong)?;
-            Ok((slice, number, Some(total)))
-        }
-        Some(_) => Err(wrong()),
-    }
 }
 
 /// A count or a page's number that a cursor holds, if it can be one: whoever makes cursors by hand may write anything.
@@ -189,29 +159,6 @@ fn from_base64(text: &str) -> Option<Vec<u8>> {
         bytes.extend_from_slice(&word.to_be_bytes()[1..=whole_bytes]);
     }
     (base64(&bytes) == text).then_some(bytes)
-}
-
-/// The cursor of the page that begins behind a position, where there are so many rows in all and the page at hand has this
-/// number.
-pub(crate) fn cursor_behind(last: Position, (total, number): (u64, u64), question: &str) -> String {
-    let words = [
-        word_of(total),
-        word_of(number.saturating_add(1)),
-        last.0.cast_signed(),
-    ];
-    cursor_text(&words, question)
-}
-
-/// Reads whether a list by instant of recording, which is that of positions, begins with the newest: it does unless it is
-/// asked not to.
-pub(crate) fn read_sort(query: &mut Query<'_>) -> bool {
-    let wanted = "must be createdAt,asc or createdAt,desc";
-    let descending = query.read("sort", wanted, |text| match text {
-        "createdAt,desc" => Some(true),
-        "createdAt,asc" | "createdAt" => Some(false),
-        _ => None,
-    });
-    descending.unwrap_or(true)
 }
 
 #[cfg(test)]
