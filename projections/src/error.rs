@@ -121,6 +121,15 @@ pub enum Error {
         /// What the database said.
         source: sqlx::Error,
     },
+    /// PostgreSQL refused what reconciliations need.
+    #[error("the reconciliations in PostgreSQL cannot be used")]
+    ReconciliationsAway {
+        /// What the database said.
+        source: sqlx::Error,
+    },
+    /// Another node has the right to do the ledger's reconciliations.
+    #[error("another node goes on with the reconciliation")]
+    ReconciledElsewhere,
     /// The database of reconciliations was made by another version of this program.
     #[error("{} has version {version} of its tables, and this program knows {known}: use a newer program", path.display())]
     ReconciliationsVersion {

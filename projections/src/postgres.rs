@@ -9,6 +9,7 @@
 
 mod leases;
 mod migrate;
+mod records;
 mod watch;
 
 use std::collections::HashMap;
@@ -33,6 +34,8 @@ use crate::name::ViewName;
 use crate::sql::for_postgres;
 use crate::view::View;
 use leases::Lease;
+use migrate::{RECONCILIATIONS, VIEWS};
+pub(crate) use records::{Beside, RENEW_EVERY, Records};
 use watch::Watched;
 pub(crate) use watch::{News, Told};
 
@@ -46,8 +49,9 @@ const ACQUIRE_MAX: Duration = Duration::from_secs(10);
 const IDLE_IN_TRANSACTION_MS: &str = "5000";
 const LOCK_MS: &str = "10000";
 const SCHEMA: &str = "bincard_views";
+const RECONCILIATIONS_SCHEMA: &str = "bincard_reconciliations";
 
-/// A node's connection to the database that keeps views. Cheap to clone.
+/// A node's connection to the database that keeps views and reconciliations. Cheap to clone.
 #[derive(Clone)]
 pub struct Database {
     inner: Arc<Inner>,
@@ -149,7 +153,10 @@ impl Database {
     /// When the database does not answer, or its tables are of a newer program.
     pub fn migrate(&self) -> Result<(), Error> {
         let options = self.inner.options.clone();
-        self.run_blocking(async move { migrate::run(&options).await })
+        self.run_blocking(async move {
+            migrate::run(&options, &VIEWS).await?;
+            migrate::run(&options, &RECONCILIATIONS).await
+        })
     }
 
     /// The migrations that are still to be applied, by name, in order. None are applied by this. Blocks.
@@ -158,7 +165,11 @@ impl Database {
     /// When the database does not answer.
     pub fn pending_migrations(&self) -> Result<Vec<&'static str>, Error> {
         let options = self.inner.options.clone();
-        self.run_blocking(async move { migrate::pending(&options).await })
+        self.run_blocking(async move {
+            let mut pending = migrate::pending(&options, &VIEWS).await?;
+            pending.extend(migrate::pending(&options, &RECONCILIATIONS).await?);
+            Ok(pending)
+        })
     }
 
     /// How far the views of every ledger are that has all of them: up to where the last one is.

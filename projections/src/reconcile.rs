@@ -28,5 +28,5 @@ mod worker;
 pub use naming::KEPT_MAX;
 pub use outside::{Agreed, Corrected, Correction, Explained, Measures, Source, SourceLine, Variance};
 pub use part::Filter;
-pub use runs::{Asked, Compared, Run, RunDifference, RunState};
+pub use runs::{Asked, Compared, Kept, Run, RunDifference, RunState, copy};
 pub use worker::{Clock, Correct, Options, Phase, Reconciler, Reconciliations, RunProgress};

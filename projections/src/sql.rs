@@ -37,6 +37,13 @@ impl Tx<'_> {
             Tx::Postgres(tx) => Connection::Postgres(tx),
         }
     }
+
+    pub(crate) async fn commit(self) -> Result<(), sqlx::Error> {
+        match self {
+            Tx::Sqlite(tx) => tx.commit().await,
+            Tx::Postgres(tx) => tx.commit().await,
+        }
+    }
 }
 
 /// A row that either database answered.

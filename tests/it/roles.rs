@@ -9,13 +9,13 @@ use serde_json::json;
 
 use crate::support::{Client, EMAIL, PASSWORD};
 
-struct Node {
-    server: Server,
+pub(crate) struct Node {
+    pub(crate) server: Server,
     _folder: tempfile::TempDir,
 }
 
 /// Starts a node, ready or not.
-fn start(postgres: &Postgres, roles: &str) -> Result<Node> {
+pub(crate) fn start(postgres: &Postgres, roles: &str) -> Result<Node> {
     let folder = bincard_testkit::scratch::folder("node")?;
     let mut options = ServerOptions::bincard(bincard_binary()?, folder.path(), EMAIL, PASSWORD);
     options.arguments.extend(["--roles".into(), roles.into()]);

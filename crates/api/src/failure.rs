@@ -281,6 +281,8 @@ impl From<bincard_projections::Error> for Failure {
             | Error::Building { .. }
             | Error::Folder { .. }
             | Error::Postgres(_)
+            | Error::ReconciliationsAway { .. }
+            | Error::ReconciledElsewhere
             | Error::FedElsewhere { .. }
             | Error::LogBehind { .. }
             | Error::Stopped

@@ -207,12 +207,16 @@ async fn list(asker: Asker, RawQuery(query): RawQuery) -> Result<Response<Body>,
     let (paging, question) = read_paging(query.as_deref(), "reconciliations".to_owned())?;
     let (slice, number) = slice_of(&paging)?;
     let page = asker.open.reconciliations.runs(slice).await?;
-    let progress = asker.open.reconciliations.progress();
-    let last = page.rows.last().map(|run| run.id);
-    Ok(page_of(&page, (&paging, number), last, &question, |json, run| {
-        let progress = progress.filter(|progress| progress.run == run.id && !run.state.is_over());
-        render::write_run(json, &asker, run, progress);
-    }))
+    let last = page.rows.last().map(|(run, _)| run.id);
+    Ok(page_of(
+        &page,
+        (&paging, number),
+        last,
+        &question,
+        |json, (run, progress)| {
+            render::write_run(json, &asker, run, *progress);
+        },
+    ))
 }
 
 /// List what a reconciliation found.

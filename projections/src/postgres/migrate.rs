@@ -1,24 +1,44 @@
-//! Making the tables that say which views there are.
+//! Making the tables that say which views there are, and those of reconciliations.
 
 use std::borrow::Cow;
 
 use sqlx::migrate::{Migrate, Migration, MigrationType, Migrator};
 use sqlx::postgres::PgConnectOptions;
-use sqlx::{Connection, PgConnection, SqlStr};
+use sqlx::{AssertSqlSafe, Connection, PgConnection, SqlStr};
 
-use super::SCHEMA;
+use super::{RECONCILIATIONS_SCHEMA, SCHEMA};
 use crate::error::Error;
 
-/// Every migration there is, in order. Applied ones never change.
-const MIGRATIONS: [(i64, &str, &str); 1] = [(
-    1,
-    "views",
-    include_str!("../../../migrations/postgres/views/0001_views.sql"),
-)];
-/// Held while the schema and its tables are made, so that nodes which start at once take turns.
-const MIGRATION_LOCK: i64 = 0x6269_6e63_7669_6577;
+/// A schema and what makes its tables.
+pub(super) struct Schema {
+    name: &'static str,
+    /// Every migration there is, in order. Applied ones never change.
+    migrations: [(i64, &'static str, &'static str); 1],
+    /// Held while the schema and its tables are made, so that nodes which start at once take turns.
+    lock: i64,
+}
 
-fn migrator() -> Migrator {
+pub(super) const VIEWS: Schema = Schema {
+    name: SCHEMA,
+    migrations: [(
+        1,
+        "views",
+        include_str!("../../../migrations/postgres/views/0001_views.sql"),
+    )],
+    lock: 0x6269_6e63_7669_6577,
+};
+
+pub(super) const RECONCILIATIONS: Schema = Schema {
+    name: RECONCILIATIONS_SCHEMA,
+    migrations: [(
+        1,
+        "reconciliations",
+        include_str!("../../../migrations/postgres/reconciliations/0001_runs.sql"),
+    )],
+    lock: 0x6269_6e63_7265_636f,
+};
+
+fn migrator(schema: &Schema) -> Migrator {
     let migration = |(version, name, sql): (i64, &'static str, &'static str)| {
         Migration::new(
             version,
@@ -28,45 +48,46 @@ fn migrator() -> Migrator {
             false,
         )
     };
-    let mut migrator = Migrator::with_migrations(MIGRATIONS.map(migration).into());
+    let mut migrator = Migrator::with_migrations(schema.migrations.map(migration).into());
     migrator.set_locking(false);
     migrator
 }
 
 /// The schema and all migrations in one transaction: of several nodes that start at once, one makes them and the
 /// others wait and find them made.
-pub(super) async fn run(options: &PgConnectOptions) -> Result<(), Error> {
+pub(super) async fn run(options: &PgConnectOptions, schema: &Schema) -> Result<(), Error> {
     // Waiting for another node's migration may take its time.
     let patient = [
+        ("search_path", schema.name),
         ("lock_timeout", "0"),
         ("idle_in_transaction_session_timeout", "0"),
     ];
     let mut connection = PgConnection::connect_with(&options.clone().options(patient)).await?;
     let mut tx = connection.begin().await?;
     sqlx::query("select pg_advisory_xact_lock($1)")
-        .bind(MIGRATION_LOCK)
+        .bind(schema.lock)
         .execute(&mut *tx)
         .await?;
     // Asked first: a role that may not create schemas can use one that was made for it.
     let is_there: bool = sqlx::query_scalar("select to_regnamespace($1) is not null")
-        .bind(SCHEMA)
+        .bind(schema.name)
         .fetch_one(&mut *tx)
         .await?;
     if !is_there {
-        sqlx::query("create schema bincard_views")
-            .execute(&mut *tx)
-            .await?;
+        let sql = format!("create schema {}", schema.name);
+        sqlx::query(AssertSqlSafe(sql)).execute(&mut *tx).await?;
     }
     let within: &mut PgConnection = &mut tx;
-    migrator().run_direct(None, within, false).await?;
+    migrator(schema).run_direct(None, within, false).await?;
     tx.commit().await?;
     Ok(connection.close().await?)
 }
 
-pub(super) async fn pending(options: &PgConnectOptions) -> Result<Vec<&'static str>, Error> {
-    let mut connection = PgConnection::connect_with(options).await?;
+pub(super) async fn pending(options: &PgConnectOptions, schema: &Schema) -> Result<Vec<&'static str>, Error> {
+    let options = options.clone().options([("search_path", schema.name)]);
+    let mut connection = PgConnection::connect_with(&options).await?;
     let is_there: bool = sqlx::query_scalar("select to_regclass($1) is not null")
-        .bind(format!("{SCHEMA}._sqlx_migrations"))
+        .bind(format!("{}._sqlx_migrations", schema.name))
         .fetch_one(&mut connection)
         .await?;
     let applied = if is_there {
@@ -76,6 +97,9 @@ pub(super) async fn pending(options: &PgConnectOptions) -> Result<Vec<&'static s
     };
     connection.close().await?;
     let is_pending = |version: i64| applied.iter().all(|applied| applied.version != version);
-    let pending = MIGRATIONS.iter().filter(|(version, ..)| is_pending(*version));
+    let pending = schema
+        .migrations
+        .iter()
+        .filter(|(version, ..)| is_pending(*version));
     Ok(pending.map(|(_, name, _)| *name).collect())
 }

@@ -13,7 +13,7 @@ use super::outside::compare_outside;
 use super::part::Part;
 use super::past::compare_past;
 use super::replay::{Pace, Replay};
-use super::runs::{Run, RunState, Runs};
+use super::runs::{Hold, Renewed, Run, RunState, Runs};
 use super::worker::{Correct, Phase, RunProgress, Shared};
 use crate::error::Error;
 use crate::generation::{Folder, Home};
@@ -24,6 +24,8 @@ use crate::views::Slice;
 
 /// How long to leave the database of runs alone when it cannot be used.
 const RETRY: Duration = Duration::from_secs(5);
+/// How often to look whether this node has heard of what it is to compare.
+const HEAR_EVERY: Duration = Duration::from_millis(20);
 /// The most differences of a view that the log of the program is told.
 const TOLD_MAX: usize = 10;
 
@@ -58,14 +60,22 @@ impl Worker {
 
     pub(super) async fn work(self, audit_every: Option<Duration>) -> Result<(), Error> {
         let mut audit = Audit::new();
+        let mut audit_at = Instant::now();
         while !self.shared.stop.load(Ordering::Relaxed) {
             self.shared.is_asked.store(false, Ordering::Relaxed);
-            match self.runs.next().await {
-                Ok(Some(run)) => self.take_up(run).await,
-                Ok(None) => match audit_every {
-                    None => self.shared.asked.notified().await,
-                    Some(every) => self.audit(&mut audit, every).await,
-                },
+            match self.runs.next(self.correct.is_some()).await {
+                Ok(Some((hold, run))) => self.take_up(hold, run).await,
+                Ok(None) => {
+                    if let Some(every) = audit_every
+                        && Instant::now() >= audit_at
+                    {
+                        let took = self.audit(&mut audit).await;
+                        // At least as long as it took.
+                        audit_at = Instant::now() + every.saturating_add(took);
+                    }
+                    let until_audit = audit_every.map(|_| audit_at.saturating_duration_since(Instant::now()));
+                    self.rest(until_audit).await;
+                }
                 Err(error) => self.wait(error).await,
             }
         }
@@ -73,8 +83,8 @@ impl Worker {
         Ok(())
     }
 
-    /// Looks at the next parts of the views, and rests until there is something to do.
-    async fn audit(&self, audit: &mut Audit, every: Duration) {
+    /// Looks at the next parts of the views, and answers how long that took.
+    async fn audit(&self, audit: &mut Audit) -> Duration {
         let began_at = Instant::now();
         let go_on = || {
             let is_over =
@@ -86,9 +96,16 @@ impl Worker {
             self.count(&found);
         }
         self.shared.audited.fetch_add(1, Ordering::Relaxed);
-        // At least as long as it took.
-        let rest = every.saturating_add(began_at.elapsed());
-        let _asked = tokio::time::timeout(rest, self.shared.asked.notified()).await;
+        began_at.elapsed()
+    }
+
+    /// Rests until somebody asks, for so long at the most; and where other nodes ask too, until it is time to look.
+    async fn rest(&self, long: Option<Duration>) {
+        let asked = self.shared.asked.notified();
+        match [long, self.runs.look_every()].into_iter().flatten().min() {
+            Some(long) => drop(tokio::time::timeout(long, asked).await),
+            None => asked.await,
+        }
     }
 
     fn count(&self, found: &Verified) {
@@ -102,45 +119,75 @@ impl Worker {
         let _told = tokio::time::timeout(RETRY, self.shared.asked.notified()).await;
     }
 
-    async fn take_up(&self, run: Run) {
-        let done = self.run(&run).await;
+    /// Does a run, and gives back the right to do it.
+    async fn take_up(&self, hold: Hold, run: Run) {
+        self.shared.is_lost.store(false, Ordering::Relaxed);
+        let kept = {
+            let (here, told) = (self.shared.clone(), self.shared.clone());
+            let id = run.id;
+            let progress = move || *here.progress.lock().unwrap_or_else(PoisonError::into_inner);
+            self.runs.keep(hold, id, progress, move |renewed| match renewed {
+                Renewed::GoesOn => {}
+                Renewed::Cancelled => told.cancelled.store(id, Ordering::Relaxed),
+                Renewed::Lost => told.is_lost.store(true, Ordering::Relaxed),
+            })
+        };
+        let done = self.run(hold, &run).await;
         self.shared.set_progress(None);
+        let noted = self.note(hold, &run, done).await;
+        drop(kept);
+        let released = self.runs.release(hold).await;
+        match noted.and(released) {
+            Ok(()) => {}
+            Err(Error::ReconciledElsewhere) => {
+                tracing::info!(run = run.id, "another node goes on with a reconciliation");
+            }
+            Err(error) => self.wait(error).await,
+        }
+    }
+
+    /// Writes down how a run ended.
+    async fn note(&self, hold: Hold, run: &Run, done: Result<Option<Found>, Error>) -> Result<(), Error> {
         let runs = &self.runs;
-        let noted = match done {
-            Ok(Some(Found::Outside)) => runs.end_compared(run.id, self.now()).await,
+        match done {
+            Ok(Some(Found::Outside)) => runs.end_compared(hold, run.id, self.now()).await,
             Ok(Some(Found::Views(found))) => {
                 for one in found.iter().filter(|one| !one.is_well()) {
-                    tell(Some(&run), one);
+                    tell(Some(run), one);
                     self.count(one);
                 }
-                runs.end(run.id, &found, self.now()).await
+                runs.end(hold, run.id, &found, self.now()).await
             }
             Err(Error::Stopped) if self.shared.stop.load(Ordering::Relaxed) => Ok(()),
             // Before it began, or went on, or since then.
             Ok(None) | Err(Error::Cancelled) => {
-                let ended = runs.give_up(run.id, RunState::Cancelled, None, self.now()).await;
-                ended.map(|_| ())
+                runs.give_up(hold, run.id, RunState::Cancelled, None, self.now())
+                    .await
             }
-            Err(error @ Error::Reconciliations { .. }) => Err(error),
+            Err(
+                error @ (Error::Reconciliations { .. }
+                | Error::ReconciliationsAway { .. }
+                | Error::ReconciledElsewhere),
+            ) => Err(error),
             Err(error) => {
                 let why = error.chain();
                 tracing::error!(run = run.id, error = %why, "a reconciliation failed");
-                let ended = runs
-                    .give_up(run.id, RunState::Failed, Some(&why), self.now())
-                    .await;
-                ended.map(|_| ())
+                runs.give_up(hold, run.id, RunState::Failed, Some(&why), self.now())
+                    .await
             }
-        };
-        if let Err(error) = noted {
-            self.wait(error).await;
         }
     }
 
     /// Does a run. `None` when it was cancelled before it began.
-    async fn run(&self, run: &Run) -> Result<Option<Found>, Error> {
+    async fn run(&self, hold: Hold, run: &Run) -> Result<Option<Found>, Error> {
         let position = run.position.unwrap_or_else(|| self.reader.head().position);
-        if !self.runs.begin(run.id, position, self.now()).await? {
+        if !self.runs.begin(hold, run.id, position, self.now()).await? {
             return Ok(None);
+        }
+        // The node that began it may have heard of more than this one.
+        while self.reader.head().position < position {
+            self.shared.go_on(run.id)?;
+            tokio::time::sleep(HEAR_EVERY).await;
         }
         let progress = Mutex::new(RunProgress {
             run: run.id,
@@ -178,7 +225,7 @@ impl Worker {
                 let agreed = self.runs.agreed(source.measures).await?;
                 let explained = compare_outside(&bench, source, &agreed, position, self.now()).await?;
                 self.runs
-                    .note_source(run.id, source, &explained, self.now())
+                    .note_source(hold, run.id, source, &explained, self.now())
                     .await?;
             }
             if run.asked.applies {

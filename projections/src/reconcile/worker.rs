@@ -14,7 +14,7 @@ use bincard_store::Reader;
 use tokio::sync::Notify;
 
 use super::outside::{Corrected, Correction, Variance};
-use super::runs::{Asked, Run, RunDifference, Runs};
+use super::runs::{Asked, Run, RunDifference, RunState, Runs};
 use super::work::Worker;
 use crate::error::Error;
 use crate::generation::Place;
@@ -31,6 +31,25 @@ pub enum Phase {
     Comparing(ViewName),
     /// It corrects the ledger.
     Correcting,
+}
+
+impl Phase {
+    /// As it is written down.
+    pub(super) fn as_str(self) -> &'static str {
+        match self {
+            Phase::Replaying => "replaying",
+            Phase::Correcting => "correcting",
+            Phase::Comparing(view) => view.as_str(),
+        }
+    }
+
+    pub(super) fn parse(text: &str) -> Option<Phase> {
+        match text {
+            "replaying" => Some(Phase::Replaying),
+            "correcting" => Some(Phase::Correcting),
+            view => ViewName::parse(view).map(Phase::Comparing),
+        }
+    }
 }
 
 /// How far a run is.
@@ -86,6 +105,8 @@ pub(super) struct Shared {
     pub(super) diverged: [AtomicU64; ViewName::COUNT],
     /// The run that is to end; 0 for none.
     pub(super) cancelled: AtomicU64,
+    /// Whether another node goes on with the run that is under way here.
+    pub(super) is_lost: AtomicBool,
     pub(super) progress: Mutex<Option<RunProgress>>,
 }
 
@@ -94,6 +115,8 @@ impl Shared {
     pub(super) fn go_on(&self, run: u64) -> Result<(), Error> {
         if self.stop.load(Ordering::Relaxed) {
             Err(Error::Stopped)
+        } else if self.is_lost.load(Ordering::Relaxed) {
+            Err(Error::ReconciledElsewhere)
         } else if self.cancelled.load(Ordering::Relaxed) == run {
             Err(Error::Cancelled)
         } else {
@@ -118,21 +141,21 @@ impl Reconciliations {
         Ok(id)
     }
 
-    /// A run, and how far it is while it is under way; `None` when there is no such run.
+    /// A run, and how far it is while it is under way, on whichever node; `None` when there is no such run.
     ///
     /// # Errors
     /// When the runs cannot be read.
     pub async fn run(&self, id: u64) -> Result<Option<(Run, Option<RunProgress>)>, Error> {
         // First: a run has begun before there is progress of it.
-        let progress = self.progress().filter(|progress| progress.run == id);
+        let progress = self.progress();
         let run = self.shared.runs.one(id).await?;
         Ok(run.map(|run| {
-            let progress = progress.filter(|_| !run.state.is_over());
+            let progress = progress_of(&run, progress);
             (run, progress)
         }))
     }
 
-    /// How far the run is that is under way.
+    /// How far the run is that is under way in this process.
     pub fn progress(&self) -> Option<RunProgress> {
         *self
             .shared
@@ -151,12 +174,22 @@ impl Reconciliations {
         ViewName::ALL.map(|view| (view, self.shared.diverged[view.index()].load(Ordering::Relaxed)))
     }
 
-    /// A page of the runs, the latest first.
+    /// A page of the runs, the latest first, each with how far it is while it is under way.
     ///
     /// # Errors
     /// When the runs cannot be read.
-    pub async fn runs(&self, slice: Slice<u64>) -> Result<Page<Run>, Error> {
-        self.shared.runs.page(slice).await
+    pub async fn runs(&self, slice: Slice<u64>) -> Result<Page<(Run, Option<RunProgress>)>, Error> {
+        let progress = self.progress();
+        let page = self.shared.runs.page(slice).await?;
+        let told = |run| {
+            let progress = progress_of(&run, progress);
+            (run, progress)
+        };
+        Ok(Page {
+            rows: page.rows.into_iter().map(told).collect(),
+            more: page.more,
+            total: page.total,
+        })
     }
 
     /// A page of the differences of a run, in order.
@@ -196,6 +229,13 @@ impl Reconciliations {
     }
 }
 
+/// How far a run is that is under way: as this process knows, or as the node that does it told last.
+fn progress_of(run: &Run, here: Option<RunProgress>) -> Option<RunProgress> {
+    let is_under_way = run.state == RunState::Running;
+    let here = here.filter(|progress| progress.run == run.id);
+    here.or(run.told).filter(|_| is_under_way)
+}
+
 /// Does the reconciliations of one ledger until it is closed or dropped. A run that is under way then goes on when it is
 /// opened again.
 pub struct Reconciler {
@@ -205,7 +245,8 @@ pub struct Reconciler {
 
 impl Reconciler {
     /// Opens the reconciliations of the ledger in folder `path`, whose views are in `views`, and goes on with what is not
-    /// over. Meanwhile it looks at a part of the views from time to time.
+    /// over. They are in the folder, or where the views are in PostgreSQL, there: then any number of nodes ask for them, and
+    /// one does them. Meanwhile it looks at a part of the views from time to time.
     ///
     /// # Errors
     /// When the database of reconciliations cannot be opened, or no thread be started.
@@ -215,8 +256,14 @@ impl Reconciler {
         reader: Reader,
         options: Options,
     ) -> Result<Reconciler, Error> {
-        let file = path.join("reconciliations.db");
-        let home = views.into().home(reader.ledger())?;
+        let file = Runs::file(path);
+        let place = views.into();
+        let database = match &place {
+            Place::Folder(_) => None,
+            Place::Postgres { database, .. } => Some(database.clone()),
+        };
+        let ledger = reader.ledger();
+        let home = place.home(ledger)?;
         let scratch = home.scratch()?;
         let (opened, is_open) = std::sync::mpsc::sync_channel(1);
         let work = move || {
@@ -225,7 +272,13 @@ impl Reconciler {
             let ended = runtime().and_then(|runtime| {
                 runtime.block_on(async move {
                     // Each side has connections of its own: the other side's runtime may have ended when they are closed.
-                    let both = async { Ok::<_, Error>((Runs::open(&file).await?, Runs::open(&file).await?)) };
+                    let both = async {
+                        if let Some(database) = &database {
+                            let runs = Runs::in_postgres(database, ledger).await?;
+                            return Ok::<_, Error>((runs.clone(), runs));
+                        }
+                        Ok((Runs::open(&file).await?, Runs::open(&file).await?))
+                    };
                     let (runs, theirs) = match both.await {
                         Ok(both) => both,
                         Err(error) => {
@@ -242,6 +295,7 @@ impl Reconciler {
                         clock: options.clock,
                         diverged: [const { AtomicU64::new(0) }; ViewName::COUNT],
                         cancelled: AtomicU64::new(0),
+                        is_lost: AtomicBool::new(false),
                         progress: Mutex::new(None),
                     });
                     let _waiting = opened.send(Ok(shared.clone()));

@@ -21,6 +21,7 @@ mod rebuild;
 mod reconcile;
 mod reconcile_edges;
 mod reconcile_file;
+mod reconcile_nodes;
 mod refold;
 mod reservations;
 mod slots;

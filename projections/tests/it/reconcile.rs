@@ -23,7 +23,7 @@ pub(crate) fn closed(events: usize) -> Ledger {
     closed_in(Kept::InFiles, events)
 }
 
-fn closed_in(kept: Kept, events: usize) -> Ledger {
+pub(crate) fn closed_in(kept: Kept, events: usize) -> Ledger {
     let mut ledger = Ledger::with_catalogue().kept(kept);
     for no in [1, 2] {
         let changed = ledger.run(&Command::Catalogue(CatalogueCommand::ChangeWarehouse {
@@ -440,7 +440,7 @@ fn a_run_waits_for_its_view_is_cancelled_and_goes_on_after_a_restart_from_its_po
             .unwrap()
             .rows
             .iter()
-            .map(|run| run.id)
+            .map(|(run, _)| run.id)
             .collect();
         assert_eq!(order, [three, two, one]);
         (one, two)

@@ -183,7 +183,7 @@ fn that_a_run_is_to_end_is_on_the_disk_before_it_is_answered() {
 }
 
 /// Answers each correction, and keeps what was asked for. After `good` of them it fails.
-fn correcting(good: usize) -> (Correct, Arc<Mutex<Vec<Correction>>>) {
+pub(crate) fn correcting(good: usize) -> (Correct, Arc<Mutex<Vec<Correction>>>) {
     let asked: Arc<Mutex<Vec<Correction>>> = Arc::default();
     let all = asked.clone();
     let correct: Correct = Arc::new(move |correction| {

@@ -7,6 +7,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use anyhow::{Context, bail, ensure};
+use bincard_projections::postgres::Database as Views;
+use bincard_projections::reconcile::{self, Kept};
 use bincard_store::disk::RealDisk;
 use bincard_store::moving::{self, Target};
 use bincard_store::postgres::Database;
@@ -42,9 +44,11 @@ impl Move {
             (None, true) => {
                 let database = Database::connect(&self.to)?;
                 database.migrate()?;
+                let views = Views::new(&self.to)?;
+                views.migrate()?;
                 let tenants = self.wanted(from.tenants_with_ledgers()?)?;
                 for tenant in tenants {
-                    into_database(&from.ledgers_path().join(&tenant), &database, &tenant)?;
+                    into_database(&from.ledgers_path().join(&tenant), &database, &views, &tenant)?;
                 }
                 let to = from.on(database, Secret(self.to.clone()));
                 self.move_accounts(config, &from, &to)
@@ -56,7 +60,7 @@ impl Move {
                 let _claim = (!is_same).then(|| to.claim()).transpose()?;
                 let listed = database.ledgers()?.into_iter().map(|one| one.tenant).collect();
                 for tenant in self.wanted(listed)? {
-                    into_folder(database, &to.ledgers_path().join(&tenant), &tenant)?;
+                    into_folder(&from, database, &to.ledgers_path().join(&tenant), &tenant)?;
                 }
                 self.move_accounts(config, &from, &to)
             }
@@ -100,7 +104,7 @@ impl Move {
     }
 }
 
-fn into_database(dir: &Path, database: &Database, tenant: &str) -> anyhow::Result<()> {
+fn into_database(dir: &Path, database: &Database, views: &Views, tenant: &str) -> anyhow::Result<()> {
     let here = format!("PostgreSQL (database {})", database.name());
     if let Some(to) = segment::moved_to(&RealDisk, dir)? {
         ensure!(
@@ -122,11 +126,18 @@ fn into_database(dir: &Path, database: &Database, tenant: &str) -> anyhow::Resul
             .reader,
     );
     check(&there, &head, tenant)?;
+    // Once: when it takes events already, there may be others.
+    let listed = database.ledgers()?;
+    let is_sealed = listed
+        .iter()
+        .any(|one| one.tenant == tenant && one.moved_to.is_some());
+    let runs = (Kept::Folder(dir), Kept::Postgres(views, reader.ledger()));
+    let went_along = if is_sealed { take_along(runs)? } else { 0 };
     database.unseal(&[tenant.to_owned()])?;
-    say(tenant, &head, &here)
+    say(tenant, &head, &here, went_along)
 }
 
-fn into_folder(database: &Database, dir: &Path, tenant: &str) -> anyhow::Result<()> {
+fn into_folder(from: &DataFolder, database: &Database, dir: &Path, tenant: &str) -> anyhow::Result<()> {
     let here = std::path::absolute(dir)?.display().to_string();
     let listed = database.ledgers()?.into_iter().find(|one| one.tenant == tenant);
     let listed = listed.with_context(|| format!("tenant {tenant} has no ledger there"))?;
@@ -162,8 +173,14 @@ fn into_folder(database: &Database, dir: &Path, tenant: &str) -> anyhow::Result<
     let head = copy(&Reader::Postgres(reader), &mut target, tenant)?;
     check(&Reader::from(opened.reader), &head, tenant)?;
     drop(target);
+    let went_along = match from.views_database() {
+        Some(views) if segment::moved_to(&RealDisk, dir)?.is_some() => {
+            take_along((Kept::Postgres(views, listed.ledger), Kept::Folder(dir)))?
+        }
+        _ => 0,
+    };
     segment::unseal(&RealDisk, dir)?;
-    say(tenant, &head, &here)
+    say(tenant, &head, &here, went_along)
 }
 
 fn open_moved(dir: &Path, ledger: Option<bincard_ledger::LedgerId>) -> anyhow::Result<segment::Opened> {
@@ -199,9 +216,21 @@ fn check(there: &Reader, head: &Head, tenant: &str) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn say(tenant: &str, head: &Head, to: &str) -> anyhow::Result<()> {
+/// Reconciliations do not follow from the log. They are copied while the ledger is sealed on both sides.
+fn take_along((from, to): (Kept<'_>, Kept<'_>)) -> anyhow::Result<u64> {
+    let copied = super::block_on(async { Ok(reconcile::copy(from, to).await?) });
+    copied.context("the reconciliations could not be taken along: nothing was unsealed, move it again")
+}
+
+fn say(tenant: &str, head: &Head, to: &str, reconciliations: u64) -> anyhow::Result<()> {
     super::write_out(&format!(
         "{tenant}: {} events moved to {to}; the head's hash is {} as before\n",
         head.position, head.hash
-    ))
+    ))?;
+    if reconciliations > 0 {
+        super::write_out(&format!(
+            "{tenant}: {reconciliations} reconciliations went along\n"
+        ))?;
+    }
+    Ok(())
 }

@@ -88,6 +88,7 @@ fn there_and_back(shop: &Shop) {
     let before = head(shop.here(&["log", "head"]));
     shop.here(&["key", "create", "till", "--role", "MANAGER"])
         .succeeds();
+    shop.here(&["reconcile"]).succeeds();
     kill_on_the_way(shop);
     shop.move_there().succeeds();
     let keys = shop.there(&["key", "list"]).succeeds().stdout;
@@ -97,6 +98,7 @@ fn there_and_back(shop: &Shop) {
         .fails_with(1, "has moved to PostgreSQL");
     shop.move_there().succeeds();
     shop.there(&["verify"]).succeeds();
+    shop.there(&["reconcile"]).succeeds();
 
     // It goes on there.
     let (file, mapping) = delivery(&shop.scratch, 7);
@@ -107,7 +109,9 @@ fn there_and_back(shop: &Shop) {
 
     // The folder that it left has a shorter history; another has none.
     let elsewhere = shop.scratch.path("elsewhere");
-    shop.move_to(&shop.scratch.data()).succeeds();
+    // What was reconciled before went there, and comes back with what was reconciled there.
+    let said = shop.move_to(&shop.scratch.data()).succeeds().stdout;
+    assert!(said.contains("2 reconciliations went along"), "{said}");
     assert_eq!(head(shop.here(&["log", "head"])), after);
     shop.here(&["verify"]).succeeds();
     shop.there(&import).fails_with(1, "has moved to");

@@ -1,13 +1,11 @@
 //! What runs found: the views that each compared, and the differences.
 
 use bincard_ledger::{Position, Timestamp, VariantNo, WarehouseNo};
-use futures_util::TryStreamExt;
-use sqlx::Row;
-use sqlx::sqlite::{SqliteConnection, SqliteRow};
 
-use super::{RunState, Runs, end_if_cancelled};
+use super::{Hold, RunState, Runs, end_if_cancelled};
 use crate::error::Error;
 use crate::name::ViewName;
+use crate::sql::{Connection, Insert, Row, Value, query};
 use crate::verify::Verified;
 use crate::views::{Page, Slice};
 
@@ -59,72 +57,31 @@ impl Runs {
     /// Ends a run with what it found.
     pub(in crate::reconcile) async fn end(
         &self,
+        hold: Hold,
         id: u64,
         found: &[Verified],
         now: Timestamp,
     ) -> Result<(), Error> {
+        let key = (self.ledger, id.cast_signed());
+        let mut tx = self.write_as(hold).await?;
         let end = async {
-            let mut tx = self.pool.begin_with("begin immediate").await?;
-            if end_if_cancelled(&mut tx, id, now).await? {
+            if end_if_cancelled(&mut tx.on(), key, now).await? {
                 return tx.commit().await;
             }
-            let mut no = 0;
-            for one in found {
-                sqlx::query("insert or replace into compared values ($1, $2, $3, $4, $5, $6, $7, $8)")
-                    .bind(id.cast_signed())
-                    .bind(one.view.as_str())
-                    .bind(one.generation.cast_signed())
-                    .bind(one.position.0.cast_signed())
-                    .bind(one.rows.cast_signed())
-                    .bind(one.differing.cast_signed())
-                    .bind((!one.damage.is_empty()).then(|| one.damage.join("\n")))
-                    .bind(
-                        one.differing
-                            .saturating_sub(one.differences.len() as u64)
-                            .cast_signed(),
-                    )
-                    .execute(&mut *tx)
-                    .await?;
-                for difference in &one.differences {
-                    let whole = [(None, difference.expected.as_deref(), difference.found.as_deref())];
-                    let fields = difference
-                        .fields
-                        .iter()
-                        .map(|one| (Some(one.field), Some(&*one.expected), Some(&*one.found)));
-                    let is_whole = difference.fields.is_empty();
-                    for (field, expected, found) in whole.into_iter().filter(|_| is_whole).chain(fields) {
-                        no += 1;
-                        sqlx::query(
-                            "insert into differences values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)",
-                        )
-                        .bind(id.cast_signed())
-                        .bind(no)
-                        .bind(one.view.as_str())
-                        .bind(difference.table)
-                        .bind(&difference.key)
-                        .bind(difference.warehouse.map(|no| i64::from(no.0)))
-                        .bind(difference.variant.map(|no| i64::from(no.0)))
-                        .bind(field)
-                        .bind(expected)
-                        .bind(found)
-                        .bind(difference.first.map(|at| at.0.cast_signed()))
-                        .execute(&mut *tx)
-                        .await?;
-                    }
-                }
-            }
+            add_found(&mut tx.on(), key, found).await?;
             let differing: u64 = found.iter().map(|one| one.differing).sum();
             let state = if found.iter().all(Verified::is_well) {
                 RunState::Agrees
             } else {
                 RunState::Differs
             };
-            sqlx::query("update runs set state = $2, ended_at = $3, differing = $4 where id = $1")
-                .bind(id.cast_signed())
+            query("update runs set state = $3, ended_at = $4, differing = $5 where ledger = $1 and id = $2")
+                .bind(key.0)
+                .bind(key.1)
                 .bind(state.column())
                 .bind(now.micros())
                 .bind(differing.cast_signed())
-                .execute(&mut *tx)
+                .execute(&mut tx.on())
                 .await?;
             tx.commit().await
         };
@@ -138,25 +95,23 @@ impl Runs {
         slice: Slice<u64>,
     ) -> Result<Page<RunDifference>, Error> {
         let read = async {
-            let mut connection = self.pool.acquire().await?;
-            let mut rows = Vec::new();
-            {
-                let mut found = sqlx::query(
-                    "select no, view, tbl, key, warehouse, variant, field, expected, found, first from differences
-                     where run = $1 and no > $2 order by no limit $3 offset $4",
-                )
-                .bind(id.cast_signed())
-                .bind(slice.after.unwrap_or_default().cast_signed())
-                .bind(slice.wanted())
-                .bind(slice.skip())
-                .fetch(&mut *connection);
-                while let Some(row) = found.try_next().await? {
-                    rows.push(read_difference(&row)?);
-                }
-            }
+            let mut tx = self.read().await?;
+            let rows = query(
+                "select no, view, tbl, key, warehouse, variant, field, expected, found, first from differences
+                 where ledger = $1 and run = $2 and no > $3 order by no limit $4 offset $5",
+            )
+            .bind(self.ledger)
+            .bind(id.cast_signed())
+            .bind(slice.after.unwrap_or_default().cast_signed())
+            .bind(slice.wanted())
+            .bind(slice.skip())
+            .fetch_all(&mut tx.on())
+            .await?;
+            let rows = rows.iter().map(read_difference).collect::<Result<Vec<_>, _>>()?;
             let total = if slice.with_total {
-                let count = sqlx::query_scalar("select count(*) from differences where run = $1");
-                Some(count.bind(id.cast_signed()).fetch_one(&mut *connection).await?)
+                let count = query("select count(*) from differences where ledger = $1 and run = $2");
+                let count = count.bind(self.ledger).bind(id.cast_signed());
+                Some(count.fetch_one(&mut tx.on()).await?.try_get(0)?)
             } else {
                 None
             };
@@ -166,23 +121,76 @@ impl Runs {
     }
 }
 
+/// Writes down what was found of each view.
+async fn add_found(
+    on: &mut Connection<'_>,
+    (ledger, run): (i64, i64),
+    found: &[Verified],
+) -> Result<(), sqlx::Error> {
+    let (mut views, mut differences): (Vec<Value>, Vec<Value>) = (Vec::new(), Vec::new());
+    let mut no = 0_i64;
+    for one in found {
+        let unnamed = one.differing.saturating_sub(one.differences.len() as u64);
+        views.extend([
+            ledger.into(),
+            run.into(),
+            one.view.as_str().into(),
+            one.generation.cast_signed().into(),
+            one.position.0.cast_signed().into(),
+            one.rows.cast_signed().into(),
+            one.differing.cast_signed().into(),
+            (!one.damage.is_empty()).then(|| one.damage.join("\n")).into(),
+            unnamed.cast_signed().into(),
+        ]);
+        for difference in &one.differences {
+            let whole = [(None, difference.expected.as_deref(), difference.found.as_deref())];
+            let fields = difference
+                .fields
+                .iter()
+                .map(|one| (Some(one.field), Some(&*one.expected), Some(&*one.found)));
+            let is_whole = difference.fields.is_empty();
+            for (field, expected, found) in whole.into_iter().filter(|_| is_whole).chain(fields) {
+                no += 1;
+                differences.extend([
+                    ledger.into(),
+                    run.into(),
+                    no.into(),
+                    one.view.as_str().into(),
+                    difference.table.into(),
+                    difference.key.as_str().into(),
+                    difference.warehouse.map(|no| i64::from(no.0)).into(),
+                    difference.variant.map(|no| i64::from(no.0)).into(),
+                    field.into(),
+                    expected.into(),
+                    found.into(),
+                    difference.first.map(|at| at.0.cast_signed()).into(),
+                ]);
+            }
+        }
+    }
+    Insert::new("compared", 9, "").run(on, &views).await?;
+    Insert::new("differences", 12, "").run(on, &differences).await
+}
+
 fn read_view(name: &str) -> Result<ViewName, sqlx::Error> {
     ViewName::parse(name).ok_or_else(|| sqlx::Error::Decode(format!("there is no view {name}").into()))
 }
 
 pub(super) async fn read_compared(
-    connection: &mut SqliteConnection,
-    id: u64,
+    on: &mut Connection<'_>,
+    (ledger, run): (i64, i64),
 ) -> Result<Vec<Compared>, sqlx::Error> {
-    let rows = sqlx::query(
-        "select view, generation, position, rows, differing, damage, unnamed from compared where run = $1",
+    let rows = query(
+        "select view, generation, position, rows, differing, damage, unnamed from compared
+         where ledger = $1 and run = $2",
     )
-    .bind(id.cast_signed())
-    .fetch_all(connection)
+    .bind(ledger)
+    .bind(run)
+    .fetch_all(on)
     .await?;
     let mut compared = Vec::with_capacity(rows.len());
     for row in rows {
-        let whole = |index| Ok::<_, sqlx::Error>(row.try_get::<i64, _>(index)?.cast_unsigned());
+        let whole = |index| Ok::<_, sqlx::Error>(row.try_get::<i64>(index)?.cast_unsigned());
         compared.push(Compared {
             view: read_view(row.try_get(0)?)?,
             generation: whole(1)?,
@@ -197,10 +205,10 @@ pub(super) async fn read_compared(
     Ok(compared)
 }
 
-fn read_difference(row: &SqliteRow) -> Result<RunDifference, sqlx::Error> {
-    let number = |index| Ok::<_, sqlx::Error>(row.try_get::<Option<i64>, _>(index)?.map(|no| no as u32));
+fn read_difference(row: &Row) -> Result<RunDifference, sqlx::Error> {
+    let number = |index| Ok::<_, sqlx::Error>(row.try_get::<Option<i64>>(index)?.map(|no| no as u32));
     Ok(RunDifference {
-        no: row.try_get::<i64, _>(0)?.cast_unsigned(),
+        no: row.try_get::<i64>(0)?.cast_unsigned(),
         view: read_view(row.try_get(1)?)?,
         table: row.try_get(2)?,
         key: row.try_get(3)?,
@@ -210,7 +218,7 @@ fn read_difference(row: &SqliteRow) -> Result<RunDifference, sqlx::Error> {
         expected: row.try_get(7)?,
         found: row.try_get(8)?,
         first: row
-            .try_get::<Option<i64>, _>(9)?
+            .try_get::<Option<i64>>(9)?
             .map(|at| Position(at.cast_unsigned())),
     })
 }
