@@ -35,9 +35,7 @@ impl Place {
     /// Those that there are, the newest last; what is none is passed over.
     async fn copies(&self) -> Result<Vec<Copy>, BackupError> {
         let names = self.list(&self.path(&[DIR]), None).await?;
-        let mut copies: Vec<Copy> = names.iter().filter_map(|name| Copy::parse(name)).collect();
-        copies.sort_by_key(|copy| copy.at_ms);
-        Ok(copies)
+        Ok(names.iter().filter_map(|name| Copy::parse(name)).collect())
     }
 
     /// Keeps a copy of the accounts, as the newest: by a clock that was wrong the one before may be of the future. Of those

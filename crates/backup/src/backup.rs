@@ -170,7 +170,8 @@ pub struct Chunks {
     backup: Backup,
     /// Those still to come, the next one last.
     firsts: Vec<Position>,
-    end: Option<(LedgerId, Head)>,
+    /// The end of what was read.
+    end: Option<Head>,
 }
 
 impl Chunks {
@@ -187,15 +188,13 @@ impl Chunks {
         let Some(&first) = self.firsts.last() else {
             return Ok(None);
         };
-        let end = self.end.map_or(Position(0), |(_, end)| end.position);
+        let end = self.end.map_or(Position(0), |end| end.position);
         if first != end.next() {
             return Err(self.gap(end, first));
         }
         let chunk = self.backup.read(first).await?;
-        let (ledger, before) = self
-            .end
-            .unwrap_or_else(|| (chunk.ledger, Head::empty(chunk.ledger)));
-        self.backup.check_ledger(&chunk, ledger)?;
+        // The hash before the first one is the ledger's own, so that none is of another.
+        let before = self.end(chunk.ledger);
         let begins = (chunk.previous, chunk.commit_before);
         if begins != (before.hash, before.commit) {
             return Err(BackupError::Damaged {
@@ -203,14 +202,14 @@ impl Chunks {
                 what: "it does not follow the one before it".to_owned(),
             });
         }
-        self.end = Some((ledger, chunk.last));
+        self.end = Some(chunk.last);
         self.firsts.pop();
         Ok(Some(chunk))
     }
 
     /// The end of what was read.
     pub(crate) fn end(&self, ledger: LedgerId) -> Head {
-        self.end.map_or_else(|| Head::empty(ledger), |(_, end)| end)
+        self.end.unwrap_or_else(|| Head::empty(ledger))
     }
 
     /// Says that the chunk that was missing before the next one is there now.

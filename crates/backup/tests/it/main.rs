@@ -188,6 +188,29 @@ async fn another_history_at_the_place_is_met_by_a_shipper_that_runs() {
 }
 
 #[tokio::test]
+async fn objects_of_two_histories_make_no_backup() {
+    let (one, other) = (place(), place());
+    for (name, (_, place)) in [("a", &one), ("b", &other)] {
+        let mut log = Grows::new(1, name);
+        let mut shipper = log.shipper(place);
+        for _ in 0..3 {
+            log.append(2);
+            shipper.ship(|_| ()).await.expect("ships");
+        }
+    }
+    let name = format!("ledgers/shop/{:020}.commits", 3);
+    std::fs::copy(other.0.path().join(&name), one.0.path().join(&name)).expect("copied");
+    let read = read_back(&one.1).await;
+    let Err(BackupError::Damaged { name: named, what }) = read else {
+        panic!("{read:?}");
+    };
+    assert!(
+        named.ends_with(&name) && what.contains("does not follow"),
+        "{named}: {what}"
+    );
+}
+
+#[tokio::test]
 async fn a_log_that_is_behind_its_backup_is_told_so() {
     let (_folder, place) = place();
     let (mut one, mut behind) = (Grows::new(1, "a"), Grows::new(1, "a"));

@@ -239,6 +239,17 @@ fn another_history_is_never_shipped_over_a_backup() {
     )
     .succeeds();
     scratch.run(from_old).fails_with(1, "another history");
+    let drill = ["restore", "--drill", "--from", "backup", "--data-dir", "old"];
+    scratch
+        .run(drill)
+        .fails_with(1, "before the backup: it has lost events");
+    import(
+        &scratch,
+        &example("lines.csv.gz"),
+        &["--data-dir", "old"],
+        "mapping.toml",
+    );
+    scratch.run(drill).fails_with(1, "it is another history");
 
     let stranger = Scratch::new();
     import(

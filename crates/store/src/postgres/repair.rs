@@ -244,17 +244,10 @@ impl Repair<'_> {
     fn prove(&self, rows: &Rows<'_>, stored: Option<&Stored>) -> Result<(), RepairError> {
         let own = stored.filter(|stored| stored.row.first == rows.first);
         let own = own.map(|stored| stored.row.hash);
-        let last = rows.head.position;
-        if last > self.head.position {
-            return Err(unproven(
-                rows.first,
-                "it does not fit where the damaged one stood",
-            ));
-        }
         if own == Some(rows.head.hash) || rows.head == self.head {
             return Ok(());
         }
-        let next = self.window(last)?.pop_front();
+        let next = self.window(rows.head.position)?.pop_front();
         if next.is_some_and(|next| next.follows(&rows.head).is_some()) {
             return Ok(());
         }

@@ -18,7 +18,12 @@ fn log() -> (SimDisk, Vec<(Position, Vec<u8>)>) {
     let options = model::options(SEGMENT_BYTES);
     let mut opened = Log::open(Arc::new(disk.clone()), Path::new("l"), options).expect("opens");
     let mut copies = Vec::new();
-    for _ in 0..20 {
+    for turn in 0..20 {
+        if turn % 5 == 4 {
+            // Each life has an epoch of its own.
+            drop(opened);
+            opened = Log::open(Arc::new(disk.clone()), Path::new("l"), options).expect("opens");
+        }
         let (body, _, after) = model.next_body(&mut rng, 2000);
         copies.push((opened.appender.head().position.next(), body.as_bytes().to_vec()));
         opened.appender.commit(&body).expect("commits");

@@ -4,6 +4,7 @@ use std::process::{Child, Command, Stdio};
 
 use bincard_testkit::postgres::Postgres;
 
+use super::broken_off::run_sql;
 use super::bucket::Bucket;
 use super::places::figure;
 use super::{backup_end, head, import, load, told};
@@ -135,6 +136,30 @@ fn two_nodes_that_ship_leave_one_whole_backup_and_both_tell_that_it_is() {
     }
     assert!(shop.bucket.names_below("shop/ledgers/default/").len() > 1);
     shop.check_backup();
+}
+
+/// As when the database was restored to an earlier state while a node that ships runs on.
+#[test]
+fn a_log_that_lost_its_end_under_a_shipper_is_told_though_nothing_is_new() {
+    let shop = Shop::open();
+    let serve = ["serve", "--listen", "127.0.0.1:0", "--ship-to", PLACE];
+    let node = Running::start(&mut shop.on("a", &serve));
+    let of = |name: &str| figure(&node, &format!("bincard_ship_{name}{{tenant=\"default\"}}"));
+    let end = shop.end();
+    wait_until(|| of("position") == Some(end));
+    let objects = shop.bucket.names_below("shop/ledgers/");
+    run_sql(
+        &shop.postgres,
+        "set search_path = bincard_log;
+        delete from events where position >= (select max(first) from commits);
+        delete from commits where first = (select max(first) from commits);
+        update ledgers set position = last.first + last.count - 1, commit = last.commit, hash = last.hash,
+            recorded_at = last.recorded_at
+        from (select * from commits order by first desc limit 1) as last",
+    );
+    wait_until(|| of("failing") == Some(1));
+    assert_eq!(of("position"), Some(end));
+    assert_eq!(shop.bucket.names_below("shop/ledgers/"), objects);
 }
 
 /// As one that was stopped after it had looked, and goes on late.

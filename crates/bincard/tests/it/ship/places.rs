@@ -21,6 +21,21 @@ pub(crate) fn figure(server: &Running, name: &str) -> Option<u64> {
     line.map(|value| value.trim().parse().expect("a number"))
 }
 
+/// A server that ships to a bucket every second.
+fn serve(scratch: &Scratch, bucket: &Bucket) -> Running {
+    let mut command = scratch.command();
+    bucket.settings(&mut command);
+    command.env("BINCARD_SHIP_EVERY_S", "1");
+    command.args([
+        "serve",
+        "--listen",
+        "127.0.0.1:0",
+        "--ship-to",
+        "s3://backups/shop",
+    ]);
+    Running::start(&mut command)
+}
+
 fn opening(scratch: &Scratch, more: &[&str]) {
     import(
         scratch,
@@ -84,16 +99,7 @@ fn a_place_that_is_away_is_told_and_shipped_to_when_it_is_back() {
     opening(&scratch, &[]);
     let key = key(&scratch);
     bucket.refuse_everybody(true);
-    let mut command = scratch.command();
-    bucket.settings(&mut command);
-    command.env("BINCARD_SHIP_EVERY_S", "1").args([
-        "serve",
-        "--listen",
-        "127.0.0.1:0",
-        "--ship-to",
-        "s3://backups/shop",
-    ]);
-    let server = Running::start(&mut command);
+    let server = serve(&scratch, &bucket);
     let of = |name: &str| figure(&server, &format!("bincard_ship_{name}{{tenant=\"default\"}}"));
     wait_until(|| of("failing") == Some(1));
     let (failures, behind) = (of("failures_total"), of("behind_events"));
@@ -111,6 +117,21 @@ fn a_place_that_is_away_is_told_and_shipped_to_when_it_is_back() {
     wait_until(|| of("behind_events") == Some(0) && of("failing") == Some(0));
     assert!(of("position") > behind && of("failures_total") >= failures);
     assert_eq!(server.stop().0, Some(0));
+}
+
+#[test]
+fn a_server_ships_once_more_at_its_end() {
+    let (scratch, bucket) = (Scratch::new(), Bucket::start());
+    opening(&scratch, &[]);
+    scratch.run(["tenant", "add", "unused"]).succeeds();
+    bucket.refuse_everybody(true);
+    let server = serve(&scratch, &bucket);
+    wait_until(|| figure(&server, "bincard_ship_failures_total{tenant=\"default\"}") >= Some(2));
+    bucket.refuse_everybody(false);
+    assert_eq!(server.stop().0, Some(0));
+    assert_eq!(bucket.names_below("shop/ledgers/").len(), 1);
+    // A tenant that never recorded anything gets no ledger by that.
+    assert!(!scratch.path("data/ledgers/unused").exists());
 }
 
 #[test]

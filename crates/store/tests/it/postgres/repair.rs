@@ -101,6 +101,8 @@ fn what_was_changed_in_a_row_is_put_right_and_kept() {
             "{sql}: {kept}"
         );
     }
+    let kept = std::fs::read_dir(folder.path()).expect("a folder").count();
+    assert_eq!(kept, DAMAGES.len(), "none is kept in the place of another");
     assert!(
         repair(&database, folder.path(), &copies)
             .expect("all is well")
