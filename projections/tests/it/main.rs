@@ -16,6 +16,7 @@ mod long;
 mod lots;
 mod naive;
 mod nodes;
+mod nodes_ahead;
 mod pages;
 mod rebuild;
 mod reconcile;
