@@ -98,6 +98,14 @@ impl Records {
         self.database.begin(pool, mode, RECONCILIATIONS_SCHEMA).await
     }
 
+    /// Whether nobody has the right to do runs, or who had it did not renew it.
+    pub(crate) async fn is_free(&self, tx: &mut Transaction<'static, Postgres>) -> Result<bool, sqlx::Error> {
+        sqlx::query_scalar("select until < clock_timestamp() from ledgers where no = $1")
+            .bind(self.ledger)
+            .fetch_one(&mut **tx)
+            .await
+    }
+
     /// Takes the right to do runs, if nobody has it or who had it did not renew it: under which epoch.
     pub(crate) async fn take(
         &self,

@@ -189,10 +189,13 @@ impl Runs {
             found.bind(self.ledger).bind(takes_all).fetch_optional(on).await
         };
         let next = async {
-            // Most of the time there is none, which is seen without a lock.
-            if first(&mut self.read().await?.on()).await?.is_none() {
+            // Most of the time there is none, or another node is at it, which is seen without a lock: that node may be
+            // writing.
+            let mut tx = self.read().await?;
+            if first(&mut tx.on()).await?.is_none() || !self.is_free(&mut tx).await? {
                 return Ok(None);
             }
+            drop(tx);
             let mut tx = self.write().await?;
             let Some(row) = first(&mut tx.on()).await? else {
                 return Ok(None);

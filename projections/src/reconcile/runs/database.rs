@@ -175,6 +175,14 @@ impl Runs {
         matches!(self.kept, Kept::Postgres(_))
     }
 
+    /// Whether no other node has the right to do a run.
+    pub(super) async fn is_free(&self, tx: &mut Tx<'static>) -> Result<bool, sqlx::Error> {
+        match (&self.kept, tx) {
+            (Kept::Postgres(records), Tx::Postgres(tx)) => records.is_free(tx).await,
+            _ => Ok(true),
+        }
+    }
+
     /// Takes the right to do a run, if no other node has it.
     pub(super) async fn take(&self, tx: &mut Tx<'static>) -> Result<Option<Hold>, sqlx::Error> {
         match (&self.kept, tx) {
