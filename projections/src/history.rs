@@ -24,7 +24,9 @@ mod transactions;
 use bincard_ledger::{Bucket, Buckets, Kind, Place, Position, Reason, Timestamp, VariantNo, WarehouseNo};
 
 pub use as_of::{AsOf, LotsFilter, StockAsOf};
-pub(crate) use as_of::{as_of_one, as_of_page, as_of_total, lots_as_of_page, lots_as_of_total};
+pub(crate) use as_of::{
+    answer_of, as_of_one, as_of_page, as_of_total, lots_as_of_page, lots_as_of_total, question,
+};
 pub(crate) use events::events;
 pub use events::{EventCursor, EventFilter, EventOrder, EventPage, EventSort, EventStart};
 pub(crate) use fold::{History, Rows};

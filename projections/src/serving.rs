@@ -15,7 +15,7 @@ use crate::generation::{Home, Tables};
 use crate::lane::Lane;
 use crate::name::ViewName;
 use crate::postgres::Schema;
-use crate::sql::{Connection, Tx};
+use crate::sql::{Connection, Query, Row, Tx};
 use crate::sqlite::reader_pool;
 use crate::view::{self, View};
 
@@ -83,6 +83,19 @@ impl Readers {
             Readers::File(pool) => Tx::Sqlite(pool.begin().await?),
             Readers::Schema(schema) => Tx::Postgres(schema.begin_read().await?),
         })
+    }
+
+    async fn ask(&self, query: Query) -> Result<Row, sqlx::Error> {
+        match self {
+            Readers::File(pool) => {
+                let mut connection = pool.acquire().await?;
+                query.fetch_one(&mut Connection::Sqlite(&mut connection)).await
+            }
+            Readers::Schema(schema) => {
+                let mut tx = schema.begin_read().await?;
+                query.fetch_one(&mut Connection::Postgres(&mut tx)).await
+            }
+        }
     }
 
     /// Waits until nobody reads any more.
@@ -228,8 +241,21 @@ impl Shared {
         }
     }
 
+    /// Asks what one statement answers. It sees one state without a transaction, and is to tell the position of that state,
+    /// which whoever asks must hear of before it answers.
+    pub(crate) async fn ask<V: View>(&self, slot: &Slot<V>, query: impl Fn() -> Query) -> Result<Row, Error> {
+        let database = Error::database(V::NAME);
+        loop {
+            let serving = slot.current()?;
+            return match serving.readers.ask(query()).await {
+                Err(sqlx::Error::PoolClosed) => continue,
+                other => other.map_err(&database),
+            };
+        }
+    }
+
     /// Waits until this process knows the log up to a position.
-    async fn hear_of(&self, view: ViewName, position: Position) -> Result<(), Error> {
+    pub(crate) async fn hear_of(&self, view: ViewName, position: Position) -> Result<(), Error> {
         let Some(known) = &self.head else { return Ok(()) };
         let head = *known.borrow();
         if head >= position {

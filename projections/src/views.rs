@@ -293,11 +293,17 @@ impl Views {
     /// # Errors
     /// When the view cannot be read.
     pub async fn stock_as_of(&self, key: StockKey, past: AsOf) -> Result<Answer<StockAsOf>, Error> {
-        let mut reading = self.begin::<History>().await?;
-        let value = history::as_of_one(&mut reading.on(), key, past).await;
+        let asked = self
+            .shared
+            .ask(&self.shared.slots.history, || history::question(key, past));
+        let row = asked
+            .await
+            .inspect_err(|error| self.notice_damage(ViewName::History, error))?;
+        let (position, buckets) = history::answer_of(&row, past).map_err(self.failing(ViewName::History))?;
+        self.shared.hear_of(ViewName::History, position).await?;
         Ok(Answer {
-            position: reading.position,
-            value: value.map_err(self.failing(ViewName::History))?,
+            position,
+            value: StockAsOf { key, buckets },
         })
     }
 
