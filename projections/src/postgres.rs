@@ -17,6 +17,7 @@ use std::collections::hash_map::RandomState;
 use std::fmt;
 use std::future::Future;
 use std::hash::{BuildHasher, Hasher};
+use std::io;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::sync::{Arc, Mutex};
@@ -45,6 +46,8 @@ const READERS_MAX: u32 = 8;
 const WRITERS_MAX: u32 = 4;
 /// How long to wait for one.
 const ACQUIRE_MAX: Duration = Duration::from_secs(10);
+/// The longest wait for what is asked in one go, a connection and a lock included.
+const ANSWER_MAX: Duration = Duration::from_secs(30);
 /// A session that stops in the middle of a transaction holds up whoever takes over no longer than this.
 const IDLE_IN_TRANSACTION_MS: &str = "5000";
 const LOCK_MS: &str = "10000";
@@ -105,6 +108,17 @@ pub(crate) struct Schema {
     view: ViewName,
     generation: u64,
     name: String,
+}
+
+/// Waits for an answer, but not for ever: a connection may have broken without a word.
+async fn in_time<T>(
+    at_most: Duration,
+    answer: impl Future<Output = Result<T, sqlx::Error>>,
+) -> Result<T, sqlx::Error> {
+    tokio::time::timeout(at_most, answer).await.unwrap_or_else(|_| {
+        let late = io::Error::new(io::ErrorKind::TimedOut, "no answer came in time");
+        Err(late.into())
+    })
 }
 
 impl Database {
@@ -221,7 +235,7 @@ impl Database {
         T: Send + 'static,
         F: Future<Output = Result<T, sqlx::Error>> + Send + 'static,
     {
-        let asked = ask(self.inner.writers.clone());
+        let asked = in_time(ANSWER_MAX, ask(self.inner.writers.clone()));
         self.run(async move { asked.await.map_err(Error::Postgres) })
             .await
     }
@@ -237,7 +251,7 @@ impl Database {
         // In one go; a schema that is not there is no error of the second statement's.
         let sql = format!("begin isolation level {mode}; set local search_path to {schema}");
         let begun = self
-            .run(async move { Ok(pool.begin_with(AssertSqlSafe(sql)).await) })
+            .run(async move { Ok(in_time(ANSWER_MAX, pool.begin_with(AssertSqlSafe(sql))).await) })
             .await;
         begun.unwrap_or(Err(sqlx::Error::PoolClosed))
     }

@@ -11,7 +11,7 @@ use sqlx::Row as _;
 use sqlx::postgres::{PgPool, PgRow};
 use tokio::sync::watch;
 
-use super::{Inner, Schemas};
+use super::{Inner, Schemas, in_time};
 use crate::error::Error;
 use crate::name::ViewName;
 
@@ -19,6 +19,9 @@ use crate::name::ViewName;
 const EVERY: Duration = Duration::from_millis(20);
 /// Between two looks while the database does not answer.
 const EVERY_WHILE_AWAY: Duration = Duration::from_secs(1);
+
+/// The longest wait for an answer.
+const ANSWER_MAX: Duration = Duration::from_secs(5);
 
 /// How a view stands in the database.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -135,7 +138,16 @@ async fn look(pool: &PgPool, open: &Open) -> Result<(), sqlx::Error> {
     let sql =
         "select o.ledger, o.view, o.epoch, l.generation, l.position, o.until < clock_timestamp() as is_free, o.rebuild
         from owners o left join live l on l.ledger = o.ledger and l.view = o.view where o.ledger = any($1)";
-    let rows = sqlx::query(sql).bind(numbers).fetch_all(pool).await?;
+    let mut connection = pool.acquire().await?;
+    let asked = sqlx::query(sql).bind(numbers).fetch_all(&mut *connection);
+    let answered = in_time(ANSWER_MAX, asked).await;
+    if answered.is_err() {
+        // Nobody else is to wait for it.
+        drop(connection.detach());
+        return answered.map(drop);
+    }
+    drop(connection);
+    let rows = answered?;
     for (no, news) in open {
         // What nobody ever fed has no row.
         let mut told = [Told {
