@@ -1,7 +1,9 @@
 //! What `deploy/` has, as far as it can be held against the programs it is for.
 
 use std::collections::BTreeSet;
+use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 use anyhow::{Context, Result, ensure};
 use bincard_testkit::nats::Nats;
@@ -59,4 +61,69 @@ async fn alerts_and_the_dashboard_ask_for_figures_that_there_are() -> Result<()>
     let dashboard = std::fs::read_to_string(deploy("grafana/bincard.json"))?;
     serde_json::from_str::<serde_json::Value>(&dashboard).context("the dashboard is no JSON")?;
     Ok(())
+}
+
+/// Runs a program that checks a file and says what is wrong with it.
+fn check(program: impl AsRef<OsStr>, arguments: &[&str], file: &Path) -> Result<()> {
+    let program = program.as_ref();
+    let run = Command::new(program).args(arguments).arg(file).output();
+    let run = run.with_context(|| format!("cannot run {}", program.display()))?;
+    ensure!(
+        run.status.success(),
+        "{}: {}{}",
+        file.display(),
+        String::from_utf8_lossy(&run.stdout),
+        String::from_utf8_lossy(&run.stderr)
+    );
+    Ok(())
+}
+
+#[test]
+fn prometheus_takes_its_files() -> Result<()> {
+    let promtool = std::env::var_os("BINCARD_PROMTOOL").unwrap_or_else(|| "promtool".into());
+    check(&promtool, &["check", "config"], &deploy("prometheus.yml"))?;
+    check(&promtool, &["check", "rules"], &deploy("alerts.yml"))
+}
+
+/// The service as it stands, but for where the binary lies.
+#[cfg(target_os = "linux")]
+#[test]
+fn systemd_takes_the_service() -> Result<()> {
+    let folder = bincard_testkit::scratch::folder("service")?;
+    let service = std::fs::read_to_string(deploy("bincard.service"))?;
+    let binary = bincard_binary()?;
+    let here = service.replace("/usr/local/bin/bincard", &binary.to_string_lossy());
+    ensure!(here != service, "the service runs no binary");
+    let file = folder.path().join("bincard.service");
+    std::fs::write(&file, here)?;
+    check("systemd-analyze", &["verify", "--man=no"], &file)?;
+    // It may say that something is wrong and end well all the same.
+    let again = Command::new("systemd-analyze")
+        .args(["verify", "--man=no"])
+        .arg(&file)
+        .output()?;
+    let said = String::from_utf8_lossy(&again.stderr);
+    ensure!(!said.contains("bincard.service:"), "{said}");
+    Ok(())
+}
+
+/// The file as it stands; before a server that does not know `sync_interval` yet, without it.
+#[test]
+fn nats_takes_its_file() -> Result<()> {
+    let folder = bincard_testkit::scratch::folder("nats-file")?;
+    let program = bincard_testkit::nats::program()?;
+    let version = Command::new(&program).arg("--version").output()?;
+    let version = String::from_utf8(version.stdout)?;
+    let minor = version
+        .split('.')
+        .nth(1)
+        .and_then(|minor| minor.parse::<u32>().ok());
+    let is_old = version.contains("v2.") && minor.is_some_and(|minor| minor < 10);
+    let text = std::fs::read_to_string(deploy("nats.conf"))?;
+    let lines = text
+        .lines()
+        .filter(|line| !(is_old && line.contains("sync_interval:")));
+    let file = folder.path().join("nats.conf");
+    std::fs::write(&file, lines.collect::<Vec<_>>().join("\n"))?;
+    check(program, &["-t", "-c"], &file)
 }

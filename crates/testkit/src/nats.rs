@@ -82,7 +82,7 @@ impl Nats {
     }
 
     fn start_with(options: String) -> Result<Nats, NatsError> {
-        let program = find()?;
+        let program = program()?;
         let mut attempt = 1;
         loop {
             let scratch = crate::scratch::folder("bincard-nats-").map_err(io("make a scratch folder"))?;
@@ -262,7 +262,11 @@ fn greets(address: SocketAddr) -> bool {
         && greeting == *b"INFO"
 }
 
-fn find() -> Result<PathBuf, NatsError> {
+/// The program `nats-server`.
+///
+/// # Errors
+/// When it is not installed.
+pub fn program() -> Result<PathBuf, NatsError> {
     if let Some(named) = std::env::var_os("BINCARD_NATS_SERVER") {
         let named = PathBuf::from(named);
         return if is_executable(&named) {
