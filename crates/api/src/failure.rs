@@ -30,7 +30,10 @@ pub(crate) enum Failure {
     },
     Busy,
     DiskFull,
-    Stopped,
+    /// The ledger takes nothing more, or the server ends.
+    Stopped {
+        why: Arc<str>,
+    },
     OutcomeUnknown,
     /// The request says what cannot be understood.
     Invalid(Faults),
@@ -166,7 +169,7 @@ impl Failure {
             Refusal::Busy => Failure::Busy,
             Refusal::Unavailable { .. } => Failure::Unavailable,
             Refusal::DiskFull => Failure::DiskFull,
-            Refusal::Stopped { .. } => Failure::Stopped,
+            Refusal::Stopped { why } => Failure::Stopped { why },
             Refusal::OutcomeUnknown => Failure::OutcomeUnknown,
             Refusal::Unreadable { .. } => Failure::Internal(refusal.into()),
         }

@@ -33,7 +33,8 @@ async fn health() -> Response<Body> {
     answer::json(StatusCode::OK, json)
 }
 
-/// Whether the server takes requests: it is not stopping, and no open ledger has stopped or lacks its views.
+/// Whether the server takes requests: it is not stopping, its database answers, and no open ledger has stopped or lacks
+/// its views.
 #[utoipa::path(
     get,
     path = "/readyz",
@@ -49,11 +50,15 @@ async fn ready(State(app): State<Arc<App>>) -> Response<Body> {
     let lacks_views = ledgers
         .iter()
         .any(|(_, open)| open.views.status().iter().any(|view| view.generation.is_none()));
-    let (status, word) = match (app.is_stopping(), has_stopped, lacks_views) {
-        (true, _, _) => (StatusCode::SERVICE_UNAVAILABLE, "stopping"),
-        (_, true, _) => (StatusCode::SERVICE_UNAVAILABLE, "a ledger has stopped"),
-        (_, _, true) => (StatusCode::SERVICE_UNAVAILABLE, "views are being built"),
-        _ => (StatusCode::OK, "ready"),
+    let hindrances = [
+        (app.is_stopping(), "stopping"),
+        (has_stopped, "a ledger has stopped"),
+        (app.ledgers.is_database_away(), "the database does not answer"),
+        (lacks_views, "views are being built"),
+    ];
+    let (status, word) = match hindrances.into_iter().find(|(is_so, _)| *is_so) {
+        Some((_, word)) => (StatusCode::SERVICE_UNAVAILABLE, word),
+        None => (StatusCode::OK, "ready"),
     };
     let mut json = Json::default();
     json.raw(r#"{"status":"#).text(word);

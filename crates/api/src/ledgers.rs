@@ -11,7 +11,7 @@ use bincard_engine::{Engine, Ledger, OpenError};
 use bincard_ledger::Position;
 use bincard_projections::reconcile::{self, Reconciler, Reconciliations};
 use bincard_projections::{Place, Projector, ViewName, Views};
-use bincard_store::postgres::Database;
+use bincard_store::postgres::{Database, DatabaseError};
 use tokio::sync::watch;
 
 use crate::app::Options;
@@ -65,13 +65,25 @@ pub enum LedgerError {
 impl From<LedgerError> for Failure {
     fn from(error: LedgerError) -> Failure {
         match error {
-            LedgerError::Stopping => Failure::Stopped,
+            LedgerError::Stopping => stopping(),
+            LedgerError::Engine {
+                source: OpenError::Database(moved @ DatabaseError::Moved { .. }),
+                ..
+            } => Failure::Stopped {
+                why: moved.to_string().into(),
+            },
             LedgerError::Engine {
                 source: OpenError::Database(_),
                 ..
             } => Failure::DatabaseUnavailable(error.into()),
             LedgerError::Engine { .. } | LedgerError::Views { .. } => Failure::internal(error),
         }
+    }
+}
+
+fn stopping() -> Failure {
+    Failure::Stopped {
+        why: "the server is stopping".into(),
     }
 }
 
@@ -141,6 +153,11 @@ impl Ledgers {
         let mut open = self.open.write().unwrap_or_else(PoisonError::into_inner);
         open.insert(tenant.clone(), opened.clone());
         Ok(opened)
+    }
+
+    /// Whether the database that keeps the logs, if one does, does not answer at the moment.
+    pub(crate) fn is_database_away(&self) -> bool {
+        self.database.as_ref().is_some_and(Database::is_away)
     }
 
     /// Every open ledger, by tenant.
@@ -338,7 +355,7 @@ impl OpenLedger {
         let reached = head.wait_for(|head| *head >= min);
         match tokio::time::timeout(self.read_wait_max, reached).await {
             Ok(Ok(_)) => Ok(()),
-            Ok(Err(_)) => Err(Failure::Stopped),
+            Ok(Err(_)) => Err(stopping()),
             Err(_) => Err(Failure::ViewBehind),
         }
     }

@@ -43,7 +43,7 @@ impl Failure {
             Failure::AlreadyReversed { .. } => Code::AlreadyReversed,
             Failure::Busy => Code::Busy,
             Failure::DiskFull => Code::DiskFull,
-            Failure::Stopped => Code::Stopped,
+            Failure::Stopped { .. } => Code::Stopped,
             Failure::OutcomeUnknown => Code::OutcomeUnknown,
             Failure::Invalid(_) => Code::InvalidPayload,
             Failure::Unprocessable(_) => Code::Unprocessable,
@@ -96,7 +96,7 @@ impl Failure {
         match self {
             Failure::RateLimited { retry_after_s, .. } => Some(*retry_after_s),
             Failure::Busy
-            | Failure::Stopped
+            | Failure::Stopped { .. }
             | Failure::OutcomeUnknown
             | Failure::ViewBehind
             | Failure::ViewUnavailable(_)
@@ -345,6 +345,9 @@ fn write_members(json: &mut Json, failure: &Failure) {
                 &Faults::one(at, "must be identity: no body is read compressed"),
             );
         }
+        Failure::Stopped { why } => {
+            json.raw(r#","reason":"#).text(why);
+        }
         Failure::Unauthenticated(why) => {
             json.raw(r#","reason":"#).text(word_of_unproven(*why));
         }
@@ -354,7 +357,6 @@ fn write_members(json: &mut Json, failure: &Failure) {
         Failure::Taken { field } => write_error(json, &format!("/{field}"), "is taken already"),
         Failure::Busy
         | Failure::DiskFull
-        | Failure::Stopped
         | Failure::OutcomeUnknown
         | Failure::NotAcceptable
         | Failure::BodyTooLarge

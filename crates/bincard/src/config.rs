@@ -109,7 +109,16 @@ impl Config {
                 ));
             }
         };
-        Ok(Some(Secret(url.trim().to_owned())))
+        let url = url.trim();
+        if !["postgres://", "postgresql://"]
+            .iter()
+            .any(|scheme| url.starts_with(scheme))
+        {
+            return Err(WrongUse(
+                "database_url: it must be of the form postgres://user@host/database".to_owned(),
+            ));
+        }
+        Ok(Some(Secret(url.to_owned())))
     }
 
     fn merge(

@@ -177,6 +177,19 @@ impl DataFolder {
         Ok(claim)
     }
 
+    /// A backup does not lie in what it is a backup of.
+    pub(crate) fn check_backup_place(&self, to: &str) -> Result<(), WrongUse> {
+        let resolved = |path: &Path| path.canonicalize().or_else(|_| std::path::absolute(path));
+        match (resolved(Path::new(to)), resolved(&self.path)) {
+            (Ok(there), Ok(here)) if !to.contains("://") && there.starts_with(&here) => {
+                Err(WrongUse(format!(
+                    "{to} is in the data folder itself: name another folder for its backup, best on another disk"
+                )))
+            }
+            _ => Ok(()),
+        }
+    }
+
     /// Claims the folder for a restore into it: it must have nothing in it, or what a restore left that did not finish. It
     /// says that it is not whole, until [`DataFolder::end_restore`].
     pub(crate) fn claim_to_restore(&self) -> anyhow::Result<Claim> {
@@ -318,7 +331,7 @@ impl DataFolder {
             );
         }
         if let Some(database) = &self.database {
-            return Ok(Reader::Postgres(database.open(tenant.as_str())?.reader));
+            return Ok(Reader::Postgres(database.reader(tenant.as_str())?));
         }
         match Log::open(Arc::new(RealDisk), &path, segment::Options::default()) {
             Ok(opened) => Ok(opened.reader.into()),

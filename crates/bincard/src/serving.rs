@@ -18,12 +18,19 @@ use crate::config::Config;
 use crate::exit::WrongUse;
 use crate::folder::{DataFolder, engine_options};
 
+/// The most threads that answer requests: far more than any machine has cores.
+const WORKERS_MAX: usize = 1_024;
+
 /// The runtime of a server. Each ledger's writer and projector have threads of their own beside it.
 pub(crate) fn runtime(config: &Config) -> anyhow::Result<Runtime> {
     let cores = std::thread::available_parallelism().map_or(1, NonZero::get);
     let workers = match config.workers {
         0 => cores.saturating_sub(1).max(1),
-        workers => workers,
+        workers @ 1..=WORKERS_MAX => workers,
+        _ => {
+            let what = format!("workers: at most {WORKERS_MAX}, or 0 for as many as there are cores but one");
+            return Err(WrongUse(what).into());
+        }
     };
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(workers)
@@ -73,7 +80,7 @@ pub(crate) async fn open(
         roles: roles(config, folder)?,
         relay: relay_options(config)?,
         certificates: certificates(config)?,
-        shipping: shipping_options(config)?,
+        shipping: shipping_options(config, folder)?,
         ..bincard_api::Options::new(folder.ledgers_path())
     };
     let app = Arc::new(App::new(accounts, options));
@@ -121,11 +128,12 @@ fn certificates(config: &Config) -> anyhow::Result<Option<Certificates>> {
 }
 
 /// Where backups are shipped, if they are.
-fn shipping_options(config: &Config) -> anyhow::Result<Option<bincard_backup::Options>> {
+fn shipping_options(config: &Config, folder: &DataFolder) -> anyhow::Result<Option<bincard_backup::Options>> {
     let to = config.ship_to.trim();
     if to.is_empty() {
         return Ok(None);
     }
+    folder.check_backup_place(to)?;
     if config.ship_every_s == 0 {
         return Err(WrongUse("ship_every_s: at least 1 second".to_owned()).into());
     }

@@ -93,7 +93,10 @@ impl JointLog {
         if self.is_spoilt {
             self.read_again(state)?;
         }
-        let missed = self.appender.begin().map_err(refusal_of_begin)?;
+        let missed = self
+            .appender
+            .begin()
+            .map_err(|error| self.refusal_of_begin(error))?;
         let mut catalogue: Vec<CatalogueEvent> = Vec::new();
         for recorded in missed {
             let Recorded { position, record, .. } = &recorded;
@@ -144,6 +147,24 @@ impl JointLog {
         }
     }
 
+    /// What a request is told when the head could not be taken. A ledger that has moved away does not come back to a node
+    /// that runs.
+    fn refusal_of_begin(&self, error: BeginError) -> Refusal {
+        if let BeginError::Read(error) = &error {
+            return unavailable(error);
+        }
+        let stopped = Refusal::Stopped {
+            why: error.to_string().into(),
+        };
+        if self.shared.stopped.set(stopped.clone()).is_ok() {
+            tracing::error!(
+                error = &error as &dyn std::error::Error,
+                "the ledger takes no more events"
+            );
+        }
+        stopped
+    }
+
     fn read_again(&mut self, state: &mut State) -> Result<(), Refusal> {
         let read = || -> Result<State, RecoveryError> {
             let head = self.reader.look_ahead()?;
@@ -170,13 +191,4 @@ fn unavailable(error: &dyn std::error::Error) -> Refusal {
         source = cause.source();
     }
     Refusal::Unavailable { why: why.into() }
-}
-
-fn refusal_of_begin(error: BeginError) -> Refusal {
-    match error {
-        BeginError::Moved { .. } => Refusal::Stopped {
-            why: error.to_string().into(),
-        },
-        BeginError::Read(error) => unavailable(&error),
-    }
 }

@@ -39,7 +39,7 @@ pub enum OpenError {
         dir: PathBuf,
     },
     /// The ledger was moved to another store, where it goes on.
-    #[error("the ledger in {} has moved to {to}: use it there", dir.display())]
+    #[error("the ledger in {} has moved to {to}", dir.display())]
     Moved {
         /// The ledger's folder.
         dir: PathBuf,
@@ -197,7 +197,7 @@ pub enum BeginError {
     #[error(transparent)]
     Read(#[from] ReadError),
     /// The ledger was moved to another store, where it goes on.
-    #[error("this ledger has moved to {to}: use it there")]
+    #[error("this ledger has moved to {to}")]
     Moved {
         /// Where.
         to: String,

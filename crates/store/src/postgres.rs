@@ -23,6 +23,7 @@ use std::fmt;
 use std::future::Future;
 use std::io;
 use std::str::FromStr;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, mpsc};
 use std::time::Duration;
 
@@ -82,12 +83,20 @@ pub enum DatabaseError {
     #[error("the tables of the log in PostgreSQL cannot be brought up to date")]
     Migrate(#[from] sqlx::migrate::MigrateError),
     /// The ledger stands under another id already.
-    #[error("PostgreSQL has another ledger of tenant {tenant} already: it is {found:?}")]
+    #[error("PostgreSQL has another ledger of tenant {tenant} already: it is {}", Uuid::from_bytes(found.0))]
     AnotherLedger {
         /// Whose.
         tenant: String,
         /// Which it has.
         found: LedgerId,
+    },
+    /// The ledger is somewhere else now, or not whole yet.
+    #[error("the ledger of tenant {tenant} is not used here: it has moved to {to}")]
+    Moved {
+        /// Whose.
+        tenant: String,
+        /// Where it is.
+        to: String,
     },
 }
 
@@ -105,6 +114,8 @@ struct Inner {
     options: PgConnectOptions,
     pool: PgPool,
     watched: Mutex<Watched>,
+    /// Whether it did not answer when it was asked last for news of open ledgers.
+    is_away: AtomicBool,
     /// Taken when the last handle goes: a runtime may not be dropped where a task runs.
     runtime: Option<Runtime>,
 }
@@ -186,6 +197,7 @@ impl Database {
                 options,
                 pool,
                 watched: Mutex::default(),
+                is_away: AtomicBool::new(false),
                 runtime: Some(runtime),
             }),
         };
@@ -199,6 +211,11 @@ impl Database {
     /// The database's name on its server.
     pub fn name(&self) -> &str {
         self.inner.options.get_database().unwrap_or_default()
+    }
+
+    /// Whether it did not answer when it was asked last, which it is all the time while a ledger is open.
+    pub fn is_away(&self) -> bool {
+        self.inner.is_away.load(Ordering::Relaxed)
     }
 
     /// The migrations that are still to be applied, by name, in order. None are applied by this.
@@ -234,10 +251,16 @@ impl Database {
     /// Opens a tenant's ledger, making it when there is none.
     ///
     /// # Errors
-    /// When the database does not answer.
+    /// When it has moved away, or the database does not answer.
     pub fn open(&self, tenant: &str) -> Result<Opened, DatabaseError> {
-        let (opened, _) = self.open_drawn(tenant, segment::draw_id(), None)?;
-        Ok(opened)
+        let (opened, listed) = self.open_drawn(tenant, segment::draw_id(), None)?;
+        match listed.moved_to {
+            None => Ok(opened),
+            Some(to) => Err(DatabaseError::Moved {
+                tenant: listed.tenant,
+                to,
+            }),
+        }
     }
 
     /// Seals a tenant's ledger: it has moved to `to`. Nobody appends from then on.
@@ -281,12 +304,14 @@ impl Database {
         ledger: LedgerId,
         unfinished: &'static str,
     ) -> Result<Opened, DatabaseError> {
-        let (opened, found) = self.open_drawn(tenant, ledger, Some(unfinished))?;
-        if found == ledger {
+        let (opened, listed) = self.open_drawn(tenant, ledger, Some(unfinished))?;
+        if listed.ledger == ledger {
             return Ok(opened);
         }
-        let tenant = tenant.to_owned();
-        Err(DatabaseError::AnotherLedger { tenant, found })
+        Err(DatabaseError::AnotherLedger {
+            tenant: listed.tenant,
+            found: listed.ledger,
+        })
     }
 
     fn open_drawn(
@@ -294,9 +319,9 @@ impl Database {
         tenant: &str,
         drawn: LedgerId,
         moved_to: Option<&'static str>,
-    ) -> Result<(Opened, LedgerId), DatabaseError> {
+    ) -> Result<(Opened, Listed), DatabaseError> {
         let tenant = tenant.to_owned();
-        let (no, head, ledger, created) = self.query("open a ledger", move |pool| async move {
+        let (no, listed, created) = self.query("open a ledger", move |pool| async move {
             let made = sqlx::query(
                 "insert into ledgers (tenant, id, hash, recorded_at, moved_to) values ($1, $2, $3, $4, $5)
                 on conflict do nothing",
@@ -314,19 +339,18 @@ impl Database {
             .bind(&tenant)
             .fetch_one(&pool)
             .await?;
-            let listed = listed_of(&row)?;
-            Ok((row.try_get("no")?, listed.head, listed.ledger, made.rows_affected() > 0))
+            Ok((row.try_get("no")?, listed_of(&row)?, made.rows_affected() > 0))
         })?;
-        let heads = Arc::new(Heads::new(head));
+        let heads = Arc::new(Heads::new(listed.head));
         poll::watch(self, no, &heads);
-        let reader = Reader::new(self.clone(), ledger, no, heads);
+        let reader = Reader::new(self.clone(), listed.ledger, no, heads);
         let appender = Appender::new(reader.clone()).map_err(DatabaseError::Thread)?;
         let opened = Opened {
             appender,
             reader,
             created,
         };
-        Ok((opened, ledger))
+        Ok((opened, listed))
     }
 
     /// A reader of a tenant's ledger, which must be there.

@@ -79,7 +79,8 @@ steps! {
     ///
     /// For an ADMIN or MANAGER. In one step, at all warehouses, the lot is taken out of use and all that is available of it
     /// is held. From then on it is neither chosen nor sold, and what becomes available of it, because it is received, given
-    /// back by an order or found, is held at once. What orders have of it stays theirs: the answer names them.
+    /// back by an order or found, is held at once. What orders have of it stays theirs: the answer names them. Asked for
+    /// again, it holds what was given free by UNHOLD since and is still there.
     recall "/api/v1/lots/{id}/recall" false;
 
     /// Release a recalled lot.

@@ -6,7 +6,7 @@ use bincard_ledger::Timestamp;
 use uuid::Uuid;
 
 use super::time;
-use super::tree::{At, Faults, parse_uuid};
+use super::tree::{At, Faults, NO_NUL, parse_uuid};
 
 /// The parameters of a request, being taken apart.
 #[derive(Debug)]
@@ -67,6 +67,10 @@ impl<'a> Query<'a> {
             return None;
         }
         if value.is_empty() {
+            return None;
+        }
+        if value.contains('\0') {
+            self.fault(name, NO_NUL);
             return None;
         }
         let read = parse(value);

@@ -163,8 +163,12 @@ pub(crate) fn object<T>(
 /// Reads a value of one type, or says what it must be.
 pub(crate) type Reading<T> = Result<T, &'static str>;
 
+/// PostgreSQL keeps no text with this character, and nobody means it.
+pub(crate) const NO_NUL: &str = "must not contain the character NUL";
+
 pub(crate) fn text<'t>(tree: &'t Tree<'_>) -> Reading<&'t str> {
     match tree {
+        Tree::Text(text) if text.contains('\0') => Err(NO_NUL),
         Tree::Text(text) => Ok(text),
         _ => Err("must be a string"),
     }

@@ -325,3 +325,28 @@ async fn nonsense_in_a_query_is_told_by_the_parameter() {
         }
     }
 }
+
+#[tokio::test]
+async fn the_character_nul_is_refused_by_the_field_that_has_it() {
+    let server = Server::start().await;
+    for list in [
+        "variants?search",
+        "variants?sku",
+        "warehouses?code",
+        "products?search",
+        "reservations?orderId",
+        "transfers?transferId",
+        "lots?lot",
+    ] {
+        let path = format!("/api/v1/{list}=a%00b");
+        let refused = server.get(&path, &server.viewer).await.expect(400).json();
+        let (_, parameter) = list.split_once('?').unwrap();
+        let errors = json!([{"parameter": parameter, "detail": "must not contain the character NUL"}]);
+        assert_eq!(refused["errors"], errors, "{path}");
+    }
+    let sale = json!({"type": "INBOUND", "warehouseId": uuid::Uuid::nil(), "notes": "a\u{0}b",
+        "lines": [{"variantId": uuid::Uuid::nil(), "quantity": 1}]});
+    let refused = server.post("/api/v1/stock-events", &server.manager, &sale).await;
+    let refused = refused.expect(400).json();
+    assert_eq!(refused["errors"][0]["pointer"], "/notes", "{refused}");
+}

@@ -34,8 +34,9 @@ impl Serve {
         serving::runtime(config)?.block_on(async {
             let listener = serving::listen(&config.listen).await?;
             let accounts = folder.accounts(config).await?;
+            // First, so that nobody is made where nothing can be served.
+            let app = serving::open(&folder, accounts.clone(), config).await?;
             ensure_first_admin(&accounts).await?;
-            let app = serving::open(&folder, accounts, config).await?;
             let more = format!(
                 "  data    {}\n  routes  {}/docs\n  a key   bincard key create NAME --role ADMIN\n",
                 path::absolute(&config.data_dir)

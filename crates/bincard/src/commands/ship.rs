@@ -52,6 +52,7 @@ impl Ship {
             return self.status(config, &Place::open(&to)?);
         }
         let folder = DataFolder::existing(config)?;
+        folder.check_backup_place(&to)?;
         let _claim = claim(&folder)?;
         let place = Place::make(&to)?;
         if self.follow {

@@ -115,6 +115,9 @@ fn there_and_back(shop: &Shop) {
     assert_eq!(head(shop.here(&["log", "head"])), after);
     shop.here(&["verify"]).succeeds();
     shop.there(&import).fails_with(1, "has moved to");
+    let served = shop.there(&["serve", "--listen", "127.0.0.1:0"]);
+    let served = served.fails_with(1, "has moved to");
+    assert_eq!(served.stdout, "", "nobody is made where nothing is served");
     shop.move_to(&elsewhere).fails_with(1, "has moved to");
     shop.move_to(&shop.scratch.data()).succeeds();
 }

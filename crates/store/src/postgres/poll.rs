@@ -5,6 +5,7 @@
 //! until a commit is on the disk.)
 
 use std::convert::identity;
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, PoisonError, Weak};
 use std::time::Duration;
 
@@ -59,6 +60,9 @@ async fn poll(database: Weak<Inner>) {
         let found = look(&pool, &open).await;
         // The handle must not be held while this sleeps.
         drop(pool);
+        if let Some(inner) = database.upgrade() {
+            inner.is_away.store(found.is_err(), Ordering::Relaxed);
+        }
         match found {
             Ok(found) => {
                 is_away = false;
@@ -93,6 +97,8 @@ fn open_ledgers(database: &Weak<Inner>) -> Option<(PgPool, Open)> {
     });
     if open.is_empty() {
         watched.is_polled = false;
+        // Nobody looks any more: the next who opens a ledger will see.
+        inner.is_away.store(false, Ordering::Relaxed);
         return None;
     }
     Some((inner.pool.clone(), open))

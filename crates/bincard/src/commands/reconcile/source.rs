@@ -57,6 +57,12 @@ fn table(text: &str) -> Result<Vec<Value>, String> {
             )),
         })
         .collect::<Result<_, _>>()?;
+    if let Some(twice) = (1..fields.len()).find(|at| fields[..*at].contains(&fields[*at])) {
+        return Err(format!(
+            "the column {:?} says what another column says already: leave one of them out",
+            &header[twice]
+        ));
+    }
     let mut lines = Vec::new();
     for (index, row) in reader.records().enumerate() {
         let at = index + 2;
@@ -99,6 +105,8 @@ mod tests {
     #[test]
     fn what_is_wrong_is_named_with_its_line() {
         assert!(table("place,sku\n").is_err_and(|what| what.contains("\"place\"")));
+        assert!(table("sku,quantity,quantity\n").is_err_and(|what| what.contains("\"quantity\"")));
+        assert!(table("warehouse,sku,warehouseCode\n").is_err_and(|what| what.contains("\"warehouseCode\"")));
         assert!(
             table("sku,quantity\nS,many\n")
                 .is_err_and(|what| what.contains("line 2") && what.contains("many"))
