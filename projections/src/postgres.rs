@@ -17,7 +17,6 @@ use std::collections::hash_map::RandomState;
 use std::fmt;
 use std::future::Future;
 use std::hash::{BuildHasher, Hasher};
-use std::io;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::sync::{Arc, Mutex};
@@ -32,7 +31,7 @@ use tokio::task::JoinHandle;
 
 use crate::error::Error;
 use crate::name::ViewName;
-use crate::sql::for_postgres;
+use crate::sql::{for_postgres, in_time};
 use crate::view::View;
 use leases::Lease;
 use migrate::{RECONCILIATIONS, VIEWS};
@@ -108,17 +107,6 @@ pub(crate) struct Schema {
     view: ViewName,
     generation: u64,
     name: String,
-}
-
-/// Waits for an answer, but not for ever: a connection may have broken without a word.
-async fn in_time<T>(
-    at_most: Duration,
-    answer: impl Future<Output = Result<T, sqlx::Error>>,
-) -> Result<T, sqlx::Error> {
-    tokio::time::timeout(at_most, answer).await.unwrap_or_else(|_| {
-        let late = io::Error::new(io::ErrorKind::TimedOut, "no answer came in time");
-        Err(late.into())
-    })
 }
 
 impl Database {

@@ -5,11 +5,14 @@
 //! are integers.
 
 use std::fmt::Write as _;
+use std::future::Future;
+use std::io;
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures_util::TryStreamExt;
 use futures_util::future::{join, ready};
-use futures_util::stream::{Stream, StreamExt, once};
+use futures_util::stream::{self, BoxStream, Stream, StreamExt, once};
 use sqlx::postgres::{PgArguments, PgConnection, PgRow};
 use sqlx::sqlite::{SqliteArguments, SqliteConnection, SqliteRow};
 use sqlx::{
@@ -41,7 +44,7 @@ impl Tx<'_> {
     pub(crate) async fn commit(self) -> Result<(), sqlx::Error> {
         match self {
             Tx::Sqlite(tx) => tx.commit().await,
-            Tx::Postgres(tx) => tx.commit().await,
+            Tx::Postgres(tx) => in_time(ANSWER_MAX, tx.commit()).await,
         }
     }
 }
@@ -153,7 +156,8 @@ impl Query {
         match connection {
             Connection::Sqlite(connection) => self.on_sqlite()?.execute(&mut **connection).await.map(drop),
             Connection::Postgres(connection) => {
-                self.on_postgres()?.execute(&mut **connection).await.map(drop)
+                let done = self.on_postgres()?.execute(&mut **connection);
+                in_time(ANSWER_MAX, done).await.map(drop)
             }
         }
     }
@@ -171,7 +175,7 @@ impl Query {
             .map_ok(Row::Sqlite)
             .left_stream(),
             Connection::Postgres(connection) => match self.on_postgres() {
-                Ok(query) => query.fetch(&mut **connection),
+                Ok(query) => each_in_time(query.fetch(&mut **connection)),
                 Err(error) => once(ready(Err(error))).boxed(),
             }
             .map_ok(Row::Postgres)
@@ -194,7 +198,7 @@ impl Query {
             }
             Connection::Postgres(connection) => {
                 let found = self.on_postgres()?.fetch_optional(&mut **connection);
-                found.await?.map(Row::Postgres)
+                in_time(ANSWER_MAX, found).await?.map(Row::Postgres)
             }
         })
     }
@@ -203,6 +207,35 @@ impl Query {
         let found = self.fetch_optional(connection).await?;
         found.ok_or(sqlx::Error::RowNotFound)
     }
+}
+
+/// The longest wait for PostgreSQL to say anything: a connection may have broken without a word.
+const ANSWER_MAX: Duration = Duration::from_secs(30);
+
+/// Waits for an answer, but not for ever.
+pub(crate) async fn in_time<T>(
+    at_most: Duration,
+    answer: impl Future<Output = Result<T, sqlx::Error>>,
+) -> Result<T, sqlx::Error> {
+    tokio::time::timeout(at_most, answer).await.unwrap_or_else(|_| {
+        let late = io::Error::new(io::ErrorKind::TimedOut, "no answer came in time");
+        Err(late.into())
+    })
+}
+
+/// The rows of a statement, none of which is waited for for ever. After an error there are no more.
+fn each_in_time<'c>(
+    rows: BoxStream<'c, Result<PgRow, sqlx::Error>>,
+) -> BoxStream<'c, Result<PgRow, sqlx::Error>> {
+    let next = |rows: Option<BoxStream<'c, Result<PgRow, sqlx::Error>>>| async move {
+        let mut rows = rows?;
+        match in_time(ANSWER_MAX, rows.try_next()).await {
+            Ok(None) => None,
+            Ok(Some(row)) => Some((Ok(row), Some(rows))),
+            Err(error) => Some((Err(error), None)),
+        }
+    };
+    stream::unfold(Some(rows), next).boxed()
 }
 
 /// Values as a database takes them.

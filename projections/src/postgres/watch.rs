@@ -11,9 +11,10 @@ use sqlx::Row as _;
 use sqlx::postgres::{PgPool, PgRow};
 use tokio::sync::watch;
 
-use super::{Inner, Schemas, in_time};
+use super::{Inner, Schemas};
 use crate::error::Error;
 use crate::name::ViewName;
+use crate::sql::in_time;
 
 /// Between two looks.
 const EVERY: Duration = Duration::from_millis(20);
