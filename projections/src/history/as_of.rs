@@ -186,7 +186,7 @@ pub(crate) async fn as_of_total(
 }
 
 /// The statement that answers for one key, and what else the view stands for at that moment: [`answer_of`] reads it. One
-/// statement sees one state, and costs a tenth of what the several cost that it is made of.
+/// statement sees one state, and is one way to the database and back.
 pub(crate) fn question(key: StockKey, past: AsOf) -> Query {
     let [warehouse, variant] = key.columns();
     let of = |sql: &'static str| query(sql).bind(variant).bind(warehouse);
