@@ -63,26 +63,23 @@ async fn alerts_and_the_dashboard_ask_for_figures_that_there_are() -> Result<()>
     Ok(())
 }
 
-/// Runs a program that checks a file and says what is wrong with it.
-fn check(program: impl AsRef<OsStr>, arguments: &[&str], file: &Path) -> Result<()> {
+/// Runs a program that checks a file, and answers what it says.
+fn check(program: impl AsRef<OsStr>, arguments: &[&str], file: &Path) -> Result<String> {
     let program = program.as_ref();
     let run = Command::new(program).args(arguments).arg(file).output();
     let run = run.with_context(|| format!("cannot run {}", program.display()))?;
-    ensure!(
-        run.status.success(),
-        "{}: {}{}",
-        file.display(),
-        String::from_utf8_lossy(&run.stdout),
-        String::from_utf8_lossy(&run.stderr)
-    );
-    Ok(())
+    let said = [run.stdout, run.stderr].concat();
+    let said = String::from_utf8_lossy(&said).into_owned();
+    ensure!(run.status.success(), "{}: {said}", file.display());
+    Ok(said)
 }
 
 #[test]
 fn prometheus_takes_its_files() -> Result<()> {
     let promtool = std::env::var_os("BINCARD_PROMTOOL").unwrap_or_else(|| "promtool".into());
     check(&promtool, &["check", "config"], &deploy("prometheus.yml"))?;
-    check(&promtool, &["check", "rules"], &deploy("alerts.yml"))
+    check(&promtool, &["check", "rules"], &deploy("alerts.yml"))?;
+    Ok(())
 }
 
 /// The service as it stands, but for where the binary lies.
@@ -96,13 +93,8 @@ fn systemd_takes_the_service() -> Result<()> {
     ensure!(here != service, "the service runs no binary");
     let file = folder.path().join("bincard.service");
     std::fs::write(&file, here)?;
-    check("systemd-analyze", &["verify", "--man=no"], &file)?;
-    // It may say that something is wrong and end well all the same.
-    let again = Command::new("systemd-analyze")
-        .args(["verify", "--man=no"])
-        .arg(&file)
-        .output()?;
-    let said = String::from_utf8_lossy(&again.stderr);
+    let said = check("systemd-analyze", &["verify", "--man=no"], &file)?;
+    // It may end well and say that something is wrong all the same.
     ensure!(!said.contains("bincard.service:"), "{said}");
     Ok(())
 }
@@ -125,5 +117,6 @@ fn nats_takes_its_file() -> Result<()> {
         .filter(|line| !(is_old && line.contains("sync_interval:")));
     let file = folder.path().join("nats.conf");
     std::fs::write(&file, lines.collect::<Vec<_>>().join("\n"))?;
-    check(program, &["-t", "-c"], &file)
+    check(program, &["-t", "-c"], &file)?;
+    Ok(())
 }
