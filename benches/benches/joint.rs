@@ -20,45 +20,137 @@ use sqlx::{AssertSqlSafe, Connection, Executor, PgConnection};
 
 const RIVAL_TASKS: u32 = 32;
 
+/// What is measured in every round, one after the other: what the machine does in between touches all alike.
+const WORKS: &[Work] = &[
+    Work::bare("bare insert, 1,024 rows a commit", 1_024),
+    Work::nodes("one node, 4 callers × 1,024", 1, 1, 1_024, Skew::Even),
+    Work::nodes("two nodes, one tenant", 2, 1, 1_024, Skew::Even),
+    Work::nodes("one node, Zipf 2.0", 1, 1, 1_024, Skew::Zipf(2.0)),
+    Work::nodes("two nodes, two tenants", 2, 2, 1_024, Skew::Even),
+    Work::bare("bare insert, 8,192 rows a commit", 8_192),
+    Work::nodes("one node, 4 callers × 8,192", 1, 1, 8_192, Skew::Even),
+    Work::bare("bare insert, 1 row a commit", 1),
+    Work::callers("one node, 1 caller", 1),
+    Work::bare("bare insert, 64 rows a commit", 64),
+    Work::callers("one node, 64 callers", 64),
+    Work::callers("one node, 256 callers", 256),
+];
+
+struct Work {
+    name: &'static str,
+    what: What,
+}
+
+enum What {
+    /// Nothing but inserts of so many rows a commit.
+    Bare(usize),
+    /// So many nodes over so many tenants, with four callers each that send batches.
+    Nodes {
+        nodes: usize,
+        tenants: usize,
+        batch: usize,
+        skew: Skew,
+    },
+    /// One node and callers that send one command at a time.
+    Callers(usize),
+}
+
+impl Work {
+    const fn bare(name: &'static str, rows: usize) -> Work {
+        let what = What::Bare(rows);
+        Work { name, what }
+    }
+
+    const fn nodes(name: &'static str, nodes: usize, tenants: usize, batch: usize, skew: Skew) -> Work {
+        let what = What::Nodes {
+            nodes,
+            tenants,
+            batch,
+            skew,
+        };
+        Work { name, what }
+    }
+
+    const fn callers(name: &'static str, callers: usize) -> Work {
+        let what = What::Callers(callers);
+        Work { name, what }
+    }
+}
+
+/// Each work's figure over that of another one of the same round.
+const RATIOS: &[(usize, usize, &str)] = &[
+    (1, 0, "one node of the bare insert, 1,024"),
+    (6, 5, "one node of the bare insert, 8,192"),
+    (2, 1, "two nodes on one tenant of one node"),
+    (3, 1, "one node, Zipf 2.0 of even"),
+    (4, 1, "two nodes on two tenants of one node"),
+];
+/// p99 of callers over the p50 of a commit of the same round.
+const LATENCY_RATIOS: &[(usize, usize, &str)] = &[
+    (8, 7, "p99 of 1 caller in commits of 1 row"),
+    (10, 9, "p99 of 64 callers in commits of 64 rows"),
+    (10, 7, "p99 of 64 callers in commits of 1 row"),
+];
+
 fn main() -> Result<()> {
     let is_small = std::env::args().any(|arg| arg == "--small" || arg == "--test");
-    let (commands, singles) = if is_small { (8_192, 10) } else { (200_000, 400) };
+    let (rounds, commands, singles) = if is_small { (1, 8_192, 10) } else { (5, 100_000, 300) };
     let bench = Bench::start(Duration::from_millis(if is_small { 100 } else { 4_000 }))?;
     let rival = bench.rival()?;
     println!("rival, {RIVAL_TASKS} tasks: {rival:.0}/s");
-    println!("| what | per second | × rival | × bare | p50 ms | p99 ms |");
-    println!("| --- | ---: | ---: | ---: | ---: | ---: |");
-    for batch in [1_024, 8_192] {
-        let bare = bench.bare_insert(batch, commands)?;
-        println!(
-            "| bare insert, {batch} rows | {bare:.0} | {:.1} | 1 | | |",
-            bare / rival
-        );
-        let one = bench.engine_rate(1, 1, batch, commands, Skew::Even)?;
-        one.print(&format!("one node, 4 callers × {batch}"), rival, Some(bare));
+    let mut figures: Vec<Vec<Measured>> = Vec::new();
+    for _ in 0..rounds {
+        let of_round = WORKS.iter().map(|work| match work.what {
+            What::Bare(rows) => bench.bare_insert(rows, commands.min(rows * singles * 4)),
+            What::Nodes {
+                nodes,
+                tenants,
+                batch,
+                skew,
+            } => bench.engine_rate(nodes, tenants, batch, commands, skew),
+            What::Callers(callers) => bench.single_rate(callers, singles),
+        });
+        figures.push(of_round.collect::<Result<_>>()?);
     }
-    let one = bench.engine_rate(1, 1, 1_024, commands, Skew::Even)?;
-    one.print("one node again, 4 × 1,024", rival, None);
-    bench
-        .engine_rate(2, 1, 1_024, commands, Skew::Even)?
-        .print("two nodes, one tenant", rival, None);
-    bench
-        .engine_rate(1, 1, 1_024, commands, Skew::Zipf(2.0))?
-        .print("one node, Zipf 2.0", rival, None);
-    bench
-        .engine_rate(2, 2, 1_024, commands, Skew::Even)?
-        .print("two nodes, two tenants", rival, None);
-    let commit = bench.bare_insert(1, singles.max(10))?;
-    println!(
-        "| bare commit of one row | {commit:.0} | | | {:.2} | |",
-        1e3 / commit
-    );
-    for callers in [1, 64, 256] {
-        bench
-            .single_rate(callers, singles)?
-            .print(&format!("one node, {callers} callers"), rival, None);
+    println!("| work, median of {rounds} rounds | per second | × rival | p50 ms | p99 ms |");
+    println!("| --- | ---: | ---: | ---: | ---: |");
+    for (at, work) in WORKS.iter().enumerate() {
+        let of = |figure: fn(&Measured) -> f64| median(figures.iter().map(|round| figure(&round[at])));
+        let rate = of(|measured| measured.per_second);
+        println!(
+            "| {} | {rate:.0} | {:.1} | {:.2} | {:.2} |",
+            work.name,
+            rate / rival,
+            of(|measured| measured.millis_at(0.5)),
+            of(|measured| measured.millis_at(0.99)),
+        );
+    }
+    println!();
+    println!("| ratio | median | each round |");
+    println!("| --- | ---: | --- |");
+    for (over, under, name) in RATIOS {
+        print_ratio(name, &figures, |round| {
+            round[*over].per_second / round[*under].per_second
+        });
+    }
+    for (over, under, name) in LATENCY_RATIOS {
+        print_ratio(name, &figures, |round| {
+            round[*over].millis_at(0.99) / round[*under].millis_at(0.5)
+        });
     }
     Ok(())
+}
+
+fn print_ratio(name: &str, figures: &[Vec<Measured>], ratio: impl Fn(&[Measured]) -> f64) {
+    let ratios: Vec<f64> = figures.iter().map(|round| ratio(round)).collect();
+    let each: Vec<String> = ratios.iter().map(|ratio| format!("{ratio:.2}")).collect();
+    println!("| {name} | {:.2} | {} |", median(ratios), each.join(", "));
+}
+
+fn median(figures: impl IntoIterator<Item = f64>) -> f64 {
+    let mut figures: Vec<f64> = figures.into_iter().collect();
+    figures.sort_by(f64::total_cmp);
+    figures[figures.len() / 2]
 }
 
 struct Measured {
@@ -67,15 +159,8 @@ struct Measured {
 }
 
 impl Measured {
-    fn print(&self, name: &str, rival: f64, bare: Option<f64>) {
-        let rate = self.per_second;
-        let of_bare = bare.map_or_else(String::new, |bare| format!("{:.2}", rate / bare));
-        let ms = |quantile| self.latencies.value_at_quantile(quantile) as f64 / 1e6;
-        let (p50, p99) = (ms(0.5), ms(0.99));
-        println!(
-            "| {name} | {rate:.0} | {:.1} | {of_bare} | {p50:.2} | {p99:.2} |",
-            rate / rival
-        );
+    fn millis_at(&self, quantile: f64) -> f64 {
+        self.latencies.value_at_quantile(quantile) as f64 / 1e6
     }
 }
 
@@ -123,7 +208,7 @@ impl Bench {
     }
 
     /// Rows a second of one connection that does nothing but insert such rows as the log has, so many a commit.
-    fn bare_insert(&self, batch: usize, rows: usize) -> Result<f64> {
+    fn bare_insert(&self, batch: usize, rows: usize) -> Result<Measured> {
         let url = self.database()?;
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
@@ -133,8 +218,10 @@ impl Bench {
             connection.execute("set search_path = bincard_log").await?;
             let record = [7u8; 57];
             let records = vec![record.as_slice(); batch];
+            let mut latencies = Histogram::new(3)?;
             let (started, mut position) = (Instant::now(), 0);
             while position < rows {
+                let asked = Instant::now();
                 let keys: Vec<uuid::Uuid> = (0..batch).map(|_| uuid::Uuid::new_v4()).collect();
                 let mut tx = connection.begin().await?;
                 sqlx::query(
@@ -148,11 +235,15 @@ impl Bench {
                 .execute(&mut *tx)
                 .await?;
                 tx.commit().await?;
+                latencies.record(asked.elapsed().as_nanos() as u64)?;
                 position += batch;
             }
-            let rate = position as f64 / started.elapsed().as_secs_f64();
+            let per_second = position as f64 / started.elapsed().as_secs_f64();
             connection.close().await?;
-            Ok(rate)
+            Ok(Measured {
+                per_second,
+                latencies,
+            })
         })
     }
 

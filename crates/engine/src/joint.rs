@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use bincard_ledger::codec::Body;
 use bincard_ledger::{CatalogueEvent, Event, IdempotencyKey, Position, Recorded, State};
-use bincard_store::postgres::{self, Appender};
+use bincard_store::postgres::{self, Appender, Followed};
 use bincard_store::{BeginError, CommitError, Commits, Head, Reader};
 
 use crate::ledger::{Refusal, Shared};
@@ -59,17 +59,24 @@ impl JointLog {
         if head.position <= state.head() {
             return;
         }
-        let mut catalogue = Vec::new();
-        let commits = self.reader.commits_up_to(state.head(), head.position);
-        let folded = recovery::fold(Commits::Postgres(commits), state, |event| {
-            if let Event::Catalogue(event) = event {
+        let before = state.head();
+        let (mut catalogue, mut followed) = (Vec::new(), Followed::default());
+        let commits = self.reader.commits_up_to(before, head.position);
+        let folded = recovery::fold(Commits::Postgres(commits), state, |record| {
+            followed.note(record);
+            if let Event::Catalogue(event) = &record.event {
                 catalogue.push(event.clone());
             }
         });
         match folded {
+            Ok(()) if state.head() == head.position => {
+                self.shared.names.apply(&catalogue);
+                self.appender.follow(before, head, followed);
+                self.reader.announce(head);
+            }
             Ok(()) => {
                 self.shared.names.apply(&catalogue);
-                self.reader.announce(head);
+                self.appender.skip_to(state.head());
             }
             Err(error) => {
                 tracing::warn!(
@@ -79,9 +86,9 @@ impl JointLog {
                 // What could not be read is read later; what could not be folded in may be there in part.
                 self.is_spoilt = !matches!(error, RecoveryError::Read(_));
                 self.shared.names.apply(&catalogue);
+                self.appender.skip_to(state.head());
             }
         }
-        self.appender.skip_to(state.head());
     }
 
     /// Takes the head and folds in what others appended; `key` is told of every idempotency key among that.

@@ -1,7 +1,7 @@
 //! From the log to a state.
 
 use bincard_ledger::codec::DecodeError;
-use bincard_ledger::{Event, Inconsistent, Position, Record, Recorded, State, snapshot};
+use bincard_ledger::{Inconsistent, Position, Record, Recorded, State, snapshot};
 use bincard_store::{Commits, ReadError, Reader};
 
 /// Records that are decoded before they are applied, so that what they need from memory is fetched together.
@@ -39,11 +39,11 @@ pub fn replay(
     fold_commits(commits, state, |_| {}, &mut progress)
 }
 
-/// Folds commits, up to where they end, into the state; `each` sees every event first.
+/// Folds commits, up to where they end, into the state; `each` sees every record first.
 pub(crate) fn fold(
     commits: Commits,
     state: &mut State,
-    each: impl FnMut(&Event),
+    each: impl FnMut(&Record),
 ) -> Result<(), RecoveryError> {
     fold_commits(commits, state, each, &mut |_| {})
 }
@@ -51,7 +51,7 @@ pub(crate) fn fold(
 fn fold_commits(
     mut commits: Commits,
     state: &mut State,
-    mut each: impl FnMut(&Event),
+    mut each: impl FnMut(&Record),
     progress: &mut dyn FnMut(Position),
 ) -> Result<(), RecoveryError> {
     let mut chunk: Vec<Record> = Vec::with_capacity(CHUNK_RECORDS);
@@ -68,7 +68,7 @@ fn fold_commits(
             }
             for record in &chunk {
                 state.warm_event(&record.event);
-                each(&record.event);
+                each(record);
             }
             for record in chunk.drain(..) {
                 let (position, recorded_at) = (state.head().next(), commit.recorded_at);

@@ -5,7 +5,7 @@
 //! positions that may hold a key, by its hash, and the caller compares with the log. What is missing or damaged is
 //! made again from the log.
 
-mod filter;
+pub(crate) mod filter;
 mod merge;
 mod run;
 mod work;

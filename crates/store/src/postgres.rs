@@ -11,6 +11,7 @@
 mod append;
 mod cursor;
 mod fetch;
+mod known;
 mod migrate;
 mod poll;
 mod read;
@@ -33,7 +34,7 @@ use sqlx::{Connection, PgConnection, Row};
 use tokio::runtime::Runtime;
 use uuid::Uuid;
 
-pub use append::Appender;
+pub use append::{Appender, Followed};
 pub use cursor::Commits;
 pub use read::Reader;
 pub use repair::Repaired;
@@ -397,6 +398,16 @@ impl Database {
             .expect("taken only when the last handle goes");
         let ended = runtime.spawn(future).await;
         ended.expect("asking the database does not panic")
+    }
+
+    /// Lets something be read in the background, on the database's own runtime.
+    fn spawn_reading<F>(&self, read: impl FnOnce(PgPool) -> F)
+    where
+        F: Future<Output = ()> + Send + 'static,
+    {
+        if let Some(runtime) = &self.inner.runtime {
+            runtime.spawn(read(self.inner.pool.clone()));
+        }
     }
 
     fn query<T, F>(&self, doing: &'static str, ask: impl FnOnce(PgPool) -> F) -> Result<T, DatabaseError>

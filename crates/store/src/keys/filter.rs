@@ -1,4 +1,4 @@
-//! A blocked Bloom filter: one cache line says whether a key may be in a run.
+//! A blocked Bloom filter: one cache line says whether a key may be there.
 //!
 //! A key's hash picks a line by its upper bits and one bit in each of the line's eight words by the others. About
 //! 0.2% of the keys that are not there are said to be. Lines grow with hashes, so that a filter is built in one pass
@@ -15,14 +15,14 @@ const MIX: u64 = 0xD6E8_FEB8_6659_FD93;
 #[repr(C, align(64))]
 struct Line([u64; 8]);
 
-/// The keys of one run, approximately.
-pub(super) struct Filter {
+/// Keys, approximately: of one run, or of a log.
+pub(crate) struct Filter {
     lines: Vec<Line>,
 }
 
 impl Filter {
     /// An empty filter with room for `keys` keys.
-    pub(super) fn new(keys: u64) -> Filter {
+    pub(crate) fn new(keys: u64) -> Filter {
         Filter {
             lines: vec![Line::default(); line_count(keys)],
         }
@@ -47,7 +47,7 @@ impl Filter {
         self.lines.as_bytes()
     }
 
-    pub(super) fn insert(&mut self, hash: u64) {
+    pub(crate) fn insert(&mut self, hash: u64) {
         let at = self.line_of(hash);
         for (word, bit) in self.lines[at].0.iter_mut().zip(bits(hash)) {
             *word |= 1 << bit;
@@ -55,7 +55,7 @@ impl Filter {
     }
 
     /// Without branches, so that the loads of several keys overlap.
-    pub(super) fn may_contain(&self, hash: u64) -> bool {
+    pub(crate) fn may_contain(&self, hash: u64) -> bool {
         let line = &self.lines[self.line_of(hash)].0;
         let missing = line
             .iter()

@@ -10,7 +10,7 @@ use std::io;
 use std::time::{Duration, Instant};
 
 use bincard_ledger::codec::{Body, BodyRef, DecodeError};
-use bincard_ledger::{IdempotencyKey, Position, Recorded, Stream, Version};
+use bincard_ledger::{IdempotencyKey, Position, Record, Recorded, Stream, Version};
 use sqlx::postgres::{PgArguments, PgSeverity};
 use sqlx::query::Query;
 use sqlx::{AssertSqlSafe, Connection, Executor, PgConnection, Postgres, Row};
@@ -18,6 +18,7 @@ use tokio::runtime::Runtime;
 use uuid::Uuid;
 
 use super::fetch::{self, Place, failed};
+use super::known::KnownKeys;
 use super::{ANSWER_MAX, Reader, connect, crc_of, hash_of, head_of, in_time, key_digest, signed, unsigned};
 use crate::chain::Hash;
 use crate::commit::BODY_BYTES_MAX;
@@ -47,6 +48,23 @@ pub struct Appender {
     seen_hash: Option<Hash>,
     /// The last versions of streams, as of what was seen; others are looked up.
     versions: HashMap<Stream, Version>,
+    /// The keys up to what was seen.
+    known: KnownKeys,
+}
+
+/// What an appender remembers of events that others appended.
+#[derive(Debug, Default)]
+pub struct Followed {
+    versions: HashMap<Stream, Version>,
+    keys: Vec<Uuid>,
+}
+
+impl Followed {
+    /// Takes note of an event; of each stream's the last comes last.
+    pub fn note(&mut self, record: &Record) {
+        self.versions.insert(record.event.stream(), record.version);
+        self.keys.extend(record.key.as_ref().map(|known| key_digest(&known.key)));
+    }
 }
 
 /// The rows of a commit.
@@ -102,6 +120,7 @@ impl Appender {
             seen: head.position,
             seen_hash: Some(head.hash),
             versions: HashMap::new(),
+            known: KnownKeys::default(),
         })
     }
 
@@ -119,9 +138,12 @@ impl Appender {
         if self.is_begun {
             return Ok(Vec::new());
         }
+        let before = (self.seen, self.seen_hash);
         let begun = self.take_head();
         if begun.is_err() {
             self.session = None;
+            // The caller was told of nothing.
+            (self.seen, self.seen_hash) = before;
         }
         self.is_begun = begun.is_ok();
         begun
@@ -140,7 +162,7 @@ impl Appender {
             let position = head.position;
             return Err(ReadError::Damaged { position, what }.into());
         }
-        let mut missed = Vec::new();
+        let (mut missed, mut followed) = (Vec::new(), Followed::default());
         while self.seen < head.position {
             let place = Place {
                 no: self.reader.no(),
@@ -156,8 +178,7 @@ impl Appender {
                 each_record(&commit, |position, record| {
                     if position > place.after {
                         let recorded = decode(&commit, position, record)?;
-                        self.versions
-                            .insert(recorded.record.event.stream(), recorded.record.version);
+                        followed.note(&recorded.record);
                         missed.push(recorded);
                     }
                     Ok(())
@@ -169,8 +190,14 @@ impl Appender {
                 return Err(ReadError::Damaged { position, what }.into());
             }
         }
+        self.remember(followed);
         self.seen_hash = Some(head.hash);
         Ok(missed)
+    }
+
+    fn remember(&mut self, followed: Followed) {
+        self.versions.extend(followed.versions);
+        followed.keys.iter().for_each(|digest| self.known.add(digest));
     }
 
     /// Locks the head of a ledger that is here.
@@ -221,6 +248,16 @@ impl Appender {
         }
     }
 
+    /// Says that the caller has read on, from one position to the end of a commit, and what there was in between.
+    pub fn follow(&mut self, after: Position, to: Head, followed: Followed) {
+        if after != self.seen {
+            return self.skip_to(to.position);
+        }
+        self.release();
+        self.remember(followed);
+        (self.seen, self.seen_hash) = (to.position, Some(to.hash));
+    }
+
     /// Says that the caller knows the log up to a position by other ways, such as a [`Reader`], however it was before.
     pub fn skip_to(&mut self, position: Position) {
         if position != self.seen {
@@ -228,6 +265,7 @@ impl Appender {
             self.seen = position;
             self.seen_hash = None;
             self.versions.clear();
+            self.known.forget();
         }
     }
 
@@ -240,7 +278,13 @@ impl Appender {
         if keys.is_empty() {
             return Ok(Vec::new());
         }
+        self.known.tend(&self.reader, self.seen);
         let digests: Vec<Uuid> = keys.iter().map(|key| key_digest(key)).collect();
+        let doubtful = digests.iter().filter(|digest| self.known.may_have(digest));
+        let doubtful: Vec<Uuid> = doubtful.copied().collect();
+        if doubtful.is_empty() {
+            return Ok(vec![None; keys.len()]);
+        }
         let no = self.reader.no();
         let session = self.session.as_mut().ok_or_else(|| {
             let gone = io::Error::new(io::ErrorKind::NotConnected, "the head is not held");
@@ -250,7 +294,7 @@ impl Appender {
             let sql = "select key, position from events where ledger = $1 and key = any($2)";
             let rows = sqlx::query(sql)
                 .bind(no)
-                .bind(&digests)
+                .bind(&doubtful)
                 .fetch_all(session)
                 .await?;
             let entry = |row| {
@@ -285,6 +329,8 @@ impl Appender {
         if committed.is_err() {
             self.release();
             self.versions.clear();
+            // Perhaps it was refused for a key that they should have had.
+            self.known.forget();
         }
         committed
     }
@@ -305,6 +351,7 @@ impl Appender {
         let rows = rows_of(body, &before)?;
         let versions = self.make(body, &rows, &before)?;
         self.is_begun = false;
+        rows.keys.iter().flatten().for_each(|digest| self.known.add(digest));
         (self.seen, self.seen_hash) = (rows.head.position, Some(rows.head.hash));
         self.versions.extend(versions);
         self.head = rows.head;
@@ -345,6 +392,7 @@ impl Appender {
         self.head = head;
         (self.seen, self.seen_hash) = (head.position, Some(head.hash));
         self.versions.clear();
+        self.known.forget();
         Ok(head)
     }
 

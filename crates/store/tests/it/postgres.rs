@@ -1,6 +1,7 @@
 //! The log in PostgreSQL: the suite that every event store passes, and what only a shared log can meet: other writers,
 //! sessions that end or stop in the middle, rows that somebody changed.
 
+mod known_keys;
 mod repair;
 
 use std::sync::OnceLock;
