@@ -7,12 +7,12 @@
 use std::sync::{Arc, Mutex, PoisonError};
 
 use bincard_ledger::codec::Body;
-use bincard_ledger::{CatalogueEvent, Event, IdempotencyKey, Position, Recorded, State};
+use bincard_ledger::{CatalogueEvent, Event, IdempotencyKey, Position, State};
 use bincard_store::postgres::{self, Appender, Followed};
 use bincard_store::{BeginError, CommitError, Commits, Head, Reader};
 
 use crate::ledger::{Refusal, Shared};
-use crate::recovery::{self, RecoveryError};
+use crate::recovery::{self, CHUNK_RECORDS, RecoveryError};
 
 pub(crate) struct JointLog {
     shared: Arc<Shared>,
@@ -105,18 +105,21 @@ impl JointLog {
             .begin()
             .map_err(|error| self.refusal_of_begin(error))?;
         let mut catalogue: Vec<CatalogueEvent> = Vec::new();
-        for recorded in missed {
-            let Recorded { position, record, .. } = &recorded;
-            if let Some(known) = &record.key {
-                key(&known.key, *position);
-            }
-            if let Err(error) = state.apply(&recorded) {
-                self.appender.release();
-                self.is_spoilt = true;
-                return Err(unavailable(&error));
-            }
-            if let Event::Catalogue(event) = recorded.record.event {
-                catalogue.push(event);
+        for chunk in missed.chunks(CHUNK_RECORDS) {
+            let events = chunk.iter().map(|recorded| &recorded.record.event);
+            events.for_each(|event| state.warm_event(event));
+            for recorded in chunk {
+                if let Some(known) = &recorded.record.key {
+                    key(&known.key, recorded.position);
+                }
+                if let Err(error) = state.apply(recorded) {
+                    self.appender.release();
+                    self.is_spoilt = true;
+                    return Err(unavailable(&error));
+                }
+                if let Event::Catalogue(event) = &recorded.record.event {
+                    catalogue.push(event.clone());
+                }
             }
         }
         self.shared.names.apply(&catalogue);

@@ -5,7 +5,7 @@ use bincard_ledger::{Inconsistent, Position, Record, Recorded, State, snapshot};
 use bincard_store::{Commits, ReadError, Reader};
 
 /// Records that are decoded before they are applied, so that what they need from memory is fetched together.
-const CHUNK_RECORDS: usize = 128;
+pub(crate) const CHUNK_RECORDS: usize = 128;
 
 /// Why a state could not be rebuilt.
 #[derive(Debug, thiserror::Error)]

@@ -104,6 +104,8 @@ pub(crate) struct Chunk {
     recorded: Vec<(u64, Position)>,
     /// Where each request's key stands in a joint log.
     found: Vec<Option<Position>>,
+    /// Whether the keys of this chunk were looked up in a joint log.
+    is_looked_up: bool,
     /// Keys of a joint log that were appended since, or are about to be.
     fresh: HashMap<u64, SmallVec<[Position; 1]>>,
 }
@@ -254,9 +256,13 @@ impl Writer {
         if batch.is_begun {
             return Ok(());
         }
-        let (ledger, fresh) = (self.shared.id, &mut self.chunk.fresh);
+        let (ledger, chunk) = (self.shared.id, &mut self.chunk);
         let begun = log.begin(&mut self.state, |key, position| {
-            fresh.entry(key.hash(ledger)).or_default().push(position);
+            // Whoever looks keys up after this finds these as well.
+            if chunk.is_looked_up {
+                let hash = key.hash(ledger);
+                chunk.fresh.entry(hash).or_default().push(position);
+            }
         });
         match &begun {
             Ok(()) => batch.is_begun = true,
@@ -400,6 +406,7 @@ impl Writer {
             // All that was appended is to be seen there.
             self.chunk.fresh.clear();
         }
+        self.chunk.is_looked_up = false;
         let places = chunk.clone().count();
         self.chunk.maybe_known.resize(places, false);
         self.chunk.found.resize(places, None);
@@ -413,6 +420,7 @@ impl Writer {
             .unzip();
         match log.find_keys(&keys) {
             Ok(found) => {
+                self.chunk.is_looked_up = true;
                 for (place, position) in of.into_iter().zip(found) {
                     self.chunk.found[place] = position;
                     self.chunk.maybe_known[place] = position.is_some();

@@ -17,7 +17,7 @@ use super::{READ_MAX, Reader, in_time, signed};
 use crate::keys::filter::Filter;
 
 /// Keys that a filter has room for, at least.
-const KEYS_MIN: u64 = 16 << 10;
+const KEYS_MIN: u64 = 64 << 10;
 /// Positions whose keys are read at once.
 const STRETCH_POSITIONS: u64 = 64 << 10;
 /// How long it is waited after the log could not be read.

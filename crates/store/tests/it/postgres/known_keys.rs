@@ -10,7 +10,7 @@ use bincard_store::postgres::Followed;
 use super::*;
 
 /// More than a filter that was made for an empty log has room for, so that it is read again meanwhile.
-const KEYS: u64 = 20_000;
+const KEYS: u64 = 80_000;
 
 /// A node that appends, and what is true.
 struct Node {
@@ -84,9 +84,9 @@ fn no_key_that_is_there_is_denied() {
     let mut turn = 0_u64;
     while a.seen.0.max(b.seen.0) < KEYS {
         turn += 1;
-        let node = if turn % 3 == 0 { &mut b } else { &mut a };
+        let node = if turn.is_multiple_of(3) { &mut b } else { &mut a };
         match turn * 2_654_435_761 % 11 {
-            0..=4 => node.commit(turn * 31 % 700 + 1, &mut known),
+            0..=4 => node.commit(turn * 31 % 2_800 + 1, &mut known),
             5..=6 => node.follow(),
             7 => {
                 // It knows the log up to there, and none of its keys.
