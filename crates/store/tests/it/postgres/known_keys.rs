@@ -103,3 +103,44 @@ fn no_key_that_is_there_is_denied() {
         }
     }
 }
+
+#[test]
+fn who_has_not_read_what_came_between_does_not_know_its_keys() {
+    for is_told_from_elsewhere in [false, true] {
+        let database = database();
+        let (mut a, mut b) = (Node::open(&database), Node::open(&database));
+        let mut known = HashMap::new();
+        // The log is empty: it knows all keys, which are none.
+        a.check(&known, 0);
+        b.commit(10, &mut known);
+        let head = a.reader.look_ahead().expect("looks");
+        if is_told_from_elsewhere {
+            a.appender.follow(Position(5), head, Followed::default());
+        } else {
+            a.appender.skip_to(head.position);
+        }
+        a.seen = head.position;
+        for turn in 0..10 {
+            a.check(&known, turn);
+        }
+    }
+}
+
+#[test]
+fn who_could_not_be_told_all_is_told_all_the_next_time() {
+    let database = database();
+    let (mut a, mut b) = (Node::open(&database), Node::open(&database));
+    // More commits than are read at once.
+    for _ in 0..300 {
+        b.commit(1, &mut HashMap::new());
+    }
+    let url = url_of(&database);
+    let hide = |from: i64, to: i64| {
+        let sql = format!("update bincard_log.events set position = {to} where position = {from}");
+        run_sql(&url, &sql);
+    };
+    hide(290, 1_000);
+    a.appender.begin().expect_err("an event is missing");
+    hide(1_000, 290);
+    assert_eq!(a.appender.begin().expect("begins").len(), 300);
+}
