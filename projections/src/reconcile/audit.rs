@@ -1,4 +1,5 @@
 //! The audit: a small part of the views is compared with the log again and again, as long as there is nothing else to do.
+//! While much is recorded it makes way, and looks now and then.
 //!
 //! It keeps a fold of its own of each view, apart from the projector's, and lets it follow the view: so a part costs what
 //! its rows cost, however long the log. The catalogue, exceptions, transfers and counts are left

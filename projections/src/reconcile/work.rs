@@ -26,6 +26,10 @@ use crate::views::Slice;
 const RETRY: Duration = Duration::from_secs(5);
 /// How often to look whether this node has heard of what it is to compare.
 const HEAR_EVERY: Duration = Duration::from_millis(20);
+/// So many new events a second, and more, mean that callers want all there is of the processor.
+const BUSY_EVENTS_A_SECOND: u128 = 2_000;
+/// How many times in a row the audit makes way for them.
+const PASSES_MAX: u32 = 30;
 /// The most differences of a view that the log of the program is told.
 const TOLD_MAX: usize = 10;
 
@@ -53,6 +57,36 @@ pub(super) struct Worker {
     pub(super) correct: Option<Correct>,
 }
 
+/// Whether it is the audit's turn.
+struct Turn {
+    looked_at: Instant,
+    head: Position,
+    passed: u32,
+}
+
+impl Turn {
+    fn new(head: Position) -> Turn {
+        Turn {
+            looked_at: Instant::now(),
+            head,
+            passed: 0,
+        }
+    }
+
+    /// Whether little was recorded since the last time this was asked, or the audit has made way often enough.
+    fn is_on(&mut self, now: Instant, head: Position) -> bool {
+        let elapsed = now.saturating_duration_since(std::mem::replace(&mut self.looked_at, now));
+        let events = head.0.saturating_sub(std::mem::replace(&mut self.head, head).0);
+        let is_busy = u128::from(events) * 1_000_000 > BUSY_EVENTS_A_SECOND * elapsed.as_micros();
+        if is_busy && self.passed < PASSES_MAX {
+            self.passed += 1;
+            return false;
+        }
+        self.passed = 0;
+        true
+    }
+}
+
 impl Worker {
     fn now(&self) -> Timestamp {
         (self.shared.clock)()
@@ -60,7 +94,7 @@ impl Worker {
 
     pub(super) async fn work(self, audit_every: Option<Duration>) -> Result<(), Error> {
         let mut audit = Audit::new();
-        let mut audit_at = Instant::now();
+        let (mut audit_at, mut turn) = (Instant::now(), Turn::new(self.reader.head().position));
         while !self.shared.stop.load(Ordering::Relaxed) {
             self.shared.is_asked.store(false, Ordering::Relaxed);
             match self.runs.next(self.correct.is_some()).await {
@@ -69,7 +103,10 @@ impl Worker {
                     if let Some(every) = audit_every
                         && Instant::now() >= audit_at
                     {
-                        let took = self.audit(&mut audit).await;
+                        let took = match turn.is_on(Instant::now(), self.reader.head().position) {
+                            true => self.audit(&mut audit).await,
+                            false => Duration::ZERO,
+                        };
                         // At least as long as it took.
                         audit_at = Instant::now() + every.saturating_add(took);
                     }
@@ -314,5 +351,30 @@ fn tell(run: Option<&Run>, found: &Verified) {
             differing = found.differing,
             "a row of a view is not what the log makes of it; build the view anew"
         );
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_audit_makes_way_for_those_who_record_but_not_for_ever() {
+        let mut turn = Turn::new(Position(0));
+        let (mut now, mut head) = (turn.looked_at, 0);
+        let mut second = |events: u64| {
+            now += Duration::from_secs(1);
+            head += events;
+            turn.is_on(now, Position(head))
+        };
+        assert!(second(2_000));
+        for _ in 0..2 {
+            for _ in 0..PASSES_MAX {
+                assert!(!second(2_001));
+            }
+            assert!(second(30_000));
+        }
+        assert!(!second(2_001));
+        assert!(second(0));
     }
 }
