@@ -90,7 +90,7 @@ impl<V: View> Lane<V> {
                     return Err(Error::LogBehind { view, position, head });
                 }
                 let position = usable((taken.version, taken.position))?;
-                let carry = load::<V>(position, &mut Connection::Postgres(&mut taken.tx)).await?;
+                let carry = load::<V>(position, &mut taken.tx.on()).await?;
                 taken.tx.commit().await.map_err(&database)?;
                 let epoch = taken.epoch;
                 (Writer::Schema { schema, epoch }, taken.was_empty, position, carry)
@@ -159,13 +159,15 @@ impl<V: View> Lane<V> {
                 wal.look(connection).await;
             }
             Writer::Schema { schema, epoch } => {
-                let mut tx = schema.begin().await.map_err(&database)?;
+                let mut tx = Tx::Postgres(schema.begin().await.map_err(&database)?);
                 // First, so that whoever takes over waits for the end of this, or is known at once.
-                let is_mine = schema.advance(&mut tx, *epoch, self.position, position).await;
+                let is_mine = schema
+                    .advance(&mut tx.on(), *epoch, self.position, position)
+                    .await;
                 if !is_mine.map_err(&database)? {
                     return Err(Error::FedElsewhere { view: V::NAME });
                 }
-                let written = V::write(&mut Connection::Postgres(&mut tx), rows).await;
+                let written = V::write(&mut tx.on(), rows).await;
                 written.map_err(&database)?;
                 tx.commit().await.map_err(&database)?;
                 V::publish(&self.memory, rows, position);

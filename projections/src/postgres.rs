@@ -31,7 +31,7 @@ use tokio::task::JoinHandle;
 
 use crate::error::Error;
 use crate::name::ViewName;
-use crate::sql::{for_postgres, in_time};
+use crate::sql::{ANSWER_MAX, Connection, Tx, for_postgres, in_time, query};
 use crate::view::View;
 use leases::Lease;
 use migrate::{RECONCILIATIONS, VIEWS};
@@ -45,8 +45,6 @@ const READERS_MAX: u32 = 8;
 const WRITERS_MAX: u32 = 4;
 /// How long to wait for one.
 const ACQUIRE_MAX: Duration = Duration::from_secs(10);
-/// The longest wait for what is asked in one go, a connection and a lock included.
-const ANSWER_MAX: Duration = Duration::from_secs(30);
 /// A session that stops in the middle of a transaction holds up whoever takes over no longer than this.
 const IDLE_IN_TRANSACTION_MS: &str = "5000";
 const LOCK_MS: &str = "10000";
@@ -402,7 +400,7 @@ const CHECKPOINT_SCHEMA: &str = "create table checkpoint (
 
 /// The tables of a generation, held by whoever is to feed them.
 pub(crate) struct Taken {
-    pub(crate) tx: Transaction<'static, Postgres>,
+    pub(crate) tx: Tx<'static>,
     pub(crate) epoch: i64,
     pub(crate) version: i64,
     pub(crate) position: Position,
@@ -428,8 +426,9 @@ impl Schema {
     /// Takes over the tables, making them where there are none. Nobody writes them until the transaction ends.
     pub(crate) async fn take_over<V: View>(&self) -> Result<Taken, Error> {
         let epoch = self.database.epoch_of(self.ledger, self.view)?;
-        let taken = self.take_over_as::<V>(epoch).await;
+        let taken = in_time(ANSWER_MAX, self.take_over_as::<V>(epoch));
         taken
+            .await
             .map_err(Error::database(V::NAME))?
             .ok_or(Error::FedElsewhere { view: V::NAME })
     }
@@ -462,7 +461,7 @@ impl Schema {
             return Ok(None);
         };
         Ok(Some(Taken {
-            tx,
+            tx: Tx::Postgres(tx),
             epoch,
             version: row.try_get(0)?,
             position: Position(row.try_get::<i64, _>(1)?.cast_unsigned()),
@@ -474,12 +473,12 @@ impl Schema {
     /// hear of it, once it is committed.
     pub(crate) async fn advance(
         &self,
-        tx: &mut Transaction<'_, Postgres>,
+        connection: &mut Connection<'_>,
         epoch: i64,
         from: Position,
         to: Position,
     ) -> Result<bool, sqlx::Error> {
-        let advanced: i64 = sqlx::query_scalar(
+        let advanced = query(
             "with mine as (
                 update checkpoint set position = $1 where id = 1 and position = $2 and epoch = $3 returning 1
              ), told as (
@@ -493,8 +492,8 @@ impl Schema {
         .bind(self.ledger)
         .bind(self.view.as_str())
         .bind(self.generation.cast_signed())
-        .fetch_one(&mut **tx)
+        .fetch_one(connection)
         .await?;
-        Ok(advanced == 1)
+        Ok(advanced.try_get::<i64>(0)? == 1)
     }
 }

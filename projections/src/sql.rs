@@ -209,8 +209,8 @@ impl Query {
     }
 }
 
-/// The longest wait for PostgreSQL to say anything: a connection may have broken without a word.
-const ANSWER_MAX: Duration = Duration::from_secs(30);
+/// The longest wait for what PostgreSQL is asked in one go: a connection may have broken without a word.
+pub(crate) const ANSWER_MAX: Duration = Duration::from_secs(30);
 
 /// Waits for an answer, but not for ever.
 pub(crate) async fn in_time<T>(
@@ -381,9 +381,8 @@ impl Insert {
                 types.join(", "),
                 self.on_conflict
             );
-            sqlx::query_with(AssertSqlSafe(sql), arguments)
-                .execute(&mut *connection)
-                .await?;
+            let done = sqlx::query_with(AssertSqlSafe(sql), arguments).execute(&mut *connection);
+            in_time(ANSWER_MAX, done).await?;
         }
         Ok(())
     }
