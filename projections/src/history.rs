@@ -19,6 +19,7 @@ mod events;
 mod fold;
 mod movements;
 mod queries;
+mod recorded;
 mod transactions;
 
 use bincard_ledger::{Bucket, Buckets, Kind, Place, Position, Reason, Timestamp, VariantNo, WarehouseNo};

@@ -13,8 +13,9 @@ use bincard_ledger::{Bucket, Buckets, Place, Position, Timestamp, VariantNo, War
 use futures_util::TryStreamExt;
 use sqlx::AssertSqlSafe;
 
+use super::PLACES_LOT;
 use super::queries::read_buckets;
-use super::{PLACES_LOT, RECORDED_POSITIONS};
+use super::recorded::{known_position, known_tables};
 use crate::filter::Conditions;
 use crate::fold::{DAY_MICROS, day_of};
 use crate::stock::{StockFilter, StockKey};
@@ -85,7 +86,7 @@ pub(crate) async fn lots_as_of_page(
     skip: i64,
     limit: i64,
 ) -> Result<Vec<StockAsOf>, sqlx::Error> {
-    let known = known_position(connection, past.known_at).await?;
+    let known = known_by(connection, past).await?;
     let mut conditions = filter.conditions(past.as_of, known);
     if let Some(after) = after {
         let [warehouse, lot] = after.columns();
@@ -115,7 +116,7 @@ pub(crate) async fn lots_as_of_total(
     filter: &LotsFilter,
     past: AsOf,
 ) -> Result<i64, sqlx::Error> {
-    let known = known_position(connection, past.known_at).await?;
+    let known = known_by(connection, past).await?;
     let conditions = filter.conditions(past.as_of, known);
     let sql = format!(
         "select count(*) from (select distinct warehouse, {LOT} from movements{}) as lots",
@@ -164,9 +165,12 @@ pub(crate) async fn as_of_page(
             keys.push(StockKey::from_columns(row.try_get(0)?, row.try_get(1)?));
         }
     }
+    let known = known_by(connection, past).await?.map(Known::UpTo);
     let mut page = Vec::with_capacity(keys.len());
     for key in keys {
-        page.push(as_of_one(connection, key, past).await?);
+        let row = question_of(key, past.as_of, known).fetch_one(connection).await?;
+        let (_, buckets) = answer_of(&row, past)?;
+        page.push(StockAsOf { key, buckets });
     }
     Ok(page)
 }
@@ -188,14 +192,22 @@ pub(crate) async fn as_of_total(
 /// The statement that answers for one key, and what else the view stands for at that moment: [`answer_of`] reads it. One
 /// statement sees one state, and is one way to the database and back.
 pub(crate) fn question(key: StockKey, past: AsOf) -> Query {
+    question_of(key, past.as_of, past.known_at.map(Known::At))
+}
+
+/// What was known: at an instant, or up to the position that was found for it.
+#[derive(Clone, Copy)]
+enum Known {
+    At(Timestamp),
+    UpTo(i64),
+}
+
+fn question_of(key: StockKey, as_of: Option<Timestamp>, known: Option<Known>) -> Query {
     let [warehouse, variant] = key.columns();
     let of = |sql: &'static str| query(sql).bind(variant).bind(warehouse);
-    match (
-        past.as_of.map(Timestamp::micros),
-        past.known_at.map(Timestamp::micros),
-    ) {
+    match (as_of.map(Timestamp::micros), known) {
         (None, None) => of(&PRESENT),
-        (None, Some(known)) => of(&KNOWN).bind(known),
+        (None, Some(known)) => KNOWN.ask(known, of),
         (Some(at), None) => {
             let day = day_of(at);
             of(&OCCURRED)
@@ -203,7 +215,7 @@ pub(crate) fn question(key: StockKey, past: AsOf) -> Query {
                 .bind(day.saturating_mul(DAY_MICROS))
                 .bind(at)
         }
-        (Some(at), Some(known)) => of(&KNOWN_OF_PAST).bind(known).bind(at),
+        (Some(at), Some(known)) => KNOWN_OF_PAST.ask(known, of).bind(at),
     }
 }
 
@@ -224,34 +236,12 @@ pub(crate) fn answer_of(row: &Row, past: AsOf) -> Result<(Position, Buckets), sq
     Ok((position, buckets))
 }
 
-/// The last position that was recorded at an instant or earlier; 0 when there is none.
-async fn known_position(
-    connection: &mut Connection<'_>,
-    known_at: Option<Timestamp>,
-) -> Result<Option<i64>, sqlx::Error> {
-    let Some(known_at) = known_at else { return Ok(None) };
-    let stretch = query(
-        "select position from recorded where recorded_at <= $1 order by recorded_at desc, position desc limit 1",
-    )
-    .bind(known_at.micros())
-    .fetch_optional(&mut *connection)
-    .await?;
-    let Some(stretch) = stretch else {
-        return Ok(Some(0));
-    };
-    let first: i64 = stretch.try_get(0)?;
-    // The next row of `recorded` is of the next stretch that holds any event, and was recorded later.
-    let last = (first / RECORDED_POSITIONS + 1) * RECORDED_POSITIONS;
-    let position = query(
-        "select cast(coalesce(max(position), 0) as bigint) from events
-         where position >= $1 and position < $2 and +recorded_at <= $3",
-    )
-    .bind(first)
-    .bind(last)
-    .bind(known_at.micros())
-    .fetch_one(connection)
-    .await?;
-    Ok(Some(position.try_get(0)?))
+/// The position that [`AsOf::known_at`] leads to, for statements that follow in the same transaction.
+async fn known_by(connection: &mut Connection<'_>, past: AsOf) -> Result<Option<i64>, sqlx::Error> {
+    match past.known_at {
+        Some(at) => known_position(connection, at).await.map(Some),
+        None => Ok(None),
+    }
 }
 
 /// The sums of the changes of each bucket, as columns.
@@ -276,6 +266,7 @@ const BUCKETS: usize = Bucket::ALL.len();
 /// The columns of the buckets, in their order.
 const COLUMNS: [&str; BUCKETS] = ["available", "reserved", "picked", "packed", "held"];
 const POSITION: &str = "(select position from checkpoint where id = 1)";
+const KNOWN_POSITION: &str = "(select position from known)";
 /// A row, whether what is joined to it is there or not.
 const ALWAYS: &str = "(select 1 as one) as always";
 
@@ -305,15 +296,40 @@ static OCCURRED: LazyLock<String> = LazyLock::new(|| {
     )
 });
 
-/// What the key held behind the last event that was recorded by `$3`, as `mark` and `latest`.
+/// A statement about what was known, once for each way to say it with `$3`.
+struct ByKnown {
+    at: String,
+    up_to: String,
+}
+
+impl ByKnown {
+    /// What `select` asks of the tables `known`, `mark` and `latest`.
+    fn new(select: &str) -> ByKnown {
+        let (found, tables) = (known_tables("$3"), held_tables());
+        ByKnown {
+            at: format!("with recursive {found}, {tables}{select}"),
+            up_to: format!("with known (position) as (select cast($3 as bigint)), {tables}{select}"),
+        }
+    }
+
+    fn ask(&'static self, known: Known, of: impl Fn(&'static str) -> Query) -> Query {
+        match known {
+            Known::At(instant) => of(&self.at).bind(instant.micros()),
+            Known::UpTo(position) => of(&self.up_to).bind(position),
+        }
+    }
+}
+
+/// What the key held behind the last event that was known, as `mark` and `latest`.
 ///
 /// The movements of the key around that event lie between two marks, or behind the last one; and between two instants of
 /// occurrence, by which they are clustered.
-static KNOWN_TABLES: LazyLock<String> = LazyLock::new(|| {
+fn held_tables() -> String {
     let columns = COLUMNS.join(", ");
     let of_key = "variant = $1 and warehouse = $2";
-    let known = "(select position from known)";
-    let next = format!("position = (select min(position) from marks where {of_key} and position >= {known})");
+    let next = format!(
+        "position = (select min(position) from marks where {of_key} and position >= {KNOWN_POSITION})"
+    );
     let bound = |column: &str| {
         format!(
             "coalesce(
@@ -323,57 +339,46 @@ static KNOWN_TABLES: LazyLock<String> = LazyLock::new(|| {
         )
     };
     format!(
-        "with known (position) as (
-            select cast(coalesce(max(events.position), 0) as bigint)
-            from (
-                select position from recorded where recorded_at <= $3 order by recorded_at desc, position desc limit 1
-            ) as stretch
-            cross join events
-            where events.position >= stretch.position
-                and events.position < (stretch.position / {RECORDED_POSITIONS} + 1) * {RECORDED_POSITIONS}
-                and +events.recorded_at <= $3
-        ), mark as (
+        "mark as (
             select position, {columns} from marks
             where {of_key}
-                and position = (select max(position) from marks where {of_key} and position < {known})
+                and position = (select max(position) from marks where {of_key} and position < {KNOWN_POSITION})
         ), latest as (
             select {columns} from movements
             where variant = $1 and occurred_at >= {} and occurred_at <= {} and warehouse = $2
-                and position <= {known} and position > coalesce((select position from mark), 0)
+                and position <= {KNOWN_POSITION} and position > coalesce((select position from mark), 0)
             order by +position desc, +line desc limit 1
         )",
         bound("occurred_min"),
         bound("occurred_max")
     )
-});
+}
 
 /// The buckets of `latest`, or else of `mark`.
-fn known_buckets() -> String {
+fn held_buckets() -> String {
     let columns = COLUMNS.map(|column| format!("coalesce(latest.{column}, mark.{column}, 0)"));
     columns.join(", ")
 }
 
-static KNOWN: LazyLock<String> = LazyLock::new(|| {
-    format!(
-        "{} select {POSITION}, {} from {ALWAYS} left join latest on 1 = 1 left join mark on 1 = 1",
-        *KNOWN_TABLES,
-        known_buckets()
-    )
+static KNOWN: LazyLock<ByKnown> = LazyLock::new(|| {
+    ByKnown::new(&format!(
+        " select {POSITION}, {} from {ALWAYS} left join latest on 1 = 1 left join mark on 1 = 1",
+        held_buckets()
+    ))
 });
 
 /// The same, and the changes that were recorded by then and occurred after `$4`.
-static KNOWN_OF_PAST: LazyLock<String> = LazyLock::new(|| {
+static KNOWN_OF_PAST: LazyLock<ByKnown> = LazyLock::new(|| {
     let columns = COLUMNS.join(", ");
-    format!(
-        "{}, later ({columns}) as (
+    ByKnown::new(&format!(
+        ", later ({columns}) as (
             select {} from movements
-            where variant = $1 and occurred_at > $4 and warehouse = $2 and position <= (select position from known)
+            where variant = $1 and occurred_at > $4 and warehouse = $2 and position <= {KNOWN_POSITION}
         )
         select {POSITION}, {}, {}
         from later left join latest on 1 = 1 left join mark on 1 = 1",
-        *KNOWN_TABLES,
         *CHANGES,
-        known_buckets(),
+        held_buckets(),
         buckets_of("later")
-    )
+    ))
 });

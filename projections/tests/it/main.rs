@@ -11,6 +11,7 @@ mod damage;
 mod exceptions;
 mod extensions;
 mod kill;
+mod known;
 mod ledger;
 mod long;
 mod lots;
