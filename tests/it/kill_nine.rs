@@ -1,6 +1,8 @@
 //! kill -9 under load, again and again: after each start every acknowledged event is there once, none that was refused
 //! is there, what was neither is there at most once, the log's chain verifies, and the views agree with a replay.
 
+mod own_lot;
+mod recalled;
 pub(crate) mod requests;
 
 use std::collections::BTreeMap;
@@ -14,6 +16,8 @@ use tokio::sync::Notify;
 use tokio::task::JoinSet;
 
 use crate::support::{Answer, Client, Site};
+use own_lot::FORBIDDEN;
+use recalled::{Part, Recalled};
 use requests::{ACTS, Move, Request, Script, Shop};
 
 const CLIENTS: u64 = 24;
@@ -53,7 +57,10 @@ async fn nothing_acknowledged_is_lost_and_nothing_refused_appears() -> Result<()
             "the load was without {act}"
         );
     }
-    ensure!(sent.values().any(|sent| sent.refused), "nothing was refused");
+    for act in ["outbound", FORBIDDEN] {
+        let mut of_act = sent.values().filter(|sent| sent.request.act == act);
+        ensure!(of_act.any(|sent| sent.refused), "no {act} was refused");
+    }
     Ok(())
 }
 
@@ -123,11 +130,11 @@ pub(crate) fn outcome(request: Request, answer: Result<Answer>) -> Result<Sent> 
     };
     if let Ok(answer) = answer {
         match answer.status {
-            201 => {
+            _ if answer.is_taken() => {
                 sent.acknowledged = Some(id_of(&answer)?);
                 sent.request.told(&answer)?;
             }
-            409 => sent.refused = true,
+            _ if is_refused(&sent.request, &answer) => sent.refused = true,
             // Outcome unknown, or being stopped: the server says that it does not know.
             503 => {}
             _ => anyhow::bail!("an answer to {:?} that nobody expects: {answer:?}", sent.request),
@@ -136,11 +143,13 @@ pub(crate) fn outcome(request: Request, answer: Result<Answer>) -> Result<Sent> 
     Ok(sent)
 }
 
+/// Whether a request was refused for what the ledger holds: there is too little, or the lot is out of use.
+fn is_refused(request: &Request, answer: &Answer) -> bool {
+    answer.status == 409 || answer.status == 400 && request.act == FORBIDDEN
+}
+
 fn id_of(answer: &Answer) -> Result<String> {
-    Ok(answer.body["id"]
-        .as_str()
-        .context("an answer without id")?
-        .to_owned())
+    Ok(answer.id().context("an answer without id")?.to_owned())
 }
 
 /// Compares the log, which has come to `min_position`, with what was answered: what is there, how often, and what it moves.
@@ -150,19 +159,37 @@ pub(crate) async fn check_log(
     min_position: u64,
 ) -> Result<()> {
     let feed = admin.feed(min_position).await?;
-    let lots = lots_of(admin, feed.len() as u64).await?;
+    let (lots, active) = lots_of(admin, feed.len() as u64).await?;
     let undoing = sent
         .iter()
         .filter_map(|(key, sent)| Some((sent.request.undoes.as_deref()?, key.as_str())));
     let undoing: BTreeMap<&str, &str> = undoing.collect();
     let mut found: BTreeMap<&str, Vec<Vec<Move>>> = BTreeMap::new();
     let mut dispatched: Option<(&Value, Vec<Move>)> = None;
+    let mut recalled = Recalled::default();
+    // Whose the last event was, and what the request moves that those are of which stand before its own.
+    let (mut last, mut begun) = (None, Vec::new());
     for (index, event) in feed.iter().enumerate() {
         ensure!(
             event["position"].as_u64() == Some(index as u64 + 1),
             "a gap in the feed at {event}"
         );
         let mut moves = moves_of(event, &lots)?;
+        match recalled.follow(event, &lots)? {
+            Part::Own => {}
+            Part::Before => {
+                begun.extend(moves);
+                continue;
+            }
+            Part::Behind => {
+                let key: &str = last.with_context(|| format!("{event} stands behind nothing"))?;
+                let whole = found.get_mut(key).and_then(|times| times.last_mut());
+                let whole = whole.context("found before")?;
+                whole.extend(moves);
+                whole.sort();
+                continue;
+            }
+        }
         if let Some((out, sent)) = dispatched.take() {
             let is_its = event["type"] == "TRANSFER_EXPECTED" && event["aboutId"] == out["id"];
             ensure!(is_its, "{out} is followed by {event}");
@@ -178,11 +205,17 @@ pub(crate) async fn check_log(
                 .get(undone)
                 .with_context(|| format!("nobody undid {undone}"))?;
             found.entry(key).or_default().push(moves);
+            last = Some(key);
         } else if let Some(key) = event["idempotencyKey"].as_str() {
+            moves.append(&mut begun);
+            moves.sort();
             found.entry(key).or_default().push(moves);
+            last = Some(key);
         }
     }
     ensure!(dispatched.is_none(), "half a dispatch: {dispatched:?}");
+    ensure!(begun.is_empty(), "half a recall: {begun:?}");
+    recalled.finish(&active)?;
     let foreign = found.keys().find(|key| !sent.contains_key(**key));
     ensure!(foreign.is_none(), "{foreign:?} is there and was never sent");
     // All are looked for in the log; by their own ids some hundred of them.
@@ -219,17 +252,31 @@ pub(crate) async fn check_log(
     Ok(())
 }
 
-/// The variant of each lot.
-async fn lots_of(admin: &Client, position: u64) -> Result<BTreeMap<String, String>> {
-    let page = admin.get("/api/v1/lots?size=500", position).await?;
-    let lots = page.body["content"]
-        .as_array()
-        .context("a list without content")?;
-    let text = |value: &Value| value.as_str().map(str::to_owned);
-    let lots = lots
-        .iter()
-        .map(|lot| Some((text(&lot["id"])?, text(&lot["variantId"])?)));
-    lots.collect::<Option<_>>().context("a lot without its ids")
+/// The variant of each lot, and whether it is in use.
+async fn lots_of(
+    admin: &Client,
+    position: u64,
+) -> Result<(BTreeMap<String, String>, BTreeMap<String, bool>)> {
+    let (mut variants, mut active) = (BTreeMap::new(), BTreeMap::new());
+    let first = "/api/v1/lots?size=500";
+    let mut path = first.to_owned();
+    loop {
+        let page = admin.get(&path, position).await?;
+        let lots = page.body["content"]
+            .as_array()
+            .context("a list without content")?;
+        for lot in lots {
+            let text = |field: &str| lot[field].as_str().map(str::to_owned);
+            let named = text("id").zip(text("variantId")).zip(lot["active"].as_bool());
+            let ((id, variant), is_active) = named.with_context(|| format!("half a lot: {lot}"))?;
+            variants.insert(id.clone(), variant);
+            active.insert(id, is_active);
+        }
+        match page.body["nextCursor"].as_str() {
+            Some(cursor) => path = format!("{first}&cursor={cursor}"),
+            None => return Ok((variants, active)),
+        }
+    }
 }
 
 /// What an event of the feed moves.
@@ -280,16 +327,16 @@ pub(crate) async fn settle(admin: &Client, sent: &mut BTreeMap<String, Sent>) ->
         let answer = admin
             .post(&sent.request.path, &sent.request.body, Some(key))
             .await?;
-        match (answer.status, &sent.acknowledged) {
-            (201, Some(id)) => {
+        match &sent.acknowledged {
+            Some(id) if answer.is_taken() => {
                 ensure!(answer.replayed, "{key} was recorded again");
                 ensure!(id_of(&answer)? == *id, "{key} has become another event");
             }
-            (201, None) => {
+            None if answer.is_taken() => {
                 sent.acknowledged = Some(id_of(&answer)?);
                 sent.request.told(&answer)?;
             }
-            (409, None) => sent.refused = true,
+            None if is_refused(&sent.request, &answer) => sent.refused = true,
             _ => anyhow::bail!("{key} sent again answers {answer:?}"),
         }
     }
@@ -352,11 +399,7 @@ pub(crate) async fn check_views(
     }
     let listed = admin.get("/api/v1/stock-events?size=1", position).await?;
     let total = listed.body["page"]["totalElements"].as_u64();
-    // A dispatch is two events.
-    let expected = acknowledged
-        .iter()
-        .map(|request| 1 + u64::from(request.act == "dispatch"))
-        .sum();
+    let expected = acknowledged.iter().map(|request| request.events()).sum();
     ensure!(
         total == Some(expected),
         "{expected} events are acknowledged, the list has {total:?}"

@@ -200,20 +200,17 @@ async fn ask(admins: &[Client], request: &Request, key: &str) -> Result<Result<A
     let recorded: Vec<&Answer> = answers
         .iter()
         .flatten()
-        .filter(|answer| answer.status == 201)
+        .filter(|answer| answer.is_taken())
         .collect();
     if let [one, other] = recorded[..] {
-        ensure!(
-            one.body["id"] == other.body["id"],
-            "{key} is {one:?} and {other:?}"
-        );
+        ensure!(one.id() == other.id(), "{key} is {one:?} and {other:?}");
         ensure!(
             one.replayed || other.replayed,
             "{key} was recorded twice: {one:?}"
         );
     }
     let rank = |answer: &Result<Answer>| match answer {
-        Ok(answer) if answer.status == 201 => 0,
+        Ok(answer) if answer.is_taken() => 0,
         // Whether it is recorded is open.
         Err(_) => 1,
         Ok(answer) if answer.status == 503 => 2,

@@ -47,6 +47,18 @@ pub(crate) struct Answer {
     pub(crate) replayed: bool,
 }
 
+impl Answer {
+    /// Whether what was asked for is recorded: something was made, or a lot recalled or released.
+    pub(crate) fn is_taken(&self) -> bool {
+        matches!(self.status, 200 | 201)
+    }
+
+    /// The id of what was made, or of the lot.
+    pub(crate) fn id(&self) -> Option<&str> {
+        self.body["id"].as_str().or(self.body["lot"]["id"].as_str())
+    }
+}
+
 /// Talks to one server as its ADMIN.
 #[derive(Clone)]
 pub(crate) struct Client {

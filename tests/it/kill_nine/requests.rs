@@ -1,15 +1,20 @@
 //! What the clients ask for while the server is killed: stock in and out, lots, holds, what undoes them, orders from the
-//! reservation to the shipment, transfers from the dispatch to the end, and counts.
+//! reservation to the shipment, transfers from the dispatch to the end, counts, and recalls of lots.
+
+use std::sync::atomic::AtomicU64;
 
 use anyhow::{Context, Result};
 use serde_json::{Value, json};
 
+use super::own_lot::OwnLot;
 use crate::support::{Answer, Client};
 
 /// The acts, each of which must have been recorded by the end.
-pub(crate) const ACTS: [&str; 19] = [
+#[rustfmt::skip]
+pub(crate) const ACTS: [&str; 26] = [
     "inbound", "adjust", "outbound", "reserve", "pick", "pack", "ship", "release", "dispatch", "receive",
     "close", "lots-in", "lots-out", "hold", "unhold", "reverse", "count", "submit", "approve",
+    "lot-in", "lot-reserve", "recall", "lot-give-back", "lot-free", "use-again", "lot-out",
 ];
 
 /// Units of a variant that go from one place to another, as an event of a warehouse tells it; those of all its lots in one.
@@ -37,6 +42,19 @@ pub(crate) struct Request {
 }
 
 impl Request {
+    /// How many stock events it is, when it is recorded.
+    pub(crate) fn events(&self) -> u64 {
+        let held = |one: &&Move| one.from == "available" && one.to == "held";
+        match self.act {
+            "dispatch" => 2,
+            // One at each warehouse, and one of the catalogue.
+            "recall" | "use-again" => self.moves.len() as u64,
+            "hold" => 1,
+            // What becomes available of a recalled lot is held by an event of its own.
+            _ => 1 + self.moves.iter().filter(held).count() as u64,
+        }
+    }
+
     /// Takes in what the answer of an approval tells: surpluses become available, and what is missing was.
     pub(crate) fn told(&mut self, answer: &Answer) -> Result<()> {
         if self.act != "approve" {
@@ -72,6 +90,10 @@ pub(crate) struct Shop {
     pub(crate) variants: Vec<String>,
     /// The variant whose stock lies in lots.
     pub(crate) in_lots: String,
+    /// Another one, of which each client has lots of its own.
+    pub(crate) recalled: String,
+    /// How many of these lots there were.
+    pub(super) lots_begun: AtomicU64,
     /// A variant for each client that this one counts.
     pub(crate) counted: Vec<String>,
 }
@@ -88,8 +110,12 @@ impl Shop {
             let variant = json!({ "sku": format!("SKU-{number}"), "name": format!("Variant {number}") });
             variants.push(admin.create("/api/v1/variants", &variant).await?);
         }
-        let in_lots = json!({ "sku": "IN-LOTS", "name": "In lots", "tracksLots": true });
-        let in_lots = admin.create("/api/v1/variants", &in_lots).await?;
+        let mut in_lots = [String::new(), String::new()];
+        for (id, sku) in in_lots.iter_mut().zip(["IN-LOTS", "RECALLED"]) {
+            let variant = json!({ "sku": sku, "name": "In lots", "tracksLots": true });
+            *id = admin.create("/api/v1/variants", &variant).await?;
+        }
+        let [in_lots, recalled] = in_lots;
         let mut counted = Vec::new();
         for client in 0..clients {
             let variant = json!({ "sku": format!("COUNTED-{client}"), "name": "Counted" });
@@ -99,20 +125,23 @@ impl Shop {
             warehouses,
             variants,
             in_lots,
+            recalled,
+            lots_begun: AtomicU64::new(0),
             counted,
         })
     }
 
     /// The ids of all variants.
     pub(crate) fn all(&self) -> impl Iterator<Item = &String> {
-        self.variants.iter().chain([&self.in_lots]).chain(&self.counted)
+        let in_lots = [&self.in_lots, &self.recalled];
+        self.variants.iter().chain(in_lots).chain(&self.counted)
     }
 
     fn variant(&self, number: u64) -> &str {
         &self.variants[(number % self.variants.len() as u64) as usize]
     }
 
-    fn moved(&self, warehouse: usize, variant: &str, from: &str, to: &str, units: i64) -> Move {
+    pub(super) fn moved(&self, warehouse: usize, variant: &str, from: &str, to: &str, units: i64) -> Move {
         Move {
             warehouse: self.warehouses[warehouse].clone(),
             variant: variant.to_owned(),
@@ -135,6 +164,7 @@ pub(crate) struct Script<'a> {
     inbound: Option<(String, Vec<Move>)>,
     order: Option<(String, usize)>,
     transfer: Option<(String, usize)>,
+    lot: OwnLot<'a>,
 }
 
 impl<'a> Script<'a> {
@@ -147,16 +177,17 @@ impl<'a> Script<'a> {
             inbound: None,
             order: None,
             transfer: None,
+            lot: OwnLot::new(shop),
         }
     }
 
     /// The next request: mostly it fits the stock there is, sometimes it does not.
     pub(crate) fn next(&mut self) -> Request {
         self.turn += 1;
-        match self.turn % 16 {
+        match self.turn % 21 {
             0 | 1 | 8 => self.change("inbound", 0, &[7, 3]),
             2 | 10 => self.change("outbound", 0, &[4, 4]),
-            3 => self.change("outbound", (self.turn / 16 % 2) as usize, &[9]),
+            3 => self.change("outbound", (self.turn / 21 % 2) as usize, &[9]),
             4 => self.change("adjust", 0, &[2]),
             5 | 6 | 13 => self.order_step(),
             7 => self.transfer_step(),
@@ -164,7 +195,8 @@ impl<'a> Script<'a> {
             9 => self.hold("HOLD", "available", "held"),
             12 => self.hold("UNHOLD", "held", "available"),
             14 => self.undo(),
-            _ => self.count_step(),
+            15 => self.count_step(),
+            _ => self.lot.next(),
         }
     }
 
@@ -179,6 +211,9 @@ impl<'a> Script<'a> {
             let id = answer.body["countId"].as_str().map(str::to_owned);
             self.count = id.map(|id| (id, 1));
             return Ok(());
+        }
+        if request.moves.iter().any(|one| one.variant == self.shop.recalled) {
+            return self.lot.answered(request, answer);
         }
         let step = match request.act {
             "count" | "submit" | "approve" => &mut self.count,
@@ -242,7 +277,7 @@ impl<'a> Script<'a> {
     /// Goods come in to two lots, and every other time leave from whichever expires first.
     fn lots(&self) -> Request {
         let variant = self.shop.in_lots.as_str();
-        let is_in = (self.turn / 16).is_multiple_of(2);
+        let is_in = (self.turn / 21).is_multiple_of(2);
         let (act, kind, lines, moved) = if is_in {
             let lot = |code: &str, expires_at: &str, quantity: i64| json!({ "variantId": variant, "lot": code, "expiresAt": expires_at, "quantity": quantity });
             let lines = [
