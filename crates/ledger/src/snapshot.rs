@@ -358,9 +358,10 @@ fn read_orders(r: &mut Reader<'_>, state: &mut State) -> Result<(), DecodeError>
             let reservation = read_reservation(r)?;
             order_of_ids.check(reservation.id)?;
             index_expiry(state, order, &reservation);
-            state.orders.add(order, reservation).map_err(impossible)?;
+            state.add_reservation(order, reservation).map_err(impossible)?;
         }
     }
+    state.sort_holders();
     Ok(())
 }
 

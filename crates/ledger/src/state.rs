@@ -24,6 +24,7 @@ pub use count::Count;
 pub(crate) use count::Moved;
 pub use held::{HeldLine, Reservation};
 pub(crate) use orders::Orders;
+use shelf::Holder;
 pub(crate) use shelf::{Shelf, StockKey};
 use text_hash::TextHash;
 pub use transfer::{Transfer, TransitLine};

@@ -240,20 +240,8 @@ struct Correction<'s> {
     policy: NegativeStock,
     now: Timestamp,
     freed: Freed<'s>,
-    /// What orders hold of each variant at the warehouse, last made first: looked up when something is missing.
-    held: Option<BTreeMap<VariantNo, Vec<Held<'s>>>>,
     releases: BTreeMap<Position, Release<'s>>,
     shortages: Vec<Shortage>,
-}
-
-/// What one reservation holds of a variant.
-#[derive(Clone, Copy)]
-struct Held<'s> {
-    reservation: Position,
-    order: &'s str,
-    is_due: bool,
-    /// Reserved, picked, packed.
-    units: [i64; 3],
 }
 
 impl<'s> Correction<'s> {
@@ -265,7 +253,6 @@ impl<'s> Correction<'s> {
             policy: policy.unwrap_or_default(),
             now,
             freed: Freed::new(state, now),
-            held: None,
             releases: BTreeMap::new(),
             shortages: Vec::new(),
         }
@@ -349,27 +336,24 @@ impl<'s> Correction<'s> {
         }
     }
 
-    /// Takes up to `wanted` units that orders hold in `bucket`, of the reservation last made first; answers how many.
+    /// Takes up to `wanted` units that orders hold in `bucket`, of the reservation last made first; answers how many. No more
+    /// of them are looked at than it takes.
     fn release(&mut self, variant: VariantNo, bucket: Bucket, wanted: i64) -> i64 {
-        let slot = match bucket {
-            Bucket::Reserved => 0,
-            Bucket::Picked => 1,
-            _ => 2,
-        };
-        let (state, warehouse, now) = (self.state, self.warehouse, self.now);
-        let held = self.held.get_or_insert_with(|| held_at(state, warehouse, now));
+        let state = self.state;
+        let mut held = state.buckets(self.warehouse, variant).of(bucket);
         let mut left = wanted;
-        for one in held.get(&variant).into_iter().flatten() {
-            let units = one.units.get(slot).copied().unwrap_or_default();
+        for (order, reservation) in state.holders(self.warehouse, variant) {
+            if left == 0 || held == 0 {
+                break;
+            }
+            let units = reservation.holds(variant, bucket);
+            held = held.saturating_sub(units);
             // What has run out is not the order's any more: it was counted as available.
-            let quantity = if slot == 0 && one.is_due {
-                0
-            } else {
-                units.min(left)
-            };
+            let is_over = bucket == Bucket::Reserved && reservation.is_due(self.now);
+            let quantity = if is_over { 0 } else { units.min(left) };
             if quantity > 0 {
-                let release = self.releases.entry(one.reservation).or_insert(Release {
-                    order: one.order,
+                let release = self.releases.entry(reservation.id).or_insert(Release {
+                    order,
                     postings: Postings::new(),
                 });
                 let from = Place::Bucket(bucket);
@@ -389,26 +373,6 @@ fn posting(variant: VariantNo, from: Place, to: Place, quantity: i64) -> Posting
         quantity,
         reservation: None,
     }
-}
-
-fn held_at(state: &State, warehouse: WarehouseNo, now: Timestamp) -> BTreeMap<VariantNo, Vec<Held<'_>>> {
-    let mut held: BTreeMap<VariantNo, Vec<Held<'_>>> = BTreeMap::new();
-    for (order, reservations) in state.orders.iter() {
-        for reservation in reservations.iter().filter(|one| one.warehouse == warehouse) {
-            for line in &reservation.lines {
-                held.entry(line.variant).or_default().push(Held {
-                    reservation: reservation.id,
-                    order,
-                    is_due: reservation.is_due(now),
-                    units: line.held,
-                });
-            }
-        }
-    }
-    for of_variant in held.values_mut() {
-        of_variant.sort_unstable_by_key(|one| std::cmp::Reverse(one.reservation));
-    }
-    held
 }
 
 /// Gives back what a movement takes that a count had seen go already, and takes what it brings that a count had seen

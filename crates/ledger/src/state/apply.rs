@@ -3,7 +3,7 @@
 use smallvec::SmallVec;
 
 use super::held::{HeldLine, Reservation, is_held};
-use super::{State, StockKey, index_of};
+use super::{Holder, State, StockKey, index_of};
 use crate::event::{Event, ExceptionType, Kind, Recorded, StockEvent};
 use crate::id::{Position, VariantNo, WarehouseNo};
 use crate::place::{Account, Bucket, Place, Posting};
@@ -79,9 +79,10 @@ impl State {
         if event.postings.is_empty() && event.kind != Kind::CountApproved {
             return Err("it moves nothing");
         }
-        if event.kind == Kind::Reservation {
-            self.open_reservation(position, event, recorded_at)?;
-        }
+        let holder = match event.kind {
+            Kind::Reservation => Some(self.open_reservation(position, event, recorded_at)?),
+            _ => None,
+        };
         let opens_transfer = event.counterpart.is_some();
         if opens_transfer {
             self.open_transfer(position, event, recorded_at)?;
@@ -99,7 +100,9 @@ impl State {
             if posting.from == held || posting.to == held {
                 self.note_set_aside(event.warehouse, posting);
             }
-            if event.kind != Kind::Reservation && (is_held(posting.from) || is_held(posting.to)) {
+            if let Some(holder) = holder {
+                self.note_holder(StockKey::new(event.warehouse, posting.variant), holder)?;
+            } else if is_held(posting.from) || is_held(posting.to) {
                 self.move_held(event, posting)?;
             }
             let transit = Place::Account(Account::Transit);
@@ -185,13 +188,13 @@ impl State {
         self.note_lot(event.warehouse, posting.variant)
     }
 
-    /// Makes the reservation of what the event's postings reserve.
+    /// Makes the reservation of what the event's postings reserve, and answers where it stands.
     fn open_reservation(
         &mut self,
         id: Position,
         event: &StockEvent,
         made_at: Timestamp,
-    ) -> Result<(), &'static str> {
+    ) -> Result<Holder, &'static str> {
         let order = event.order.as_deref().ok_or("a reservation names no order")?;
         let mut lines = SmallVec::with_capacity(event.postings.len());
         for posting in &event.postings {
@@ -213,12 +216,15 @@ impl State {
             expires_at: event.expires_at,
             lines,
         };
-        self.orders.add(order, reservation)?;
+        let slot = self.orders.add(order, reservation)?;
         if let Some(at) = event.expires_at {
             let variants = event.postings.iter().map(|posting| posting.variant);
             self.note_expiry(event.warehouse, order, (at, id), variants);
         }
-        Ok(())
+        Ok(Holder {
+            reservation: id,
+            slot,
+        })
     }
 
     /// Notes that a reservation runs out at an instant, and of which variants it has something reserved.
@@ -276,15 +282,19 @@ impl State {
             .ok_or("it moves an order's stock and names no reservation")?;
         let order = event.order.as_deref();
         let order = order.ok_or("it moves an order's stock and names no order")?;
-        let (reserved, expires_at, has_reserved) = self.orders.change(order, id, |reservation| {
+        let key = StockKey::new(event.warehouse, posting.variant);
+        let (reserved, is_held, expires_at, has_reserved) = self.orders.change(order, id, |reservation| {
             if reservation.warehouse != event.warehouse {
                 return Err("the reservation is another warehouse's");
             }
-            let reserved = reservation.post(posting)?;
-            Ok((reserved, reservation.expires_at, reservation.has_reserved()))
+            let (reserved, is_held) = reservation.post(posting)?;
+            let expires_at = reservation.expires_at;
+            Ok((reserved, is_held, expires_at, reservation.has_reserved()))
         })?;
+        if !is_held && let Some(shelf) = self.stock.get_mut(&key) {
+            shelf.forget_holder(id);
+        }
         if let Some(at) = expires_at {
-            let key = StockKey::new(event.warehouse, posting.variant);
             self.forget_expiry((key, at, id), reserved > 0, has_reserved);
         }
         Ok(())

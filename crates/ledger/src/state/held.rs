@@ -2,6 +2,7 @@
 
 use smallvec::SmallVec;
 
+use super::{Holder, Shelf, State, StockKey};
 use crate::id::{Position, VariantNo, WarehouseNo};
 use crate::place::{Bucket, Place, Posting};
 use crate::time::Timestamp;
@@ -46,17 +47,18 @@ impl Reservation {
     }
 
     /// Carries `posting` out on what is held, and forgets a line that holds no more. Answers how many units of the
-    /// variant are still reserved.
-    pub(super) fn post(&mut self, posting: &Posting) -> Result<i64, &'static str> {
+    /// variant are still reserved, and whether any are still held.
+    pub(super) fn post(&mut self, posting: &Posting) -> Result<(i64, bool), &'static str> {
         let found = self.lines.iter_mut().enumerate();
         let mut found = found.filter(|(_, line)| line.variant == posting.variant);
         let (at, line) = found.next().ok_or("the reservation does not hold this variant")?;
         line.post(posting)?;
         let [reserved, picked, packed] = line.held;
-        if reserved == 0 && picked == 0 && packed == 0 {
+        let is_held = reserved != 0 || picked != 0 || packed != 0;
+        if !is_held {
             self.lines.remove(at);
         }
-        Ok(reserved)
+        Ok((reserved, is_held))
     }
 
     pub(crate) fn has_reserved(&self) -> bool {
@@ -96,6 +98,52 @@ impl HeldLine {
             Place::Bucket(Bucket::Packed) => Some(packed),
             Place::Bucket(Bucket::Available | Bucket::Held) | Place::Account(_) => None,
         }
+    }
+}
+
+impl State {
+    /// Adds a reservation that a snapshot has of stock that it has. [`State::sort_holders`] is to be called behind the last one.
+    pub(crate) fn add_reservation(
+        &mut self,
+        order: &str,
+        reservation: Reservation,
+    ) -> Result<(), &'static str> {
+        let (id, warehouse) = (reservation.id, reservation.warehouse);
+        let variants: SmallVec<[VariantNo; 4]> = reservation.lines.iter().map(|line| line.variant).collect();
+        let slot = self.orders.add(order, reservation)?;
+        let holder = Holder {
+            reservation: id,
+            slot,
+        };
+        for variant in variants {
+            self.note_holder(StockKey::new(warehouse, variant), holder)?;
+        }
+        Ok(())
+    }
+
+    /// Puts what reservations hold in the order of reserving.
+    pub(crate) fn sort_holders(&mut self) {
+        self.stock.values_mut().for_each(Shelf::sort_holders);
+    }
+
+    /// Notes that a reservation holds some of what lies at a key.
+    pub(super) fn note_holder(&mut self, key: StockKey, holder: Holder) -> Result<(), &'static str> {
+        let noted = self
+            .stock
+            .get_mut(&key)
+            .and_then(|shelf| shelf.note_holder(holder));
+        noted.ok_or("a reservation of what is not there")
+    }
+
+    /// The reservations that hold some of a variant at a warehouse and their orders, last made first.
+    pub(crate) fn holders(
+        &self,
+        warehouse: WarehouseNo,
+        variant: VariantNo,
+    ) -> impl Iterator<Item = (&str, &Reservation)> {
+        let shelf = self.stock.get(&StockKey::new(warehouse, variant));
+        let holders = shelf.into_iter().flat_map(Shelf::holders);
+        holders.filter_map(|one| self.orders.at(one.slot, one.reservation))
     }
 }
 

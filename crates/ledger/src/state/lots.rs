@@ -187,7 +187,7 @@ impl Shelf {
     fn is_empty(&self) -> bool {
         match self {
             Shelf::Available(units) => *units == 0,
-            Shelf::Buckets(buckets) => buckets.is_empty(),
+            Shelf::Buckets(used) => used.buckets.is_empty(),
         }
     }
 }

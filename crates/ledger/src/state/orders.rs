@@ -13,6 +13,9 @@ use super::Reservation;
 use super::text_hash::TextHash;
 use crate::id::Position;
 
+/// The number of no slot.
+pub(super) const NO_SLOT: u32 = u32::MAX;
+
 /// What all orders hold.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Orders {
@@ -60,6 +63,13 @@ impl Orders {
         there.map(|order| (&*order.name, &*order.reservations))
     }
 
+    /// The reservation of the order in a slot, and the order, if it is still there.
+    pub(super) fn at(&self, slot: u32, id: Position) -> Option<(&str, &Reservation)> {
+        let order = self.slots.get(slot as usize)?;
+        let at = order.reservations.binary_search_by_key(&id, |one| one.id).ok()?;
+        Some((&order.name, order.reservations.get(at)?))
+    }
+
     /// All reservations, in no order.
     pub(crate) fn reservations(&self) -> impl Iterator<Item = &Reservation> {
         self.slots.iter().flat_map(|order| &order.reservations)
@@ -70,14 +80,14 @@ impl Orders {
         self.slots.iter_mut().flat_map(|order| &mut order.reservations)
     }
 
-    /// Adds a reservation, which was made after all others of the order.
-    pub(crate) fn add(&mut self, name: &str, reservation: Reservation) -> Result<(), &'static str> {
+    /// Adds a reservation, which was made after all others of the order. Answers the order's slot.
+    pub(super) fn add(&mut self, name: &str, reservation: Reservation) -> Result<u32, &'static str> {
         let hash = self.text_hash.hash_one(name);
         if let Some(slot) = self.find(hash, name)
             && let Some(order) = self.slots.get_mut(slot as usize)
         {
             order.reservations.push(reservation);
-            return Ok(());
+            return Ok(slot);
         }
         let order = Order {
             name: name.into(),
@@ -86,7 +96,7 @@ impl Orders {
         let slot = self.put(order)?;
         self.index
             .insert_unique(hash, Entry { hash, slot }, |entry| entry.hash);
-        Ok(())
+        Ok(slot)
     }
 
     /// Changes a reservation of an order, and forgets it and the order as far as they hold nothing then. Answers what
@@ -137,7 +147,10 @@ impl Orders {
             *place = order;
             return Ok(slot);
         }
-        let slot = u32::try_from(self.slots.len()).map_err(|_| "there are too many orders")?;
+        let slot = u32::try_from(self.slots.len())
+            .ok()
+            .filter(|slot| *slot != NO_SLOT);
+        let slot = slot.ok_or("there are too many orders")?;
         self.slots.push(order);
         Ok(slot)
     }

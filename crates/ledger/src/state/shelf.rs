@@ -1,6 +1,9 @@
-//! What lies in the buckets of one stock key, in little memory.
+//! What lies in the buckets of one stock key, and for whom, in little memory.
 
-use crate::id::{VariantNo, WarehouseNo};
+use smallvec::SmallVec;
+
+use super::orders::NO_SLOT;
+use crate::id::{Position, VariantNo, WarehouseNo};
 use crate::place::{Bucket, Buckets, Place, Posting};
 
 /// Where stock of one variant lies: a warehouse and the variant, ordered by the one and then the other.
@@ -28,7 +31,32 @@ pub(crate) enum Shelf {
     /// So many units available, and nothing in any other bucket.
     Available(i64),
     /// Whatever there is.
-    Buckets(Box<Buckets>),
+    Buckets(Box<Used>),
+}
+
+/// What lies in more than one bucket.
+#[derive(Clone, Debug)]
+pub(crate) struct Used {
+    pub(super) buckets: Buckets,
+    /// Reservations that hold some of it, in the order of reserving. One that does no more is crossed out, and goes when there
+    /// is no room left: taking it out of the middle would move all that came after it.
+    holders: SmallVec<[Holder; 2]>,
+}
+
+/// Where a reservation stands. Packed, for two of them to fit beside the buckets.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+#[repr(Rust, packed(4))]
+pub(super) struct Holder {
+    pub(super) reservation: Position,
+    /// The slot of its order, or none where it is crossed out.
+    pub(super) slot: u32,
+}
+
+impl Used {
+    fn new(buckets: Buckets) -> Box<Used> {
+        let holders = SmallVec::new();
+        Box::new(Used { buckets, holders })
+    }
 }
 
 impl Default for Shelf {
@@ -43,21 +71,21 @@ impl Shelf {
         if buckets == available {
             Shelf::Available(buckets.available())
         } else {
-            Shelf::Buckets(Box::new(buckets))
+            Shelf::Buckets(Used::new(buckets))
         }
     }
 
     pub(crate) fn buckets(&self) -> Buckets {
         match self {
             Shelf::Available(units) => Buckets::default().with(Bucket::Available, *units),
-            Shelf::Buckets(buckets) => **buckets,
+            Shelf::Buckets(used) => used.buckets,
         }
     }
 
     pub(crate) fn available(&self) -> i64 {
         match self {
             Shelf::Available(units) => *units,
-            Shelf::Buckets(buckets) => buckets.available(),
+            Shelf::Buckets(used) => used.buckets.available(),
         }
     }
 
@@ -65,7 +93,7 @@ impl Shelf {
     pub(crate) fn on_hand(&self) -> i64 {
         match self {
             Shelf::Available(units) => *units,
-            Shelf::Buckets(buckets) => buckets.on_hand(),
+            Shelf::Buckets(used) => used.buckets.on_hand(),
         }
     }
 
@@ -92,9 +120,52 @@ impl Shelf {
     fn post_any(&mut self, posting: &Posting, floor: i64) -> Option<()> {
         let after = self.buckets().after(posting, floor)?;
         match self {
-            Shelf::Buckets(buckets) => **buckets = after,
+            Shelf::Buckets(used) => used.buckets = after,
             Shelf::Available(_) => *self = Shelf::new(after),
         }
         Some(())
+    }
+
+    /// Notes that a reservation, which was made after all others, holds some of this; `None` when nothing of this is held.
+    pub(super) fn note_holder(&mut self, holder: Holder) -> Option<()> {
+        let Shelf::Buckets(used) = self else {
+            return None;
+        };
+        let holders = &mut used.holders;
+        if holders.len() == holders.capacity() {
+            holders.retain(|one| one.slot != NO_SLOT);
+            // With as much room as there are holders, looking through them costs no more than noting them.
+            holders.reserve(holders.len());
+        }
+        holders.push(holder);
+        Some(())
+    }
+
+    /// Notes that a reservation holds none of this any more.
+    pub(super) fn forget_holder(&mut self, reservation: Position) {
+        if let Shelf::Buckets(used) = self
+            && let Ok(at) = used
+                .holders
+                .binary_search_by_key(&reservation, |one| one.reservation)
+            && let Some(holder) = used.holders.get_mut(at)
+        {
+            holder.slot = NO_SLOT;
+        }
+    }
+
+    /// Reservations that hold some of this, last made first.
+    pub(super) fn holders(&self) -> impl Iterator<Item = Holder> {
+        let holders = match self {
+            Shelf::Available(_) => &[][..],
+            Shelf::Buckets(used) => &used.holders,
+        };
+        holders.iter().rev().copied().filter(|one| one.slot != NO_SLOT)
+    }
+
+    /// Puts holders in the order of reserving, which were noted in another one.
+    pub(super) fn sort_holders(&mut self) {
+        if let Shelf::Buckets(used) = self {
+            used.holders.sort_unstable();
+        }
     }
 }

@@ -203,16 +203,25 @@ fn a_snapshot_that_cannot_be_is_refused() {
     const MAX: u64 = i64::MAX as u64;
     // Texts are a length and a letter: 1, 65 is "A". A reservation: id, warehouse, no expiry, lines.
     let order: &[u64] = &[1, 65, 2, 5, 1, 0, 1, 1, 1, 0, 0, 6, 1, 0, 1, 1, 1, 0, 0];
+    let reserved: &[u64] = &[1, 1, MAX - 2, 2, 0, 0, 0];
     let sound = snapshot_of(
         9,
         ["A", "B"],
-        &[&[1, 1, MAX, 0, 0, 0, 0], &[1, 2, 1, 0, 0, 0, 0]],
+        &[reserved, &[1, 2, 1, 0, 0, 0, 0]],
         &[order],
         &[&[1, 84, 1, 1, 1]],
     );
     assert!(snapshot::decode(&sound).is_ok(), "{:?}", snapshot::decode(&sound));
     let (skus, no) = (["A", "B"], &[][..]);
-    let refused: [(&str, Vec<u8>); 14] = [
+    let refused: [(&str, Vec<u8>); 16] = [
+        (
+            "a reservation of no stock",
+            snapshot_of(9, skus, no, &[order], no),
+        ),
+        (
+            "a reservation of stock that is free",
+            snapshot_of(9, skus, &[&[1, 1, MAX, 0, 0, 0, 0]], &[order], no),
+        ),
         ("a head beyond positions", snapshot_of(1 << 50, skus, no, no, no)),
         ("one SKU twice", snapshot_of(9, ["A", "A"], no, no, no)),
         (
@@ -243,20 +252,23 @@ fn a_snapshot_that_cannot_be_is_refused() {
             "an order without reservations",
             snapshot_of(9, skus, no, &[&[1, 65, 0]], no),
         ),
-        ("an order twice", snapshot_of(9, skus, no, &[order, order], no)),
+        (
+            "an order twice",
+            snapshot_of(9, skus, &[reserved], &[order, order], no),
+        ),
         (
             "a reservation twice",
             snapshot_of(
                 9,
                 skus,
-                no,
+                &[reserved],
                 &[&[1, 65, 2, 5, 1, 0, 1, 1, 1, 0, 0, 5, 1, 0, 1, 1, 1, 0, 0]],
                 no,
             ),
         ),
         (
             "a reservation of nothing",
-            snapshot_of(9, skus, no, &[&[1, 65, 1, 5, 1, 0, 1, 1, 0, 0, 0]], no),
+            snapshot_of(9, skus, &[reserved], &[&[1, 65, 1, 5, 1, 0, 1, 1, 0, 0, 0]], no),
         ),
         (
             "a transfer of nothing",
@@ -272,7 +284,7 @@ fn a_snapshot_that_cannot_be_is_refused() {
     assert!(snapshot::decode(&behind(&[2, 1, 5, 1])).is_ok());
     // Counted at 2, and the reservation at 5 made at 3.
     let begun = |section: &[u8]| {
-        let ordered = snapshot_of(9, skus, no, &[order], no);
+        let ordered = snapshot_of(9, skus, &[reserved], &[order], no);
         [&[2], &ordered[1..], section].concat()
     };
     assert!(snapshot::decode(&begun(&[4, 1, 1, 1, 4, 5, 1, 5, 6])).is_ok());

@@ -19,6 +19,7 @@ mod lot_scenarios;
 mod lots_agree;
 mod model;
 mod model_agrees;
+mod open_orders;
 mod recall_bytes;
 mod reservation_scenarios;
 mod reversal_scenarios;
