@@ -94,7 +94,11 @@ const LATENCY_RATIOS: &[(usize, usize, &str)] = &[
 
 fn main() -> Result<()> {
     let is_small = std::env::args().any(|arg| arg == "--small" || arg == "--test");
-    let (rounds, commands, singles) = if is_small { (1, 8_192, 10) } else { (5, 100_000, 300) };
+    let (rounds, commands, singles) = if is_small {
+        (1, 8_192, 10)
+    } else {
+        (5, 100_000, 300)
+    };
     let bench = Bench::start(Duration::from_millis(if is_small { 100 } else { 4_000 }))?;
     let rival = bench.rival()?;
     println!("rival, {RIVAL_TASKS} tasks: {rival:.0}/s");

@@ -131,6 +131,8 @@ fn code_of(rejection: &Rejection) -> Code {
         Rejection::InactiveVariant { .. } => Code::VariantInactive,
         Rejection::VariantExpired { .. } => Code::VariantExpired,
         Rejection::TooManyPostings { .. } => Code::TooManyPostings,
+        Rejection::InactiveLot { .. } => Code::LotInactive,
+        Rejection::LotExpired { .. } => Code::LotExpired,
         Rejection::LotMissing { .. } => Code::LotMissing,
         Rejection::LotNotTracked { .. } => Code::LotNotTracked,
         Rejection::UnknownLot { .. } => Code::LotNotFound,
@@ -191,6 +193,7 @@ fn detail_of(code: Code) -> &'static str {
         | Code::InvalidText
         | Code::NumberOutOfRange
         | Code::TooManyPostings
+        | Code::LotInactive
         | Code::LotMissing
         | Code::LotNotTracked
         | Code::InvalidPayload => "invalid payload",
@@ -204,6 +207,7 @@ fn detail_of(code: Code) -> &'static str {
         Code::ExceptionNotFound => "stock-exception-not-found",
         Code::CountNotFound => "stock-count-not-found",
         Code::VariantExpired => "stock-variant-expired",
+        Code::LotExpired => "stock-lot-expired",
         Code::InsufficientStock => "stock-insufficient",
         Code::IdempotencyConflict => "stock-idempotency-conflict",
         Code::CodeTaken => "stock-code-taken",

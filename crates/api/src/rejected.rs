@@ -136,6 +136,9 @@ fn in_the_ledgers_words(rejection: &Rejection) -> Option<Cow<'static, str>> {
         Rejection::NoLines | Rejection::TooManyLines { .. } | Rejection::TooManyPostings { .. } => {
             Some("/lines".into())
         }
+        Rejection::InactiveLot { line, by_code, .. } | Rejection::LotExpired { line, by_code, .. } => {
+            at_line(line, if *by_code { "lot" } else { "variantId" })
+        }
         Rejection::LotMissing { line, .. }
         | Rejection::LotNotTracked { line, .. }
         | Rejection::InvalidLot { line, .. }
@@ -228,10 +231,18 @@ mod tests {
         let same = Rejection::SameWarehouse { warehouse: source };
         let taken = Rejection::TransferTaken { by: Position(1) };
         let lot = Rejection::InvalidLot { line, length_max: 64 };
+        let inactive = |by_code| Rejection::InactiveLot {
+            line,
+            lot: variant,
+            by_code,
+        };
         for (shape, rejection, pointer) in [
             (Shape::Event, unknown(), Some("/lines/2/variantId")),
             (Shape::Event, in_lots(), Some("/lines/2/lot")),
             (Shape::Event, lot, Some("/lines/2/lot")),
+            (Shape::Event, inactive(true), Some("/lines/2/lot")),
+            (Shape::Event, inactive(false), Some("/lines/2/variantId")),
+            (Shape::Order, inactive(true), Some("/lines/2/lot")),
             (
                 Shape::Event,
                 Rejection::LotExpiryOutOfRange { line },

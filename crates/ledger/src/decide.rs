@@ -172,22 +172,38 @@ fn check_good<'s>(
         .variant(variant)
         .ok_or(Rejection::UnknownVariant { line, variant })?;
     // A lot that was taken out of use leaves as what it is or is sent back, and what comes in of it is held: see `recall`.
+    // What was given free of it may be held again.
     let brings_in = || {
         let line = command.lines.get(line);
         line.is_some_and(|line| lots::brings_in(kind, line.quantity))
     };
-    let may_be_moved = || is_no_longer_good || reason == Some(Reason::Return) || brings_in();
+    let may_be_moved =
+        || is_no_longer_good || reason == Some(Reason::Return) || kind == Kind::Hold || brings_in();
     let is_lot = matches!(found.tracking, Tracking::LotOf(_));
     let may_be_inactive = kind.finishes() || is_lot && may_be_moved();
+    let (lot, by_code) = (variant, lots::named(&command.lots, line).is_some());
     if !found.active && !may_be_inactive {
-        return Err(Rejection::InactiveVariant { line, variant });
+        return Err(if is_lot {
+            Rejection::InactiveLot { line, lot, by_code }
+        } else {
+            Rejection::InactiveVariant { line, variant }
+        });
     }
     let may_be_expired = !matches!(kind, Kind::Outbound | Kind::Reservation) || is_no_longer_good;
     match found.expires_at {
-        Some(expired_at) if !may_be_expired && expired_at <= occurred_at => Err(Rejection::VariantExpired {
-            line,
-            variant,
-            expired_at,
+        Some(expired_at) if !may_be_expired && expired_at <= occurred_at => Err(if is_lot {
+            Rejection::LotExpired {
+                line,
+                lot,
+                by_code,
+                expired_at,
+            }
+        } else {
+            Rejection::VariantExpired {
+                line,
+                variant,
+                expired_at,
+            }
         }),
         _ => Ok(found),
     }

@@ -46,7 +46,7 @@ pub enum Rejection {
         "line {line}: a quantity is 1 to 1,000,000,000 (of an ADJUST either sign, never 0), not {quantity}"
     )]
     InvalidQuantity { line: usize, quantity: i64 },
-    #[error("line {line}: the variant stands in an earlier line of this event")]
+    #[error("line {line}: an earlier line of this event is of the same stock")]
     DuplicateVariant { line: usize, variant: VariantNo },
     #[error("reason {reason} does not go with {kind}")]
     ReasonMismatch { kind: Kind, reason: Reason },
@@ -85,6 +85,21 @@ pub enum Rejection {
     VariantExpired {
         line: usize,
         variant: VariantNo,
+        expired_at: Timestamp,
+    },
+    #[error("line {line}: the lot is not in use")]
+    InactiveLot {
+        line: usize,
+        lot: VariantNo,
+        /// Whether the line names it by its code, and not by its number.
+        by_code: bool,
+    },
+    #[error("line {line}: the lot expired")]
+    LotExpired {
+        line: usize,
+        lot: VariantNo,
+        /// Whether the line names it by its code, and not by its number.
+        by_code: bool,
         expired_at: Timestamp,
     },
     #[error("line {line}: the stock of this variant lies in lots: name the lot")]
@@ -143,7 +158,7 @@ pub enum Rejection {
     CountOver { count: Position },
     #[error("another open count is of the same stock")]
     CountOverlaps { by: Position },
-    #[error("line {line}: the variant is not one that this count is of")]
+    #[error("line {line}: the count is not of this variant or lot")]
     NotToBeCounted { line: usize, variant: VariantNo },
     #[error("line {line}: what is counted is 0 to 1,000,000,000,000 units, not {counted}")]
     InvalidCount { line: usize, counted: i64 },
@@ -209,6 +224,8 @@ impl Rejection {
             Rejection::UnknownVariant { .. } => "variant-not-found",
             Rejection::InactiveVariant { .. } => "variant-inactive",
             Rejection::VariantExpired { .. } => "variant-expired",
+            Rejection::InactiveLot { .. } => "lot-inactive",
+            Rejection::LotExpired { .. } => "lot-expired",
             Rejection::LotMissing { .. } => "lot-missing",
             Rejection::LotNotTracked { .. } => "lot-not-tracked",
             Rejection::UnknownLot { .. } => "lot-not-found",

@@ -85,7 +85,7 @@ steps! {
 
     /// Release a recalled lot.
     ///
-    /// For an ADMIN or MANAGER. It is in use again, and what was held because of the recall is available, at all
+    /// For an ADMIN or MANAGER. It is in use again, and what was held since the recall, by it or by a HOLD, is available, at all
     /// warehouses. What was held before, or arrived damaged, stays held.
     release "/api/v1/lots/{id}/release" true;
 }

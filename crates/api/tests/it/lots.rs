@@ -228,7 +228,17 @@ async fn a_lot_is_listed_changed_and_taken_out_of_use() {
         .server
         .post("/api/v1/stock-events", &dairy.server.manager, &named)
         .await;
-    refused.expect_problem(400, "variant-inactive", "invalid payload");
+    let refused = refused.expect_problem(400, "lot-inactive", "invalid payload");
+    assert_eq!(refused["errors"][0]["pointer"], "/lines/0/lot");
+    assert_eq!(refused["errors"][0]["detail"], "the lot is not in use");
+    let mut by_id = named.clone();
+    by_id["lines"] = json!([{"variantId": lot["id"], "quantity": 1}]);
+    let refused = dairy
+        .server
+        .post("/api/v1/stock-events", &dairy.server.manager, &by_id)
+        .await;
+    let refused = refused.expect_problem(400, "lot-inactive", "invalid payload");
+    assert_eq!(refused["errors"][0]["pointer"], "/lines/0/variantId");
     let mut thrown = named;
     thrown["reasonCode"] = "DISCARD_EXPIRED".into();
     dairy

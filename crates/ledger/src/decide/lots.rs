@@ -66,7 +66,10 @@ pub(super) fn resolve(
             // An order holds certain lots already.
             None if is_held(command.kind) => lines.push(Line { variant, quantity }),
             None => {
-                let is_good = |lot| check_good(state, command, line, lot, occurred_at).is_ok();
+                // Of what is out of use nothing is chosen to be held: that is said by its name.
+                let may_be_chosen = |lot| command.kind != Kind::Hold || !state.is_recalled(lot);
+                let is_good =
+                    |lot| may_be_chosen(lot) && check_good(state, command, line, lot, occurred_at).is_ok();
                 let already = lines.len();
                 let last = last_there(state, command.warehouse, variant);
                 let left = take(state, command, (variant, quantity), is_good, freed, &mut lines);
@@ -113,7 +116,7 @@ fn is_held(kind: Kind) -> bool {
     matches!(kind, Kind::Release | Kind::Pick | Kind::Pack | Kind::Ship)
 }
 
-fn named(lots: &[LineLot], line: usize) -> Option<&LineLot> {
+pub(super) fn named(lots: &[LineLot], line: usize) -> Option<&LineLot> {
     let at = lots.binary_search_by_key(&line, |lot| lot.line).ok()?;
     lots.get(at)
 }

@@ -143,9 +143,9 @@ const REFUSALS: &str = "
     1 ADJUST N A:-9223372036854775808
     > refused invalid-quantity: line 0: a quantity is 1 to 1,000,000,000 (of an ADJUST either sign, never 0), not -9223372036854775808
     1 INBOUND N A:1 B:1 A:1
-    > refused duplicate-variant: line 2: the variant stands in an earlier line of this event
+    > refused duplicate-variant: line 2: an earlier line of this event is of the same stock
     1 INBOUND N *20:1 *1:1
-    > refused duplicate-variant: line 20: the variant stands in an earlier line of this event
+    > refused duplicate-variant: line 20: an earlier line of this event is of the same stock
     1 INBOUND N A:1 reason=Sale
     > refused reason-mismatch: reason SALE does not go with INBOUND
     1 ADJUST N A:-1 B:1 reason=Damage
@@ -252,7 +252,7 @@ const REFUSALS: &str = "
     7 count N
     > refused count-overlaps: another open count is of the same stock, #11
     7 counted N #11 B:1
-    > refused not-to-be-counted: line 0: the variant is not one that this count is of
+    > refused not-to-be-counted: line 0: the count is not of this variant or lot
     7 counted N #11 A:-1
     > refused invalid-count: line 0: what is counted is 0 to 1,000,000,000,000 units, not -1
     7 counted N #11 A:1 at=0
@@ -288,7 +288,7 @@ fn every_way_to_be_refused_has_its_story() {
         number_of(&Rejection::NumbersExhausted),
         number_of(&Rejection::CountFull { count: Position(1) }),
     ]);
-    let all: BTreeSet<_> = (0..55).collect();
+    let all: BTreeSet<_> = (0..57).collect();
     assert_eq!(&all - &told, untold);
 }
 
@@ -314,6 +314,8 @@ fn number_of(rejection: &Rejection) -> usize {
         Rejection::UnknownVariant { .. } => 16,
         Rejection::InactiveVariant { .. } => 17,
         Rejection::VariantExpired { .. } => 18,
+        Rejection::InactiveLot { .. } => 55,
+        Rejection::LotExpired { .. } => 56,
         Rejection::UnknownProduct { .. } => 19,
         Rejection::Insufficient { .. } => 20,
         Rejection::Overflow { .. } => 21,

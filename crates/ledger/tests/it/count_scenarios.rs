@@ -170,7 +170,7 @@ fn a_count_may_be_repeated_and_cancelled_and_is_of_what_no_other_is() {
         1 count N of=B,A
         > refused count-overlaps: another open count is of the same stock, #6
         1 count N of=A,A
-        > refused duplicate-variant: line 1: the variant stands in an earlier line of this event
+        > refused duplicate-variant: line 1: an earlier line of this event is of the same stock
         1 count N
         > refused count-overlaps: another open count is of the same stock, #5
         2 counted N #5 A:3

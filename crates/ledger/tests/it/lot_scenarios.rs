@@ -31,7 +31,7 @@ fn what_names_no_lot_is_taken_by_expiry_then_by_first_receipt_then_by_code() {
         > EXPIRY N at 8, 3 A/B reserved -> available (of #10)
         > OUTBOUND N at 9, 3 A/B available -> customer, 2 A/Z available -> customer
         10 ADJUST N A:-1 A/Q:4
-        > refused duplicate-variant: line 1: the variant stands in an earlier line of this event
+        > refused duplicate-variant: line 1: an earlier line of this event is of the same stock
         10 ADJUST N A/Z:-1 A/Q:4
         > LotCreated { no: VariantNo(6), of: VariantNo(1), code: \"Q\", expires_at: None }
         > ADJUST N at 10, 1 A/Z available -> adjustment, 4 A/Q adjustment -> available
@@ -58,13 +58,17 @@ fn a_customer_gets_nothing_that_expired_or_was_taken_out_of_use() {
         6 RESERVATION N A:4 order=O partial=yes
         > RESERVATION N at 6, 3 A/NEW available -> reserved, noted 1 A
         6 OUTBOUND N A/OLD:1
-        > refused variant-expired: line 0: the variant expired
+        > refused lot-expired: line 0: the lot expired
         6 OUTBOUND N A/BAD:1
-        > refused variant-inactive: line 0: the variant is not active
+        > refused lot-inactive: line 0: the lot is not in use
         6 OUTBOUND N A:5 reason=DiscardExpired
         > OUTBOUND N at 6, 3 A/OLD available -> customer, 2 A/BAD available -> customer
+        6 HOLD N A:1
+        > refused insufficient-stock: not enough stock, 0 of 1 A
         6 HOLD N A/BAD:1
-        > refused variant-inactive: line 0: the variant is not active
+        > HOLD N at 6, 1 A/BAD available -> held
+        6 UNHOLD N A/BAD:1
+        > UNHOLD N at 6, 1 A/BAD held -> available
         7 change-lot A/NEW expires=8
         > LotChanged { no: VariantNo(3), expires_at: Some(Timestamp(1750000008000000)) }
         7 change-lot A/BAD expires=60 active=yes
@@ -174,9 +178,9 @@ pub(crate) const REFUSALS: &str = "
     1 INBOUND N B:1 A/M@999999999999:1
     > refused instant-out-of-range: line 1: expiresAt lies outside the years 1 to 9999
     1 INBOUND N A/M:1 A/M:1
-    > refused duplicate-variant: line 1: the variant stands in an earlier line of this event
+    > refused duplicate-variant: line 1: an earlier line of this event is of the same stock
     1 OUTBOUND N A/L:1 A:1
-    > refused duplicate-variant: line 1: the variant stands in an earlier line of this event
+    > refused duplicate-variant: line 1: an earlier line of this event is of the same stock
     1 change-variant A lots=no
     > refused variant-has-stock: a variant that has stock goes on as it is: in lots or not
     1 change-variant B lots=yes
@@ -189,6 +193,12 @@ pub(crate) const REFUSALS: &str = "
     > VariantChanged { no: VariantNo(2), sku: None, name: None, product: None, expires_at: None, tracks_lots: Some(true) }
     1 INBOUND N B:1
     > refused lot-missing: line 0: the stock of this variant lies in lots: name the lot
+    9 OUTBOUND N A/L:1
+    > refused lot-expired: line 0: the lot expired
+    9 change-lot A/L active=no
+    > VariantDeactivated(VariantNo(3))
+    9 RESERVATION N A/L:1 order=O
+    > refused lot-inactive: line 0: the lot is not in use
 ";
 
 #[test]
@@ -225,7 +235,13 @@ fn a_recalled_lot_is_held_everywhere_whatever_comes_of_it_later_until_it_is_rele
         8 UNHOLD N A/BAD:4
         > UNHOLD N at 8, 4 A/BAD held -> available
         8 ADJUST N A/BAD:-1
-        > refused variant-inactive: line 0: the variant is not active
+        > refused lot-inactive: line 0: the lot is not in use
+        8 HOLD N A:1 A/OK:1
+        > refused duplicate-variant: line 1: an earlier line of this event is of the same stock
+        8 HOLD N A/BAD:2
+        > HOLD N at 8, 2 A/BAD available -> held
+        8 UNHOLD N A/BAD:2
+        > UNHOLD N at 8, 2 A/BAD held -> available
         8 ADJUST N A/BAD:-1 reason=Return
         > ADJUST N at 8, 1 A/BAD available -> adjustment
         8 OUTBOUND N A/BAD:3 reason=Damage

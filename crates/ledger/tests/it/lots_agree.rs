@@ -159,8 +159,8 @@ impl Piles {
     }
 
     /// What became available of lots out of use, compared with `before`, is held; what left `held` was set aside before
-    /// anything else.
-    fn set_aside(&mut self, before: &Piles, is_unhold: bool) {
+    /// anything else, and what somebody held is set aside. `kind` is that of the movement, where it was one.
+    fn set_aside(&mut self, before: &Piles, kind: Option<Kind>) {
         for lot in (0..before.lots.len()).filter(|lot| !before.lots[*lot].active) {
             for warehouse in 1..3 {
                 let [available, held] =
@@ -169,7 +169,10 @@ impl Piles {
                 let (free, gone) = (more(available), -more(held));
                 let aside = self.aside.entry((lot, warehouse)).or_default();
                 *aside = (*aside - gone.max(0)).max(0);
-                if free > 0 && !is_unhold {
+                if kind == Some(Kind::Hold) {
+                    *aside += (-gone).max(0);
+                }
+                if free > 0 && kind != Some(Kind::Unhold) {
                     *aside += free;
                     self.shift(Some(lot), Some(available), Some(held), free);
                 }
@@ -298,7 +301,9 @@ fn take(before: &Piles, ask: &Ask) -> Outcome {
                 None => return Outcome::Refused,
             },
         };
-        if lot.is_some_and(|lot| !piles.is_good(lot, kind, *reason)) {
+        // What is out of use may be held, if that is said by its name.
+        let is_good = |lot| kind == Kind::Hold || piles.is_good(lot, kind, *reason);
+        if lot.is_some_and(|lot| !is_good(lot)) {
             return Outcome::Refused;
         }
         lines.push((Some(0), LOTTED, lot, *units));
@@ -414,7 +419,7 @@ impl Beside {
     fn pass_time(&mut self, is_recorded: bool) {
         let before = self.piles.clone();
         self.piles.pass_time();
-        self.piles.set_aside(&before, false);
+        self.piles.set_aside(&before, None);
         if is_recorded || self.piles.is_any_out_of_use() {
             let all = Command::ExpireDue {
                 reservations_max: usize::MAX,
@@ -441,14 +446,11 @@ impl Beside {
             Ask::Recall { lot, is_over } => self.take_recall(*lot, *is_over),
         }
         if !matches!(ask, Ask::Recall { .. }) {
-            let is_unhold = matches!(
-                ask,
-                Ask::Move {
-                    kind: Kind::Unhold,
-                    ..
-                }
-            );
-            self.piles.set_aside(&before, is_unhold);
+            let kind = match ask {
+                Ask::Move { kind, .. } => Some(*kind),
+                _ => None,
+            };
+            self.piles.set_aside(&before, kind);
         }
         self.pass_time(false);
         self.compare();

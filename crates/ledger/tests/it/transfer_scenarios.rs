@@ -172,7 +172,7 @@ fn a_receipt_says_what_can_be() {
         1 receive S #6 A:-1:2
         > refused invalid-quantity: line 0: a quantity is 1 to 1,000,000,000 (of an ADJUST either sign, never 0), not -1
         1 receive S #6 A:1 A:1
-        > refused duplicate-variant: line 1: the variant stands in an earlier line of this event
+        > refused duplicate-variant: line 1: an earlier line of this event is of the same stock
         1 receive S #6 A:1 B:1
         > refused over-receipt: more was found than is on the way, #6, 0 of 1 B
         1 receive S #6 C:1

@@ -63,7 +63,8 @@ impl Followed {
     /// Takes note of an event; of each stream's the last comes last.
     pub fn note(&mut self, record: &Record) {
         self.versions.insert(record.event.stream(), record.version);
-        self.keys.extend(record.key.as_ref().map(|known| key_digest(&known.key)));
+        self.keys
+            .extend(record.key.as_ref().map(|known| key_digest(&known.key)));
     }
 }
 
@@ -351,7 +352,10 @@ impl Appender {
         let rows = rows_of(body, &before)?;
         let versions = self.make(body, &rows, &before)?;
         self.is_begun = false;
-        rows.keys.iter().flatten().for_each(|digest| self.known.add(digest));
+        rows.keys
+            .iter()
+            .flatten()
+            .for_each(|digest| self.known.add(digest));
         (self.seen, self.seen_hash) = (rows.head.position, Some(rows.head.hash));
         self.versions.extend(versions);
         self.head = rows.head;

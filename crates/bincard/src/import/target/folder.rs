@@ -151,6 +151,12 @@ impl FolderTarget {
             Refusal::Rejected(Rejection::VariantExpired { line, .. }) => {
                 format!("{} has expired", of_line(line))
             }
+            Refusal::Rejected(Rejection::InactiveLot { line, .. }) => {
+                format!("{}: the lot is not in use", of_line(line))
+            }
+            Refusal::Rejected(Rejection::LotExpired { line, .. }) => {
+                format!("{}: the lot has expired", of_line(line))
+            }
             Refusal::Rejected(Rejection::Overflow { line, .. }) => {
                 format!("{}: its stock would become too large", of_line(line))
             }
