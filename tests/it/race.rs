@@ -4,9 +4,29 @@ use anyhow::{Context, Result, ensure};
 
 use crate::support::Site;
 
-const ACTS: [&str; 20] = [
-    "inbound", "outbound", "adjust", "if-match", "fefo", "hold", "unhold", "reserve", "pick", "pack", "ship",
-    "release", "dispatch", "receive", "close", "reverse", "count", "submit", "approve", "late",
+const ACTS: [&str; 22] = [
+    "inbound",
+    "outbound",
+    "adjust",
+    "if-match",
+    "fefo",
+    "hold",
+    "unhold",
+    "reserve",
+    "pick",
+    "pack",
+    "ship",
+    "release",
+    "dispatch",
+    "receive",
+    "close",
+    "reverse",
+    "count",
+    "submit",
+    "approve",
+    "late",
+    "recall",
+    "use-again",
 ];
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

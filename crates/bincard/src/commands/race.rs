@@ -9,6 +9,7 @@ mod client;
 mod counted;
 mod one_version;
 mod racer;
+mod recalled;
 mod tally;
 
 use std::collections::BTreeMap;
@@ -27,7 +28,8 @@ use tally::{ACTS, Moves, Recorded, Tally};
 
 /// Let many clients take the same stock at once, and check that every unit is accounted for.
 ///
-/// They buy, sell, correct, undo, hold, count, reserve, pick, pack, ship, release, and move goods between two warehouses.
+/// They buy, sell, correct, undo, hold, count, reserve, pick, pack, ship, release, recall lots, and move goods between two
+/// warehouses.
 #[derive(Args, Debug)]
 pub(crate) struct Race {
     /// The running server.

@@ -8,6 +8,7 @@ use serde_json::Value;
 use super::Course;
 use super::client::Client;
 use super::counted::Counted;
+use super::recalled::Recalled;
 use super::tally::{Moves, Tally};
 
 /// Where units can be at a warehouse.
@@ -35,6 +36,7 @@ struct Followed {
     /// Keys that were seen.
     keys: BTreeSet<String>,
     counted: Counted,
+    recalled: Recalled,
 }
 
 /// Every unit is accounted for: each answer is in the log once, or is not there where it was a refusal; no bucket ever
@@ -46,15 +48,14 @@ pub(super) async fn audit(client: &Client, course: &Course, tally: &Tally) -> Re
         let events = client.events(after).await?;
         for event in &events {
             after = event["position"].as_u64().context("an event without position")?;
-            if let Some(at) = course
-                .warehouses
-                .iter()
-                .position(|id| event["warehouseId"] == id.as_str())
-            {
-                followed
-                    .follow(event, at, course, tally)
-                    .with_context(|| format!("at the event {event}"))?;
-            }
+            let mut warehouses = course.warehouses.iter();
+            let at = warehouses.position(|id| event["warehouseId"] == id.as_str());
+            let next = match at {
+                Some(at) => followed.follow(event, at, course, tally),
+                None => followed.recalled.follow_elsewhere(event, course, tally),
+            };
+            next.and_then(|()| followed.check_recalls(after, tally))
+                .with_context(|| format!("at the event {event}"))?;
         }
         if events.is_empty() {
             break;
@@ -65,6 +66,7 @@ pub(super) async fn audit(client: &Client, course: &Course, tally: &Tally) -> Re
         lost.is_none(),
         "{lost:?} was answered as recorded and is not in the log"
     );
+    followed.recalled.finish()?;
     check_sums(course, tally, &followed)?;
     check_views(client, course, &followed).await
 }
@@ -80,6 +82,17 @@ impl Followed {
         let moves = self.move_units(event, warehouse, course)?;
         self.check_count(event, warehouse, &moves, course)?;
         self.check_expiry(event, warehouse, &moves, course, tally)?;
+        let available = |lot| {
+            let units = self.stock.get(&(warehouse, lot, "available"));
+            units.copied().unwrap_or_default()
+        };
+        let moved = (&moves, available);
+        if self.recalled.follow(event, warehouse, moved, course, tally)? {
+            if let Some(key) = event["idempotencyKey"].as_str() {
+                ensure!(self.keys.insert(key.to_owned()), "it is there twice");
+            }
+            return Ok(());
+        }
         let (warehouse, moves) = match event["type"].as_str() {
             Some("TRANSFER_OUT") => {
                 self.dispatched = Some((warehouse, moves));
@@ -115,6 +128,15 @@ impl Followed {
         Ok(())
     }
 
+    /// Recalls that were answered at a position were so there.
+    fn check_recalls(&self, position: u64, tally: &Tally) -> Result<()> {
+        for recall in tally.recalled_at(position) {
+            let available = [0, 1].map(|warehouse| self.units(warehouse, recall.lot, "available"));
+            self.recalled.check(recall, available.iter().sum())?;
+        }
+        Ok(())
+    }
+
     /// Counts expect what was there, and post the rest.
     fn check_count(&mut self, event: &Value, warehouse: usize, moves: &Moves, course: &Course) -> Result<()> {
         let is_of_it = |moved: &(usize, &str, &str)| moved.0 == course.counted();
@@ -127,7 +149,7 @@ impl Followed {
         Ok(())
     }
 
-    /// What named no lot left by expiry: nothing that expires sooner is still there.
+    /// What named no lot left by expiry: nothing that expires sooner is still there, but of what is out of use.
     fn check_expiry(
         &self,
         event: &Value,
@@ -141,7 +163,13 @@ impl Followed {
             return Ok(());
         }
         let last = moves.keys().map(|(lot, _, _)| *lot).max();
-        let sooner = course.lots().filter(|lot| Some(*lot) < last);
+        let sooner = course
+            .lots()
+            .filter(|lot| Some(*lot) < last && !self.recalled.has(*lot));
+        ensure!(
+            !moves.keys().any(|(lot, _, _)| self.recalled.has(*lot)),
+            "some of a recalled lot was chosen"
+        );
         for lot in sooner {
             let left = self.units(warehouse, lot, "available");
             ensure!(left == 0, "{left} are left of a lot that expires sooner");

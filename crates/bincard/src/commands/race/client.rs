@@ -16,6 +16,8 @@ pub(super) struct Answer {
     pub(super) body: Value,
     /// The version that the warehouse has come to, as `If-Match` takes it.
     pub(super) tag: Option<String>,
+    /// Where in the log it is, or was found to be so.
+    pub(super) position: Option<u64>,
 }
 
 impl Answer {
@@ -147,7 +149,8 @@ impl Client {
             .headers()
             .get("ledger-position")
             .and_then(|value| value.to_str().ok());
-        if let Some(position) = position.and_then(|text| text.parse().ok()) {
+        let position = position.and_then(|text| text.parse().ok());
+        if let Some(position) = position {
             self.position.fetch_max(position, Ordering::Relaxed);
         }
         let tag = response.headers().get("etag");
@@ -155,6 +158,11 @@ impl Client {
         let text = response.text().await.context("the answer broke off")?;
         let body = serde_json::from_str(&text)
             .with_context(|| format!("{status} with a body that is no JSON: {text}"))?;
-        Ok(Answer { status, body, tag })
+        Ok(Answer {
+            status,
+            body,
+            tag,
+            position,
+        })
     }
 }

@@ -11,7 +11,7 @@ use anyhow::{Context, Result, ensure};
 use serde_json::json;
 
 use super::client::Client;
-use super::tally::{Moves, Tally, moves};
+use super::tally::{Moves, Recall, Tally, moves};
 use super::{Course, Random};
 use counts::Count;
 use orders::Order;
@@ -64,7 +64,7 @@ impl<'a> Racer<'a> {
     pub(super) async fn run(mut self, turns: u32) -> Result<Tally> {
         for turn in 0..turns {
             self.turn = turn;
-            match self.random.below(27) {
+            match self.random.below(29) {
                 0..=5 => self.change("outbound", -1).await?,
                 6..=7 => self.change("adjust", -1).await?,
                 8 => self.change("adjust", 1).await?,
@@ -95,6 +95,7 @@ impl<'a> Racer<'a> {
                 22 => self.take_by_expiry().await?,
                 23 => self.move_counted().await?,
                 24 => self.move_late().await?,
+                25 => self.recall().await?,
                 _ => self.count_step().await?,
             }
         }
@@ -121,7 +122,10 @@ impl<'a> Racer<'a> {
     /// somebody did.
     async fn change_unchanged(&mut self) -> Result<()> {
         let mut attempt = self.draw_change("outbound", -1);
-        (attempt.act, attempt.refusals) = ("if-match", &["version-mismatch", "insufficient-stock"]);
+        (attempt.act, attempt.refusals) = (
+            "if-match",
+            &["version-mismatch", "insufficient-stock", "lot-inactive"],
+        );
         let warehouse = &self.course.warehouses[attempt.warehouse];
         let path = format!("/api/v1/stock?warehouseId={warehouse}&size=1");
         let stock = self.client.read(&path, 0).await?;
@@ -215,6 +219,36 @@ impl<'a> Racer<'a> {
             attempt.moves.insert((lot, "available", "customer"), -taken);
         }
         settle(&mut self.tally, attempt, key, answer.as_ref())
+    }
+
+    /// Recalls a lot, or lets it be used again, which is asked for more often; now and then twice at once under one key. Who
+    /// asked first does not matter: it is done or was done before.
+    async fn recall(&mut self) -> Result<()> {
+        let lots: Vec<usize> = self.course.lots().collect();
+        let lot = self.random.choose(&lots).context("a race without lots")?;
+        let is_over = self.random.below(3) > 0;
+        let step = if is_over { "release" } else { "recall" };
+        let path = format!("/api/v1/lots/{}/{step}", self.course.variants[lot]);
+        let (key, body) = (self.key(""), json!({}));
+        let send = || self.client.post(&path, &body, Some(&key), None);
+        let answers = if self.random.below(8) == 0 {
+            let (first, second) = tokio::join!(send(), send());
+            vec![first?, second?]
+        } else {
+            vec![send().await?]
+        };
+        let mut positions = Vec::new();
+        for answer in answers {
+            ensure!(
+                answer.status == 200 && answer.body["lot"]["id"] == self.course.variants[lot],
+                "{} for {path}: {}",
+                answer.status,
+                answer.body
+            );
+            positions.push(answer.position.context("a recall without Ledger-Position")?);
+        }
+        self.tally.note_recall(key, Recall { lot, is_over }, &positions);
+        Ok(())
     }
 
     fn draw_warehouse(&mut self) -> usize {

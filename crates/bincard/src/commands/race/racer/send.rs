@@ -33,7 +33,7 @@ impl Racer<'_> {
             body,
             warehouse,
             moves,
-            refusals: &["insufficient-stock"],
+            refusals: &["insufficient-stock", "lot-inactive"],
         }
     }
 
