@@ -75,19 +75,35 @@ pub(crate) struct Overrides {
     pub(crate) log_format: Option<String>,
 }
 
+/// Settings that are numbers, and the least and the most that can be meant by one.
+const RANGES: [(&str, i64, i64); 8] = [
+    ("nats_replicas", 1, 5),
+    ("ship_every_s", 1, i64::MAX),
+    ("workers", 0, 1_024),
+    ("queue_requests_max", 1, i64::MAX),
+    ("batch_requests_max", 1, i64::MAX),
+    ("snapshot_every_events", 1, i64::MAX),
+    ("access_token_lifetime_s", 1, 0xFFFF_FFFF),
+    ("session_idle_max_s", 1, 0xFFFF_FFFF),
+];
+
 impl Config {
     /// Reads every source; `file` is the one of `--config`.
     pub(crate) fn open(file: Option<&Path>, overrides: &Overrides) -> Result<Config, WrongUse> {
+        let named = |what: String| match file {
+            Some(file) => WrongUse(format!("the configuration {}: {what}", file.display())),
+            None => WrongUse(what),
+        };
         let given = match file {
             None => Table::new(),
             Some(file) => {
-                let named = |what: String| WrongUse(format!("the configuration {}: {what}", file.display()));
                 let text = std::fs::read_to_string(file)
                     .map_err(|error| named(format!("cannot be read: {error}")))?;
                 let given: Table = text
                     .parse()
                     .map_err(|error: toml::de::Error| named(error.to_string()))?;
                 check_keys(&given).map_err(named)?;
+                check_ranges(&given, str::to_owned).map_err(named)?;
                 given
             }
         };
@@ -130,7 +146,7 @@ impl Config {
         merged.extend(given);
         let keys: Vec<String> = merged.keys().cloned().collect();
         for key in keys {
-            let variable = format!("BINCARD_{}", key.to_uppercase());
+            let variable = variable_of(&key);
             if let Some(text) = environment(&variable) {
                 let value = match merged[&key] {
                     Value::Integer(_) => {
@@ -150,6 +166,7 @@ impl Config {
                 merged.insert(key, value);
             }
         }
+        check_ranges(&merged, variable_of)?;
         let data_dir = overrides
             .data_dir
             .as_ref()
@@ -179,6 +196,30 @@ fn defaults() -> Table {
         .expect("the embedded defaults are TOML, which a test holds")
 }
 
+/// The environment variable that sets a setting.
+fn variable_of(key: &str) -> String {
+    format!("BINCARD_{}", key.to_uppercase())
+}
+
+/// Checks numbers against what can be meant; `shown` tells how a setting is called where it was set.
+fn check_ranges(given: &Table, shown: impl Fn(&str) -> String) -> Result<(), String> {
+    for (key, least, most) in RANGES {
+        let Some(Value::Integer(number)) = given.get(key) else {
+            continue;
+        };
+        if *number < least {
+            return Err(format!(
+                "{}: {number} is too little: at least {least}",
+                shown(key)
+            ));
+        }
+        if *number > most {
+            return Err(format!("{}: {number} is too much: at most {most}", shown(key)));
+        }
+    }
+    Ok(())
+}
+
 fn check_keys(given: &Table) -> Result<(), String> {
     let known = defaults();
     match given.keys().find(|key| !known.contains_key(*key)) {
@@ -200,6 +241,7 @@ mod tests {
     fn merge(given: &str, environment: &[(&str, &str)], overrides: &Overrides) -> Result<Config, String> {
         let given: Table = given.parse().expect("TOML");
         check_keys(&given)?;
+        check_ranges(&given, str::to_owned)?;
         let find = |name: &str| {
             environment
                 .iter()
@@ -239,6 +281,30 @@ mod tests {
         );
         let config = merge(file, &environment, &Overrides::default()).expect("all of it is well formed");
         assert_eq!(config.listen, "e:1");
+    }
+
+    #[test]
+    fn a_number_that_cannot_be_meant_is_refused_where_it_was_set() {
+        let none = Overrides::default();
+        for (key, least, most) in RANGES {
+            for (number, limit) in [(least.checked_sub(1), least), (most.checked_add(1), most)] {
+                let Some(number) = number else { continue };
+                let error = merge(&format!("{key} = {number}"), &[], &none).expect_err("out of range");
+                let says =
+                    error.starts_with(&format!("{key}: {number} is")) && error.ends_with(&limit.to_string());
+                assert!(says, "{error}");
+                let (variable, number) = (format!("BINCARD_{}", key.to_uppercase()), number.to_string());
+                let error = merge("", &[(&variable, &number)], &none).expect_err("out of range");
+                assert!(error.starts_with(&format!("{variable}: {number} is")), "{error}");
+            }
+            for number in [least, most.min(100_000)] {
+                merge(&format!("{key} = {number}"), &[], &none).expect("it is in range");
+            }
+        }
+        // 0 stands for something in these.
+        for key in ["nats_max_age_s", "nats_max_bytes", "audit_every_ms"] {
+            merge(&format!("{key} = 0"), &[], &none).expect("it means something");
+        }
     }
 
     #[test]

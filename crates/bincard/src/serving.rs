@@ -134,9 +134,6 @@ fn shipping_options(config: &Config, folder: &DataFolder) -> anyhow::Result<Opti
         return Ok(None);
     }
     folder.check_backup_place(to)?;
-    if config.ship_every_s == 0 {
-        return Err(WrongUse("ship_every_s: at least 1 second".to_owned()).into());
-    }
     Ok(Some(bincard_backup::Options {
         place: bincard_backup::Place::make(to)?,
         every: Duration::from_secs(config.ship_every_s),
@@ -148,9 +145,6 @@ fn relay_options(config: &Config) -> anyhow::Result<Option<bincard_relay::Option
     let url = config.nats_url.0.trim();
     if url.is_empty() {
         return Ok(None);
-    }
-    if !(1..=5).contains(&config.nats_replicas) {
-        return Err(WrongUse("nats_replicas: a stream has 1 to 5 replicas".to_owned()).into());
     }
     let credentials = &config.nats_credentials_file;
     Ok(Some(bincard_relay::Options {

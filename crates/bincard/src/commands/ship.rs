@@ -190,7 +190,7 @@ fn follow(config: &Config, folder: &DataFolder, place: &Place) -> anyhow::Result
     };
     let options = Options {
         place: place.clone(),
-        every: Duration::from_secs(config.ship_every_s.max(1)),
+        every: Duration::from_secs(config.ship_every_s),
     };
     super::write_out(&format!("shipping to {place}\n"))?;
     super::block_on(async {
