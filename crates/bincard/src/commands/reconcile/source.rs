@@ -34,9 +34,27 @@ fn ndjson(text: &str) -> Result<Vec<Value>, String> {
         .filter(|(_, line)| !line.trim().is_empty());
     lines
         .map(|(index, line)| {
-            serde_json::from_str(line).map_err(|error| format!("line {}: {error}", index + 1))
+            let at = index + 1;
+            let line = serde_json::from_str(line).map_err(|error| format!("line {at}: {error}"))?;
+            check(&line, at)?;
+            Ok(line)
         })
         .collect()
+}
+
+/// The line says what it is of and how much: told here, where it is known which line of the file it is.
+fn check(line: &Value, at: usize) -> Result<(), String> {
+    let is_given = |name: &&str| !line[*name].is_null() && line[*name] != "";
+    for names in [
+        &["warehouseCode", "warehouseId"][..],
+        &["sku", "variantId"],
+        &["quantity"],
+    ] {
+        if !names.iter().any(is_given) {
+            return Err(format!("line {at}: {} is missing or empty", names.join(" or ")));
+        }
+    }
+    Ok(())
 }
 
 fn table(text: &str) -> Result<Vec<Value>, String> {
@@ -63,10 +81,14 @@ fn table(text: &str) -> Result<Vec<Value>, String> {
             &header[twice]
         ));
     }
+    let text_lines: Vec<&str> = text.lines().collect();
     let mut lines = Vec::new();
     for (index, row) in reader.records().enumerate() {
-        let at = index + 2;
-        let row = row.map_err(|error| format!("line {at}: {error}"))?;
+        let row = row.map_err(|error| format!("line {}: {error}", index + 2))?;
+        // Blank lines stand before rows, and a value may have several lines.
+        let at = row.position().map_or(index + 2, |at| at.line() as usize);
+        let before = text_lines.iter().skip(at.saturating_sub(1));
+        let at = at + before.take_while(|line| line.trim().is_empty()).count();
         let mut line = Map::new();
         for (field, value) in fields.iter().zip(&row).filter(|(_, value)| !value.is_empty()) {
             let value = if *field == "quantity" {
@@ -79,7 +101,9 @@ fn table(text: &str) -> Result<Vec<Value>, String> {
             };
             line.insert((*field).to_owned(), value);
         }
-        lines.push(line.into());
+        let line = line.into();
+        check(&line, at)?;
+        lines.push(line);
     }
     Ok(lines)
 }
@@ -111,6 +135,25 @@ mod tests {
             table("sku,quantity\nS,many\n")
                 .is_err_and(|what| what.contains("line 2") && what.contains("many"))
         );
-        assert!(ndjson("{}\n{\n").is_err_and(|what| what.starts_with("line 2: ")));
+        let whole = r#"{"warehouseCode": "A", "sku": "S", "quantity": 5}"#;
+        assert!(ndjson(&format!("{whole}\n{{\n")).is_err_and(|what| what.starts_with("line 2: ")));
+        for (text, what) in [
+            (
+                "warehouse,sku,quantity\nA,S,5\n\nA,,5\n",
+                "line 4: sku or variantId is missing or empty",
+            ),
+            (
+                "sku,variantId,warehouseId,quantity\n,V,W,5\nS,,,5\n",
+                "line 3: warehouseCode or warehouseId is missing or empty",
+            ),
+            ("warehouse,sku\nA,S\n", "line 2: quantity is missing or empty"),
+        ] {
+            assert_eq!(table(text), Err(what.to_owned()));
+        }
+        let text = format!("{whole}\n{}\n", whole.replace("\"S\"", "\"\""));
+        assert_eq!(
+            ndjson(&text),
+            Err("line 2: sku or variantId is missing or empty".to_owned())
+        );
     }
 }
