@@ -82,6 +82,34 @@ fn prometheus_takes_its_files() -> Result<()> {
     Ok(())
 }
 
+/// The file as it stands; before the program that came before the plugin, without the project's name.
+#[test]
+fn compose_takes_its_file() -> Result<()> {
+    let folder = bincard_testkit::scratch::folder("compose")?;
+    let text = std::fs::read_to_string(deploy("compose.yaml"))?;
+    let plugin = Command::new("docker").args(["compose", "version"]).output();
+    let is_old = !plugin.is_ok_and(|plugin| plugin.status.success());
+    let lines = text.lines().filter(|line| !(is_old && line.starts_with("name:")));
+    let file = folder.path().join("compose.yaml");
+    std::fs::write(&file, lines.collect::<Vec<_>>().join("\n"))?;
+    let (program, arguments) = match is_old {
+        true => ("docker-compose", &["-f"][..]),
+        false => ("docker", &["compose", "-f"][..]),
+    };
+    let run = Command::new(program)
+        .args(arguments)
+        .arg(&file)
+        .args(["config", "--services"])
+        .output();
+    let run = run.with_context(|| format!("cannot run {program}"))?;
+    ensure!(run.status.success(), "{}", String::from_utf8_lossy(&run.stderr));
+    let services = String::from_utf8(run.stdout)?;
+    let services: BTreeSet<&str> = services.lines().collect();
+    let meant = BTreeSet::from(["nats", "node-1", "node-2", "postgres", "projector"]);
+    ensure!(services == meant, "{services:?}");
+    Ok(())
+}
+
 /// The service as it stands, but for where the binary lies.
 #[cfg(target_os = "linux")]
 #[test]
