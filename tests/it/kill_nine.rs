@@ -43,7 +43,7 @@ async fn nothing_acknowledged_is_lost_and_nothing_refused_appears() -> Result<()
     for round in 0..ROUNDS {
         let admin = site.admin().await?;
         // Later and later in the load, so that start-up, small and large batches are all hit.
-        let answers_before_kill = 20 + 300 * round;
+        let answers_before_kill = 20 + 420 * round;
         sent.extend(load_until_killed(&mut site, &admin, &shop, round, answers_before_kill).await?);
         site.server.start_again()?;
         check_round(&mut site, &shop, &mut sent)

@@ -39,17 +39,20 @@ impl<'a> OwnLot<'a> {
             0 => self.change("lot-in", "INBOUND", 0, 5, &[("supplier", "available")]),
             1 => self.change("lot-in", "INBOUND", 1, 2, &[("supplier", "available")]),
             2 => self.reserve(),
-            3 => self.recall("recall", [3, 2]),
-            4 => self.change(FORBIDDEN, "OUTBOUND", 0, 1, &[("available", "customer")]),
+            // What is held before the recall stays so behind it.
+            3 => self.change("lot-hold", "HOLD", 0, 1, &[("available", "held")]),
+            4 => self.recall("recall", [2, 2]),
             5 => self.give_back(),
             6 => {
                 let and_held = [("supplier", "available"), ("available", "held")];
                 self.change("lot-in", "INBOUND", 1, 3, &and_held)
             }
             7 => self.change("lot-free", "UNHOLD", 1, 1, &[("held", "available")]),
-            8 => self.recall("recall", [0, 1]),
-            9 => self.recall("use-again", [4, 5]),
-            _ => self.change("lot-out", "OUTBOUND", 0, 4, &[("available", "customer")]),
+            // There is some, and it is not for sale.
+            8 => self.change(FORBIDDEN, "OUTBOUND", 1, 1, &[("available", "customer")]),
+            9 => self.recall("recall", [0, 1]),
+            10 => self.recall("use-again", [3, 5]),
+            _ => self.change("lot-out", "OUTBOUND", 0, 3, &[("available", "customer")]),
         }
     }
 

@@ -11,10 +11,10 @@ use crate::support::{Answer, Client};
 
 /// The acts, each of which must have been recorded by the end.
 #[rustfmt::skip]
-pub(crate) const ACTS: [&str; 26] = [
+pub(crate) const ACTS: [&str; 27] = [
     "inbound", "adjust", "outbound", "reserve", "pick", "pack", "ship", "release", "dispatch", "receive",
     "close", "lots-in", "lots-out", "hold", "unhold", "reverse", "count", "submit", "approve",
-    "lot-in", "lot-reserve", "recall", "lot-give-back", "lot-free", "use-again", "lot-out",
+    "lot-in", "lot-reserve", "lot-hold", "recall", "lot-give-back", "lot-free", "use-again", "lot-out",
 ];
 
 /// Units of a variant that go from one place to another, as an event of a warehouse tells it; those of all its lots in one.
@@ -49,7 +49,7 @@ impl Request {
             "dispatch" => 2,
             // One at each warehouse, and one of the catalogue.
             "recall" | "use-again" => self.moves.len() as u64,
-            "hold" => 1,
+            "hold" | "lot-hold" => 1,
             // What becomes available of a recalled lot is held by an event of its own.
             _ => 1 + self.moves.iter().filter(held).count() as u64,
         }
@@ -184,10 +184,10 @@ impl<'a> Script<'a> {
     /// The next request: mostly it fits the stock there is, sometimes it does not.
     pub(crate) fn next(&mut self) -> Request {
         self.turn += 1;
-        match self.turn % 21 {
+        match self.turn % 22 {
             0 | 1 | 8 => self.change("inbound", 0, &[7, 3]),
             2 | 10 => self.change("outbound", 0, &[4, 4]),
-            3 => self.change("outbound", (self.turn / 21 % 2) as usize, &[9]),
+            3 => self.change("outbound", (self.turn / 22 % 2) as usize, &[9]),
             4 => self.change("adjust", 0, &[2]),
             5 | 6 | 13 => self.order_step(),
             7 => self.transfer_step(),
@@ -277,7 +277,7 @@ impl<'a> Script<'a> {
     /// Goods come in to two lots, and every other time leave from whichever expires first.
     fn lots(&self) -> Request {
         let variant = self.shop.in_lots.as_str();
-        let is_in = (self.turn / 21).is_multiple_of(2);
+        let is_in = (self.turn / 22).is_multiple_of(2);
         let (act, kind, lines, moved) = if is_in {
             let lot = |code: &str, expires_at: &str, quantity: i64| json!({ "variantId": variant, "lot": code, "expiresAt": expires_at, "quantity": quantity });
             let lines = [
