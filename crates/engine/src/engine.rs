@@ -22,7 +22,7 @@ use crate::names::Names;
 use crate::queue::Queue;
 use crate::recovery::{self, RecoveryError, replay};
 use crate::snapshots::{self, Snapshotter};
-use crate::writer::{Chunk, Sink, Writer};
+use crate::writer::{Chunk, LastCommit, Sink, Writer};
 
 /// Where the ledger has its time from.
 pub type Clock = Arc<dyn Fn() -> Timestamp + Send + Sync>;
@@ -194,6 +194,7 @@ impl Engine {
             sink,
             chunk: Chunk::default(),
             refusal: None,
+            last: LastCommit::default(),
         };
         let writer = named("bincard-write").spawn(move || writer.run())?;
         let every_events = options.snapshot_every_events;

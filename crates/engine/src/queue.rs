@@ -59,11 +59,13 @@ struct Inner {
     is_closed: bool,
     /// Others appended something that the writer has not looked at.
     has_news: bool,
+    /// The writer gathers requests, and is woken by the one that makes so many.
+    wanted: usize,
 }
 
 /// What the writer finds when it looks.
-pub(crate) struct Waiting {
-    pub(crate) submissions: Vec<Submission>,
+pub(crate) struct Signs {
+    pub(crate) has_requests: bool,
     pub(crate) committer_is_free: bool,
     pub(crate) is_closed: bool,
 }
@@ -84,6 +86,7 @@ impl Queue {
             committer_is_free: true,
             is_closed: false,
             has_news: false,
+            wanted: usize::MAX,
         };
         Queue {
             inner: Mutex::new(inner),
@@ -120,8 +123,9 @@ impl Queue {
         // While a commit is under way a few requests may wait for it: the committer wakes the writer when it is free.
         let is_first = before == 0 && inner.committer_is_free;
         let are_many = before < WAKING_REQUESTS && inner.requests >= WAKING_REQUESTS;
+        let are_enough = before < inner.wanted && inner.requests >= inner.wanted;
         drop(inner);
-        if is_first || are_many {
+        if is_first || are_many || are_enough {
             self.writer_wakes.notify_one();
         }
         Ok(())
@@ -155,9 +159,9 @@ impl Queue {
         }
     }
 
-    /// Takes everything that waits. Sleeps while there is nothing worth waking for, at most `sleep_max`: the queue is open,
-    /// there is no news, few requests wait, and the committer is busy or there is nothing to give it.
-    pub(crate) fn take(&self, holds_batch: bool, sleep_max: Duration) -> Waiting {
+    /// Sleeps while there is nothing worth waking for, at most `sleep_max`: the queue is open, there is no news, few requests
+    /// wait, and the committer is busy or there is nothing to give it.
+    pub(crate) fn await_work(&self, holds_batch: bool, sleep_max: Duration) -> Signs {
         let mut inner = self.lock();
         let is_idle = |i: &mut Inner| {
             let has_work = holds_batch || !i.waiting.is_empty();
@@ -168,20 +172,34 @@ impl Queue {
             let woken = self.writer_wakes.wait_timeout_while(inner, sleep_max, is_idle);
             inner = woken.unwrap_or_else(PoisonError::into_inner).0;
         }
-        let waiting = Waiting {
-            submissions: std::mem::take(&mut inner.waiting),
+        inner.has_news = false;
+        Signs {
+            has_requests: !inner.waiting.is_empty(),
             committer_is_free: inner.committer_is_free,
             is_closed: inner.is_closed,
-        };
-        let made_room = inner.requests > 0;
+        }
+    }
+
+    /// Sleeps until so many requests wait, at most so long.
+    pub(crate) fn gather(&self, requests: usize, at_most: Duration) {
+        let mut inner = self.lock();
+        inner.wanted = requests;
+        let are_few = |i: &mut Inner| i.requests < requests && !i.is_closed;
+        let woken = self.writer_wakes.wait_timeout_while(inner, at_most, are_few);
+        woken.unwrap_or_else(PoisonError::into_inner).0.wanted = usize::MAX;
+    }
+
+    /// Takes everything that waits.
+    pub(crate) fn take(&self) -> Vec<Submission> {
+        let mut inner = self.lock();
+        let taken = std::mem::take(&mut inner.waiting);
         inner.requests = 0;
-        inner.has_news = false;
         drop(inner);
-        if made_room {
+        if !taken.is_empty() {
             self.has_room.notify_all();
             self.has_room_async.notify_waiters();
         }
-        waiting
+        taken
     }
 
     /// Waits until the committer is free.

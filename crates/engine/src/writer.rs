@@ -35,6 +35,8 @@ const BODY_BYTES_HANDOVER: usize = 1 << 20;
 const EXPIRIES_PER_ROUND: usize = 256;
 /// How many requests are looked at together before they are decided one by one.
 const CHUNK_REQUESTS: usize = 256;
+/// How long requests are gathered for a commit to a joint log, at the most.
+const GATHER_MAX: Duration = Duration::from_millis(1);
 /// The longest sleep between two looks at the clock.
 const SLEEP_MAX: Duration = Duration::from_secs(1);
 
@@ -90,6 +92,24 @@ pub(crate) struct Writer {
     pub(crate) chunk: Chunk,
     /// Why nothing more of this round can be decided: a joint log that cannot be reached.
     pub(crate) refusal: Option<Refusal>,
+    /// The last commit to a joint log.
+    pub(crate) last: LastCommit,
+}
+
+/// What the last commit to a joint log was like.
+#[derive(Default)]
+pub(crate) struct LastCommit {
+    /// How many requests it answered or left waiting: about as many as there are callers.
+    requests: usize,
+    took: Duration,
+}
+
+impl LastCommit {
+    /// How long to wait for as many requests again. Those whom it answered come back at about the same time, and a commit that
+    /// leaves without them costs them another one.
+    fn gather_max(&self) -> Duration {
+        (self.took / 4).min(GATHER_MAX)
+    }
 }
 
 /// What was found out about the chunk of requests being decided.
@@ -128,15 +148,24 @@ impl Writer {
     pub(crate) fn run(mut self) -> State {
         let mut batch = self.begin();
         loop {
-            let waiting = self.shared.queue.take(!batch.is_empty(), self.sleep_max());
-            let is_last = waiting.is_closed && waiting.submissions.is_empty();
-            let is_free = waiting.committer_is_free;
+            let signs = self.shared.queue.await_work(!batch.is_empty(), self.sleep_max());
+            let is_free = signs.committer_is_free;
             self.refusal = None;
             if let Sink::Joint(log) = &mut self.sink {
                 log.read_along(&mut self.state);
+                if signs.has_requests {
+                    // What comes while the head is waited for goes with the same batch.
+                    self.shared
+                        .queue
+                        .gather(self.last.requests, self.last.gather_max());
+                    // Whoever asked is told.
+                    let _refused = self.ready(&mut batch);
+                }
             }
+            let submissions = self.shared.queue.take();
+            let is_last = signs.is_closed && submissions.is_empty();
             self.expire(&mut batch);
-            self.decide_all(waiting.submissions, &mut batch);
+            self.decide_all(submissions, &mut batch);
             if !batch.is_empty() && (is_free || is_last || self.is_full(&batch)) {
                 // Whoever waits for this batch was told.
                 let _refused = self.hand_over(&mut batch);
@@ -231,6 +260,11 @@ impl Writer {
             return Ok(());
         }
         let committed = log.commit(&body, &catalogue);
+        let answered = usize::try_from(figures.requests).unwrap_or(usize::MAX);
+        self.last = LastCommit {
+            requests: answered.saturating_add(self.shared.queue.depth()),
+            took: started.elapsed(),
+        };
         match &committed {
             Ok(()) => {
                 let bytes = body.as_bytes().len();

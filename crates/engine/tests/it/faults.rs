@@ -167,7 +167,7 @@ fn a_failed_write_stops_the_ledger_and_loses_nothing() {
 #[test]
 fn a_full_disk_refuses_by_name_loses_nothing_and_goes_on_when_there_is_room() {
     run_all(|random| Plan {
-        free_bytes: Some(random.below(100_000)),
+        free_bytes: Some(random.below(200_000)),
         ..Plan::default()
     });
     let disk = SimDisk::new(SEEDS);
