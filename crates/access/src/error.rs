@@ -90,6 +90,9 @@ pub enum AccessError {
     /// The database does not answer, or has too much to do. It may in a moment; nothing needs to be started anew.
     #[error("the accounts database is not available at the moment: try again")]
     Unavailable(#[source] sqlx::Error),
+    /// There is no room for what was to be written: nothing was. It goes on when there is.
+    #[error("the disk that holds the accounts database is full: make space")]
+    Full(#[source] sqlx::Error),
     /// The database failed.
     #[error("the accounts database failed")]
     Database(#[source] sqlx::Error),
@@ -163,12 +166,20 @@ pub enum RefreshError {
 
 impl From<sqlx::Error> for AccessError {
     fn from(error: sqlx::Error) -> AccessError {
-        if passes(&error) {
+        if is_full(&error) {
+            AccessError::Full(error)
+        } else if passes(&error) {
             AccessError::Unavailable(error)
         } else {
             AccessError::Database(error)
         }
     }
+}
+
+/// SQLite's code for it, and PostgreSQL's.
+fn is_full(error: &sqlx::Error) -> bool {
+    let code = error.as_database_error().and_then(|error| error.code());
+    code.is_some_and(|code| matches!(&*code, "13" | "53100"))
 }
 
 /// Whether the same may succeed in a moment, because it failed for want of a server, a connection or a lock.

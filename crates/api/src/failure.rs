@@ -225,6 +225,7 @@ impl From<AccessError> for Failure {
             AccessError::LastAdmin => Failure::LastAdmin,
             AccessError::Busy | AccessError::Stopping => Failure::Unavailable,
             AccessError::Unavailable(_) => Failure::DatabaseUnavailable(error.into()),
+            AccessError::Full(_) => Failure::DiskFull,
             AccessError::NotFound { .. }
             | AccessError::Create { .. }
             | AccessError::Migrate { .. }

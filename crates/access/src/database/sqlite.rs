@@ -7,6 +7,7 @@ use std::fs::{File, OpenOptions};
 use std::io::ErrorKind;
 use std::path::Path;
 
+use sqlx::Connection as _;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqliteSynchronous};
 use sqlx::{Sqlite, SqliteConnection};
 
@@ -42,7 +43,14 @@ impl Database {
                 .idle_timeout(None)
                 .max_lifetime(None)
         };
-        let writer = pool(1).connect_with(options.clone()).await?;
+        // SQLite ends a transaction by itself when the disk is full, and the connection goes on as if it were in it.
+        let writer = pool(1).before_acquire(|connection, _| {
+            Box::pin(async move {
+                connection.ping().await?;
+                Ok(!connection.is_in_transaction())
+            })
+        });
+        let writer = writer.connect_with(options.clone()).await?;
         migrate(&writer, path).await?;
         let readers = pool(READERS_MAX).connect_with(options.read_only(true)).await?;
         Ok(Either::Sqlite(Pools { readers, writer }))

@@ -53,6 +53,29 @@ async fn the_migrations_give_the_schema_that_stands_beside_them() {
 }
 
 #[tokio::test]
+async fn a_transaction_that_sqlite_ended_by_itself_leaves_accounts_as_they_can_be_changed() {
+    let s = in_file().await;
+    s.run_sql(
+        "create trigger no_room before insert on users begin select raise(rollback, 'as when the disk is full'); end",
+    )
+    .await;
+    let user = |name: &'static str| {
+        let accounts = &s.accounts;
+        async move {
+            let email = format!("{name}@example.com");
+            accounts
+                .user_add(&home(), new_user(name, &email, Role::Viewer))
+                .await
+        }
+    };
+    for _ in 0..2 {
+        assert_refused!(user("early").await, AccessError::Database(_));
+    }
+    s.run_sql("drop trigger no_room").await;
+    user("late").await.expect("nothing stands in the way any more");
+}
+
+#[tokio::test]
 async fn no_migration_is_forgotten() {
     let s = in_file().await;
     let mut in_folder: Vec<i64> = std::fs::read_dir(migrations())

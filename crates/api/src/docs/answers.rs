@@ -80,7 +80,7 @@ fn codes_of(path: &str, operation: &Operation, is_write: bool) -> Vec<Code> {
     if !types.is_empty() {
         codes.push(Code::UnsupportedMediaType);
     }
-    if is_write && has_whole_body && writes_to_ledger(path) {
+    if is_write && (has_whole_body || writes_accounts(path)) {
         codes.push(Code::DiskFull);
     }
     if is_write || waits_for_position(operation) {
@@ -89,10 +89,10 @@ fn codes_of(path: &str, operation: &Operation, is_write: bool) -> Vec<Code> {
     codes
 }
 
-/// Whether a write goes to the log: accounts have a database of their own.
-fn writes_to_ledger(path: &str) -> bool {
-    let elsewhere = ["/api/auth/", "/api/v1/users", "/api/v1/keys"];
-    !elsewhere.iter().any(|start| path.starts_with(start))
+/// Whether a write goes to the accounts, which have a database of their own.
+fn writes_accounts(path: &str) -> bool {
+    let there = ["/api/auth/", "/api/v1/users", "/api/v1/keys"];
+    there.iter().any(|start| path.starts_with(start))
 }
 
 fn waits_for_position(operation: &Operation) -> bool {
