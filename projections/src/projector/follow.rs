@@ -13,7 +13,7 @@ use crate::name::ViewName;
 use crate::postgres::{Schemas, Told};
 
 impl Work {
-    /// Does what the news ask for. A database that does not answer is asked again with the next news.
+    /// Does what the news ask for. A database that does not answer, of the views or of the log, is asked again a little later.
     pub(super) async fn hear(&mut self) -> Result<(), Error> {
         let Home::Postgres(schemas) = self.shared.home.clone() else {
             return Ok(());
@@ -26,7 +26,7 @@ impl Work {
             let heard = with_view!(view, V => self.hear_of::<V>(&schemas, told[view.index()]).await);
             match heard {
                 Ok(()) | Err(Error::FedElsewhere { .. }) => {}
-                Err(error @ (Error::Database { .. } | Error::Postgres(_))) => {
+                Err(error @ (Error::Database { .. } | Error::Postgres(_) | Error::Log(_))) => {
                     let why = error.chain();
                     tracing::warn!(%view, error = %why, "a view that another node feeds cannot be followed yet");
                     self.shared

@@ -85,8 +85,9 @@ fn the_document_says_what_any_client_may_meet() {
         ),
         ("get", "/api/v1/warehouses", &[401, 429, 503]),
         ("get", "/api/v1/users", &[401, 429]),
-        ("post", "/api/v1/users", &[401, 413, 415, 429, 503]),
-        ("post", "/api/auth/login", &[401, 413, 415, 429, 503]),
+        ("post", "/api/v1/users", &[401, 413, 415, 429, 503, 507]),
+        ("delete", "/api/v1/keys/{id}", &[401, 429, 503, 507]),
+        ("post", "/api/auth/login", &[401, 413, 415, 429, 503, 507]),
         ("get", "/api/auth/session", &[401, 429]),
     ] {
         for status in statuses {
@@ -94,7 +95,7 @@ fn the_document_says_what_any_client_may_meet() {
         }
     }
     assert!(!says("get", "/healthz", 401) && !says("get", "/healthz", 429));
-    assert!(!says("get", "/api/v1/users", 413) && !says("post", "/api/v1/users", 507));
+    assert!(!says("get", "/api/v1/users", 413) && !says("get", "/api/v1/users", 507));
     for (kind, single) in [
         ("Event", "NewEvent"),
         ("Product", "NewProduct"),
