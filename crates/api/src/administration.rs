@@ -90,13 +90,13 @@ fn read_page(query: Option<&str>, what: &str) -> Result<(u32, u32), Failure> {
     let mut query = Query::parse(query);
     let paging = Paging::read(&mut query, what);
     query.finish()?;
-    let wrong = || Failure::at_parameter("cursor", "is not a cursor of this list");
     let number = match paging.cursor.as_deref() {
         None => paging.number,
-        Some(&[number]) => u64::from(u32::try_from(number).map_err(|_| wrong())?),
-        Some(_) => return Err(wrong()),
+        Some(&[number]) => u64::from(u32::try_from(number).map_err(|_| page::wrong_cursor())?),
+        Some(_) => return Err(page::wrong_cursor()),
     };
-    let number = u32::try_from(number).map_err(|_| Failure::at_parameter("page", "is too large"))?;
+    let number =
+        u32::try_from(number).map_err(|_| Failure::at_parameter("page", "must be at most 4294967295"))?;
     Ok((number, paging.size))
 }
 

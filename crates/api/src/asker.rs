@@ -64,7 +64,10 @@ impl FromRequestParts<Arc<App>> for MinPosition {
             return Ok(MinPosition(Position(0)));
         };
         let number = value.to_str().ok().and_then(|text| text.parse().ok());
-        let position = number.ok_or(Failure::at_header("Ledger-Min-Position", "must be a position"))?;
+        let position = number.ok_or(Failure::at_header(
+            "Ledger-Min-Position",
+            "must be a whole number, as a Ledger-Position says it",
+        ))?;
         Ok(MinPosition(Position(position)))
     }
 }

@@ -205,16 +205,15 @@ impl List {
         let paging = Paging::read(&mut query, &question);
         query.finish()?;
         let size = paging.size;
-        let wrong = || Failure::at_parameter("cursor", "is not a cursor of this list");
         let (after, number, known_total) = match paging.cursor.as_deref() {
             None => (None, paging.number, None),
             Some(&[total, number, after]) => {
-                let after = u32::try_from(after).map_err(|_| wrong())?;
-                let number = page::count_of(number).ok_or_else(wrong)?;
-                let total = page::count_of(total).ok_or_else(wrong)?;
+                let after = u32::try_from(after).map_err(|_| page::wrong_cursor())?;
+                let number = page::count_of(number).ok_or_else(page::wrong_cursor)?;
+                let total = page::count_of(total).ok_or_else(page::wrong_cursor)?;
                 (Some(after), number, Some(total))
             }
-            Some(_) => return Err(wrong()),
+            Some(_) => return Err(page::wrong_cursor()),
         };
         let slice = Slice {
             after,

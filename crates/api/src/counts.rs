@@ -58,7 +58,6 @@ const NONE: Failure = Failure::NotFound(Missing::Count);
     request_body = NewCount,
     responses(
         (status = 201, description = "The event that records it; its id is the count's", body = Event),
-        (status = 400, body = Problem, content_type = "application/problem+json"),
         (status = 403, body = Problem, content_type = "application/problem+json"),
         (status = 404, body = Problem, content_type = "application/problem+json"),
         (status = 409, description = "Another count is of the same stock, or the key belongs to another request", body = Problem, content_type = "application/problem+json"),
@@ -109,7 +108,6 @@ async fn open(
     request_body = NewCounted,
     responses(
         (status = 201, description = "The event that records it", body = Event),
-        (status = 400, body = Problem, content_type = "application/problem+json"),
         (status = 403, body = Problem, content_type = "application/problem+json"),
         (status = 404, body = Problem, content_type = "application/problem+json"),
         (status = 409, description = "The count is over or not of this, or the key belongs to another request", body = Problem, content_type = "application/problem+json"),
@@ -152,7 +150,6 @@ macro_rules! ends {
             request_body(content = Option<NewNotes>, content_type = "application/json"),
             responses(
                 (status = 201, description = "The event that records it", body = Event),
-                (status = 400, body = Problem, content_type = "application/problem+json"),
                 (status = 403, body = Problem, content_type = "application/problem+json"),
                 (status = 404, body = Problem, content_type = "application/problem+json"),
                 (status = 409, description = $conflict, body = Problem, content_type = "application/problem+json"),

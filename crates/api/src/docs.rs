@@ -25,7 +25,7 @@ use crate::segment::Segment;
 #[openapi(
     info(
         title = "Bincard",
-        description = "An inventory ledger: an immutable, ordered log of every stock movement, and what follows from it.\n\nRequests carry `Authorization: Bearer` with an access token (`POST /api/auth/login`) or an API key. Every write answers `Ledger-Position`; a read sent with it as `Ledger-Min-Position` sees that write.",
+        description = "An inventory ledger: an immutable, ordered log of every stock movement, and what follows from it.\n\nRequests carry `Authorization: Bearer` with an access token (`POST /api/auth/login`) or an API key. Every write answers `Ledger-Position`; a read sent with it as `Ledger-Min-Position` sees that write.\n\nA parameter or field that there is not, that stands there twice or that is of another type is answered 400, which names it; so is a parameter without a value: leave it out instead. An id in a path that leads to nothing is 404, whatever it looks like. What is no request of HTTP/1.1, or one whose address has more than 65,534 bytes or whose head has more than 100 fields or 400 KiB, is answered 400, 414 or 431 without a body, and the connection is closed.",
         license(name = "Apache-2.0", identifier = "Apache-2.0"),
     ),
     security(("bearer" = []), ("cookie" = [])),

@@ -18,7 +18,7 @@ use utoipa_axum::routes;
 use crate::answer;
 use crate::app::App;
 use crate::asker::{Asker, MinPosition};
-use crate::docs::schema::{Ledger, Problem, RebuildAnswer};
+use crate::docs::schema::{Ledger, Problem, ReadAfter, RebuildAnswer};
 use crate::failure::{Failure, Missing};
 use crate::segment::Segment;
 use crate::wire::json::Json;
@@ -37,7 +37,7 @@ pub(crate) fn routes() -> OpenApiRouter<Arc<App>> {
     get,
     path = "/api/v1/ledger",
     tag = "Ledger",
-    params(("Ledger-Min-Position" = Option<u64>, Header, description = "Wait until the ledger has come so far")),
+    params(ReadAfter),
     responses((status = 200, body = Ledger))
 )]
 async fn head(asker: Asker, MinPosition(min): MinPosition) -> Result<Response<Body>, Failure> {

@@ -17,7 +17,7 @@ use uuid::Uuid;
 use crate::answer;
 use crate::app::App;
 use crate::asker::{Asker, MinPosition};
-use crate::docs::schema::{EventType, Movement, MovementPage, Problem};
+use crate::docs::schema::{EventType, Movement, MovementPage, Paged, Problem, ReadAfter};
 use crate::export::{self, CHUNK_ROWS, Format, Rows, Sheet};
 use crate::failure::{Failure, Missing};
 use crate::stock::variant_named;
@@ -64,15 +64,12 @@ struct Asked {
         ("occurredFrom" = Option<String>, Query, description = "Occurred at this instant or later"),
         ("occurredTo" = Option<String>, Query, description = "Occurred at this instant or earlier"),
         ("sort" = Option<String>, Query, description = "`occurredAt,asc` or `occurredAt,desc`, which it is when left out"),
-        ("page" = Option<u64>, Query, description = "From 0"),
-        ("size" = Option<u32>, Query, description = "1 to 500; 20 when left out"),
-        ("cursor" = Option<String>, Query, description = "The `nextCursor` of another page of the same list"),
+        Paged,
         ("Accept" = Option<String>, Header, description = "`text/csv` or `application/x-ndjson` for an export"),
-        ("Ledger-Min-Position" = Option<u64>, Header, description = "Wait until the view has come so far"),
+        ReadAfter,
     ),
     responses(
         (status = 200, content((MovementPage = "application/json"), (Movement = "application/x-ndjson"), (String = "text/csv"))),
-        (status = 400, body = Problem, content_type = "application/problem+json"),
         (status = 403, body = Problem, content_type = "application/problem+json"),
         (status = 404, body = Problem, content_type = "application/problem+json"),
         (status = 503, body = Problem, content_type = "application/problem+json"),
@@ -228,20 +225,19 @@ pub(crate) fn lot_named(
 
 /// Where a cursor begins, the number of its page, and how many movements there are in all.
 fn start_of(words: &[i64], variant: VariantNo) -> Result<(MovementCursor, u64, u64), Failure> {
-    let wrong = || Failure::at_parameter("cursor", "is not a cursor of this list");
     let &[total, number, occurred_at, position, line] = words else {
-        return Err(wrong());
+        return Err(page::wrong_cursor());
     };
     let after = MovementCursor {
         variant,
         occurred_at: Timestamp::from_micros(occurred_at),
-        position: Position(u64::try_from(position).map_err(|_| wrong())?),
-        line: u16::try_from(line).map_err(|_| wrong())?,
+        position: Position(u64::try_from(position).map_err(|_| page::wrong_cursor())?),
+        line: u16::try_from(line).map_err(|_| page::wrong_cursor())?,
     };
     Ok((
         after,
-        page::count_of(number).ok_or_else(wrong)?,
-        page::count_of(total).ok_or_else(wrong)?,
+        page::count_of(number).ok_or_else(page::wrong_cursor)?,
+        page::count_of(total).ok_or_else(page::wrong_cursor)?,
     ))
 }
 

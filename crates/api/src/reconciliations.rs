@@ -22,7 +22,7 @@ use crate::app::App;
 use crate::asker::Asker;
 use crate::body;
 use crate::docs::schema::{
-    NewReconciliation, Problem, Reconciliation, ReconciliationDifferencePage, ReconciliationPage,
+    NewReconciliation, Paged, Problem, Reconciliation, ReconciliationDifferencePage, ReconciliationPage,
 };
 use crate::failure::{Failure, Missing};
 use crate::segment::Segment;
@@ -60,7 +60,6 @@ pub(crate) fn routes() -> OpenApiRouter<Arc<App>> {
         (status = 202, description = "It runs, or waits for another to end", body = Reconciliation, headers(
             ("Location" = String, description = "Where it is found"),
         )),
-        (status = 400, body = Problem, content_type = "application/problem+json"),
         (status = 403, body = Problem, content_type = "application/problem+json"),
         (status = 404, body = Problem, content_type = "application/problem+json"),
         (status = 503, description = "Too many wait", body = Problem, content_type = "application/problem+json"),
@@ -192,13 +191,10 @@ async fn cancel(asker: Asker, Segment(id): Segment) -> Result<Response<Body>, Fa
     path = "/api/v1/reconciliations",
     tag = "Reconciliations",
     params(
-        ("page" = Option<u64>, Query, description = "From 0"),
-        ("size" = Option<u32>, Query, description = "1 to 500; 20 when left out"),
-        ("cursor" = Option<String>, Query, description = "The `nextCursor` of another page of the same list"),
+        Paged,
     ),
     responses(
         (status = 200, body = ReconciliationPage),
-        (status = 400, body = Problem, content_type = "application/problem+json"),
         (status = 403, body = Problem, content_type = "application/problem+json"),
     )
 )]
@@ -228,13 +224,10 @@ async fn list(asker: Asker, RawQuery(query): RawQuery) -> Result<Response<Body>,
     tag = "Reconciliations",
     params(
         ("id" = u64, Path, description = "Its number"),
-        ("page" = Option<u64>, Query, description = "From 0"),
-        ("size" = Option<u32>, Query, description = "1 to 500; 20 when left out"),
-        ("cursor" = Option<String>, Query, description = "The `nextCursor` of another page of the same list"),
+        Paged,
     ),
     responses(
         (status = 200, body = ReconciliationDifferencePage),
-        (status = 400, body = Problem, content_type = "application/problem+json"),
         (status = 403, body = Problem, content_type = "application/problem+json"),
         (status = 404, body = Problem, content_type = "application/problem+json"),
     )
@@ -287,14 +280,16 @@ fn read_paging(query: Option<&str>, question: String) -> Result<(Paging, String)
 
 /// The part of a list that a page is, and the page's number.
 fn slice_of(paging: &Paging) -> Result<(Slice<u64>, u64), Failure> {
-    let wrong = || Failure::at_parameter("cursor", "is not a cursor of this list");
     let (after, number) = match paging.cursor.as_deref() {
         None => (None, paging.number),
         Some(&[number, after]) => {
-            let after = u64::try_from(after).map_err(|_| wrong())?;
-            (Some(after), page::count_of(number).ok_or_else(wrong)?)
+            let after = u64::try_from(after).map_err(|_| page::wrong_cursor())?;
+            (
+                Some(after),
+                page::count_of(number).ok_or_else(page::wrong_cursor)?,
+            )
         }
-        Some(_) => return Err(wrong()),
+        Some(_) => return Err(page::wrong_cursor()),
     };
     let skip = if after.is_some() {
         0

@@ -16,7 +16,7 @@ use uuid::Uuid;
 use crate::answer;
 use crate::app::App;
 use crate::asker::{Asker, MinPosition};
-use crate::docs::schema::{Problem, Stock, StockPage};
+use crate::docs::schema::{Paged, Problem, ReadAfter, Stock, StockPage};
 use crate::export::{self, CHUNK_ROWS, Format, Rows, Sheet};
 use crate::failure::{Failure, Missing};
 use crate::if_match;
@@ -88,17 +88,14 @@ struct Part {
         ("lots" = Option<bool>, Query, description = "A row for every lot instead of every variant; with `asOf` or `knownAt` of one variant, for every one that had moved by then"),
         ("asOf" = Option<String>, Query, description = "Occurred by this instant"),
         ("knownAt" = Option<String>, Query, description = "Recorded by this instant"),
-        ("page" = Option<u64>, Query, description = "From 0"),
-        ("size" = Option<u32>, Query, description = "1 to 500; 20 when left out"),
-        ("cursor" = Option<String>, Query, description = "The `nextCursor` of another page of the same list"),
+        Paged,
         ("Accept" = Option<String>, Header, description = "`text/csv` or `application/x-ndjson` for an export"),
-        ("Ledger-Min-Position" = Option<u64>, Header, description = "Wait until the view has come so far"),
+        ReadAfter,
     ),
     responses(
         (status = 200, content((StockPage = "application/json"), (Stock = "application/x-ndjson"), (String = "text/csv")), headers(
             ("ETag" = Option<String>, description = "Of the present stock of one warehouse: the version that it has come to, for `If-Match`"),
         )),
-        (status = 400, body = Problem, content_type = "application/problem+json"),
         (status = 403, body = Problem, content_type = "application/problem+json"),
         (status = 404, body = Problem, content_type = "application/problem+json"),
         (status = 503, body = Problem, content_type = "application/problem+json"),
@@ -417,16 +414,15 @@ impl Rows for Export {
 }
 
 fn start_of(words: &[i64]) -> Result<(StockKey, u64, u64), Failure> {
-    let wrong = || Failure::at_parameter("cursor", "is not a cursor of this list");
     let &[total, number, warehouse, variant] = words else {
-        return Err(wrong());
+        return Err(page::wrong_cursor());
     };
-    let warehouse = WarehouseNo(u32::try_from(warehouse).map_err(|_| wrong())?);
-    let variant = VariantNo(u32::try_from(variant).map_err(|_| wrong())?);
+    let warehouse = WarehouseNo(u32::try_from(warehouse).map_err(|_| page::wrong_cursor())?);
+    let variant = VariantNo(u32::try_from(variant).map_err(|_| page::wrong_cursor())?);
     Ok((
         StockKey { warehouse, variant },
-        page::count_of(number).ok_or_else(wrong)?,
-        page::count_of(total).ok_or_else(wrong)?,
+        page::count_of(number).ok_or_else(page::wrong_cursor)?,
+        page::count_of(total).ok_or_else(page::wrong_cursor)?,
     ))
 }
 

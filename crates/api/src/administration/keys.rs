@@ -18,7 +18,7 @@ use crate::answer;
 use crate::app::App;
 use crate::asker::Asker;
 use crate::body;
-use crate::docs::schema::{Key, KeyPage, NewKey as NewKeySchema, Problem};
+use crate::docs::schema::{Key, KeyPage, NewKey as NewKeySchema, Paged, Problem};
 use crate::failure::{Failure, Missing};
 use crate::segment::Segment;
 use crate::wire::json::Json;
@@ -36,9 +36,7 @@ pub(super) fn routes() -> OpenApiRouter<Arc<App>> {
     path = "/api/v1/keys",
     tag = "Administration",
     params(
-        ("page" = Option<u64>, Query, description = "From 0"),
-        ("size" = Option<u32>, Query, description = "1 to 500; 20 when left out"),
-        ("cursor" = Option<String>, Query, description = "The `nextCursor` of another page"),
+        Paged,
     ),
     responses((status = 200, body = KeyPage), (status = 403, body = Problem, content_type = "application/problem+json"))
 )]
@@ -65,7 +63,6 @@ async fn list(
     request_body = NewKeySchema,
     responses(
         (status = 201, body = Key),
-        (status = 400, body = Problem, content_type = "application/problem+json"),
         (status = 403, body = Problem, content_type = "application/problem+json"),
     )
 )]

@@ -18,7 +18,9 @@ use crate::answer;
 use crate::app::App;
 use crate::asker::Asker;
 use crate::body;
-use crate::docs::schema::{NewUser as NewUserSchema, Problem, User as UserSchema, UserChange, UserPage};
+use crate::docs::schema::{
+    NewUser as NewUserSchema, Paged, Problem, User as UserSchema, UserChange, UserPage,
+};
 use crate::failure::{Failure, Missing};
 use crate::segment::Segment;
 use crate::wire::json::Json;
@@ -36,9 +38,7 @@ pub(super) fn routes() -> OpenApiRouter<Arc<App>> {
     path = "/api/v1/users",
     tag = "Administration",
     params(
-        ("page" = Option<u64>, Query, description = "From 0"),
-        ("size" = Option<u32>, Query, description = "1 to 500; 20 when left out"),
-        ("cursor" = Option<String>, Query, description = "The `nextCursor` of another page"),
+        Paged,
     ),
     responses((status = 200, body = UserPage), (status = 403, body = Problem, content_type = "application/problem+json"))
 )]
@@ -61,7 +61,6 @@ async fn list(
     request_body = NewUserSchema,
     responses(
         (status = 201, body = UserSchema),
-        (status = 400, body = Problem, content_type = "application/problem+json"),
         (status = 403, body = Problem, content_type = "application/problem+json"),
         (status = 409, body = Problem, content_type = "application/problem+json"),
     )
@@ -144,7 +143,6 @@ async fn fetch(
     request_body = UserChange,
     responses(
         (status = 200, body = UserSchema),
-        (status = 400, body = Problem, content_type = "application/problem+json"),
         (status = 403, body = Problem, content_type = "application/problem+json"),
         (status = 404, body = Problem, content_type = "application/problem+json"),
         (status = 409, description = "The last ADMIN", body = Problem, content_type = "application/problem+json"),

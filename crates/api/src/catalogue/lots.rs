@@ -15,7 +15,7 @@ use super::{List, Stamps, change, first, one, parse, read_body};
 use crate::answer;
 use crate::app::App;
 use crate::asker::{Asker, MinPosition};
-use crate::docs::schema::{Lot, LotChange, LotPage, Problem};
+use crate::docs::schema::{Lot, LotChange, LotPage, Paged, Problem, ReadAfter};
 use crate::failure::{Failure, Missing};
 use crate::line_lot;
 use crate::segment::Segment;
@@ -42,14 +42,11 @@ pub(super) fn routes() -> OpenApiRouter<Arc<App>> {
         ("expiresBy" = Option<String>, Query, description = "Only those that expire at this instant or earlier"),
         ("search" = Option<String>, Query, description = "Stands in the code, in any case"),
         ("active" = Option<bool>, Query, description = "Only those that are active, or are not"),
-        ("page" = Option<u64>, Query, description = "From 0"),
-        ("size" = Option<u32>, Query, description = "1 to 500; 20 when left out"),
-        ("cursor" = Option<String>, Query, description = "The `nextCursor` of another page of the same list"),
-        ("Ledger-Min-Position" = Option<u64>, Header, description = "Wait until the catalogue has come so far"),
+        Paged,
+        ReadAfter,
     ),
     responses(
         (status = 200, body = LotPage),
-        (status = 400, body = Problem, content_type = "application/problem+json"),
         (status = 404, body = Problem, content_type = "application/problem+json"),
     )
 )]
@@ -77,7 +74,7 @@ async fn list(
     get,
     path = "/api/v1/lots/{id}",
     tag = "Catalogue",
-    params(("id" = Uuid, Path), ("Ledger-Min-Position" = Option<u64>, Header, description = "Wait until the catalogue has come so far")),
+    params(("id" = Uuid, Path), ReadAfter),
     responses(
         (status = 200, body = Lot),
         (status = 404, body = Problem, content_type = "application/problem+json"),
@@ -106,7 +103,6 @@ async fn fetch(
     request_body = LotChange,
     responses(
         (status = 200, body = Lot),
-        (status = 400, body = Problem, content_type = "application/problem+json"),
         (status = 403, body = Problem, content_type = "application/problem+json"),
         (status = 404, body = Problem, content_type = "application/problem+json"),
     )

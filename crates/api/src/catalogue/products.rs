@@ -22,7 +22,8 @@ use crate::app::App;
 use crate::asker::{Asker, MinPosition};
 use crate::bulk::{LineRead, LineReader};
 use crate::docs::schema::{
-    BulkProduct, NewProduct, Problem, Product, ProductBulkResult, ProductChange, ProductPage,
+    BulkProduct, NewProduct, Paged, Problem, Product, ProductBulkResult, ProductChange, ProductPage,
+    ReadAfter,
 };
 use crate::failure::{Failure, Missing};
 use crate::ledgers::OpenLedger;
@@ -46,14 +47,11 @@ pub(super) fn routes() -> OpenApiRouter<Arc<App>> {
     params(
         ("search" = Option<String>, Query, description = "Stands in the name, in any case"),
         ("active" = Option<bool>, Query, description = "Only those that are active, or are not"),
-        ("page" = Option<u64>, Query, description = "From 0"),
-        ("size" = Option<u32>, Query, description = "1 to 500; 20 when left out"),
-        ("cursor" = Option<String>, Query, description = "The `nextCursor` of another page of the same list"),
-        ("Ledger-Min-Position" = Option<u64>, Header, description = "Wait until the catalogue has come so far"),
+        Paged,
+        ReadAfter,
     ),
     responses(
         (status = 200, body = ProductPage),
-        (status = 400, body = Problem, content_type = "application/problem+json"),
     )
 )]
 async fn list(
@@ -80,7 +78,6 @@ async fn list(
     request_body = NewProduct,
     responses(
         (status = 201, body = Product),
-        (status = 400, body = Problem, content_type = "application/problem+json"),
         (status = 403, body = Problem, content_type = "application/problem+json"),
         (status = 409, body = Problem, content_type = "application/problem+json"),
     )
@@ -130,7 +127,7 @@ async fn bulk(
     get,
     path = "/api/v1/products/{id}",
     tag = "Catalogue",
-    params(("id" = u32, Path), ("Ledger-Min-Position" = Option<u64>, Header, description = "Wait until the catalogue has come so far")),
+    params(("id" = u32, Path), ReadAfter),
     responses(
         (status = 200, body = Product),
         (status = 404, body = Problem, content_type = "application/problem+json"),
@@ -155,7 +152,6 @@ async fn fetch(
     request_body = ProductChange,
     responses(
         (status = 200, body = Product),
-        (status = 400, body = Problem, content_type = "application/problem+json"),
         (status = 403, body = Problem, content_type = "application/problem+json"),
         (status = 404, body = Problem, content_type = "application/problem+json"),
         (status = 409, body = Problem, content_type = "application/problem+json"),

@@ -55,7 +55,6 @@ macro_rules! steps {
                     ("Ledger-Position" = u64, description = "Where in the log it was done, or found done"),
                     ("Idempotency-Replayed" = Option<bool>, description = "It had been recorded before under this key"),
                 )),
-                (status = 400, body = Problem, content_type = "application/problem+json"),
                 (status = 403, body = Problem, content_type = "application/problem+json"),
                 (status = 404, body = Problem, content_type = "application/problem+json"),
                 (status = 409, description = "The key belongs to another request", body = Problem, content_type = "application/problem+json"),

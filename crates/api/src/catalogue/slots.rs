@@ -17,7 +17,7 @@ use super::{change, parse, read_body};
 use crate::answer;
 use crate::app::App;
 use crate::asker::{Asker, MinPosition};
-use crate::docs::schema::{Problem, Slot, SlotChange as SlotChangeSchema, SlotPage};
+use crate::docs::schema::{Paged, Problem, ReadAfter, Slot, SlotChange as SlotChangeSchema, SlotPage};
 use crate::failure::{Failure, Missing};
 use crate::if_match;
 use crate::segment::Segments;
@@ -47,14 +47,11 @@ const ROW_BYTES: usize = 320;
     params(
         ("warehouseId" = Option<Uuid>, Query, description = "Required for a SELLER"),
         ("variantId" = Option<Uuid>, Query),
-        ("page" = Option<u64>, Query, description = "From 0"),
-        ("size" = Option<u32>, Query, description = "1 to 500; 20 when left out"),
-        ("cursor" = Option<String>, Query, description = "The `nextCursor` of another page of the same list"),
-        ("Ledger-Min-Position" = Option<u64>, Header, description = "Wait until the catalogue has come so far"),
+        Paged,
+        ReadAfter,
     ),
     responses(
         (status = 200, body = SlotPage),
-        (status = 400, body = Problem, content_type = "application/problem+json"),
         (status = 403, body = Problem, content_type = "application/problem+json"),
         (status = 404, body = Problem, content_type = "application/problem+json"),
         (status = 503, body = Problem, content_type = "application/problem+json"),
@@ -103,7 +100,6 @@ async fn list(
 
 /// The slice that a page is, its number, and how many there are in all where a cursor knows.
 fn slice_of(paging: &Paging) -> Result<(Slice<StockKey>, u64, Option<u64>), Failure> {
-    let wrong = || Failure::at_parameter("cursor", "is not a cursor of this list");
     let size = paging.size;
     let mut slice = Slice {
         after: None,
@@ -118,15 +114,15 @@ fn slice_of(paging: &Paging) -> Result<(Slice<StockKey>, u64, Option<u64>), Fail
         }
         Some(&[total, number, warehouse, variant]) => {
             slice.after = Some(StockKey {
-                warehouse: WarehouseNo(u32::try_from(warehouse).map_err(|_| wrong())?),
-                variant: VariantNo(u32::try_from(variant).map_err(|_| wrong())?),
+                warehouse: WarehouseNo(u32::try_from(warehouse).map_err(|_| page::wrong_cursor())?),
+                variant: VariantNo(u32::try_from(variant).map_err(|_| page::wrong_cursor())?),
             });
             slice.with_total = false;
-            let number = page::count_of(number).ok_or_else(wrong)?;
-            let total = page::count_of(total).ok_or_else(wrong)?;
+            let number = page::count_of(number).ok_or_else(page::wrong_cursor)?;
+            let total = page::count_of(total).ok_or_else(page::wrong_cursor)?;
             Ok((slice, number, Some(total)))
         }
-        Some(_) => Err(wrong()),
+        Some(_) => Err(page::wrong_cursor()),
     }
 }
 
@@ -140,7 +136,7 @@ fn slice_of(paging: &Paging) -> Result<(Slice<StockKey>, u64, Option<u64>), Fail
     params(
         ("warehouseId" = Uuid, Path),
         ("variantId" = Uuid, Path),
-        ("Ledger-Min-Position" = Option<u64>, Header, description = "Wait until the catalogue has come so far"),
+        ReadAfter,
     ),
     responses(
         (status = 200, body = Slot, headers(
@@ -178,7 +174,6 @@ async fn fetch(
         (status = 200, body = Slot, headers(
             ("ETag" = String, description = "The version that the catalogue has come to"),
         )),
-        (status = 400, body = Problem, content_type = "application/problem+json"),
         (status = 403, body = Problem, content_type = "application/problem+json"),
         (status = 404, body = Problem, content_type = "application/problem+json"),
         (status = 412, description = "The catalogue has come to another version than was expected", body = Problem, content_type = "application/problem+json"),

@@ -22,7 +22,7 @@ use crate::app::App;
 use crate::asker::{Asker, MinPosition};
 use crate::bulk::{LineRead, LineReader};
 use crate::docs::schema::{
-    BulkResult, BulkVariant, NewVariant, Problem, Variant, VariantChange, VariantPage,
+    BulkResult, BulkVariant, NewVariant, Paged, Problem, ReadAfter, Variant, VariantChange, VariantPage,
 };
 use crate::failure::{Failure, Missing};
 use crate::ledgers::OpenLedger;
@@ -48,14 +48,11 @@ pub(super) fn routes() -> OpenApiRouter<Arc<App>> {
         ("sku" = Option<String>, Query, description = "Exactly this SKU"),
         ("productId" = Option<u32>, Query, description = "Only variants of this product"),
         ("active" = Option<bool>, Query, description = "Only those that are active, or are not"),
-        ("page" = Option<u64>, Query, description = "From 0"),
-        ("size" = Option<u32>, Query, description = "1 to 500; 20 when left out"),
-        ("cursor" = Option<String>, Query, description = "The `nextCursor` of another page of the same list"),
-        ("Ledger-Min-Position" = Option<u64>, Header, description = "Wait until the catalogue has come so far"),
+        Paged,
+        ReadAfter,
     ),
     responses(
         (status = 200, body = VariantPage),
-        (status = 400, body = Problem, content_type = "application/problem+json"),
     )
 )]
 async fn list(
@@ -66,7 +63,7 @@ async fn list(
     let mut query = Query::parse(query.as_deref());
     let code = query.text("sku");
     let product = query
-        .read("productId", "must be a product's number", |text| {
+        .read("productId", "must be a product's id, a whole number", |text| {
             text.parse().ok()
         })
         .map(ProductNo);
@@ -94,8 +91,8 @@ async fn list(
     request_body = NewVariant,
     responses(
         (status = 201, body = Variant),
-        (status = 400, body = Problem, content_type = "application/problem+json"),
         (status = 403, body = Problem, content_type = "application/problem+json"),
+        (status = 404, description = "There is no such product", body = Problem, content_type = "application/problem+json"),
         (status = 409, body = Problem, content_type = "application/problem+json"),
     )
 )]
@@ -141,7 +138,7 @@ async fn bulk(
     get,
     path = "/api/v1/variants/{id}",
     tag = "Catalogue",
-    params(("id" = Uuid, Path), ("Ledger-Min-Position" = Option<u64>, Header, description = "Wait until the catalogue has come so far")),
+    params(("id" = Uuid, Path), ReadAfter),
     responses(
         (status = 200, body = Variant),
         (status = 404, body = Problem, content_type = "application/problem+json"),
@@ -166,7 +163,6 @@ async fn fetch(
     request_body = VariantChange,
     responses(
         (status = 200, body = Variant),
-        (status = 400, body = Problem, content_type = "application/problem+json"),
         (status = 403, body = Problem, content_type = "application/problem+json"),
         (status = 404, body = Problem, content_type = "application/problem+json"),
         (status = 409, body = Problem, content_type = "application/problem+json"),
@@ -213,7 +209,9 @@ fn read_product(tree: &Tree<'_>) -> Reading<ProductNo> {
     let number = tree::whole(tree)
         .ok()
         .and_then(|number| u32::try_from(number).ok());
-    number.map(ProductNo).ok_or("must be a product's number")
+    number
+        .map(ProductNo)
+        .ok_or("must be a product's id, a whole number")
 }
 
 async fn answer_with(asker: &Asker, no: VariantNo) -> Result<Response<Body>, Failure> {

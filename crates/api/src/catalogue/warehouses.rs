@@ -22,7 +22,8 @@ use crate::app::App;
 use crate::asker::{Asker, MinPosition};
 use crate::bulk::{LineRead, LineReader};
 use crate::docs::schema::{
-    BulkResult, BulkWarehouse, NewWarehouse, Problem, Warehouse, WarehouseChange, WarehousePage,
+    BulkResult, BulkWarehouse, NewWarehouse, Paged, Problem, ReadAfter, Warehouse, WarehouseChange,
+    WarehousePage,
 };
 use crate::failure::{Failure, Missing};
 use crate::ledgers::OpenLedger;
@@ -48,14 +49,11 @@ pub(super) fn routes() -> OpenApiRouter<Arc<App>> {
         ("search" = Option<String>, Query, description = "Stands in the code or the name, in any case"),
         ("code" = Option<String>, Query, description = "Exactly this code"),
         ("active" = Option<bool>, Query, description = "Only those that are active, or are not"),
-        ("page" = Option<u64>, Query, description = "From 0"),
-        ("size" = Option<u32>, Query, description = "1 to 500; 20 when left out"),
-        ("cursor" = Option<String>, Query, description = "The `nextCursor` of another page of the same list"),
-        ("Ledger-Min-Position" = Option<u64>, Header, description = "Wait until the catalogue has come so far"),
+        Paged,
+        ReadAfter,
     ),
     responses(
         (status = 200, body = WarehousePage),
-        (status = 400, body = Problem, content_type = "application/problem+json"),
     )
 )]
 async fn list(
@@ -90,7 +88,6 @@ async fn list(
     request_body = NewWarehouse,
     responses(
         (status = 201, body = Warehouse),
-        (status = 400, body = Problem, content_type = "application/problem+json"),
         (status = 403, body = Problem, content_type = "application/problem+json"),
         (status = 409, body = Problem, content_type = "application/problem+json"),
     )
@@ -137,7 +134,7 @@ async fn bulk(
     get,
     path = "/api/v1/warehouses/{id}",
     tag = "Catalogue",
-    params(("id" = Uuid, Path), ("Ledger-Min-Position" = Option<u64>, Header, description = "Wait until the catalogue has come so far")),
+    params(("id" = Uuid, Path), ReadAfter),
     responses(
         (status = 200, body = Warehouse),
         (status = 403, description = "A SELLER and not its warehouse", body = Problem, content_type = "application/problem+json"),
@@ -163,7 +160,6 @@ async fn fetch(
     request_body = WarehouseChange,
     responses(
         (status = 200, body = Warehouse),
-        (status = 400, body = Problem, content_type = "application/problem+json"),
         (status = 403, body = Problem, content_type = "application/problem+json"),
         (status = 404, body = Problem, content_type = "application/problem+json"),
         (status = 409, body = Problem, content_type = "application/problem+json"),

@@ -17,7 +17,7 @@ use super::{NONE, Opened, found};
 use crate::answer;
 use crate::app::App;
 use crate::asker::{Asker, MinPosition};
-use crate::docs::schema::{Count, CountPage, CountState as StateSchema, Problem};
+use crate::docs::schema::{Count, CountPage, CountState as StateSchema, Paged, Problem, ReadAfter};
 use crate::failure::Failure;
 use crate::segment::Segment;
 use crate::stock_events::{read_events, variant_of};
@@ -35,7 +35,7 @@ use crate::wire::query::Query;
     tag = "Counts",
     params(
         ("id" = Uuid, Path, description = "The count"),
-        ("Ledger-Min-Position" = Option<u64>, Header, description = "Wait until the view has come so far"),
+        ReadAfter,
     ),
     responses(
         (status = 200, body = Count),
@@ -95,15 +95,12 @@ struct Asked {
         ("warehouseId" = Option<Uuid>, Query, description = "Required for a SELLER"),
         ("variantId" = Option<Uuid>, Query, description = "Only counts that this variant is to be counted by: those that name it, and those of everything"),
         ("state" = Option<StateSchema>, Query),
-        ("page" = Option<u64>, Query, description = "From 0"),
-        ("size" = Option<u32>, Query, description = "1 to 500; 20 when left out"),
         ("sort" = Option<String>, Query, description = "`createdAt,asc` or `createdAt,desc`; the latter when left out"),
-        ("cursor" = Option<String>, Query, description = "The `nextCursor` of another page of the same list"),
-        ("Ledger-Min-Position" = Option<u64>, Header, description = "Wait until the list has come so far"),
+        Paged,
+        ReadAfter,
     ),
     responses(
         (status = 200, body = CountPage),
-        (status = 400, body = Problem, content_type = "application/problem+json"),
         (status = 403, body = Problem, content_type = "application/problem+json"),
         (status = 404, body = Problem, content_type = "application/problem+json"),
         (status = 503, body = Problem, content_type = "application/problem+json"),

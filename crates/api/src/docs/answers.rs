@@ -56,6 +56,9 @@ fn name_versions(operation: &mut Operation) {
 /// What else a route may answer, one code for each status.
 fn codes_of(path: &str, operation: &Operation, is_write: bool) -> Vec<Code> {
     let mut codes = Vec::new();
+    if takes_input(operation) {
+        codes.push(Code::InvalidPayload);
+    }
     // A route that names security of its own says that it needs none.
     if operation.security.is_none() {
         codes.extend([Code::Unauthenticated, Code::RateLimited]);
@@ -87,6 +90,16 @@ fn codes_of(path: &str, operation: &Operation, is_write: bool) -> Vec<Code> {
         codes.push(Code::Unavailable);
     }
     codes
+}
+
+/// Whether there is anything to be got wrong besides the address.
+fn takes_input(operation: &Operation) -> bool {
+    let mut parameters = operation.parameters.iter().flatten();
+    let has_parameter = parameters.any(|parameter| match parameter {
+        RefOr::T(parameter) => parameter.parameter_in != ParameterIn::Path,
+        RefOr::Ref(_) => true,
+    });
+    has_parameter || operation.request_body.is_some()
 }
 
 /// Whether a write goes to the accounts, which have a database of their own.

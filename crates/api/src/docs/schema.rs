@@ -31,6 +31,7 @@ pub(crate) use counts::*;
 pub(crate) use exceptions::*;
 pub(crate) use health::*;
 pub(crate) use ledger::*;
+pub(crate) use page::{Paged, ReadAfter};
 pub(crate) use problem::*;
 pub(crate) use reconciliations::*;
 pub(crate) use reservations::*;

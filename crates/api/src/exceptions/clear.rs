@@ -33,7 +33,6 @@ use crate::stock_events::{answer_event, key_of};
     request_body(content = Option<NewNotes>, content_type = "application/json"),
     responses(
         (status = 201, description = "The event that records it", body = Event),
-        (status = 400, body = Problem, content_type = "application/problem+json"),
         (status = 403, body = Problem, content_type = "application/problem+json"),
         (status = 404, body = Problem, content_type = "application/problem+json"),
         (status = 409, description = "It has been cleared already, or the key belongs to another request", body = Problem, content_type = "application/problem+json"),

@@ -16,7 +16,9 @@ use super::{NONE, made};
 use crate::answer;
 use crate::app::App;
 use crate::asker::{Asker, MinPosition};
-use crate::docs::schema::{Exception, ExceptionPage, ExceptionState, ExceptionType as TypeSchema, Problem};
+use crate::docs::schema::{
+    Exception, ExceptionPage, ExceptionState, ExceptionType as TypeSchema, Paged, Problem, ReadAfter,
+};
 use crate::failure::Failure;
 use crate::segment::Segment;
 use crate::stock_events::{numbers_of, read_events};
@@ -34,7 +36,7 @@ use crate::wire::spelling;
     tag = "Exceptions",
     params(
         ("id" = Uuid, Path, description = "The exception"),
-        ("Ledger-Min-Position" = Option<u64>, Header, description = "Wait until the view has come so far"),
+        ReadAfter,
     ),
     responses(
         (status = 200, body = Exception),
@@ -81,15 +83,12 @@ struct Asked {
         ("variantId" = Option<Uuid>, Query, description = "Only exceptions with this variant"),
         ("state" = Option<ExceptionState>, Query),
         ("type" = Option<TypeSchema>, Query),
-        ("page" = Option<u64>, Query, description = "From 0"),
-        ("size" = Option<u32>, Query, description = "1 to 500; 20 when left out"),
         ("sort" = Option<String>, Query, description = "`createdAt,asc` or `createdAt,desc`; the latter when left out"),
-        ("cursor" = Option<String>, Query, description = "The `nextCursor` of another page of the same list"),
-        ("Ledger-Min-Position" = Option<u64>, Header, description = "Wait until the list has come so far"),
+        Paged,
+        ReadAfter,
     ),
     responses(
         (status = 200, body = ExceptionPage),
-        (status = 400, body = Problem, content_type = "application/problem+json"),
         (status = 403, body = Problem, content_type = "application/problem+json"),
         (status = 404, body = Problem, content_type = "application/problem+json"),
         (status = 503, body = Problem, content_type = "application/problem+json"),
@@ -137,7 +136,11 @@ fn read_query(query: Option<&str>) -> Result<Asked, Failure> {
         "CLEARED" => Some(false),
         _ => None,
     });
-    let kind = query.read("type", "is not a type of exception", spelling::exception);
+    let kind = query.read(
+        "type",
+        "must be negative-stock or count-shortage",
+        spelling::exception,
+    );
     let filters = format!("exceptions {warehouse:?} {variant:?} {is_open:?} {kind:?}");
     let list = ByPosition::read(query, &filters)?;
     Ok(Asked {

@@ -24,7 +24,7 @@ use super::cloud_event::of_catalogue;
 use crate::answer::LEDGER_POSITION;
 use crate::app::App;
 use crate::asker::{Asker, MinPosition};
-use crate::docs::schema::{FeedEvent, Problem};
+use crate::docs::schema::{FeedEvent, Problem, ReadAfter};
 use crate::failure::Failure;
 use crate::ledgers::OpenLedger;
 use crate::stock_events::write_noted;
@@ -50,7 +50,7 @@ const HEARTBEAT_EVERY: Duration = Duration::from_secs(15);
         ("after" = Option<u64>, Query, description = "Only events after this position; from the first when left out"),
         ("limit" = Option<u64>, Query, description = "At most so many; all when left out"),
         ("follow" = Option<bool>, Query, description = "Stay open for what comes"),
-        ("Ledger-Min-Position" = Option<u64>, Header, description = "Wait until the ledger has come so far"),
+        ReadAfter,
     ),
     responses(
         (status = 200, description = "One event a line", body = FeedEvent, content_type = "application/x-ndjson"),

@@ -15,7 +15,7 @@ use super::correct::{Outcome, correct};
 use super::{NONE, number, page_of, read_paging, render, slice_of};
 use crate::answer;
 use crate::asker::Asker;
-use crate::docs::schema::{Problem, ReconciliationApplied, ReconciliationVariancePage};
+use crate::docs::schema::{Paged, Problem, ReconciliationApplied, ReconciliationVariancePage};
 use crate::failure::Failure;
 use crate::segment::Segment;
 use crate::wire::json::Json;
@@ -197,13 +197,10 @@ impl DraftSource {
     tag = "Reconciliations",
     params(
         ("id" = u64, Path, description = "The reconciliation's number"),
-        ("page" = Option<u64>, Query, description = "From 0"),
-        ("size" = Option<u32>, Query, description = "1 to 500; 20 when left out"),
-        ("cursor" = Option<String>, Query, description = "The `nextCursor` of another page of the same list"),
+        Paged,
     ),
     responses(
         (status = 200, body = ReconciliationVariancePage),
-        (status = 400, body = Problem, content_type = "application/problem+json"),
         (status = 403, body = Problem, content_type = "application/problem+json"),
         (status = 404, body = Problem, content_type = "application/problem+json"),
     )

@@ -35,7 +35,6 @@ macro_rules! steps {
             request_body(content = Option<$body>, content_type = "application/json"),
             responses(
                 (status = 201, description = "The event that records it", body = Event),
-                (status = 400, body = Problem, content_type = "application/problem+json"),
                 (status = 403, body = Problem, content_type = "application/problem+json"),
                 (status = 404, body = Problem, content_type = "application/problem+json"),
                 (status = 409, description = "It does not hold what is asked for, or the key belongs to another request", body = Problem, content_type = "application/problem+json"),
@@ -114,7 +113,6 @@ async fn step(
     request_body = NewExtension,
     responses(
         (status = 201, description = "The event that records it", body = Event),
-        (status = 400, body = Problem, content_type = "application/problem+json"),
         (status = 403, body = Problem, content_type = "application/problem+json"),
         (status = 404, body = Problem, content_type = "application/problem+json"),
         (status = 409, description = "It has nothing reserved any more, or has run out", body = Problem, content_type = "application/problem+json"),

@@ -16,7 +16,9 @@ use super::{NONE, made, reservation_of};
 use crate::answer;
 use crate::app::App;
 use crate::asker::{Asker, MinPosition};
-use crate::docs::schema::{Problem, Reservation, ReservationPage, ReservationState as StateSchema};
+use crate::docs::schema::{
+    Paged, Problem, ReadAfter, Reservation, ReservationPage, ReservationState as StateSchema,
+};
 use crate::failure::Failure;
 use crate::segment::Segment;
 use crate::stock_events::{numbers_of, read_events};
@@ -33,7 +35,7 @@ use crate::wire::query::Query;
     tag = "Reservations",
     params(
         ("id" = Uuid, Path, description = "The reservation"),
-        ("Ledger-Min-Position" = Option<u64>, Header, description = "Wait until the view has come so far"),
+        ReadAfter,
     ),
     responses(
         (status = 200, body = Reservation),
@@ -81,15 +83,12 @@ struct Asked {
         ("warehouseId" = Option<Uuid>, Query, description = "Required for a SELLER"),
         ("variantId" = Option<Uuid>, Query, description = "Only reservations with this variant"),
         ("state" = Option<StateSchema>, Query),
-        ("page" = Option<u64>, Query, description = "From 0"),
-        ("size" = Option<u32>, Query, description = "1 to 500; 20 when left out"),
         ("sort" = Option<String>, Query, description = "`createdAt,asc` or `createdAt,desc`; the latter when left out"),
-        ("cursor" = Option<String>, Query, description = "The `nextCursor` of another page of the same list"),
-        ("Ledger-Min-Position" = Option<u64>, Header, description = "Wait until the list has come so far"),
+        Paged,
+        ReadAfter,
     ),
     responses(
         (status = 200, body = ReservationPage),
-        (status = 400, body = Problem, content_type = "application/problem+json"),
         (status = 403, body = Problem, content_type = "application/problem+json"),
         (status = 404, body = Problem, content_type = "application/problem+json"),
         (status = 503, body = Problem, content_type = "application/problem+json"),

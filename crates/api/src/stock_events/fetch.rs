@@ -15,7 +15,7 @@ use super::reverse::reversals;
 use crate::answer;
 use crate::app::App;
 use crate::asker::{Asker, MinPosition};
-use crate::docs::schema::{Event as EventSchema, Problem};
+use crate::docs::schema::{Event as EventSchema, Problem, ReadAfter};
 use crate::failure::{Failure, Missing};
 use crate::segment::Segment;
 use crate::wire::json::Json;
@@ -28,7 +28,7 @@ use crate::wire::tree::parse_uuid;
     get,
     path = "/api/v1/stock-events/{id}",
     tag = "Stock events",
-    params(("id" = Uuid, Path, description = "The event")),
+    params(("id" = Uuid, Path, description = "The event"), ReadAfter),
     responses(
         (status = 200, body = EventSchema),
         (status = 404, body = Problem, content_type = "application/problem+json"),

@@ -18,7 +18,7 @@ use super::reverse::reversals;
 use crate::answer;
 use crate::app::App;
 use crate::asker::{Asker, MinPosition};
-use crate::docs::schema::{Event, EventPage, EventType, Problem, ReasonCode};
+use crate::docs::schema::{Event, EventPage, EventType, Paged, Problem, ReadAfter, ReasonCode};
 use crate::export::{self, Format};
 use crate::failure::{Failure, Missing};
 use crate::wire::json::Json;
@@ -58,16 +58,13 @@ struct Asked {
         ("occurredFrom" = Option<String>, Query, description = "Occurred at this instant or later"),
         ("occurredTo" = Option<String>, Query, description = "Occurred at this instant or earlier"),
         ("reasonCode" = Option<ReasonCode>, Query),
-        ("page" = Option<u64>, Query, description = "From 0"),
-        ("size" = Option<u32>, Query, description = "1 to 500; 20 when left out"),
         ("sort" = Option<String>, Query, description = "`occurredAt` or `createdAt`, then `,asc` or `,desc`; `occurredAt,desc` when left out"),
-        ("cursor" = Option<String>, Query, description = "The `nextCursor` of another page of the same list"),
+        Paged,
         ("Accept" = Option<String>, Header, description = "`text/csv` or `application/x-ndjson` for an export"),
-        ("Ledger-Min-Position" = Option<u64>, Header, description = "Wait until the list has come so far"),
+        ReadAfter,
     ),
     responses(
         (status = 200, content((EventPage = "application/json"), (Event = "application/x-ndjson"), (String = "text/csv"))),
-        (status = 400, body = Problem, content_type = "application/problem+json"),
         (status = 403, body = Problem, content_type = "application/problem+json"),
         (status = 404, body = Problem, content_type = "application/problem+json"),
         (status = 503, body = Problem, content_type = "application/problem+json"),
@@ -126,7 +123,7 @@ fn read_query(query: Option<&str>, format: Format) -> Result<Asked, Failure> {
     });
     let reason = query.read(
         "reasonCode",
-        "must be PURCHASE, SALE, COUNT_CORRECTION, DAMAGE, DISCARD_EXPIRED or OTHER",
+        "must be PURCHASE, SALE, COUNT_CORRECTION, DAMAGE, DISCARD_EXPIRED, OTHER, THEFT or RETURN",
         |word| spelling::reason(word.as_bytes()),
     );
     let warehouse = query.uuid("warehouseId");
@@ -211,18 +208,17 @@ pub(crate) fn numbers_of(asker: &Asker, id: Uuid) -> Result<Vec<VariantNo>, Fail
 
 /// Where a cursor begins, the number of its page, and how many events there are in all.
 fn start_of(words: &[i64]) -> Result<(EventStart, u64, Option<u64>), Failure> {
-    let wrong = || Failure::at_parameter("cursor", "is not a cursor of this list");
     let &[total, number, occurred_at, position] = words else {
-        return Err(wrong());
+        return Err(page::wrong_cursor());
     };
     let after = EventCursor {
         occurred_at: Timestamp::from_micros(occurred_at),
-        position: Position(u64::try_from(position).map_err(|_| wrong())?),
+        position: Position(u64::try_from(position).map_err(|_| page::wrong_cursor())?),
     };
     Ok((
         EventStart::After(after),
-        page::count_of(number).ok_or_else(wrong)?,
-        Some(page::count_of(total).ok_or_else(wrong)?),
+        page::count_of(number).ok_or_else(page::wrong_cursor)?,
+        Some(page::count_of(total).ok_or_else(page::wrong_cursor)?),
     ))
 }
 

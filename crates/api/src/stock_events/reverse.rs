@@ -48,7 +48,6 @@ use crate::wire::tree;
             ("ETag" = String, description = "The version to which it brought the warehouse"),
             ("Idempotency-Replayed" = Option<bool>, description = "It had been recorded before under this key"),
         )),
-        (status = 400, body = Problem, content_type = "application/problem+json"),
         (status = 403, body = Problem, content_type = "application/problem+json"),
         (status = 404, body = Problem, content_type = "application/problem+json"),
         (status = 409, description = "It is undone already, cannot be undone, or what it brought is not there any more", body = Problem, content_type = "application/problem+json"),

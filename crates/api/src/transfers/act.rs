@@ -37,7 +37,6 @@ use crate::stock_events::{answer_event, key_of};
     request_body(content = Option<NewReceipt>, content_type = "application/json"),
     responses(
         (status = 201, description = "The event that records it", body = Event),
-        (status = 400, body = Problem, content_type = "application/problem+json"),
         (status = 403, description = "It does not go to one of your warehouses", body = Problem, content_type = "application/problem+json"),
         (status = 404, body = Problem, content_type = "application/problem+json"),
         (status = 409, description = "More was found than is on the way, or nothing is on the way any more, or it goes elsewhere, or the key belongs to another request", body = Problem, content_type = "application/problem+json"),
@@ -90,7 +89,6 @@ pub(super) async fn receive(
     request_body = NewClosing,
     responses(
         (status = 201, description = "The event that records it", body = Event),
-        (status = 400, body = Problem, content_type = "application/problem+json"),
         (status = 403, body = Problem, content_type = "application/problem+json"),
         (status = 404, body = Problem, content_type = "application/problem+json"),
         (status = 409, description = "Nothing is on the way any more, or the key belongs to another request", body = Problem, content_type = "application/problem+json"),

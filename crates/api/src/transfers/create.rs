@@ -42,7 +42,6 @@ use crate::wire::json::Json;
             ("ETag" = String, description = "The version to which it brought the warehouse that it left"),
             ("Idempotency-Replayed" = Option<bool>, description = "It had been recorded before under this key"),
         )),
-        (status = 400, body = Problem, content_type = "application/problem+json"),
         (status = 403, body = Problem, content_type = "application/problem+json"),
         (status = 404, body = Problem, content_type = "application/problem+json"),
         (status = 409, description = "Not enough stock, or an open transfer has the id, or the key belongs to another request", body = Problem, content_type = "application/problem+json"),

@@ -16,7 +16,7 @@ use super::{NONE, Opened, found};
 use crate::answer;
 use crate::app::App;
 use crate::asker::{Asker, MinPosition};
-use crate::docs::schema::{Problem, Transfer, TransferPage, TransferState as StateSchema};
+use crate::docs::schema::{Paged, Problem, ReadAfter, Transfer, TransferPage, TransferState as StateSchema};
 use crate::failure::{Failure, Forbidden, Missing};
 use crate::segment::Segment;
 use crate::stock_events::{numbers_of, read_events};
@@ -33,7 +33,7 @@ use crate::wire::query::Query;
     tag = "Transfers",
     params(
         ("id" = Uuid, Path, description = "The transfer"),
-        ("Ledger-Min-Position" = Option<u64>, Header, description = "Wait until the view has come so far"),
+        ReadAfter,
     ),
     responses(
         (status = 200, body = Transfer),
@@ -83,15 +83,12 @@ struct Asked {
         ("toWarehouseId" = Option<Uuid>, Query),
         ("variantId" = Option<Uuid>, Query, description = "Only transfers with this variant"),
         ("transferId" = Option<String>, Query, description = "Only those that were given exactly this name; while one is open, no other has it"),
-        ("page" = Option<u64>, Query, description = "From 0"),
-        ("size" = Option<u32>, Query, description = "1 to 500; 20 when left out"),
         ("sort" = Option<String>, Query, description = "`createdAt,asc` or `createdAt,desc`; the latter when left out"),
-        ("cursor" = Option<String>, Query, description = "The `nextCursor` of another page of the same list"),
-        ("Ledger-Min-Position" = Option<u64>, Header, description = "Wait until the list has come so far"),
+        Paged,
+        ReadAfter,
     ),
     responses(
         (status = 200, body = TransferPage),
-        (status = 400, body = Problem, content_type = "application/problem+json"),
         (status = 403, body = Problem, content_type = "application/problem+json"),
         (status = 404, body = Problem, content_type = "application/problem+json"),
         (status = 503, body = Problem, content_type = "application/problem+json"),

@@ -12,7 +12,7 @@ use super::place;
 use crate::answer;
 use crate::app::App;
 use crate::asker::{Asker, MinPosition};
-use crate::docs::schema::{Inventory, WarehouseError};
+use crate::docs::schema::{Inventory, ReadAfter, WarehouseError};
 use crate::failure::{Failure, Forbidden};
 use crate::if_match;
 use crate::wire::json::Json;
@@ -45,7 +45,7 @@ pub(super) fn limit(query: &mut Query<'_>, default: usize) -> usize {
         ("search" = Option<String>, Query, description = "Stands in the SKU, or in the product's or variant's name, in any case"),
         ("limit" = Option<u32>, Query, description = "1 to 500; 50 when left out"),
         ("offset" = Option<u64>, Query, description = "How many items to leave out"),
-        ("Ledger-Min-Position" = Option<u64>, Header, description = "Wait until the views have come so far"),
+        ReadAfter,
     ),
     responses(
         (status = 200, body = Inventory, headers(

@@ -13,7 +13,7 @@ use bincard_projections::history::{TransactionFilter, TransactionRow, Transactio
 use super::{inventory, kind_named, place, quantity_told, variant_named, word_of_kind, word_of_reason};
 use crate::answer;
 use crate::asker::{Asker, MinPosition};
-use crate::docs::schema::{Transactions, WarehouseError};
+use crate::docs::schema::{ReadAfter, Transactions, WarehouseError};
 use crate::failure::{Failure, Forbidden};
 use crate::segment::Segment;
 use crate::stock_events::{author_of, read_events};
@@ -42,7 +42,7 @@ const ROW_BYTES: usize = 320;
         ("to" = Option<String>, Query, description = "Happened at this instant, or on this day, or earlier"),
         ("limit" = Option<u32>, Query, description = "1 to 500; 100 when left out"),
         ("location" = Option<String>, Query, description = "A warehouse by its id, code or name; required for a SELLER"),
-        ("Ledger-Min-Position" = Option<u64>, Header, description = "Wait until the view has come so far"),
+        ReadAfter,
     ),
     responses(
         (status = 200, body = Transactions),

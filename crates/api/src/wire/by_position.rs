@@ -54,8 +54,7 @@ impl ByPosition {
             question,
         };
         if let Some(cursor) = cursor {
-            let wrong = || Failure::at_parameter("cursor", "is not a cursor of this list");
-            asked.go_on(&cursor).ok_or_else(wrong)?;
+            asked.go_on(&cursor).ok_or_else(page::wrong_cursor)?;
         }
         Ok(asked)
     }

@@ -1,7 +1,7 @@
 //! Numbers too large for any float, which the JSON reader takes for broken JSON.
 
-/// What stands in for such a number: one that no field takes either.
-const STAND_IN: &[u8] = b"0.5";
+/// What stands in for such a number: one that is as large for every field.
+const STAND_IN: &[u8] = b"1e300";
 
 /// `json` with its endless numbers replaced; `None` where it has none.
 pub(super) fn tame(json: &[u8]) -> Option<Vec<u8>> {

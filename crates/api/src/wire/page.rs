@@ -7,6 +7,7 @@ use xxhash_rust::xxh3::xxh3_64;
 
 use super::json::Json;
 use super::query::Query;
+use crate::failure::Failure;
 
 pub(crate) const SIZE_DEFAULT: u32 = 20;
 pub(crate) const SIZE_MAX: u32 = 500;
@@ -23,23 +24,22 @@ pub(crate) struct Paging {
 
 /// The greatest page number: beyond it lies nothing that could be counted to.
 const NUMBER_MAX: u64 = 1 << 40;
+/// What is said of any other cursor.
+const CURSOR_MUST_BE: &str =
+    "must be the nextCursor of a page of this list, sent with the parameters of that page";
 /// The most numbers in a cursor.
 const WORDS_MAX: usize = 16;
 
 impl Paging {
     /// Reads `page`, `size` and `cursor`. `question` is everything else that decides what is listed and how.
     pub(crate) fn read(query: &mut Query<'_>, question: &str) -> Paging {
-        let number = query.read("page", "must be a whole number, 0 or more", |text| {
+        let number = query.read("page", "must be a whole number, 0 to 1099511627776", |text| {
             text.parse().ok().filter(|number| *number <= NUMBER_MAX)
         });
         let size = query.read("size", "must be 1 to 500", |text| {
             text.parse().ok().filter(|size| (1..=SIZE_MAX).contains(size))
         });
-        let cursor = query.read(
-            "cursor",
-            "is not a cursor that was given for these parameters",
-            |text| cursor_read(text, question),
-        );
+        let cursor = query.read("cursor", CURSOR_MUST_BE, |text| cursor_read(text, question));
         if cursor.is_some() && number.is_some() {
             query.fault("page", "does not go with a cursor, which knows its page");
         }
@@ -69,6 +69,11 @@ pub(crate) fn finish(json: &mut Json, extent: Extent, next_cursor: Option<String
     json.raw(r#"},"nextCursor":"#)
         .text_or_null(next_cursor.as_deref());
     json.raw("}");
+}
+
+/// A cursor that does not hold what this list's cursors hold.
+pub(crate) fn wrong_cursor() -> Failure {
+    Failure::at_parameter("cursor", CURSOR_MUST_BE)
 }
 
 /// A count or a page's number that a cursor holds, if it can be one: whoever makes cursors by hand may write anything.

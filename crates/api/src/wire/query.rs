@@ -26,7 +26,7 @@ impl<'a> Query<'a> {
         }
     }
 
-    /// The parameter `name` as it was sent; one that is empty counts as missing.
+    /// The parameter `name` as it was sent.
     pub(crate) fn text(&mut self, name: &'static str) -> Option<String> {
         self.read(name, "", |text| Some(text.to_owned()))
     }
@@ -42,16 +42,16 @@ impl<'a> Query<'a> {
     }
 
     pub(crate) fn whole(&mut self, name: &'static str) -> Option<u64> {
-        self.read(name, "must be a whole number, 0 or more", |text| {
-            text.parse().ok()
-        })
+        const MUST_BE: &str = "must be a whole number, 0 to 18446744073709551615";
+        self.read(name, MUST_BE, |text| text.parse().ok())
     }
 
     pub(crate) fn flag(&mut self, name: &'static str) -> Option<bool> {
         self.read(name, "must be true or false", |text| text.parse().ok())
     }
 
-    /// The parameter `name`, read by `parse`; where that answers `None` the fault says what it must be.
+    /// The parameter `name`, read by `parse`; where that answers `None` the fault says what it must be. One that is empty
+    /// is one whose value was lost on the way: taken for missing, it would list everything.
     pub(crate) fn read<T>(
         &mut self,
         name: &'static str,
@@ -67,6 +67,7 @@ impl<'a> Query<'a> {
             return None;
         }
         if value.is_empty() {
+            self.fault(name, "is empty: give it a value, or leave it out");
             return None;
         }
         if value.contains('\0') {
@@ -88,8 +89,8 @@ impl<'a> Query<'a> {
     pub(crate) fn finish(mut self) -> Result<(), Faults> {
         for (name, _) in &self.pairs {
             if !self.known.iter().any(|known| known == name) {
-                self.faults
-                    .add(At::Parameter(name.to_string()), "there is no such parameter");
+                let detail = format!("there is no such parameter; there are {}", self.known.join(", "));
+                self.faults.add(At::Parameter(name.to_string()), detail);
             }
         }
         self.faults.or(Some(()))

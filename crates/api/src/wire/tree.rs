@@ -21,8 +21,10 @@ pub(crate) enum Tree<'a> {
     Null,
     Flag(bool),
     Whole(i64),
-    /// A number that is not whole, or too large.
-    Number,
+    /// A number that is not whole.
+    Broken,
+    /// A number beyond what any field takes.
+    Huge,
     Text(Cow<'a, str>),
     List(Vec<Tree<'a>>),
     Object(Vec<(Cow<'a, str>, Tree<'a>)>),
@@ -108,7 +110,8 @@ impl<'a> Tree<'a> {
             Tree::Null => Tree::Null,
             Tree::Flag(flag) => Tree::Flag(flag),
             Tree::Whole(number) => Tree::Whole(number),
-            Tree::Number => Tree::Number,
+            Tree::Broken => Tree::Broken,
+            Tree::Huge => Tree::Huge,
             Tree::Text(text) => Tree::Text(owned(text)),
             Tree::List(list) => Tree::List(list.into_iter().map(Tree::into_owned).collect()),
             Tree::Object(entries) => {
@@ -177,6 +180,7 @@ pub(crate) fn text<'t>(tree: &'t Tree<'_>) -> Reading<&'t str> {
 pub(crate) fn whole(tree: &Tree<'_>) -> Reading<i64> {
     match tree {
         Tree::Whole(number) => Ok(*number),
+        Tree::Huge => Err("must be a whole number of at most 19 digits, -2^63 to 2^63 - 1"),
         _ => Err("must be a whole number"),
     }
 }
@@ -361,11 +365,15 @@ impl<'de> Visitor<'de> for TreeVisitor {
     }
 
     fn visit_u64<E>(self, number: u64) -> Result<Tree<'de>, E> {
-        Ok(i64::try_from(number).map_or(Tree::Number, Tree::Whole))
+        Ok(i64::try_from(number).map_or(Tree::Huge, Tree::Whole))
     }
 
-    fn visit_f64<E>(self, _: f64) -> Result<Tree<'de>, E> {
-        Ok(Tree::Number)
+    fn visit_f64<E>(self, number: f64) -> Result<Tree<'de>, E> {
+        Ok(match number.abs() {
+            // 2^63: so large a float has no fraction.
+            9_223_372_036_854_775_808.0.. => Tree::Huge,
+            _ => Tree::Broken,
+        })
     }
 
     fn visit_borrowed_str<E>(self, text: &'de str) -> Result<Tree<'de>, E> {
@@ -437,6 +445,24 @@ mod tests {
             faults,
             expected.map(|(at, what)| (at.to_owned(), what.to_owned()))
         );
+    }
+
+    #[test]
+    fn a_number_that_is_too_large_is_told_from_one_that_is_not_whole() {
+        for (number, has_limit) in [
+            ("0.5", false),
+            ("1.0", false),
+            ("9223372036854775808", true),
+            ("-9223372036854775809", true),
+            ("1e300", true),
+            ("1e999", true),
+            ("-1e999", true),
+        ] {
+            let faults = faults_of(&format!("{{\"code\":\"\",\"count\":{number}}}"));
+            assert_eq!(faults.len(), 1, "{number}");
+            assert!(faults[0].1.starts_with("must be a whole number"), "{number}");
+            assert_eq!(faults[0].1.contains("2^63"), has_limit, "{number}");
+        }
     }
 
     #[test]

@@ -7,9 +7,6 @@ use serde_json::Value;
 
 static DOCUMENT: LazyLock<Value> = LazyLock::new(|| serde_json::to_value(bincard_api::openapi()).unwrap());
 
-/// Statuses that any route may answer without saying so.
-const ANYWHERE: [u16; 8] = [400, 401, 404, 405, 413, 415, 429, 503];
-
 /// Every path and method that is described.
 pub(crate) fn operations() -> Vec<(Method, String)> {
     let mut all = Vec::new();
@@ -32,20 +29,14 @@ pub(crate) fn check(method: &Method, path: &str, status: u16, content_type: &str
         return;
     };
     let response = &operation["responses"][status.to_string()];
-    if response.is_null() {
-        assert!(
-            ANYWHERE.contains(&status),
-            "{method} {path} does not say that it answers {status}"
-        );
-        return;
-    }
+    assert!(
+        !response.is_null(),
+        "{method} {path} does not say that it answers {status}"
+    );
     let essence = content_type.split(';').next().unwrap();
     let schema = &response["content"][essence]["schema"];
     if schema.is_null() {
-        assert!(
-            bytes.is_empty() || response["content"].is_null(),
-            "{method} {path} does not say {essence}"
-        );
+        assert!(bytes.is_empty(), "{method} {path} does not say {essence}");
         return;
     }
     let values: Vec<Value> = match essence {
@@ -67,7 +58,13 @@ pub(crate) fn check(method: &Method, path: &str, status: u16, content_type: &str
     }
 }
 
-fn operation(method: &Method, path: &str) -> Option<&'static Value> {
+/// The schema that a reference leads to.
+pub(crate) fn schema(reference: &str) -> &'static Value {
+    &DOCUMENT["components"]["schemas"][reference.rsplit('/').next().unwrap()]
+}
+
+/// The operation at a path, or at its template.
+pub(crate) fn operation(method: &Method, path: &str) -> Option<&'static Value> {
     let paths = DOCUMENT["paths"].as_object().unwrap();
     let fits = |template: &str| {
         let (wanted, parts): (Vec<_>, Vec<_>) = (template.split('/').collect(), path.split('/').collect());
@@ -87,9 +84,8 @@ fn operation(method: &Method, path: &str) -> Option<&'static Value> {
 }
 
 fn compare(value: &Value, schema: &Value, at: &str, faults: &mut Vec<String>) {
-    if let Some(name) = schema["$ref"].as_str() {
-        let name = name.rsplit('/').next().unwrap();
-        return compare(value, &DOCUMENT["components"]["schemas"][name], at, faults);
+    if let Some(reference) = schema["$ref"].as_str() {
+        return compare(value, self::schema(reference), at, faults);
     }
     if let Some(choices) = schema["oneOf"].as_array() {
         let fits = |choice: &Value| {

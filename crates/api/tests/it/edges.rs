@@ -288,7 +288,7 @@ async fn a_number_beyond_all_bounds_is_named_by_its_place() {
         let errors: &Value = &problem["errors"];
         assert_eq!(
             *errors,
-            json!([{"pointer": "/lines/0/quantity", "detail": "must be a whole number"}])
+            json!([{"pointer": "/lines/0/quantity", "detail": "must be a whole number of at most 19 digits, -2^63 to 2^63 - 1"}])
         );
     }
     let texts = format!(r#"{{"name":"a \" {digits} \\","no":{digits}}}"#);

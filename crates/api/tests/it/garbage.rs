@@ -1,5 +1,5 @@
-//! Bodies and queries that say nonsense in one field after the other: each is told by the field that says it, and none is
-//! the server's fault.
+//! Bodies that say nonsense in one field after the other: each is told by the field that says it, and none is the
+//! server's fault.
 
 use axum::http::Method;
 use serde_json::{Value, json};
@@ -230,96 +230,6 @@ async fn nonsense_in_a_field_is_told_by_the_field() {
                 assert!(status < 500, "{about}");
                 if matches!(status, 400 | 422) {
                     assert!(is_about(&place, &told(&answer)), "{about}");
-                }
-            }
-        }
-    }
-}
-
-#[tokio::test]
-async fn nonsense_in_a_query_is_told_by_the_parameter() {
-    let server = Server::start().await;
-    server.variant("S").await;
-    let lists = [
-        (
-            "/api/v1/reservations",
-            &["orderId", "warehouseId", "variantId", "state"][..],
-        ),
-        (
-            "/api/v1/transfers",
-            &[
-                "transferId",
-                "fromWarehouseId",
-                "toWarehouseId",
-                "variantId",
-                "state",
-                "sort",
-            ],
-        ),
-        ("/api/v1/counts", &["warehouseId", "variantId", "state", "sort"]),
-        ("/api/v1/exceptions", &["warehouseId", "state", "type"]),
-        (
-            "/api/v1/lots",
-            &["variantId", "sku", "lot", "expiresBy", "active"],
-        ),
-        ("/api/v1/slots", &["warehouseId", "variantId"]),
-        (
-            "/api/v1/movements",
-            &[
-                "variantId",
-                "sku",
-                "lot",
-                "warehouseId",
-                "type",
-                "occurredFrom",
-                "sort",
-            ],
-        ),
-        (
-            "/api/v1/stock",
-            &["warehouseId", "variantId", "sku", "lots", "asOf", "knownAt"],
-        ),
-        (
-            "/api/warehouse/inventory",
-            &["location", "lowStock", "limit", "offset"],
-        ),
-    ];
-    let long = "x".repeat(5_000);
-    for (path, parameters) in lists {
-        let pages: &[&str] = if path.contains("warehouse/") {
-            &[]
-        } else {
-            &["page", "size", "cursor"]
-        };
-        for parameter in parameters.iter().chain(pages) {
-            for value in [
-                "",
-                "%00",
-                "-1",
-                "99999999999999999999",
-                "%ff",
-                "1e9",
-                "%F0%9F%A6%86",
-                &long,
-            ] {
-                let needed =
-                    if path.ends_with("movements") && *parameter != "sku" && *parameter != "variantId" {
-                        "sku=S&"
-                    } else {
-                        ""
-                    };
-                let asked = format!("{path}?{needed}{parameter}={value}");
-                let answer = server.get(&asked, &server.admin).await;
-                let shown = &asked[..asked.len().min(80)];
-                assert!(answer.status.as_u16() < 500, "{shown}: {}", answer.text());
-                if answer.status.as_u16() == 400 {
-                    let problem = answer.json();
-                    let is_named = problem["errors"]
-                        .as_array()
-                        .is_some_and(|errors| errors.iter().any(|error| error["parameter"] == **parameter))
-                        || !problem["error"]["details"][*parameter].is_null()
-                        || value.is_empty();
-                    assert!(is_named, "{shown}: {problem}");
                 }
             }
         }

@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bincard_access::{Accounts, NewKey, Plan, Role, TenantName};
+use bincard_access::{Accounts, NewKey, PasswordCost, Plan, Role, TenantName};
 use bincard_api::{App, Certificates, Options, TlsError, serve};
 use bincard_testkit::certificates::{self, Pair};
 use rustls::pki_types::CertificateDer;
@@ -96,6 +96,52 @@ async fn a_server_serves_ends_its_requests_and_opens_again_where_it_stopped() {
             "nobody listens any more"
         );
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_head_beyond_all_measure_is_refused_without_a_body() {
+    let folder = tempfile::tempdir().unwrap();
+    let accounts = Accounts::open(
+        folder.path().join("accounts.db"),
+        bincard_access::Options {
+            password_cost: PasswordCost {
+                memory_kib: 8,
+                passes: 1,
+            },
+            ..bincard_access::Options::default()
+        },
+    );
+    let options = Options::new(folder.path().join("ledgers"));
+    let app = Arc::new(App::new(accounts.await.unwrap(), options));
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let (stop, stopped) = oneshot::channel::<()>();
+    let server = tokio::spawn(serve(listener, app, async { drop(stopped.await) }));
+    let ask = async |head: String| {
+        let mut stream = TcpStream::connect(address).await.unwrap();
+        stream.write_all(head.as_bytes()).await.unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).await.unwrap();
+        answer
+    };
+    let get = |length: usize, fields: usize| {
+        let path = format!("/healthz?{}", "x".repeat(length - 9));
+        let fields: String = (0..fields - 1).map(|n| format!("x-{n}: y\r\n")).collect();
+        format!("GET {path} HTTP/1.1\r\n{fields}connection: close\r\n\r\n")
+    };
+    let largest = ask(get(65_534, 100)).await;
+    assert!(largest.starts_with("HTTP/1.1 200 OK\r\n"), "{largest}");
+    for (head, status) in [
+        (get(65_535, 1), "414 URI Too Long"),
+        (get(10, 101), "431 Request Header Fields Too Large"),
+        ("HELLO\r\n\r\n".to_owned(), "400 Bad Request"),
+    ] {
+        let answer = ask(head).await;
+        assert!(answer.starts_with(&format!("HTTP/1.1 {status}\r\n")), "{answer}");
+        assert!(answer.ends_with("\r\n\r\n"), "it has a body: {answer}");
+    }
+    stop.send(()).unwrap();
+    server.await.unwrap().unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread")]

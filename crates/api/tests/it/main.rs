@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on stops")]
 
 mod authorisation;
+mod bad_input;
 mod bulk;
 mod catalogue;
 mod conditional;

@@ -146,8 +146,8 @@ async fn the_inventory_is_filtered_and_paged_in_the_order_of_picking() {
 
     let wrong = list("?limit=0&offset=-1&lowStock=yes&colour=red").await;
     let details = json!({
-        "limit": "must be 1 to 500", "offset": "must be a whole number, 0 or more",
-        "lowStock": "must be true or false", "colour": "there is no such parameter",
+        "limit": "must be 1 to 500", "offset": "must be a whole number, 0 to 18446744073709551615",
+        "lowStock": "must be true or false", "colour": "there is no such parameter; there are location, lowStock, search, limit, offset",
     });
     expect_error(wrong, 400, "INVALID_REQUEST", details);
     let nowhere = list("?location=Nowhere").await;
