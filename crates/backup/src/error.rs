@@ -14,6 +14,14 @@ pub enum BackupError {
         /// What is wrong with it.
         what: String,
     },
+    /// The folder cannot be used.
+    #[error("{folder:?} is no place for backups: {what}")]
+    Folder {
+        /// What was given.
+        folder: String,
+        /// Why it cannot be used.
+        what: String,
+    },
     /// The place did not do as asked.
     #[error("cannot {doing} {name}")]
     Place {

@@ -49,7 +49,7 @@ impl Place {
     pub fn make(address: &str) -> Result<Place, BackupError> {
         if let Some(folder) = folder_of(address) {
             std::fs::create_dir_all(folder)
-                .map_err(|error| wrong(address, format!("the folder cannot be made: {error}")))?;
+                .map_err(|error| unusable(folder, format!("the folder cannot be made: {error}")))?;
         }
         Place::open(address)
     }
@@ -61,10 +61,10 @@ impl Place {
     pub fn open(address: &str) -> Result<Place, BackupError> {
         if let Some(folder) = folder_of(address) {
             if !std::path::Path::new(folder).is_dir() {
-                return Err(wrong(address, "there is no such folder".to_owned()));
+                return Err(unusable(folder, "there is no such folder".to_owned()));
             }
             let store = LocalFileSystem::new_with_prefix(folder);
-            let store = store.map_err(|error| wrong(address, error.to_string()))?;
+            let store = store.map_err(|error| unusable(folder, error.to_string()))?;
             return Ok(Place {
                 store: Arc::new(store.with_fsync(true)),
                 prefix: Path::default(),
@@ -183,6 +183,13 @@ fn folder_of(address: &str) -> Option<&str> {
 fn wrong(address: &str, what: String) -> BackupError {
     BackupError::Address {
         address: address.to_owned(),
+        what,
+    }
+}
+
+fn unusable(folder: &str, what: String) -> BackupError {
+    BackupError::Folder {
+        folder: folder.to_owned(),
         what,
     }
 }

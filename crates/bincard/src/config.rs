@@ -150,9 +150,9 @@ impl Config {
             if let Some(text) = environment(&variable) {
                 let value = match merged[&key] {
                     Value::Integer(_) => {
-                        let number = text
-                            .parse()
-                            .map_err(|_| format!("{variable}: {text:?} is not a whole number"))?;
+                        let number = text.parse().map_err(|_| {
+                            format!("{variable}: {text:?} is not a whole number, or is too large a one")
+                        })?;
                         Value::Integer(number)
                     }
                     Value::Boolean(_) => {

@@ -4,6 +4,7 @@ use std::io::Write;
 use std::process::ExitCode;
 
 use bincard_access::AccessError;
+use bincard_backup::BackupError;
 
 use crate::import::{InputError, MappingError};
 
@@ -34,6 +35,7 @@ pub(crate) fn code_of(outcome: anyhow::Result<()>) -> ExitCode {
     );
     let is_wrong_use = error.is::<WrongUse>()
         || matches!(error.downcast_ref(), Some(AccessError::Invalid { .. }))
+        || matches!(error.downcast_ref(), Some(BackupError::Address { .. }))
         || error.is::<MappingError>()
         || matches!(error.downcast_ref(), Some(InputError::Layout { .. }));
     if is_wrong_use {

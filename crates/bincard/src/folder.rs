@@ -103,12 +103,12 @@ impl DataFolder {
         self.views.as_ref()
     }
 
-    /// The folder that the configuration names, which must be a data folder already: a command that only looks must
-    /// not make one where a name was mistyped.
+    /// The folder that the configuration names, which must be a data folder already: only what begins an installation
+    /// makes one, so that a mistyped name does not.
     pub(crate) fn existing(config: &Config) -> anyhow::Result<DataFolder> {
         let folder = DataFolder::of(config)?;
         folder.check_is_whole()?;
-        if folder.database.is_some() || folder.accounts_path().is_file() {
+        if folder.database.is_some() || folder.has_accounts() {
             return Ok(folder);
         }
         let path = folder.path.display();
@@ -151,6 +151,11 @@ impl DataFolder {
     /// Where a tenant's ledger lies.
     pub(crate) fn ledger_path(&self, tenant: &TenantName) -> PathBuf {
         self.ledgers_path().join(tenant.as_str())
+    }
+
+    /// Whether the folder has been one of Bincard's before.
+    pub(crate) fn has_accounts(&self) -> bool {
+        self.accounts_path().is_file()
     }
 
     fn accounts_path(&self) -> PathBuf {

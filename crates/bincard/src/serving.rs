@@ -62,15 +62,10 @@ pub(crate) fn base_url(config: &Config, listener: &TcpListener) -> io::Result<St
     Ok(format!("{scheme}://{}", listener.local_addr()?))
 }
 
-/// The server over a data folder, with the ledger of the tenant `default` open, so that what is wrong with it is said
-/// at the start.
-pub(crate) async fn open(
-    folder: &DataFolder,
-    accounts: Accounts,
-    config: &Config,
-) -> anyhow::Result<Arc<App>> {
+/// How the configuration has a data folder served.
+pub(crate) fn options(folder: &DataFolder, config: &Config) -> anyhow::Result<bincard_api::Options> {
     let trusted_proxies = TrustedProxies::parse(&config.trusted_proxies);
-    let options = bincard_api::Options {
+    Ok(bincard_api::Options {
         engine: engine_options(config),
         trusted_proxies: trusted_proxies.map_err(|error| WrongUse(format!("trusted_proxies: {error}")))?,
         metrics_to_all: config.metrics_to_all,
@@ -82,7 +77,11 @@ pub(crate) async fn open(
         certificates: certificates(config)?,
         shipping: shipping_options(config, folder)?,
         ..bincard_api::Options::new(folder.ledgers_path())
-    };
+    })
+}
+
+/// The server, with the ledger of the tenant `default` open, so that what is wrong with it is said at the start.
+pub(crate) async fn open(accounts: Accounts, options: bincard_api::Options) -> anyhow::Result<Arc<App>> {
     let app = Arc::new(App::new(accounts, options));
     app.ledgers().open(&TenantName::default_tenant()).await?;
     Ok(app)
@@ -148,7 +147,9 @@ fn relay_options(config: &Config) -> anyhow::Result<Option<bincard_relay::Option
     }
     let credentials = &config.nats_credentials_file;
     Ok(Some(bincard_relay::Options {
-        url: url.to_owned(),
+        servers: url
+            .parse()
+            .map_err(|error| WrongUse(format!("nats_url: {error}")))?,
         credentials_file: (!credentials.is_empty()).then(|| credentials.into()),
         replicas: config.nats_replicas,
         age_max: Duration::from_secs(config.nats_max_age_s),

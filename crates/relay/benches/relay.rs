@@ -62,7 +62,7 @@ async fn main() -> Result<(), Failure> {
         appender.commit(&body(appender.head().position.0 + 1, COMMIT_EVENTS))?;
     }
     let options = Options {
-        url: nats.url(),
+        servers: nats.url().parse().expect("an address"),
         credentials_file: None,
         replicas: 1,
         age_max: Duration::from_secs(3600),

@@ -9,9 +9,6 @@ use crate::jetstream::STREAM;
 /// Why relaying came to an end for now. It is tried again after every one of these.
 #[derive(Debug, thiserror::Error)]
 pub enum RelayError {
-    /// The address is not one.
-    #[error("nats_url is not of the form nats://host:port or tls://host:port")]
-    Address,
     /// The credentials cannot be used.
     #[error("nats_credentials_file {path} cannot be used")]
     Credentials {

@@ -9,7 +9,7 @@ use async_nats::jetstream::stream::{
     Config, DiscardPolicy, Info, LastRawMessageErrorKind, RetentionPolicy, StorageType, Stream,
 };
 use async_nats::jetstream::{self, ErrorCode};
-use async_nats::{ConnectOptions, Event, HeaderMap, ServerAddr};
+use async_nats::{ConnectOptions, Event, HeaderMap};
 use bincard_ledger::{LedgerId, Position};
 use percent_encoding::percent_decode_str;
 use tokio::sync::watch;
@@ -64,12 +64,7 @@ impl Carrier {
     /// Connects, and makes the stream where there is none.
     pub(crate) async fn open(options: &Options, warned: &mut Warned) -> Result<Carrier, RelayError> {
         let (lose, lost) = watch::channel(false);
-        let addresses: Result<Vec<ServerAddr>, _> = options
-            .url
-            .split(',')
-            .map(|one| one.trim().parse::<ServerAddr>())
-            .collect();
-        let addresses = addresses.map_err(|_| RelayError::Address)?;
+        let addresses = options.servers.addresses();
         // When it is lost, a run ends and the next makes another. What this one still sends when it comes back by itself is
         // refused like everything that is late.
         let mut connecting = ConnectOptions::new()
@@ -293,7 +288,7 @@ mod tests {
 
     fn options() -> Options {
         Options {
-            url: String::new(),
+            servers: "nats://127.0.0.1:4222".parse().expect("an address"),
             credentials_file: None,
             replicas: 3,
             age_max: Duration::from_secs(60),

@@ -15,6 +15,7 @@ mod followed;
 mod jetstream;
 mod lease;
 mod message;
+mod servers;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -27,6 +28,7 @@ use bincard_store::postgres::Database;
 pub use error::RelayError;
 pub use followed::Standing;
 pub use jetstream::{STREAM, SUBJECTS};
+pub use servers::{InvalidServers, Servers};
 
 use carry::Run;
 use followed::Ledgers;
@@ -42,10 +44,10 @@ const LIST_EVERY: Duration = Duration::from_secs(1);
 pub type Render = fn(&str, PublicIds, &Recorded) -> Vec<u8>;
 
 /// How to relay.
-#[derive(Clone)]
+#[derive(Clone, Debug)]
 pub struct Options {
-    /// Where NATS is: one address or several with commas between, such as `nats://127.0.0.1:4222`.
-    pub url: String,
+    /// Where NATS is.
+    pub servers: Servers,
     /// The file with the credentials to use there, if any.
     pub credentials_file: Option<PathBuf>,
     /// How many replicas the stream should have.
@@ -56,18 +58,6 @@ pub struct Options {
     pub bytes_max: u64,
     /// Makes the messages' bodies.
     pub render: Render,
-}
-
-impl std::fmt::Debug for Options {
-    // The address may have a password in it.
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Options")
-            .field("credentials_file", &self.credentials_file)
-            .field("replicas", &self.replicas)
-            .field("age_max", &self.age_max)
-            .field("bytes_max", &self.bytes_max)
-            .finish_non_exhaustive()
-    }
 }
 
 /// A relay of one node. Cheap to clone.

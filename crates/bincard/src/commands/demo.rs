@@ -80,7 +80,7 @@ impl Demo {
                 .key_create(&TenantName::default_tenant(), new)
                 .await?
                 .secret;
-            let app = serving::open(&folder, accounts, &config).await?;
+            let app = serving::open(accounts, serving::options(&folder, &config)?).await?;
             let url = serving::base_url(&config, &listener)?;
             let kept = if self.keep {
                 "kept"

@@ -53,10 +53,7 @@ enum Action {
 
 impl Key {
     pub(crate) fn run(self, config: &Config) -> anyhow::Result<()> {
-        let folder = match &self.action {
-            Action::Create { .. } => DataFolder::of(config)?,
-            _ => DataFolder::existing(config)?,
-        };
+        let folder = DataFolder::existing(config)?;
         super::block_on(async {
             let accounts = folder.accounts(config).await?;
             let tenant = folder.tenant(&accounts, &self.tenant).await?;

@@ -30,12 +30,14 @@ pub(crate) struct Serve {
 impl Serve {
     pub(crate) fn run(self, config: &Config) -> anyhow::Result<()> {
         let folder = DataFolder::of(config)?;
+        // Wrong settings are told before anything is made.
+        let options = serving::options(&folder, config)?;
         let _claim = folder.claim()?;
         serving::runtime(config)?.block_on(async {
             let listener = serving::listen(&config.listen).await?;
             let accounts = folder.accounts(config).await?;
             // First, so that nobody is made where nothing can be served.
-            let app = serving::open(&folder, accounts.clone(), config).await?;
+            let app = serving::open(accounts.clone(), options).await?;
             ensure_first_admin(&accounts).await?;
             let more = format!(
                 "  data    {}\n  routes  {}/docs\n  a key   bincard key create NAME --role ADMIN\n",

@@ -29,10 +29,14 @@ impl Tenant {
             }
             Tenant::List => DataFolder::existing(config)?,
         };
+        let is_new = folder.database().is_none() && !folder.has_accounts();
         super::block_on(async {
             let accounts = folder.accounts(config).await?;
             match self {
                 Tenant::Add { name } => {
+                    if is_new {
+                        super::write_out(&format!("made the data folder {}\n", config.data_dir.display()))?;
+                    }
                     let tenant = accounts.tenant_add(&name).await?;
                     super::write_out(&format!("added tenant {}\n", tenant.name))?;
                 }

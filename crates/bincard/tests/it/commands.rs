@@ -33,8 +33,8 @@ fn wrong_use_exits_with_2_and_says_what_is_right() {
 }
 
 #[test]
-fn commands_that_look_make_no_data_folder() {
-    let looking: [&[&str]; 16] = [
+fn commands_that_need_a_data_folder_make_none() {
+    let looking: [&[&str]; 19] = [
         &["stock"],
         &["history", "MUG"],
         &["export", "events"],
@@ -46,11 +46,14 @@ fn commands_that_look_make_no_data_folder() {
         &["log", "dump"],
         &["tenant", "list"],
         &["user", "list"],
+        &["user", "add", "anna@example.com"],
         &["user", "disable", "anna"],
         &["user", "password", "anna"],
         &["key", "list"],
+        &["key", "create", "till"],
         &["key", "revoke", "00000000-0000-0000-0000-000000000000"],
         &["key", "--tenant", "north", "list"],
+        &["ship", "--to", "backup"],
     ];
     let scratch = Scratch::new();
     for command in looking {
@@ -66,8 +69,40 @@ fn commands_that_look_make_no_data_folder() {
         let entries = std::fs::read_dir(scratch.data()).expect("a folder").count();
         assert_eq!(entries, 0, "{command:?} left something in it");
     }
+    let made = scratch.run(["tenant", "add", "north"]).succeeds().stdout;
+    let says = format!(
+        "made the data folder {}\nadded tenant north\n",
+        scratch.data().display()
+    );
+    assert_eq!(made, says);
+    let added = scratch.run(["tenant", "add", "south"]).succeeds().stdout;
+    assert_eq!(added, "added tenant south\n");
     scratch.run(["key", "create", "till"]).succeeds();
     scratch.run(["key", "list"]).succeeds();
+}
+
+#[test]
+fn a_server_that_is_told_wrong_things_makes_nothing() {
+    let scratch = Scratch::new();
+    for (option, says) in [
+        (["--nats-url", "foo"], "nats_url: it must be nats://host:port"),
+        (
+            ["--nats-url", "http://127.0.0.1:4222"],
+            "nats_url: it must be nats://host:port",
+        ),
+        (["--roles", "boss"], "there is no role \"boss\""),
+        (
+            ["--ship-to", "ftp://backup"],
+            "neither a folder nor of the form s3://bucket/prefix",
+        ),
+        (
+            ["--database-url", "mysql://db"],
+            "database_url: it must be of the form postgres://",
+        ),
+    ] {
+        scratch.run(["serve", option[0], option[1]]).fails_with(2, says);
+        assert!(!scratch.data().exists(), "{option:?} made a data folder");
+    }
 }
 
 #[test]

@@ -27,6 +27,11 @@ impl Scratch {
         std::fs::read_to_string(self.path(name)).unwrap_or_else(|error| panic!("{name}: {error}"))
     }
 
+    /// Makes the data folder, with nothing in it yet.
+    pub(crate) fn begin(&self) {
+        self.run(["tenant", "add", "unused"]).succeeds();
+    }
+
     pub(crate) fn data(&self) -> PathBuf {
         self.path("data")
     }

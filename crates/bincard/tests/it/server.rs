@@ -67,6 +67,9 @@ pub(crate) fn serve(scratch: &Scratch) -> Running {
 }
 
 pub(crate) fn key(scratch: &Scratch) -> String {
+    if !scratch.data().exists() {
+        scratch.begin();
+    }
     scratch
         .run(["key", "create", "import"])
         .succeeds()
@@ -124,6 +127,7 @@ fn every_signal_that_asks_for_an_end_gets_an_orderly_one() {
 #[test]
 fn a_seller_is_given_only_warehouses_of_the_ledger() {
     let scratch = Scratch::new();
+    scratch.begin();
     let create = |id: &str| scratch.run(["key", "create", "till", "--role", "SELLER", "--warehouse", id]);
     let stranger = "5f1c2f3e-8d0a-4c58-9a2b-6f1d2e3c4b5a";
     create(stranger).fails_with(2, "tenant default has no warehouse with the id 5f1c2f3e");

@@ -302,7 +302,7 @@ fn a_bucket_is_shipped_to_and_restored_from() {
     drop(bucket);
     scratch
         .run(["ship", "--to", "s3://key:secret@backups"])
-        .fails_with(1, "give credentials in the environment");
+        .fails_with(2, "give credentials in the environment");
 }
 
 #[test]
@@ -324,6 +324,7 @@ fn a_bucket_that_writes_over_what_is_there_is_refused() {
 #[test]
 fn a_server_that_is_killed_while_it_ships_leaves_a_backup_of_its_own_log() {
     let scratch = Scratch::new();
+    scratch.begin();
     let key = scratch
         .run(["key", "create", "shop", "--role", "ADMIN"])
         .succeeds()

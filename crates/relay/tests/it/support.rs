@@ -118,7 +118,7 @@ impl Bench {
 
     pub(crate) fn options(&self) -> Options {
         Options {
-            url: self.url.clone(),
+            servers: self.url.parse().expect("an address"),
             credentials_file: None,
             replicas: 1,
             age_max: Duration::from_secs(3600),

@@ -92,9 +92,9 @@ fn table(text: &str) -> Result<Vec<Value>, String> {
         let mut line = Map::new();
         for (field, value) in fields.iter().zip(&row).filter(|(_, value)| !value.is_empty()) {
             let value = if *field == "quantity" {
-                let units: i64 = value
-                    .parse()
-                    .map_err(|_| format!("line {at}: {value:?} is not a whole number"))?;
+                let units: i64 = value.parse().map_err(|_| {
+                    format!("line {at}: {value:?} is not a whole number, or is too large a one")
+                })?;
                 units.into()
             } else {
                 value.into()

@@ -75,7 +75,7 @@ fn a_bucket_behind_tls_is_asked_with_credentials_from_files() {
     assert_eq!(Vec::from_iter(bucket.credentials()), [expected]);
 
     run(&ship, &[("AWS_SECRET_ACCESS_KEY_FILE", "nowhere")])
-        .fails_with(1, "AWS_SECRET_ACCESS_KEY_FILE nowhere: ");
+        .fails_with(2, "AWS_SECRET_ACCESS_KEY_FILE nowhere: ");
     // Whom the machine does not trust is not sent anything.
     let untrusted = certificates::first().certificate;
     run(&ship, &[("SSL_CERT_FILE", &untrusted.to_string_lossy())]).fails_with(1, "s3://backups/shop");
