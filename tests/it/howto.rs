@@ -109,6 +109,17 @@ fn every_how_to_is_run_and_listed() -> Result<()> {
             list.contains(&format!("]({name})")),
             "docs/howto/README.md does not list {name}"
         );
+        let text = std::fs::read_to_string(root().join(&path))?;
+        let is_alone = Page::parse(&text)?.parts.contains(&Part::Alone);
+        let begins = match is_alone {
+            true => "Begin in an empty folder",
+            false => "\nBegin [afresh](README.md#begin-afresh): ",
+        };
+        let first = text.split("```").next().unwrap_or_default();
+        ensure!(
+            first.contains(begins),
+            "{path} does not say where it begins: {begins:?}"
+        );
     }
     Ok(())
 }
