@@ -7,13 +7,16 @@ use axum::http::header::{AUTHORIZATION, COOKIE, HOST, ORIGIN};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, Method};
 use bincard_access::{Caller, Decision};
-use bincard_ledger::{Position, WarehouseNo};
+use bincard_engine::Receipt;
+use bincard_ledger::{Command, IdempotencyKey, Position, Request, WarehouseNo};
 use uuid::Uuid;
 
 use crate::app::App;
 use crate::failure::{Failure, Forbidden, Missing, Unproven};
 use crate::ledgers::OpenLedger;
 use crate::local::Standing;
+use crate::rejected::Shape;
+use crate::stock_events::key_of;
 use crate::trace::Trace;
 
 /// The cookie that stands for a bearer token.
@@ -157,6 +160,39 @@ impl Asker {
     /// Fails unless its role allows what it asks for.
     pub(crate) fn must(&self, is_allowed: bool) -> Result<(), Failure> {
         must(is_allowed)
+    }
+
+    /// Sends a command under the key of the request's head, in the name of `user` where the body names one.
+    pub(crate) async fn submit_for(
+        &self,
+        app: &App,
+        headers: &HeaderMap,
+        user: Option<Uuid>,
+        command: Command,
+        shape: Shape,
+    ) -> Result<Receipt, Failure> {
+        let on_behalf_of = on_behalf_of(app, &self.caller, user).await?;
+        let key = key_of(headers)?;
+        self.submit(command, on_behalf_of, key, shape).await
+    }
+
+    /// Sends a command of a request of this shape to the ledger.
+    pub(crate) async fn submit(
+        &self,
+        command: Command,
+        on_behalf_of: Option<Uuid>,
+        key: Option<IdempotencyKey>,
+        shape: Shape,
+    ) -> Result<Receipt, Failure> {
+        let ledger = &self.open.ledger;
+        let request = Request {
+            command,
+            author: self.caller.id,
+            on_behalf_of,
+            key,
+        };
+        let decided = ledger.submit(request).await;
+        decided.map_err(|refusal| Failure::of_refusal(refusal, ledger, shape))
     }
 
     /// The warehouse that a list is about. A SELLER names one, and one of its own.

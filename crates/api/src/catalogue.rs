@@ -103,7 +103,8 @@ fn read_key<'t>(fields: &mut Fields<'t, '_>, form: Form, faults: &mut Faults) ->
 
 /// Sends a creation to the ledger.
 async fn create(asker: &Asker, headers: &HeaderMap, command: CatalogueCommand) -> Result<Receipt, Failure> {
-    submit(asker, Command::Catalogue(command), key_of(headers)?, Shape::Event).await
+    let command = Command::Catalogue(command);
+    asker.submit(command, None, key_of(headers)?, Shape::Event).await
 }
 
 /// Sends a change to the ledger, perhaps of the catalogue at a version only, and waits until the catalogue shows it.
@@ -116,31 +117,12 @@ pub(crate) async fn change(
         None => Command::Catalogue(command),
         Some(version) => Command::CatalogueAt(version, command),
     };
-    let receipt = submit(asker, command, None, Shape::Change).await?;
+    let receipt = asker.submit(command, None, None, Shape::Change).await?;
     asker
         .open
         .wait_for_view(ViewName::Catalogue, receipt.position)
         .await?;
     Ok(receipt)
-}
-
-async fn submit(
-    asker: &Asker,
-    command: Command,
-    key: Option<IdempotencyKey>,
-    shape: Shape,
-) -> Result<Receipt, Failure> {
-    let ledger = &asker.open.ledger;
-    let request = Request {
-        command,
-        author: asker.caller.id,
-        on_behalf_of: None,
-        key,
-    };
-    ledger
-        .submit(request)
-        .await
-        .map_err(|refusal| Failure::of_refusal(refusal, ledger, shape))
 }
 
 /// The answer to a creation.

@@ -14,22 +14,22 @@ use axum::body::Body;
 use axum::extract::State;
 use axum::http::{HeaderMap, Response};
 use bincard_ledger::{
-    Command, CountCommand, CountStep, Counting, Event as LedgerEvent, Kind, Position, Recorded, Request,
-    StockEvent, VariantNo, WarehouseNo,
+    Command, CountCommand, CountStep, Counting, Event as LedgerEvent, Kind, Position, Recorded, StockEvent,
+    VariantNo, WarehouseNo,
 };
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 use uuid::Uuid;
 
 use crate::app::App;
-use crate::asker::{Asker, on_behalf_of};
+use crate::asker::Asker;
 use crate::body;
-use crate::docs::schema::{Event, NewCount, NewCounted, NewNotes, Problem};
+use crate::docs::schema::{AtVersion, Event, Keyed, NewCount, NewCounted, NewNotes, Problem};
 use crate::failure::{Failure, Missing};
 use crate::if_match;
 use crate::rejected::Shape;
 use crate::segment::Segment;
-use crate::stock_events::{answer_event, check_warehouse, key_of};
+use crate::stock_events::{answer_event, check_warehouse};
 use crate::wire::tree::parse_uuid;
 use draft::{read_counted, read_new};
 
@@ -52,8 +52,8 @@ const NONE: Failure = Failure::NotFound(Missing::Count);
     path = "/api/v1/counts",
     tag = "Counts",
     params(
-        ("Idempotency-Key" = Option<String>, Header, description = "1 to 255 visible ASCII characters"),
-        ("If-Match" = Option<String>, Header, description = "The version that the warehouse is to have come to, such as `\"42\"`: the ETag of its stock or of the last write. At another version nothing happens"),
+        Keyed,
+        AtVersion,
     ),
     request_body = NewCount,
     responses(
@@ -102,8 +102,8 @@ async fn open(
     tag = "Counts",
     params(
         ("id" = Uuid, Path, description = "The count"),
-        ("Idempotency-Key" = Option<String>, Header, description = "1 to 255 visible ASCII characters"),
-        ("If-Match" = Option<String>, Header, description = "The version that the warehouse is to have come to, such as `\"42\"`: the ETag of its stock or of the last write. At another version nothing happens"),
+        Keyed,
+        AtVersion,
     ),
     request_body = NewCounted,
     responses(
@@ -144,8 +144,8 @@ macro_rules! ends {
             tag = "Counts",
             params(
                 ("id" = Uuid, Path, description = "The count"),
-                ("Idempotency-Key" = Option<String>, Header, description = "1 to 255 visible ASCII characters"),
-                ("If-Match" = Option<String>, Header, description = "The version that the warehouse is to have come to, such as `\"42\"`: the ETag of its stock or of the last write. At another version nothing happens"),
+                Keyed,
+                AtVersion,
             ),
             request_body(content = Option<NewNotes>, content_type = "application/json"),
             responses(
@@ -242,7 +242,6 @@ async fn send(
     notes: Option<Box<str>>,
     user: Option<Uuid>,
 ) -> Result<Response<Body>, Failure> {
-    let ledger = &asker.open.ledger;
     let shape = match &step {
         CountStep::Open { .. } => Shape::CountOpening,
         CountStep::Submit { .. } => Shape::CountLines,
@@ -254,15 +253,7 @@ async fn send(
         step,
         notes,
     };
-    let request = Request {
-        command: Command::Count(Box::new(command)),
-        author: asker.caller.id,
-        on_behalf_of: on_behalf_of(app, &asker.caller, user).await?,
-        key: key_of(headers)?,
-    };
-    let receipt = ledger
-        .submit(request)
-        .await
-        .map_err(|refusal| Failure::of_refusal(refusal, ledger, shape))?;
-    answer_event(app, ledger, &receipt).await
+    let command = Command::Count(Box::new(command));
+    let receipt = asker.submit_for(app, headers, user, command, shape).await?;
+    answer_event(app, &asker.open.ledger, &receipt).await
 }

@@ -25,7 +25,7 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use crate::app::App;
-use crate::docs::schema::{Event, NewEvent, Problem};
+use crate::docs::schema::{AtVersion, Event, Keyed, NewEvent, Problem};
 use crate::failure::Failure;
 use crate::trace::Trace;
 
@@ -47,8 +47,8 @@ pub(crate) fn routes() -> OpenApiRouter<Arc<App>> {
     path = "/api/v1/stock-events",
     tag = "Stock events",
     params(
-        ("Idempotency-Key" = Option<String>, Header, description = "1 to 255 visible ASCII characters"),
-        ("If-Match" = Option<String>, Header, description = "The version that the warehouse is to have come to, such as `\"42\"`: the ETag of its stock or of the last write. At another version nothing happens"),
+        Keyed,
+        AtVersion,
     ),
     request_body = NewEvent,
     responses(

@@ -22,7 +22,7 @@ use crate::app::App;
 use crate::asker::{Asker, MinPosition};
 use crate::bulk::{LineRead, LineReader};
 use crate::docs::schema::{
-    BulkProduct, NewProduct, Paged, Problem, Product, ProductBulkResult, ProductChange, ProductPage,
+    BulkProduct, Keyed, NewProduct, Paged, Problem, Product, ProductBulkResult, ProductChange, ProductPage,
     ReadAfter,
 };
 use crate::failure::{Failure, Missing};
@@ -74,7 +74,7 @@ async fn list(
     post,
     path = "/api/v1/products",
     tag = "Catalogue",
-    params(("Idempotency-Key" = Option<String>, Header, description = "1 to 255 visible ASCII characters")),
+    params(Keyed),
     request_body = NewProduct,
     responses(
         (status = 201, body = Product),

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use axum::body::Body;
 use axum::extract::State;
 use axum::http::{HeaderMap, Response, StatusCode};
-use bincard_ledger::{Command, RecallCommand, Request, VariantNo};
+use bincard_ledger::{Command, RecallCommand, VariantNo};
 use bincard_projections::reservations::{ReservationFilter, ReservationRow, ReservationState};
 use bincard_projections::stock::StockFilter;
 use bincard_projections::{Slice, ViewName};
@@ -18,15 +18,14 @@ use utoipa_axum::routes;
 use super::lots::{resolve, row_of, write};
 use crate::answer;
 use crate::app::App;
-use crate::asker::{Asker, on_behalf_of};
+use crate::asker::Asker;
 use crate::body;
-use crate::docs::schema::{LotRecall, NewNotes, Problem};
+use crate::docs::schema::{Keyed, LotRecall, NewNotes, Problem};
 use crate::failure::Failure;
 use crate::if_match;
 use crate::rejected::Shape;
 use crate::segment::Segment;
 use crate::stock::write_row;
-use crate::stock_events::key_of;
 use crate::wire::json::Json;
 
 pub(super) fn routes() -> OpenApiRouter<Arc<App>> {
@@ -47,7 +46,7 @@ macro_rules! steps {
             tag = "Catalogue",
             params(
                 ("id" = Uuid, Path, description = "The lot"),
-                ("Idempotency-Key" = Option<String>, Header, description = "1 to 255 visible ASCII characters"),
+                Keyed,
             ),
             request_body(content = Option<NewNotes>, content_type = "application/json"),
             responses(
@@ -102,17 +101,10 @@ async fn send(
     let lot = resolve(asker, id)?;
     if_match::refuse(headers)?;
     let (notes, user) = body::notes(&body::read(body).await?)?;
-    let ledger = &asker.open.ledger;
-    let request = Request {
-        command: Command::Recall(RecallCommand { lot, is_over, notes }),
-        author: asker.caller.id,
-        on_behalf_of: on_behalf_of(app, &asker.caller, user).await?,
-        key: key_of(headers)?,
-    };
-    let receipt = ledger
-        .submit(request)
-        .await
-        .map_err(|refusal| Failure::of_refusal(refusal, ledger, Shape::Notes))?;
+    let command = Command::Recall(RecallCommand { lot, is_over, notes });
+    let receipt = asker
+        .submit_for(app, headers, user, command, Shape::Notes)
+        .await?;
     for view in [ViewName::Catalogue, ViewName::Stock, ViewName::Reservations] {
         asker.open.wait_for_view(view, receipt.position).await?;
     }

@@ -22,7 +22,8 @@ use crate::app::App;
 use crate::asker::{Asker, MinPosition};
 use crate::bulk::{LineRead, LineReader};
 use crate::docs::schema::{
-    BulkResult, BulkVariant, NewVariant, Paged, Problem, ReadAfter, Variant, VariantChange, VariantPage,
+    BulkResult, BulkVariant, Keyed, NewVariant, Paged, Problem, ReadAfter, Variant, VariantChange,
+    VariantPage,
 };
 use crate::failure::{Failure, Missing};
 use crate::ledgers::OpenLedger;
@@ -87,7 +88,7 @@ async fn list(
     post,
     path = "/api/v1/variants",
     tag = "Catalogue",
-    params(("Idempotency-Key" = Option<String>, Header, description = "1 to 255 visible ASCII characters")),
+    params(Keyed),
     request_body = NewVariant,
     responses(
         (status = 201, body = Variant),

@@ -22,7 +22,7 @@ use crate::app::App;
 use crate::asker::{Asker, MinPosition};
 use crate::bulk::{LineRead, LineReader};
 use crate::docs::schema::{
-    BulkResult, BulkWarehouse, NewWarehouse, Paged, Problem, ReadAfter, Warehouse, WarehouseChange,
+    BulkResult, BulkWarehouse, Keyed, NewWarehouse, Paged, Problem, ReadAfter, Warehouse, WarehouseChange,
     WarehousePage,
 };
 use crate::failure::{Failure, Missing};
@@ -84,7 +84,7 @@ async fn list(
     post,
     path = "/api/v1/warehouses",
     tag = "Catalogue",
-    params(("Idempotency-Key" = Option<String>, Header, description = "1 to 255 visible ASCII characters")),
+    params(Keyed),
     request_body = NewWarehouse,
     responses(
         (status = 201, body = Warehouse),

@@ -5,18 +5,18 @@ use std::sync::Arc;
 use axum::body::Body;
 use axum::extract::State;
 use axum::http::{HeaderMap, Response};
-use bincard_ledger::{ClearCommand, Command, Request};
+use bincard_ledger::{ClearCommand, Command};
 
 use super::{NONE, exception_of, made};
 use crate::app::App;
-use crate::asker::{Asker, on_behalf_of};
+use crate::asker::Asker;
 use crate::body;
-use crate::docs::schema::{Event, NewNotes, Problem};
+use crate::docs::schema::{AtVersion, Event, Keyed, NewNotes, Problem};
 use crate::failure::Failure;
 use crate::if_match;
 use crate::rejected::Shape;
 use crate::segment::Segment;
-use crate::stock_events::{answer_event, key_of};
+use crate::stock_events::answer_event;
 
 /// Clear an exception: say that it was seen to.
 ///
@@ -27,8 +27,8 @@ use crate::stock_events::{answer_event, key_of};
     tag = "Exceptions",
     params(
         ("id" = Uuid, Path, description = "The exception"),
-        ("Idempotency-Key" = Option<String>, Header, description = "1 to 255 visible ASCII characters"),
-        ("If-Match" = Option<String>, Header, description = "The version that the warehouse is to have come to, such as `\"42\"`: the ETag of its stock or of the last write. At another version nothing happens"),
+        Keyed,
+        AtVersion,
     ),
     request_body(content = Option<NewNotes>, content_type = "application/json"),
     responses(
@@ -52,21 +52,14 @@ pub(super) async fn clear(
     let (exception, recorded) = made(&asker, &id).await?;
     let event = exception_of(&recorded).ok_or(NONE)?;
     let (notes, user) = body::notes(&body::read(body).await?)?;
-    let ledger = &asker.open.ledger;
-    let request = Request {
-        command: Command::Clear(ClearCommand {
-            version: if_match::version_of(&headers)?,
-            warehouse: event.warehouse,
-            exception,
-            notes,
-        }),
-        author: asker.caller.id,
-        on_behalf_of: on_behalf_of(&app, &asker.caller, user).await?,
-        key: key_of(&headers)?,
-    };
-    let receipt = ledger
-        .submit(request)
-        .await
-        .map_err(|refusal| Failure::of_refusal(refusal, ledger, Shape::Notes))?;
-    answer_event(&app, ledger, &receipt).await
+    let command = Command::Clear(ClearCommand {
+        version: if_match::version_of(&headers)?,
+        warehouse: event.warehouse,
+        exception,
+        notes,
+    });
+    let receipt = asker
+        .submit_for(&app, &headers, user, command, Shape::Notes)
+        .await?;
+    answer_event(&app, &asker.open.ledger, &receipt).await
 }

@@ -5,20 +5,19 @@ use std::sync::Arc;
 use axum::body::Body;
 use axum::extract::State;
 use axum::http::{HeaderMap, Response};
-use bincard_ledger::{Command, ExtendCommand, Kind, Request, StockCommand};
-use uuid::Uuid;
+use bincard_ledger::{Command, ExtendCommand, Kind, StockCommand};
 
 use super::draft::{read_extension, read_step};
 use super::{NONE, made, reservation_of};
 use crate::app::App;
-use crate::asker::{Asker, on_behalf_of};
+use crate::asker::Asker;
 use crate::body;
-use crate::docs::schema::{Event, NewExtension, NewRelease, NewStep, Problem};
+use crate::docs::schema::{AtVersion, Event, Keyed, NewExtension, NewRelease, NewStep, Problem};
 use crate::failure::Failure;
 use crate::if_match;
 use crate::rejected::Shape;
 use crate::segment::Segment;
-use crate::stock_events::{answer_event, key_of};
+use crate::stock_events::answer_event;
 
 macro_rules! steps {
     ($($(#[$doc:meta])* $name:ident $path:literal $body:ident $kind:expr;)*) => {$(
@@ -29,8 +28,8 @@ macro_rules! steps {
             tag = "Reservations",
             params(
                 ("id" = Uuid, Path, description = "The reservation"),
-                ("Idempotency-Key" = Option<String>, Header, description = "1 to 255 visible ASCII characters"),
-                ("If-Match" = Option<String>, Header, description = "The version that the warehouse is to have come to, such as `\"42\"`: the ETag of its stock or of the last write. At another version nothing happens"),
+                Keyed,
+                AtVersion,
             ),
             request_body(content = Option<$body>, content_type = "application/json"),
             responses(
@@ -97,7 +96,11 @@ async fn step(
     command.release_from = asked.from;
     let version = if_match::version_of(headers)?;
     asked.more.fill(&mut command, asker.open.ledger.ids(), version)?;
-    send(app, asker, headers, user, Command::Stock(command)).await
+    let command = Command::Stock(command);
+    let receipt = asker
+        .submit_for(app, headers, user, command, Shape::Order)
+        .await?;
+    answer_event(app, &asker.open.ledger, &receipt).await
 }
 
 /// Let a reservation run out at another instant, or never.
@@ -107,8 +110,8 @@ async fn step(
     tag = "Reservations",
     params(
         ("id" = Uuid, Path, description = "The reservation"),
-        ("Idempotency-Key" = Option<String>, Header, description = "1 to 255 visible ASCII characters"),
-                ("If-Match" = Option<String>, Header, description = "The version that the warehouse is to have come to, such as `\"42\"`: the ETag of its stock or of the last write. At another version nothing happens"),
+        Keyed,
+                AtVersion,
     ),
     request_body = NewExtension,
     responses(
@@ -140,26 +143,8 @@ pub(super) async fn extend(
         expires_at: asked.expires_at,
         notes: asked.notes,
     });
-    send(&app, &asker, &headers, asked.user, command).await
-}
-
-async fn send(
-    app: &App,
-    asker: &Asker,
-    headers: &HeaderMap,
-    user: Option<Uuid>,
-    command: Command,
-) -> Result<Response<Body>, Failure> {
-    let ledger = &asker.open.ledger;
-    let request = Request {
-        command,
-        author: asker.caller.id,
-        on_behalf_of: on_behalf_of(app, &asker.caller, user).await?,
-        key: key_of(headers)?,
-    };
-    let receipt = ledger
-        .submit(request)
-        .await
-        .map_err(|refusal| Failure::of_refusal(refusal, ledger, Shape::Order))?;
-    answer_event(app, ledger, &receipt).await
+    let receipt = asker
+        .submit_for(&app, &headers, asked.user, command, Shape::Order)
+        .await?;
+    answer_event(&app, &asker.open.ledger, &receipt).await
 }

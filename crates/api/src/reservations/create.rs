@@ -5,7 +5,7 @@ use std::sync::Arc;
 use axum::body::Body;
 use axum::extract::State;
 use axum::http::{HeaderMap, Response, StatusCode};
-use bincard_ledger::{Command, Kind, Request, StockCommand};
+use bincard_ledger::{Command, Kind, StockCommand};
 
 use super::draft::read_new;
 use super::{recorded_at, render, reservation_of};
@@ -13,7 +13,7 @@ use crate::answer;
 use crate::app::App;
 use crate::asker::{Asker, on_behalf_of};
 use crate::body;
-use crate::docs::schema::{NewReservation, Problem, Reservation};
+use crate::docs::schema::{AtVersion, Keyed, NewReservation, Problem, Reservation};
 use crate::failure::{Failure, Missing};
 use crate::if_match;
 use crate::rejected::Shape;
@@ -30,8 +30,8 @@ use crate::wire::json::Json;
     path = "/api/v1/reservations",
     tag = "Reservations",
     params(
-        ("Idempotency-Key" = Option<String>, Header, description = "1 to 255 visible ASCII characters"),
-        ("If-Match" = Option<String>, Header, description = "The version that the warehouse is to have come to, such as `\"42\"`: the ETag of its stock or of the last write. At another version nothing happens"),
+        Keyed,
+        AtVersion,
     ),
     request_body = NewReservation,
     responses(
@@ -71,16 +71,8 @@ pub(super) async fn create(
     command.expires_at = asked.expires_at;
     command.is_partial = asked.is_partial;
     asked.more.fill(&mut command, ids, version)?;
-    let request = Request {
-        command: Command::Stock(command),
-        author: asker.caller.id,
-        on_behalf_of,
-        key,
-    };
-    let receipt = ledger
-        .submit(request)
-        .await
-        .map_err(|refusal| Failure::of_refusal(refusal, ledger, Shape::Order))?;
+    let command = Command::Stock(command);
+    let receipt = asker.submit(command, on_behalf_of, key, Shape::Order).await?;
     // As it was when it was recorded: the answer to the same request is the same for ever.
     let recorded = recorded_at(ledger, receipt.position).await?;
     let recorded = recorded.ok_or_else(|| Failure::internal("the log has no event where it was recorded"))?;

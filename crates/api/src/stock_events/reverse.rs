@@ -18,7 +18,7 @@ use super::fetch::{NONE, seen, stock_event_of};
 use crate::app::App;
 use crate::asker::{Asker, on_behalf_of};
 use crate::body;
-use crate::docs::schema::{Event as EventSchema, NewReversal, Problem};
+use crate::docs::schema::{AtVersion, Event as EventSchema, Keyed, NewReversal, Problem};
 use crate::failure::Failure;
 use crate::if_match;
 use crate::rejected::Shape;
@@ -37,8 +37,8 @@ use crate::wire::tree;
     tag = "Stock events",
     params(
         ("id" = Uuid, Path, description = "The event to undo"),
-        ("Idempotency-Key" = Option<String>, Header, description = "1 to 255 visible ASCII characters"),
-        ("If-Match" = Option<String>, Header, description = "The version that the warehouse is to have come to, such as `\"42\"`: the ETag of its stock or of the last write. At another version nothing happens"),
+        Keyed,
+        AtVersion,
     ),
     request_body(content = Option<NewReversal>, content_type = "application/json"),
     responses(

@@ -5,20 +5,20 @@ use std::sync::Arc;
 use axum::body::Body;
 use axum::extract::State;
 use axum::http::{HeaderMap, Response};
-use bincard_ledger::{CloseCommand, Command, PublicIds, ReceiveCommand, ReceivedLine, Request, WarehouseNo};
+use bincard_ledger::{CloseCommand, Command, PublicIds, ReceiveCommand, ReceivedLine, WarehouseNo};
 use uuid::Uuid;
 
 use super::draft::{FoundLine, read_closing, read_receipt};
 use super::{NONE, Opened, found};
 use crate::app::App;
-use crate::asker::{Asker, on_behalf_of};
+use crate::asker::Asker;
 use crate::body;
-use crate::docs::schema::{Event, NewClosing, NewReceipt, Problem};
+use crate::docs::schema::{Event, Keyed, NewClosing, NewReceipt, Problem};
 use crate::failure::{Failure, Forbidden, Missing};
 use crate::if_match;
 use crate::rejected::Shape;
 use crate::segment::Segment;
-use crate::stock_events::{answer_event, key_of};
+use crate::stock_events::answer_event;
 
 /// Receive a transfer, all of it or some.
 ///
@@ -31,7 +31,7 @@ use crate::stock_events::{answer_event, key_of};
     tag = "Transfers",
     params(
         ("id" = Uuid, Path, description = "The transfer"),
-        ("Idempotency-Key" = Option<String>, Header, description = "1 to 255 visible ASCII characters"),
+        Keyed,
         ("If-Match" = Option<String>, Header, description = "The version that the warehouse where it goes is to have come to, such as `\"42\"`: the ETag of its stock or of the last write there. At another version nothing happens"),
     ),
     request_body(content = Option<NewReceipt>, content_type = "application/json"),
@@ -70,7 +70,10 @@ pub(super) async fn receive(
         lines: lines_of(lines, ids)?,
         notes: asked.notes,
     });
-    send(&app, &asker, &headers, asked.user, command, Shape::Receipt).await
+    let receipt = asker
+        .submit_for(&app, &headers, asked.user, command, Shape::Receipt)
+        .await?;
+    answer_event(&app, &asker.open.ledger, &receipt).await
 }
 
 /// Close a transfer: what has not arrived is written off.
@@ -83,7 +86,7 @@ pub(super) async fn receive(
     tag = "Transfers",
     params(
         ("id" = Uuid, Path, description = "The transfer"),
-        ("Idempotency-Key" = Option<String>, Header, description = "1 to 255 visible ASCII characters"),
+        Keyed,
         ("If-Match" = Option<String>, Header, description = "The version that the warehouse where it goes is to have come to, such as `\"42\"`: the ETag of its stock or of the last write there. At another version nothing happens"),
     ),
     request_body = NewClosing,
@@ -114,7 +117,10 @@ pub(super) async fn close(
         reason: asked.reason,
         notes: asked.notes,
     });
-    send(&app, &asker, &headers, asked.user, command, Shape::Event).await
+    let receipt = asker
+        .submit_for(&app, &headers, asked.user, command, Shape::Event)
+        .await?;
+    answer_event(&app, &asker.open.ledger, &receipt).await
 }
 
 /// Where a receipt says that it arrived; where it says nothing, where the transfer goes.
@@ -144,26 +150,4 @@ fn lines_of(lines: Vec<FoundLine>, ids: PublicIds) -> Result<Vec<ReceivedLine>, 
         })
     };
     lines.into_iter().enumerate().map(line).collect()
-}
-
-async fn send(
-    app: &App,
-    asker: &Asker,
-    headers: &HeaderMap,
-    user: Option<Uuid>,
-    command: Command,
-    shape: Shape,
-) -> Result<Response<Body>, Failure> {
-    let ledger = &asker.open.ledger;
-    let request = Request {
-        command,
-        author: asker.caller.id,
-        on_behalf_of: on_behalf_of(app, &asker.caller, user).await?,
-        key: key_of(headers)?,
-    };
-    let receipt = ledger
-        .submit(request)
-        .await
-        .map_err(|refusal| Failure::of_refusal(refusal, ledger, shape))?;
-    answer_event(app, ledger, &receipt).await
 }

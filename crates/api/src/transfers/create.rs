@@ -6,7 +6,7 @@ use axum::body::Body;
 use axum::extract::State;
 use axum::http::{HeaderMap, Response, StatusCode};
 use bincard_engine::Ledger;
-use bincard_ledger::{Command, Conditions, Event, Kind, Line, Position, Request, StockCommand, Version};
+use bincard_ledger::{Command, Conditions, Event, Kind, Line, Position, StockCommand, Version};
 use uuid::Uuid;
 
 use super::draft::{NewTransfer, read_new};
@@ -15,7 +15,7 @@ use crate::answer;
 use crate::app::App;
 use crate::asker::{Asker, on_behalf_of};
 use crate::body;
-use crate::docs::schema::{NewTransfer as NewTransferSchema, Problem, Transfer};
+use crate::docs::schema::{Keyed, NewTransfer as NewTransferSchema, Problem, Transfer};
 use crate::failure::{Failure, Missing};
 use crate::if_match;
 use crate::rejected::Shape;
@@ -31,7 +31,7 @@ use crate::wire::json::Json;
     path = "/api/v1/transfers",
     tag = "Transfers",
     params(
-        ("Idempotency-Key" = Option<String>, Header, description = "1 to 255 visible ASCII characters"),
+        Keyed,
         ("If-Match" = Option<String>, Header, description = "The version that the warehouse it leaves is to have come to, such as `\"42\"`: the ETag of its stock or of the last write there. At another version nothing happens"),
     ),
     request_body = NewTransferSchema,
@@ -69,16 +69,8 @@ pub(super) async fn create(
         source: command.warehouse,
         destination: command.counterpart,
     };
-    let request = Request {
-        command: Command::Stock(command),
-        author: asker.caller.id,
-        on_behalf_of,
-        key,
-    };
-    let receipt = ledger
-        .submit(request)
-        .await
-        .map_err(|refusal| Failure::of_refusal(refusal, ledger, shape))?;
+    let command = Command::Stock(command);
+    let receipt = asker.submit(command, on_behalf_of, key, shape).await?;
     // As it was when it was recorded: the answer to the same request is the same for ever.
     let recorded = opened_before(ledger, receipt.position).await?;
     let opened = Opened::of(&recorded)

@@ -13,7 +13,7 @@ use super::{REASONS, draft, recorded_at, send, stock_event, variant_named, word_
 use crate::app::App;
 use crate::asker::Asker;
 use crate::body;
-use crate::docs::schema::{AdjustAnswer, NewAdjustment, WarehouseError};
+use crate::docs::schema::{AdjustAnswer, AtVersion, Keyed, NewAdjustment, WarehouseError};
 use crate::failure::Failure;
 use crate::segment::Segment;
 use crate::wire::json::Json;
@@ -28,8 +28,8 @@ use crate::wire::tree::{text, whole};
     tag = "Warehouse",
     params(
         ("skuId" = String, Path, description = "The variant's id, or its SKU"),
-        ("Idempotency-Key" = Option<String>, Header, description = "1 to 255 visible ASCII characters"),
-        ("If-Match" = Option<String>, Header, description = "The version that the warehouse is to have come to, such as `\"42\"`: the ETag of its inventory or of the last write. At another version nothing happens"),
+        Keyed,
+        AtVersion,
     ),
     request_body = NewAdjustment,
     responses(

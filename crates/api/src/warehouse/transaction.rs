@@ -11,7 +11,7 @@ use super::{draft, kind_named, quantity_told, recorded_at, send, stock_event, va
 use crate::app::App;
 use crate::asker::Asker;
 use crate::body;
-use crate::docs::schema::{NewTransaction, TransactionAnswer, WarehouseError};
+use crate::docs::schema::{AtVersion, Keyed, NewTransaction, TransactionAnswer, WarehouseError};
 use crate::failure::Failure;
 use crate::wire::json::Json;
 use crate::wire::tree::{text, whole};
@@ -34,8 +34,8 @@ const KINDS: [Kind; 6] = [
     path = "/api/warehouse/inventory/transaction",
     tag = "Warehouse",
     params(
-        ("Idempotency-Key" = Option<String>, Header, description = "1 to 255 visible ASCII characters"),
-        ("If-Match" = Option<String>, Header, description = "The version that the warehouse is to have come to, such as `\"42\"`: the ETag of its inventory or of the last write. At another version nothing happens"),
+        Keyed,
+        AtVersion,
     ),
     request_body = NewTransaction,
     responses(

@@ -1,29 +1,7 @@
-//! A page of anything, and the parameters that many reads have.
+//! A page of anything.
 
 use serde::Deserialize;
-use utoipa::{IntoParams, ToSchema};
-
-/// Which page is asked for.
-#[derive(IntoParams)]
-#[into_params(parameter_in = Query)]
-pub(crate) struct Paged {
-    /// From 0
-    page: Option<u64>,
-    /// 1 to 500; 20 when left out
-    #[param(minimum = 1, maximum = 500)]
-    size: Option<u32>,
-    /// The `nextCursor` of another page of the same list
-    cursor: Option<String>,
-}
-
-/// How far a read is to see.
-#[derive(IntoParams)]
-#[into_params(parameter_in = Header)]
-pub(crate) struct ReadAfter {
-    /// A `Ledger-Position`: wait until what is read has come so far
-    #[param(rename = "Ledger-Min-Position")]
-    ledger_min_position: Option<u64>,
-}
+use utoipa::ToSchema;
 
 /// Which page it is of how many.
 #[derive(ToSchema, Deserialize, Debug)]
