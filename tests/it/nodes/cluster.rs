@@ -96,22 +96,19 @@ impl Nodes {
 
     /// Processes of the database that serve a session of a node.
     pub(super) fn sessions(&self) -> Result<Vec<u32>> {
-        let children = format!(
-            "/proc/{}/task/{}/children",
-            self.postgres.pid(),
-            self.postgres.pid()
-        );
-        let children = std::fs::read_to_string(children).context("the database has no children")?;
-        let children = children.split_whitespace().map(|pid| Ok(pid.parse::<u32>()?));
-        let is_session = |pid: &u32| {
-            let line = std::fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
-            String::from_utf8_lossy(&line).contains("postgres postgres 127.0.0.1")
+        let listed = Command::new("ps")
+            .args(["-A", "-o", "ppid=,pid=,args="])
+            .output()
+            .context("ps could not be run")?;
+        let parent = self.postgres.pid().to_string();
+        let listed = String::from_utf8_lossy(&listed.stdout).into_owned();
+        let session = |line: &str| {
+            let mut words = line.split_whitespace();
+            let is_child = words.next() == Some(&*parent);
+            let pid = words.next()?.parse().ok()?;
+            (is_child && line.contains("postgres postgres 127.0.0.1")).then_some(pid)
         };
-        Ok(children
-            .collect::<Result<Vec<_>>>()?
-            .into_iter()
-            .filter(is_session)
-            .collect())
+        Ok(listed.lines().filter_map(session).collect())
     }
 
     /// The last lines of every node's log.
