@@ -43,10 +43,10 @@ pub fn decide(state: &State, command: &Command, now: Timestamp) -> Result<Decisi
         Command::Clear(command) => clear::decide(state, command, now),
         Command::Count(command) => count::decide(state, command, now),
         Command::Recall(command) => recall::decide(state, command, now),
-        Command::Catalogue(command) => catalogue::decide(state, command),
+        Command::Catalogue(command) => catalogue::decide(state, command, now),
         Command::CatalogueAt(version, command) => {
             conditions::check(state.catalogue_version(), Some(*version))?;
-            catalogue::decide(state, command)
+            catalogue::decide(state, command, now)
         }
         Command::ExpireDue { reservations_max } => Ok(expire_due(state, now, *reservations_max)),
     }

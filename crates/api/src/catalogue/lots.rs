@@ -94,7 +94,8 @@ async fn fetch(
 ///
 /// A lot that is not active is neither chosen nor issued, but for what is no longer good (DAMAGE, DISCARD_EXPIRED,
 /// COUNT_CORRECTION) or sent back (RETURN). That takes a lot out of use at once; what is reserved of it already stays
-/// reserved, what comes in of it is held. To hold what there is as well, recall it.
+/// reserved, what comes in of it is held. To hold what there is as well, recall it. A lot that is active again has what was held
+/// because of that available, as after a release.
 #[utoipa::path(
     patch,
     path = "/api/v1/lots/{id}",

@@ -197,6 +197,27 @@ async fn one_request_holds_a_lot_everywhere_and_names_the_orders_that_have_some_
 }
 
 #[tokio::test]
+async fn a_recalled_lot_that_is_changed_to_active_has_what_was_set_aside_available() {
+    let recall = Recall::open().await;
+    let server = &recall.server;
+    recall.step("recall", &json!({})).await;
+    recall
+        .record("INBOUND", &recall.south, 2, Some("BAD"), None)
+        .await;
+    assert_eq!(recall.stock().await, [(0, 6), (0, 6)]);
+    let path = format!("/api/v1/lots/{}", recall.lot);
+    let change = json!({"active": true});
+    let changed = server
+        .call(Method::PATCH, &path, &server.manager, Some(&change))
+        .await;
+    assert_eq!(changed.expect(200).json()["active"], true);
+    // As after a release, which has nothing left to do.
+    assert_eq!(recall.stock().await, [(5, 1), (6, 0)]);
+    recall.step("release", &json!({})).await;
+    assert_eq!(recall.stock().await, [(5, 1), (6, 0)]);
+}
+
+#[tokio::test]
 async fn a_recall_that_is_asked_for_again_changes_nothing() {
     let recall = Recall::open().await;
     let server = &recall.server;

@@ -2,7 +2,7 @@
 
 use smallvec::smallvec;
 
-use super::{Decision, shape};
+use super::{Decision, recall, shape};
 use crate::command::CatalogueCommand as C;
 use crate::event::{CatalogueEvent as E, Event, PickOrder, SlotChange};
 use crate::id::{ProductNo, VariantNo, WarehouseNo};
@@ -19,7 +19,7 @@ const PICK_REASON_LENGTH_MAX: usize = 500;
 /// The highest reorder point, level and place in the order of picking.
 const SLOT_NUMBER_MAX: i64 = shape::QUANTITY_MAX;
 
-pub(super) fn decide(state: &State, command: &C) -> Result<Decision, Rejection> {
+pub(super) fn decide(state: &State, command: &C, now: Timestamp) -> Result<Decision, Rejection> {
     match command {
         C::CreateWarehouse {
             code,
@@ -69,7 +69,7 @@ pub(super) fn decide(state: &State, command: &C) -> Result<Decision, Rejection> 
             no,
             expires_at,
             active,
-        } => change_lot(state, *no, *expires_at, *active),
+        } => change_lot(state, *no, *expires_at, *active, now),
     }
 }
 
@@ -263,11 +263,13 @@ fn check_number(field: &'static str, number: Option<i64>, min: i64) -> Result<()
     }
 }
 
+/// A lot that is used again has nothing set aside, however that is asked for: see [`recall::given_back`].
 fn change_lot(
     state: &State,
     no: VariantNo,
     expires_at: Option<Option<Timestamp>>,
     active: Option<bool>,
+    now: Timestamp,
 ) -> Result<Decision, Rejection> {
     let lot = state
         .variant(no)
@@ -275,6 +277,9 @@ fn change_lot(
         .ok_or(Rejection::UnknownLot { line: 0, variant: no })?;
     check_expiry(expires_at.flatten())?;
     let mut decision = Decision::new();
+    if active == Some(true) {
+        decision.extend(recall::given_back(state, no, None, now));
+    }
     if let Some(expires_at) = expires_at.filter(|at| *at != lot.expires_at) {
         decision.push(Event::Catalogue(E::LotChanged { no, expires_at }));
     }

@@ -1,7 +1,7 @@
 //! Which lots a command means: those that its lines name, and those that are taken where a line names none.
 //!
 //! What follows is decided of the lots' numbers as of any variant's. Lots are taken by expiry, first receipt and code
-//! (FEFO); for customers only what has not expired, and never what is not active.
+//! (FEFO); for customers only what has not expired, and never what is not active, which is moved by its name only.
 
 use std::collections::HashSet;
 
@@ -66,10 +66,10 @@ pub(super) fn resolve(
             // An order holds certain lots already.
             None if is_held(command.kind) => lines.push(Line { variant, quantity }),
             None => {
-                // Of what is out of use nothing is chosen to be held: that is said by its name.
-                let may_be_chosen = |lot| command.kind != Kind::Hold || !state.is_recalled(lot);
-                let is_good =
-                    |lot| may_be_chosen(lot) && check_good(state, command, line, lot, occurred_at).is_ok();
+                // Of what is out of use nothing is chosen, for whatever reason: it is held, issued or given free by its name.
+                let is_good = |lot| {
+                    !state.is_recalled(lot) && check_good(state, command, line, lot, occurred_at).is_ok()
+                };
                 let already = lines.len();
                 let last = last_there(state, command.warehouse, variant);
                 let left = take(state, command, (variant, quantity), is_good, freed, &mut lines);

@@ -27,19 +27,9 @@ pub(super) fn decide(state: &State, command: &RecallCommand, now: Timestamp) -> 
     let found = state.variant(variant);
     let found = found.filter(|found| matches!(found.tracking, Tracking::LotOf(_)));
     let found = found.ok_or(Rejection::UnknownLot { line: 0, variant })?;
-    let event = |kind, warehouse, quantity| {
-        let moved = [posting(variant, kind, quantity)];
-        let notes = notes.clone();
-        let event = event_of(kind, warehouse, moved.into_iter().collect(), now);
-        Event::Stock(StockEvent { notes, ..event })
-    };
     let mut decision = Decision::new();
     if *is_over {
-        let units = state
-            .warehouse_numbers()
-            .map(|no| (no, state.set_aside(no, variant)));
-        let units = units.filter(|(_, units)| *units > 0);
-        decision.extend(units.map(|(no, units)| event(Kind::Unhold, no, units)));
+        decision.extend(given_back(state, variant, notes.as_deref(), now));
         if !found.active {
             decision.push(Event::Catalogue(CatalogueEvent::VariantActivated(variant)));
         }
@@ -52,11 +42,39 @@ pub(super) fn decide(state: &State, command: &RecallCommand, now: Timestamp) -> 
     for warehouse in state.warehouse_numbers() {
         let available = freed.available(warehouse, variant, i64::MAX);
         if available > 0 {
-            decision.push(event(Kind::Hold, warehouse, available));
+            let moved = (warehouse, variant, available);
+            decision.push(one(Kind::Hold, moved, notes.as_deref(), now));
         }
     }
     decision.insert_many(0, freed.into_events());
     Ok(decision)
+}
+
+/// What was set aside of a lot since it was taken out of use is available again, at all warehouses: in front of the event that
+/// puts the lot to use again, which forgets what was set aside.
+pub(super) fn given_back(
+    state: &State,
+    lot: VariantNo,
+    notes: Option<&str>,
+    now: Timestamp,
+) -> impl Iterator<Item = Event> {
+    let units = state.warehouse_numbers();
+    let units = units.map(move |no| (no, lot, state.set_aside(no, lot)));
+    let units = units.filter(|(.., units)| *units > 0);
+    units.map(move |moved| one(Kind::Unhold, moved, notes, now))
+}
+
+/// An event that moves units of one lot at one warehouse.
+fn one(
+    kind: Kind,
+    (warehouse, lot, units): (WarehouseNo, VariantNo, i64),
+    notes: Option<&str>,
+    now: Timestamp,
+) -> Event {
+    let moved = [posting(lot, kind, units)];
+    let event = event_of(kind, warehouse, moved.into_iter().collect(), now);
+    let notes = notes.map(Into::into);
+    Event::Stock(StockEvent { notes, ..event })
 }
 
 /// What is held of recalled lots behind a decision, because it makes it available: to be recorded behind the decision's own

@@ -61,8 +61,12 @@ fn a_customer_gets_nothing_that_expired_or_was_taken_out_of_use() {
         > refused lot-expired: line 0: the lot expired
         6 OUTBOUND N A/BAD:1
         > refused lot-inactive: line 0: the lot is not in use
-        6 OUTBOUND N A:5 reason=DiscardExpired
-        > OUTBOUND N at 6, 3 A/OLD available -> customer, 2 A/BAD available -> customer
+        6 OUTBOUND N A:7 reason=DiscardExpired
+        > refused insufficient-stock: not enough stock, 3 of 7 A
+        6 OUTBOUND N A/BAD:2 reason=DiscardExpired
+        > OUTBOUND N at 6, 2 A/BAD available -> customer
+        6 OUTBOUND N A:3 reason=DiscardExpired
+        > OUTBOUND N at 6, 3 A/OLD available -> customer
         6 HOLD N A:1
         > refused insufficient-stock: not enough stock, 0 of 1 A
         6 HOLD N A/BAD:1
@@ -255,6 +259,24 @@ fn a_recalled_lot_is_held_everywhere_whatever_comes_of_it_later_until_it_is_rele
         > UNHOLD S at 9, 1 A/BAD held -> available
         > VariantActivated(VariantNo(2))
         9 release A/BAD
+        9 recall A/BAD
+        > VariantDeactivated(VariantNo(2))
+        > HOLD N at 9, 9 A/BAD available -> held
+        > HOLD S at 9, 1 A/BAD available -> held
+        9 UNHOLD N A:1
+        > refused insufficient-stock: not enough stock, 0 of 1 A
+        9 UNHOLD N A/BAD:4
+        > UNHOLD N at 9, 4 A/BAD held -> available
+        9 ADJUST N A:-7 reason=Return
+        > refused insufficient-stock: not enough stock, 6 of 7 A
+        9 ADJUST N A/BAD:-1 reason=Return
+        > ADJUST N at 9, 1 A/BAD available -> adjustment
+        9 change-lot A/BAD expires=60 active=yes
+        > UNHOLD N at 9, 5 A/BAD held -> available
+        > UNHOLD S at 9, 1 A/BAD held -> available
+        > LotChanged { no: VariantNo(2), expires_at: Some(Timestamp(1750000060000000)) }
+        > VariantActivated(VariantNo(2))
+        9 change-lot A/BAD active=yes
         9 recall A/NONE
         > refused lot-not-found: line 0: there is no such lot of the variant
         9 recall A/BAD notes=x*501

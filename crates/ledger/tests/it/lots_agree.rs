@@ -31,6 +31,8 @@ enum Ask {
         partial: bool,
         reason: Option<Reason>,
         expires_in: Option<i64>,
+        /// Of an ADJUST: it takes away.
+        less: bool,
     },
     Send {
         from: u32,
@@ -60,6 +62,7 @@ fn ask() -> impl Strategy<Value = Ask> {
         Kind::Inbound,
         Kind::Outbound,
         Kind::Adjust,
+        Kind::Adjust,
         Kind::Reservation,
         Kind::Reservation,
         Kind::Release,
@@ -69,7 +72,8 @@ fn ask() -> impl Strategy<Value = Ask> {
         Kind::Hold,
         Kind::Unhold,
     ]);
-    let reason = prop::option::weighted(0.2, Just(Reason::Damage));
+    let reasons = vec![Reason::Damage, Reason::DiscardExpired, Reason::Return];
+    let reason = prop::option::weighted(0.3, prop::sample::select(reasons));
     let movement = (
         kind,
         1..3u32,
@@ -79,10 +83,11 @@ fn ask() -> impl Strategy<Value = Ask> {
         any::<bool>(),
         reason,
         prop::option::of(1..9i64),
+        any::<bool>(),
     );
     prop_oneof![
-        12 => movement.prop_map(|(kind, warehouse, lots, plain, order, partial, reason, expires_in)| Ask::Move {
-            kind, warehouse, lots, plain, order, partial, reason, expires_in,
+        12 => movement.prop_map(|(kind, warehouse, lots, plain, order, partial, reason, expires_in, less)| Ask::Move {
+            kind, warehouse, lots, plain, order, partial, reason, expires_in, less,
         }),
         2 => (1..3u32, lots()).prop_map(|(from, lots)| Ask::Send { from, lots }),
         2 => (0..3usize, prop::option::of(0..CODES.len()), [0..4i64, 0..3i64, 0..3i64])
@@ -195,16 +200,17 @@ impl Piles {
         lots
     }
 
-    fn is_good(&self, lot: usize, kind: Kind, reason: Option<Reason>) -> bool {
+    /// Whether what is said of a lot by its name may be done.
+    fn is_good(&self, lot: usize, kind: Kind, reason: Option<Reason>, is_brought_in: bool) -> bool {
         let lot = &self.lots[lot];
         let finishes = matches!(
             kind,
             Kind::Release | Kind::Pick | Kind::Pack | Kind::Ship | Kind::Unhold
         );
-        let brings_in = matches!(kind, Kind::Inbound | Kind::Adjust);
         let for_customers = matches!(kind, Kind::Outbound | Kind::Reservation);
         let expired = lot.expires_at.is_some_and(|at| at <= self.now);
-        reason.is_some() || (lot.active || finishes || brings_in) && !(for_customers && expired)
+        let may_be_out_of_use = finishes || is_brought_in || kind == Kind::Hold;
+        reason.is_some() || (lot.active || may_be_out_of_use) && !(for_customers && expired)
     }
 
     /// The places of an order's units in a bucket, oldest reservation first.
@@ -233,10 +239,12 @@ fn take(before: &Piles, ask: &Ask) -> Outcome {
         partial,
         reason,
         expires_in,
+        less,
     } = ask
     else {
         unreachable!("only movements are taken")
     };
+    let is_brought_in = *kind == Kind::Inbound || *kind == Kind::Adjust && !less;
     let (kind, warehouse, partial) = (*kind, *warehouse, *partial && *kind == Kind::Reservation);
     let reservation = piles.reserved.len();
     if kind == Kind::Reservation {
@@ -250,8 +258,8 @@ fn take(before: &Piles, ask: &Ask) -> Outcome {
     let here = |bucket| vec![Where::At(warehouse, bucket, None)];
     let held = |bucket| before.an_orders(*order, warehouse, bucket);
     let (from, bucket): (Vec<Where>, Option<Bucket>) = match kind {
-        Kind::Inbound | Kind::Adjust => (vec![], Some(Bucket::Available)),
-        Kind::Outbound => (here(Bucket::Available), None),
+        _ if is_brought_in => (vec![], Some(Bucket::Available)),
+        Kind::Outbound | Kind::Adjust => (here(Bucket::Available), None),
         Kind::Reservation => (here(Bucket::Available), Some(Bucket::Reserved)),
         Kind::Release => (held(Bucket::Reserved), Some(Bucket::Available)),
         Kind::Pick => (held(Bucket::Reserved), Some(Bucket::Picked)),
@@ -274,7 +282,7 @@ fn take(before: &Piles, ask: &Ask) -> Outcome {
     if twice {
         return Outcome::Refused;
     }
-    if kind == Kind::Inbound || kind == Kind::Adjust {
+    if is_brought_in {
         if names.contains(&None) {
             return Outcome::Refused;
         }
@@ -301,9 +309,7 @@ fn take(before: &Piles, ask: &Ask) -> Outcome {
                 None => return Outcome::Refused,
             },
         };
-        // What is out of use may be held, if that is said by its name.
-        let is_good = |lot| kind == Kind::Hold || piles.is_good(lot, kind, *reason);
-        if lot.is_some_and(|lot| !is_good(lot)) {
+        if lot.is_some_and(|lot| !piles.is_good(lot, kind, *reason, is_brought_in)) {
             return Outcome::Refused;
         }
         lines.push((Some(0), LOTTED, lot, *units));
@@ -313,7 +319,7 @@ fn take(before: &Piles, ask: &Ask) -> Outcome {
     }
     let (mut whole, mut single, mut moved) = (Vec::new(), Vec::new(), false);
     for (in_lots, variant, lot, units) in lines {
-        if from.is_empty() && (kind == Kind::Inbound || kind == Kind::Adjust) {
+        if is_brought_in {
             let lot = in_lots.and(lot);
             piles.shift(lot, None, to(None), units);
             moved = true;
@@ -324,12 +330,15 @@ fn take(before: &Piles, ask: &Ask) -> Outcome {
             (None, _) => from.iter().map(|place| (None, *place)).collect(),
             (_, Some(lot)) => from.iter().map(|place| (Some(lot), *place)).collect(),
             _ => {
+                // Of what is out of use nothing is chosen, but for what is an order's.
                 let by_place = |place: &Where| {
-                    let lots = match place {
-                        Where::At(_, _, Some(by)) => before.reserved[*by].lots.clone(),
-                        _ => before.in_order(),
+                    let (lots, is_chosen) = match place {
+                        Where::At(_, _, Some(by)) => (before.reserved[*by].lots.clone(), false),
+                        _ => (before.in_order(), true),
                     };
-                    let lots = lots.into_iter().filter(|lot| before.is_good(*lot, kind, *reason));
+                    let may_be = |lot: &usize| before.lots[*lot].active || !is_chosen;
+                    let lots = lots.into_iter().filter(may_be);
+                    let lots = lots.filter(|lot| before.is_good(*lot, kind, *reason, false));
                     lots.map(|lot| (Some(lot), *place)).collect::<Vec<_>>()
                 };
                 from.iter().flat_map(by_place).collect()
@@ -445,7 +454,14 @@ impl Beside {
             } => self.take_change(*lot, *expires_in, *active),
             Ask::Recall { lot, is_over } => self.take_recall(*lot, *is_over),
         }
-        if !matches!(ask, Ask::Recall { .. }) {
+        let gives_back = matches!(
+            ask,
+            Ask::Change {
+                active: Some(true),
+                ..
+            }
+        );
+        if !matches!(ask, Ask::Recall { .. }) && !gives_back {
             let kind = match ask {
                 Ask::Move { kind, .. } => Some(*kind),
                 _ => None,
@@ -471,14 +487,23 @@ impl Beside {
             partial,
             reason,
             expires_in,
+            less,
         } = ask
         else {
             unreachable!("it is a movement")
         };
         let (kind, partial) = (*kind, *partial && *kind == Kind::Reservation);
-        let takes_away = matches!(kind, Kind::Outbound);
-        let reason = reason.filter(|_| takes_away);
-        let mut command = StockCommand::new(kind, WarehouseNo(*warehouse), lines(lots, *plain));
+        let less = *less && kind == Kind::Adjust;
+        let reason = reason.filter(|reason| match kind {
+            Kind::Adjust => less,
+            Kind::Outbound => *reason != Reason::Return,
+            _ => false,
+        });
+        let mut lines = lines(lots, *plain);
+        if less {
+            lines.iter_mut().for_each(|line| line.quantity = -line.quantity);
+        }
+        let mut command = StockCommand::new(kind, WarehouseNo(*warehouse), lines);
         command.lots = named(lots);
         command.order = kind.needs_order().then(|| format!("O-{order}").into());
         command.is_partial = partial;
@@ -494,6 +519,7 @@ impl Beside {
             partial,
             reason,
             expires_in,
+            less,
         };
         let outcome = take(&self.piles, &ask);
         let decided = self.journal.take(&Command::Stock(command), at(self.piles.now));
@@ -646,6 +672,9 @@ impl Beside {
         };
         let changed = self.journal.take(&Command::Catalogue(change), at(self.piles.now));
         changed.expect("a lot can be changed");
+        if active == Some(true) {
+            self.give_back(lot);
+        }
         let lot = &mut self.piles.lots[lot];
         lot.expires_at = expires_at.unwrap_or(lot.expires_at);
         lot.active = active.unwrap_or(lot.active);
@@ -670,25 +699,27 @@ impl Beside {
         let now = at(self.piles.now);
         self.journal.take(&command, now).expect("a lot can be recalled");
         self.piles.lots[lot].active = is_over;
-        for warehouse in 1..3 {
+        if is_over {
+            self.give_back(lot);
+        }
+        for warehouse in (1..3).filter(|_| !is_over) {
             let place = |bucket| Where::At(warehouse, bucket, None);
             let (available, held) = (place(Bucket::Available), place(Bucket::Held));
-            let aside = self.piles.aside.entry((lot, warehouse)).or_default();
-            if is_over {
-                let units = *aside;
-                self.piles.shift(Some(lot), Some(held), Some(available), units);
-            } else {
-                let units = self
-                    .piles
-                    .units
-                    .get(&(Some(lot), available))
-                    .copied()
-                    .unwrap_or(0);
-                *aside += units;
-                self.piles.shift(Some(lot), Some(available), Some(held), units);
-            }
+            let units = self.piles.of(Some(lot), available);
+            *self.piles.aside.entry((lot, warehouse)).or_default() += units;
+            self.piles.shift(Some(lot), Some(available), Some(held), units);
         }
         self.forget_what_is_in_use();
+    }
+
+    /// What was set aside of a lot is available again, however it was asked for that the lot be used again.
+    fn give_back(&mut self, lot: usize) {
+        for warehouse in 1..3 {
+            let [available, held] =
+                [Bucket::Available, Bucket::Held].map(|bucket| Where::At(warehouse, bucket, None));
+            let aside = self.piles.aside.remove(&(lot, warehouse)).unwrap_or_default();
+            self.piles.shift(Some(lot), Some(held), Some(available), aside);
+        }
     }
 
     /// The same units in the same places.
