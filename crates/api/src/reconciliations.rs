@@ -7,9 +7,9 @@ mod source;
 use std::sync::Arc;
 
 use axum::body::Body;
-use axum::extract::RawQuery;
+use axum::extract::{RawQuery, State};
 use axum::http::{HeaderMap, Response, StatusCode};
-use bincard_ledger::Position;
+use bincard_ledger::{Position, Timestamp};
 use bincard_projections::history::AsOf;
 use bincard_projections::reconcile::{Asked, Filter, Measures};
 use bincard_projections::{Page, Slice};
@@ -65,7 +65,12 @@ pub(crate) fn routes() -> OpenApiRouter<Arc<App>> {
         (status = 503, description = "Too many wait", body = Problem, content_type = "application/problem+json"),
     )
 )]
-async fn create(asker: Asker, headers: HeaderMap, body: Body) -> Result<Response<Body>, Failure> {
+async fn create(
+    State(app): State<Arc<App>>,
+    asker: Asker,
+    headers: HeaderMap,
+    body: Body,
+) -> Result<Response<Body>, Failure> {
     asker.must(asker.caller.may_reconcile())?;
     let bytes = body::read(body).await?;
     // No body at all asks for everything.
@@ -75,7 +80,7 @@ async fn create(asker: Asker, headers: HeaderMap, body: Body) -> Result<Response
         body::require_json(&headers)?;
         &bytes
     };
-    let draft = read_new(bytes)?;
+    let draft = read_new(bytes, app.timestamp())?;
     let asked = Asked {
         past: draft.past,
         filter: Filter {
@@ -101,7 +106,7 @@ struct Draft {
     applies: bool,
 }
 
-fn read_new(bytes: &[u8]) -> Result<Draft, Failure> {
+fn read_new(bytes: &[u8], now: Timestamp) -> Result<Draft, Failure> {
     let draft = tree::object(bytes, |fields, faults| {
         let past = AsOf {
             as_of: fields.optional("asOf", faults, tree::instant),
@@ -110,8 +115,8 @@ fn read_new(bytes: &[u8]) -> Result<Draft, Failure> {
         let warehouse = fields.optional("warehouseId", faults, tree::uuid);
         let variant = fields.optional("variantId", faults, tree::uuid);
         let source = fields.optional("source", faults, Ok);
-        let source = source.and_then(|tree| source::read_source(tree, faults));
         let applies = fields.optional("apply", faults, tree::flag).unwrap_or_default();
+        let source = source.and_then(|tree| source::read_source(tree, now, applies, faults));
         let counts = |source: &source::DraftSource| source.measures == Measures::OnHand;
         if applies && !source.as_ref().is_some_and(counts) {
             faults.add(fields.at("apply"), "goes with a source that measures onHand");

@@ -160,7 +160,7 @@ impl Source {
         if (200..300).contains(&status) {
             return Ok(answer);
         }
-        Err(problem(status, &answer.whole().await?, query))
+        Err(problem(status, &answer.whole().await?, query, |_| None))
     }
 
     /// A whole answer of JSON.
@@ -168,8 +168,14 @@ impl Source {
         self.json_of(path, &[]).await
     }
 
-    /// Posts JSON, and answers what comes of it.
-    pub(crate) async fn post(&self, path: &str, json: &Value) -> anyhow::Result<Value> {
+    /// Posts JSON, and answers what comes of it. `name_of` says what is called by a JSON pointer, where the user knows it by
+    /// another name.
+    pub(crate) async fn post(
+        &self,
+        path: &str,
+        json: &Value,
+        name_of: impl Fn(&str) -> Option<String>,
+    ) -> anyhow::Result<Value> {
         let (status, mut answer) = match &self.kind {
             Kind::Server { base, key, client } => {
                 let url = Url::parse(&format!("{}{path}", base.as_str().trim_end_matches('/')))?;
@@ -186,7 +192,7 @@ impl Source {
         };
         let bytes = answer.whole().await?;
         if !(200..300).contains(&status) {
-            return Err(problem(status, &bytes, &[]));
+            return Err(problem(status, &bytes, &[], name_of));
         }
         serde_json::from_slice(&bytes)
             .with_context(|| format!("{path} answered what this program does not know"))
@@ -245,7 +251,12 @@ impl Answer {
 }
 
 /// What a problem says, and what to do about it.
-fn problem(status: u16, body: &[u8], query: &[(&str, &str)]) -> anyhow::Error {
+fn problem(
+    status: u16,
+    body: &[u8],
+    query: &[(&str, &str)],
+    name_of: impl Fn(&str) -> Option<String>,
+) -> anyhow::Error {
     let body: Value = serde_json::from_slice(body).unwrap_or_default();
     let title = body["title"].as_str().unwrap_or("it does not say why");
     let errors = body["errors"].as_array().into_iter().flatten();
@@ -254,11 +265,9 @@ fn problem(status: u16, body: &[u8], query: &[(&str, &str)]) -> anyhow::Error {
             let at = ["parameter", "header", "pointer"]
                 .iter()
                 .find_map(|at| error[*at].as_str());
-            format!(
-                "{} {}",
-                option_of(at.unwrap_or_default()),
-                error["detail"].as_str().unwrap_or_default()
-            )
+            let at = at.unwrap_or_default();
+            let name = name_of(at).unwrap_or_else(|| option_of(at).to_owned());
+            format!("{name} {}", error["detail"].as_str().unwrap_or_default())
         })
         .collect();
     let errors = if errors.is_empty() {

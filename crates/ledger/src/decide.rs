@@ -23,7 +23,9 @@ use crate::rejection::{Rejection, Shortage};
 use crate::state::{Moved, State, Tracking, Variant};
 use crate::time::Timestamp;
 
+pub use catalogue::{CODE_LENGTH_MAX, SKU_LENGTH_MAX, is_name};
 pub use recall::set_aside;
+pub use shape::{QUANTITY_MAX, check_occurred};
 
 /// The events that follow from a command, in the order of recording: all of them are appended, or none. The last one
 /// is the command's own; expiries that it needed stand before it, and before the TRANSFER_EXPECTED of a dispatch its

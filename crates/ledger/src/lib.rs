@@ -34,7 +34,10 @@ pub use command::{
     Request, ReverseCommand, StockCommand,
 };
 pub use count::{CountLine, Counting};
-pub use decide::{Decision, decide, expire_due, set_aside};
+pub use decide::{
+    CODE_LENGTH_MAX, Decision, QUANTITY_MAX, SKU_LENGTH_MAX, check_occurred, decide, expire_due, is_name,
+    set_aside,
+};
 pub use event::{CatalogueEvent, Event, ExceptionType, Kind, Reason, Record, Recorded, StockEvent};
 pub use id::{IdKind, LedgerId, Position, ProductNo, PublicIds, Stream, VariantNo, Version, WarehouseNo};
 pub use place::{Account, Bucket, Buckets, Place, Posting};

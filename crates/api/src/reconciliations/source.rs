@@ -5,7 +5,9 @@ use std::collections::HashMap;
 use axum::body::Body;
 use axum::extract::RawQuery;
 use axum::http::{Response, StatusCode};
-use bincard_ledger::{Position, Timestamp};
+use bincard_ledger::{
+    CODE_LENGTH_MAX, Position, QUANTITY_MAX, SKU_LENGTH_MAX, Timestamp, check_occurred, is_name,
+};
 use bincard_projections::Slice;
 use bincard_projections::reconcile::{Measures, Run, RunState, Source, SourceLine};
 use bincard_projections::stock::StockKey;
@@ -23,6 +25,8 @@ use crate::wire::tree::{self, Faults, Reading, Tree};
 
 /// The most lines of a source.
 const LINES_MAX: usize = 10_000;
+/// The most units of a line that is compared.
+const REPORTED_MAX: i64 = 1_000_000_000_000;
 /// The most characters of its name.
 const NAME_CHARS_MAX: usize = 200;
 /// Lines that are corrected between two looks at the next.
@@ -57,11 +61,16 @@ impl Named {
     }
 }
 
-/// Reads the source at `/source`.
-pub(super) fn read_source(tree: &Tree<'_>, faults: &mut Faults) -> Option<DraftSource> {
+/// Reads the source at `/source`. What could never be corrected is refused where it is to be.
+pub(super) fn read_source(
+    tree: &Tree<'_>,
+    now: Timestamp,
+    applies: bool,
+    faults: &mut Faults,
+) -> Option<DraftSource> {
     let mut fields = tree.fields("/source", faults)?;
     let name = fields.required("name", faults, read_name);
-    let reported_at = fields.optional("reportedAt", faults, tree::instant);
+    let reported_at = fields.optional("reportedAt", faults, |tree| read_reported_at(tree, now));
     let measures = fields.optional("measures", faults, read_measures);
     let lines = fields.required("lines", faults, read_lines);
     fields.finish(faults);
@@ -70,26 +79,25 @@ pub(super) fn read_source(tree: &Tree<'_>, faults: &mut Faults) -> Option<DraftS
         let Some(mut fields) = line.fields(&format!("/source/lines/{index}"), faults) else {
             continue;
         };
-        let mut named = |id: &'static str, text: &'static str, faults: &mut Faults| {
-            let by_id = fields.optional(id, faults, tree::uuid).map(Named::Id);
-            let by_text = fields.optional(text, faults, tree::text);
-            let by_text = by_text.map(|text| Named::Text(text.to_owned()));
-            let (at_id, at_text) = (fields.at(id), fields.at(text));
-            match (by_id, by_text) {
-                (Some(_), Some(_)) => {
-                    faults.add(at_text, "does not go with the id");
-                    None
-                }
+        let mut named = |id: &'static str,
+                         text: &'static str,
+                         read: fn(&Tree<'_>) -> Reading<String>,
+                         faults: &mut Faults| {
+            let (by_id, by_text) = (fields.optional(id, faults, Ok), fields.optional(text, faults, Ok));
+            let (at, named) = match (by_id, by_text) {
+                (Some(_), Some(_)) => (text, Err("does not go with the id")),
                 (None, None) => {
-                    faults.add(at_id, format!("is required, or {text}"));
-                    None
+                    faults.add(fields.at(id), format!("is required, or {text}"));
+                    return None;
                 }
-                (by_id, by_text) => by_id.or(by_text),
-            }
+                (Some(by_id), None) => (id, tree::uuid(by_id).map(Named::Id)),
+                (None, Some(by_text)) => (text, read(by_text).map(Named::Text)),
+            };
+            named.map_err(|why| faults.add(fields.at(at), why)).ok()
         };
-        let warehouse = named("warehouseId", "warehouseCode", faults);
-        let variant = named("variantId", "sku", faults);
-        let quantity = fields.required("quantity", faults, read_quantity);
+        let warehouse = named("warehouseId", "warehouseCode", read_code, faults);
+        let variant = named("variantId", "sku", read_sku, faults);
+        let quantity = fields.required("quantity", faults, |tree| read_quantity(tree, applies));
         fields.finish(faults);
         if let (Some(warehouse), Some(variant), Some(quantity)) = (warehouse, variant, quantity) {
             read.push(DraftLine {
@@ -132,12 +140,46 @@ fn read_lines<'t, 'a>(tree: &'t Tree<'a>) -> Reading<&'t [Tree<'a>]> {
     }
 }
 
-fn read_quantity(tree: &Tree<'_>) -> Reading<i64> {
+fn read_reported_at(tree: &Tree<'_>, now: Timestamp) -> Reading<Timestamp> {
+    let at = tree::instant(tree)?;
+    check_occurred(Some(at), now)
+        .map_err(|_| "must lie in the years 1 to 9999, and not more than 5 minutes in the future")
+}
+
+fn read_code(tree: &Tree<'_>) -> Reading<String> {
+    let code = tree::text(tree)?;
+    let is_one = is_name(code, CODE_LENGTH_MAX);
+    is_one
+        .then(|| code.to_owned())
+        .ok_or("must have 1 to 64 characters, without control characters and without blanks at its ends")
+}
+
+fn read_sku(tree: &Tree<'_>) -> Reading<String> {
+    let sku = tree::text(tree)?;
+    let is_one = is_name(sku, SKU_LENGTH_MAX);
+    is_one
+        .then(|| sku.to_owned())
+        .ok_or("must have 1 to 128 characters, without control characters and without blanks at its ends")
+}
+
+/// A correction has at most as many units as a line of an event.
+fn read_quantity(tree: &Tree<'_>, applies: bool) -> Reading<i64> {
     let quantity = tree::whole(tree)?;
-    (-1_000_000_000_000..=1_000_000_000_000)
+    let (max, else_wrong) = if applies {
+        (
+            QUANTITY_MAX,
+            "must lie between -1,000,000,000 and 1,000,000,000, because it is to be applied",
+        )
+    } else {
+        (
+            REPORTED_MAX,
+            "must lie between -1,000,000,000,000 and 1,000,000,000,000",
+        )
+    };
+    (-max..=max)
         .contains(&quantity)
         .then_some(quantity)
-        .ok_or("must lie between -1,000,000,000,000 and 1,000,000,000,000")
+        .ok_or(else_wrong)
 }
 
 impl DraftSource {

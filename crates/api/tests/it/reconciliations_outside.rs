@@ -85,6 +85,7 @@ async fn what_is_on_the_way_explains_what_is_found_at_either_end_and_no_more() {
         json!({"unexplained": 3})
     );
     // What counts is what was on the way when it was reported, whatever became of it.
+    server.clock.advance_ms(HOUR_MS);
     for (at, expected) in [
         ("2025-06-01T12:30:00Z", json!({"unexplained": -1})),
         ("2025-06-01T13:30:00Z", json!({"inTransit": 3})),
@@ -192,6 +193,32 @@ async fn a_correction_that_the_ledger_refuses_is_told_with_its_line_and_the_othe
         let problem = problem.expect_problem(400, "invalid-payload", "invalid payload");
         assert_eq!(problem["errors"][0]["pointer"], pointer, "{problem}");
     }
+    // What could never be corrected is refused before anything is compared, all of it by its place.
+    let long = "x".repeat(129);
+    let source = json!({"name": "count", "reportedAt": "2025-06-01T13:06:00Z", "lines": [
+        {"warehouseCode": "A", "sku": "S", "quantity": 1_000_000_000},
+        {"warehouseCode": "A", "sku": "S", "quantity": 1_000_000_001},
+        {"warehouseCode": "A", "sku": "S", "quantity": -1_000_000_001},
+        {"warehouseCode": "A", "sku": long, "quantity": 1},
+        {"warehouseCode": "x".repeat(65), "sku": "S\n", "quantity": 1},
+        {"warehouseCode": " A", "sku": "", "quantity": 1},
+    ]});
+    let wrong = async |body: Value| {
+        let problem = server.post(PATH, &server.manager, &body).await;
+        let problem = problem.expect_problem(400, "invalid-payload", "invalid payload");
+        let errors = problem["errors"].as_array().unwrap().iter();
+        let pointers = errors.map(|one| one["pointer"].as_str().unwrap().replace("/source/", ""));
+        pointers.collect::<Vec<_>>().join(" ")
+    };
+    let names = "lines/3/sku lines/4/warehouseCode lines/4/sku lines/5/warehouseCode lines/5/sku";
+    assert_eq!(
+        wrong(json!({"source": source, "apply": true})).await,
+        format!("reportedAt lines/1/quantity lines/2/quantity {names}")
+    );
+    assert_eq!(
+        wrong(json!({"source": source})).await,
+        format!("reportedAt {names}")
+    );
     let seller = server.post(PATH, &server.viewer, &json!({"apply": true})).await;
     seller.expect(403);
     over(&server, &format!("{PATH}/{}", run["id"])).await;

@@ -130,7 +130,7 @@ fn a_count_in_a_file_is_held_against_the_ledger_and_corrects_it_once() {
     let ran = scratch.run(correct.clone()).fails_with(1, "");
     assert_eq!(ran.stdout, format!("{expected}corrected 1 lines\n"));
     // What was corrected agrees from then on, and is not corrected again.
-    let ran = scratch.run(correct).fails_with(1, "");
+    let ran = scratch.run(correct.clone()).fails_with(1, "");
     let left = "line 3 (W1 / C): there is no such variant\ncorrected 0 lines\n";
     assert_eq!(ran.stdout, left);
     scratch.file("count.csv", "warehouse,sku,quantity\nW1,A,9\nW1,B,7\n");
@@ -138,6 +138,19 @@ fn a_count_in_a_file_is_held_against_the_ledger_and_corrects_it_once() {
     scratch.file("count.csv", "warehouse,sku,quantity\nW1,A,nine\n");
     let wrong = scratch.run(reconcile.iter().chain(&through));
     wrong.fails_with(2, "count.csv: line 2: \"nine\" is not a whole number");
+    // What only the server knows to be wrong is told with the line of the file, too.
+    scratch.file("count.csv", "warehouse,sku,quantity\nW1,A,9\n\nW1,B,1000000001\n");
+    let wrong = scratch.run(correct.clone());
+    wrong.fails_with(
+        2,
+        "count.csv: line 4: quantity must lie between -1,000,000,000 and 1,000,000,000",
+    );
+    let far = ["--reported-at", "2999-01-01T00:00:00Z"];
+    let wrong = scratch.run(reconcile.iter().chain(&far).chain(&through));
+    wrong.fails_with(
+        2,
+        "--reported-at must lie in the years 1 to 9999, and not more than 5 minutes",
+    );
     assert_eq!(server.stop().0, Some(0));
 
     // The same in the stopped folder.

@@ -11,8 +11,10 @@ use crate::rejection::Rejection;
 use crate::state::{State, Tracking, Variant};
 use crate::time::Timestamp;
 
-const CODE_LENGTH_MAX: usize = 64;
-const SKU_LENGTH_MAX: usize = 128;
+/// The longest code of a warehouse, in characters.
+pub const CODE_LENGTH_MAX: usize = 64;
+/// The longest SKU of a variant, in characters.
+pub const SKU_LENGTH_MAX: usize = 128;
 const NAME_LENGTH_MAX: usize = 200;
 const BIN_LENGTH_MAX: usize = 64;
 const PICK_REASON_LENGTH_MAX: usize = 500;
@@ -297,12 +299,16 @@ fn activity(no: VariantNo, variant: &Variant, active: Option<bool>) -> Option<Ev
     }))
 }
 
-pub(super) fn check_text(field: &'static str, text: &str, length_max: usize) -> Result<(), Rejection> {
-    let fits = !text.is_empty()
+/// Whether something can be called this: no code or SKU is empty, longer, has control characters or blanks at its ends.
+pub fn is_name(text: &str, length_max: usize) -> bool {
+    !text.is_empty()
         && text.chars().count() <= length_max
         && !text.chars().any(char::is_control)
-        && text.trim() == text;
-    if fits {
+        && text.trim() == text
+}
+
+pub(super) fn check_text(field: &'static str, text: &str, length_max: usize) -> Result<(), Rejection> {
+    if is_name(text, length_max) {
         Ok(())
     } else {
         Err(Rejection::InvalidText { field, length_max })

@@ -12,7 +12,7 @@ use crate::time::Timestamp;
 /// The most lines of an event.
 pub(crate) const LINES_MAX: usize = 1_000;
 /// The most units of a line.
-pub(crate) const QUANTITY_MAX: i64 = 1_000_000_000;
+pub const QUANTITY_MAX: i64 = 1_000_000_000;
 /// The longest notes, in characters.
 const NOTES_LENGTH_MAX: usize = 500;
 /// The longest id of an order or transfer, in characters.
@@ -47,8 +47,8 @@ pub(super) fn check(command: &StockCommand, now: Timestamp) -> Result<Timestamp,
     check_occurred(command.occurred_at, now)
 }
 
-/// When something happened that is to have happened then.
-pub(super) fn check_occurred(occurred_at: Option<Timestamp>, now: Timestamp) -> Result<Timestamp, Rejection> {
+/// When something happened that is to have happened then, or now where that is left open; refused in the future.
+pub fn check_occurred(occurred_at: Option<Timestamp>, now: Timestamp) -> Result<Timestamp, Rejection> {
     let occurred_at = occurred_at.unwrap_or(now);
     if occurred_at > now.saturating_add_micros(AHEAD_MAX_MICROS) {
         return Err(Rejection::OccursInFuture { occurred_at, now });

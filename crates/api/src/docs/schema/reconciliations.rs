@@ -32,7 +32,7 @@ pub(crate) struct NewReconciliation {
 pub(crate) struct NewSource {
     /// What it is called: 1 to 200 characters.
     pub(crate) name: String,
-    /// When it was so; now, when left out.
+    /// When it was so, at most 5 minutes in the future; now, when left out.
     #[schema(format = DateTime)]
     pub(crate) reported_at: Option<String>,
     /// Which figure the quantities are; `onHand` when left out.
@@ -54,9 +54,13 @@ pub(crate) enum SourceMeasures {
 #[serde(deny_unknown_fields, rename_all = "camelCase")]
 pub(crate) struct NewSourceLine {
     pub(crate) warehouse_id: Option<Uuid>,
+    #[schema(min_length = 1, max_length = 64)]
     pub(crate) warehouse_code: Option<String>,
     pub(crate) variant_id: Option<Uuid>,
+    #[schema(min_length = 1, max_length = 128)]
     pub(crate) sku: Option<String>,
+    /// With `apply`, at most 1,000,000,000 either way.
+    #[schema(minimum = -1_000_000_000_000_i64, maximum = 1_000_000_000_000_i64)]
     pub(crate) quantity: i64,
 }
 

@@ -1,9 +1,10 @@
 //! A reconciliation with what was counted or reported outside, on a running server or in a stopped folder.
 
 use serde::Deserialize;
-use serde_json::{Value, json};
+use serde_json::json;
 
 use super::server::{PATH, RunAnswer};
+use super::source::File;
 use super::{LOOK_EVERY, PAGE, Steps, check};
 use crate::asking::{Source, Where};
 use crate::config::Config;
@@ -45,7 +46,7 @@ struct CorrectionAnswer {
 }
 
 /// Compares a source with the ledger, and corrects that where it is to be.
-pub(super) fn reconcile(place: &Where, config: &Config, source: &Value, apply: bool) -> anyhow::Result<()> {
+pub(super) fn reconcile(place: &Where, config: &Config, source: &File, apply: bool) -> anyhow::Result<()> {
     crate::commands::block_on(async {
         let ledger = place.open(config).await?;
         let differing = compare(&ledger, source, apply).await;
@@ -61,9 +62,12 @@ pub(super) fn reconcile(place: &Where, config: &Config, source: &Value, apply: b
 }
 
 /// How many lines differ.
-async fn compare(ledger: &Source, source: &Value, apply: bool) -> anyhow::Result<u64> {
-    let asked = json!({ "source": source, "apply": apply });
-    let mut run: RunAnswer = serde_json::from_value(ledger.post(PATH, &asked).await?)?;
+async fn compare(ledger: &Source, source: &File, apply: bool) -> anyhow::Result<u64> {
+    let asked = json!({ "source": source.source, "apply": apply });
+    let begun = ledger
+        .post(PATH, &asked, |pointer| source.name_of(pointer))
+        .await?;
+    let mut run: RunAnswer = serde_json::from_value(begun)?;
     let path = format!("{PATH}/{}", run.id);
     let mut steps = Steps::default();
     while run.is_under_way() {

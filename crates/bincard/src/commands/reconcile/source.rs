@@ -8,13 +8,38 @@ use serde_json::{Map, Value, json};
 use super::Reconcile;
 use crate::exit::WrongUse;
 
-/// The source as the server takes it.
-pub(super) fn read(asked: &Reconcile) -> anyhow::Result<Value> {
+/// A file, read.
+pub(super) struct File {
+    name: String,
+    /// The source as the server takes it.
+    pub(super) source: Value,
+    /// The line of the file that each of its lines begins at.
+    at: Vec<usize>,
+}
+
+impl File {
+    /// What the user calls what stands at a pointer of the request.
+    pub(super) fn name_of(&self, pointer: &str) -> Option<String> {
+        let field = match pointer.strip_prefix("/source/")? {
+            "reportedAt" => return Some("--reported-at".to_owned()),
+            "measures" => return Some("--measures".to_owned()),
+            "lines" => return Some(format!("{}:", self.name)),
+            field => field.strip_prefix("lines/")?,
+        };
+        let (index, field) = field.split_once('/').unwrap_or((field, ""));
+        let line = self.at.get(index.parse::<usize>().ok()?)?;
+        let blank = if field.is_empty() { "" } else { " " };
+        Some(format!("{}: line {line}:{blank}{field}", self.name))
+    }
+}
+
+pub(super) fn read(asked: &Reconcile) -> anyhow::Result<File> {
     let path = asked.source.as_deref().unwrap_or(Path::new(""));
     let text = std::fs::read_to_string(path).with_context(|| format!("{} cannot be read", path.display()))?;
     let is_json = text.trim_start().starts_with('{');
     let lines = if is_json { ndjson(&text) } else { table(&text) };
     let lines = lines.map_err(|what| WrongUse(format!("{}: {what}", path.display())))?;
+    let (at, lines): (Vec<usize>, Vec<Value>) = lines.into_iter().unzip();
     let name = path.file_name().map(|name| name.to_string_lossy().into_owned());
     let mut source = json!({
         "name": name.unwrap_or_default(),
@@ -24,10 +49,17 @@ pub(super) fn read(asked: &Reconcile) -> anyhow::Result<Value> {
     if let Some(at) = &asked.reported_at {
         source["reportedAt"] = at.as_str().into();
     }
-    Ok(source)
+    Ok(File {
+        name: path.display().to_string(),
+        source,
+        at,
+    })
 }
 
-fn ndjson(text: &str) -> Result<Vec<Value>, String> {
+/// Lines, each with where in the file it begins.
+type Numbered = Vec<(usize, Value)>;
+
+fn ndjson(text: &str) -> Result<Numbered, String> {
     let lines = text
         .lines()
         .enumerate()
@@ -37,7 +69,7 @@ fn ndjson(text: &str) -> Result<Vec<Value>, String> {
             let at = index + 1;
             let line = serde_json::from_str(line).map_err(|error| format!("line {at}: {error}"))?;
             check(&line, at)?;
-            Ok(line)
+            Ok((at, line))
         })
         .collect()
 }
@@ -57,7 +89,7 @@ fn check(line: &Value, at: usize) -> Result<(), String> {
     Ok(())
 }
 
-fn table(text: &str) -> Result<Vec<Value>, String> {
+fn table(text: &str) -> Result<Numbered, String> {
     let mut reader = csv::ReaderBuilder::new()
         .trim(csv::Trim::All)
         .from_reader(text.as_bytes());
@@ -103,7 +135,7 @@ fn table(text: &str) -> Result<Vec<Value>, String> {
         }
         let line = line.into();
         check(&line, at)?;
-        lines.push(line);
+        lines.push((at, line));
     }
     Ok(lines)
 }
@@ -118,12 +150,13 @@ mod tests {
             json!({"warehouseCode": "A", "sku": "S, red", "quantity": 5}),
             json!({"warehouseCode": "A", "sku": "T", "quantity": -1}),
         ];
+        let numbered = |first| Ok((first..).zip(expected.clone()).collect());
         assert_eq!(
             table("warehouse,sku,quantity\nA,\"S, red\",5\nA, T ,-1\n"),
-            Ok(expected.clone())
+            numbered(2)
         );
         let text: String = expected.iter().map(|line| format!("{line}\n")).collect();
-        assert_eq!(ndjson(&text), Ok(expected));
+        assert_eq!(ndjson(&text), numbered(1));
     }
 
     #[test]
