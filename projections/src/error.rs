@@ -127,6 +127,12 @@ pub enum Error {
         /// What the database said.
         source: sqlx::Error,
     },
+    /// There is no room for what was to be written of reconciliations: nothing was. It goes on when there is.
+    #[error("the disk that holds the reconciliations is full: make space")]
+    ReconciliationsFull {
+        /// What the database said.
+        source: sqlx::Error,
+    },
     /// Another node has the right to do the ledger's reconciliations.
     #[error("another node goes on with the reconciliation")]
     ReconciledElsewhere,

@@ -292,6 +292,7 @@ impl From<bincard_projections::Error> for Failure {
             | Error::Stopped
             | Error::Rebuilding { .. } => Failure::ViewUnavailable(error.into()),
             Error::TooManyWaiting { .. } => Failure::Unavailable,
+            Error::ReconciliationsFull { .. } => Failure::DiskFull,
             Error::Reconciliations { .. }
             | Error::ReconciliationsVersion { .. }
             | Error::NobodyCorrects

@@ -204,6 +204,7 @@ impl Worker {
             Err(
                 error @ (Error::Reconciliations { .. }
                 | Error::ReconciliationsAway { .. }
+                | Error::ReconciliationsFull { .. }
                 | Error::ReconciledElsewhere),
             ) => Err(error),
             Err(error) => {

@@ -182,6 +182,28 @@ fn that_a_run_is_to_end_is_on_the_disk_before_it_is_answered() {
     );
 }
 
+#[test]
+fn a_transaction_that_sqlite_ended_by_itself_leaves_runs_as_they_can_be_asked_for() {
+    let ledger = closed(20);
+    let opened = reconciler(&ledger);
+    runtime().block_on(async {
+        let mut connection = sql(&ledger).await;
+        let no_room = "create trigger no_room before insert on runs begin select raise(rollback, 'as when the disk is full'); end";
+        run_all(&mut connection, no_room.to_owned()).await;
+        let runs = opened.reconciliations();
+        // As often as there are connections, and once more.
+        for _ in 0..3 {
+            let refused = runs.start(&Asked::default()).await.unwrap_err().chain();
+            assert!(refused.contains("as when the disk is full"), "{refused}");
+        }
+        run_all(&mut connection, "drop trigger no_room".to_owned()).await;
+        connection.close().await.unwrap();
+        let id = runs.start(&Asked::default()).await.unwrap();
+        assert_eq!(over(&opened, id).await.state, RunState::Agrees);
+    });
+    opened.close();
+}
+
 /// Answers each correction, and keeps what was asked for. After `good` of them it fails.
 pub(crate) fn correcting(good: usize) -> (Correct, Arc<Mutex<Vec<Correction>>>) {
     let asked: Arc<Mutex<Vec<Correction>>> = Arc::default();

@@ -83,7 +83,7 @@ fn codes_of(path: &str, operation: &Operation, is_write: bool) -> Vec<Code> {
     if !types.is_empty() {
         codes.push(Code::UnsupportedMediaType);
     }
-    if is_write && (has_whole_body || writes_accounts(path)) {
+    if is_write && (has_whole_body || writes_beside_the_log(path)) {
         codes.push(Code::DiskFull);
     }
     if is_write || waits_for_position(operation) {
@@ -102,9 +102,14 @@ fn takes_input(operation: &Operation) -> bool {
     has_parameter || operation.request_body.is_some()
 }
 
-/// Whether a write goes to the accounts, which have a database of their own.
-fn writes_accounts(path: &str) -> bool {
-    let there = ["/api/auth/", "/api/v1/users", "/api/v1/keys"];
+/// Whether a write goes to what has a database of its own: accounts and reconciliations.
+fn writes_beside_the_log(path: &str) -> bool {
+    let there = [
+        "/api/auth/",
+        "/api/v1/users",
+        "/api/v1/keys",
+        "/api/v1/reconciliations",
+    ];
     there.iter().any(|start| path.starts_with(start))
 }
 

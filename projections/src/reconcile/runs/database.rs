@@ -273,6 +273,7 @@ impl Runs {
             Kept::Postgres(_) => None,
         };
         move |source| match &path {
+            _ if is_full(&source) => Error::ReconciliationsFull { source },
             Some(path) => Error::Reconciliations {
                 path: path.clone(),
                 source,
@@ -280,6 +281,12 @@ impl Runs {
             None => Error::ReconciliationsAway { source },
         }
     }
+}
+
+/// SQLite's code for it, and PostgreSQL's.
+fn is_full(error: &sqlx::Error) -> bool {
+    let code = error.as_database_error().and_then(|error| error.code());
+    code.is_some_and(|code| matches!(&*code, "13" | "53100"))
 }
 
 fn migration((version, name, sql): (i64, &'static str, &'static str)) -> Migration {
