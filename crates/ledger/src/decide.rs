@@ -88,13 +88,13 @@ fn decide_stock(state: &State, command: &StockCommand, now: Timestamp) -> Result
         Kind::Release | Kind::Pick | Kind::Pack | Kind::Ship => held::post(state, command, now)?,
         _ => post_stock(state, command, occurred_at, &mut freed, &mut noted, shortages)?,
     };
-    let of = (command.order.as_deref(), None);
-    let seen = count::compensate(state, command.warehouse, occurred_at, of, &mut postings)?;
     if postings.len() > POSTINGS_MAX {
         return Err(Rejection::TooManyPostings {
             count: postings.len(),
         });
     }
+    let of = (command.order.as_deref(), None);
+    let seen = count::compensate(state, command.warehouse, occurred_at, of, &mut postings)?;
     let event = StockEvent {
         kind: command.kind,
         warehouse: command.warehouse,
@@ -130,7 +130,8 @@ fn behind(freed: Freed<'_>, event: Event) -> Decision {
     decision
 }
 
-/// The most postings of an event: its lines are told apart by numbers below this. Lots make several of one line.
+/// The most postings of an event, without those that make up for what a count had seen: its lines are told apart by numbers.
+/// Lots make several of one line.
 const POSTINGS_MAX: usize = 1_024;
 
 /// The warehouse and the variants exist, are active and have not expired. Answers whether any of them has to do with lots.

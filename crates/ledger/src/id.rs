@@ -102,8 +102,14 @@ impl LedgerId {
 pub enum IdKind {
     /// A recorded event; the number is its position.
     Event = 1,
-    /// A line of an event; the number is [`PublicIds::line`]'s.
+    /// One of the first 1,024 lines of an event; the number is [`PublicIds::line`]'s.
     Line = 2,
+    /// One of the next 1,024.
+    LineFrom1024 = 5,
+    /// One of those after them.
+    LineFrom2048 = 6,
+    /// One of the last that an event may have.
+    LineFrom3072 = 7,
     /// A warehouse.
     Warehouse = 3,
     /// A variant.
@@ -128,8 +134,8 @@ const MUL: u64 = 0x9E37_79B9_7F4A_7C15;
 const MUL_INVERSE: u64 = inverse_mod_2_64(MUL);
 const NUMBER_BITS: u32 = 60;
 const CHECK_MASK: u64 = (1 << 58) - 1;
-/// Lines are numbered below this within their event; an event takes at most 1,000.
-const LINES_PER_EVENT: u64 = 1024;
+/// Lines of one kind are numbered below this within their event.
+const LINES_PER_KIND: u16 = 1024;
 
 /// Newton's iteration: each step doubles the correct low bits, from 3 to 96 in five.
 const fn inverse_mod_2_64(odd: u64) -> u64 {
@@ -165,12 +171,19 @@ impl PublicIds {
         self.encode(IdKind::Event, position.0)
     }
 
-    /// The public id of line `index` (from 0, below 1,024) of the event at `position`.
+    /// The public id of line `index` (from 0, below 4,096) of the event at `position`. An event is asked for with fewer than
+    /// 1,024 lines; what it moves has twice as many where a receipt tells sound units from damaged ones, and again where a
+    /// count had seen it.
     pub fn line(self, position: Position, index: u16) -> Uuid {
-        self.encode(
-            IdKind::Line,
-            position.0.wrapping_mul(LINES_PER_EVENT) | (u64::from(index) % LINES_PER_EVENT),
-        )
+        let kind = match index / LINES_PER_KIND {
+            0 => IdKind::Line,
+            1 => IdKind::LineFrom1024,
+            2 => IdKind::LineFrom2048,
+            _ => IdKind::LineFrom3072,
+        };
+        let lines = u64::from(LINES_PER_KIND);
+        let number = position.0.wrapping_mul(lines) | u64::from(index % LINES_PER_KIND);
+        self.encode(kind, number)
     }
 
     /// The public id of a warehouse.
@@ -246,6 +259,16 @@ mod tests {
             prop_assert_eq!(id.get_version_num(), 8);
             prop_assert_eq!(ids.resolve_variant(ids.variant(VariantNo(no))), Some(VariantNo(no)));
             prop_assert_eq!(ids.resolve_warehouse(ids.warehouse(WarehouseNo(no))), Some(WarehouseNo(no)));
+        }
+
+        #[test]
+        fn no_two_lines_have_one_id(a in (0u64..1 << 50, 0u16..4096), b in (0u64..1 << 50, 0u16..4096)) {
+            prop_assume!(a != b);
+            let ids = PublicIds::new(LedgerId([7; 16]));
+            let id = |(position, index): (u64, u16)| ids.line(Position(position), index);
+            prop_assert_ne!(id(a), id(b));
+            prop_assert_ne!(id(a), id((a.0, a.1 ^ 1024)));
+            prop_assert_ne!(id(a), id((a.0, a.1 ^ 2048)));
         }
 
         #[test]

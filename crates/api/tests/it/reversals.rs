@@ -213,3 +213,52 @@ async fn of_many_who_undo_at_once_one_does() {
     assert_eq!(statuses, [201, 409, 409, 409, 409, 409, 409, 409]);
     assert_eq!(on_hand(&server).await, 0);
 }
+
+#[tokio::test]
+async fn what_a_count_had_seen_of_more_than_five_hundred_lines_is_undone_and_no_two_lines_have_one_id() {
+    let server = Server::start().await;
+    let warehouse = server.warehouse("WH-1").await;
+    let create = json!({"sku": "S", "name": "S", "tracksLots": true});
+    let variant = server.post("/api/v1/variants", &server.manager, &create).await;
+    let variant = variant.expect(201).json()["id"].clone();
+    let lots = |quantity: i64| {
+        let line =
+            |lot: i32| json!({"variantId": variant, "quantity": quantity, "lot": format!("L{lot:03}")});
+        (0..600).map(line).collect::<Value>()
+    };
+    let record = async |kind: &str, quantity: i64| {
+        let body = json!({"type": kind, "warehouseId": warehouse, "lines": lots(quantity)});
+        let recorded = server.post(EVENTS, &server.manager, &body).await;
+        recorded.expect(201).json()
+    };
+    let received = record("INBOUND", 3).await;
+    let corrected = record("ADJUST", 2).await;
+    server.clock.advance_ms(1_000);
+    let count = json!({"warehouseId": warehouse});
+    let count = server.post("/api/v1/counts", &server.manager, &count).await;
+    let count = format!(
+        "/api/v1/counts/{}",
+        count.expect(201).json()["id"].as_str().unwrap()
+    );
+    let found = received["lines"].as_array().unwrap().iter();
+    let found: Value = found
+        .map(|line| json!({"variantId": line["lotId"], "counted": 5}))
+        .collect();
+    let step = async |step: &str, body: &Value| {
+        let path = format!("{count}/{step}");
+        server.post(&path, &server.manager, body).await.expect(201)
+    };
+    step("lines", &json!({"lines": found})).await;
+    step("approve", &json!({})).await;
+
+    // The count is right, so it changes nothing.
+    let undone = reverse(&server, &corrected["id"], &server.manager, None, None).await;
+    let undone = undone.expect(201).json();
+    assert_eq!(undone["reversesId"], corrected["id"]);
+    let lines = undone["lines"].as_array().unwrap();
+    assert_eq!(lines.len(), 1_200, "each goes back, and is made up for");
+    let ids: std::collections::HashSet<&str> =
+        lines.iter().map(|line| line["id"].as_str().unwrap()).collect();
+    assert_eq!(ids.len(), lines.len());
+    assert_eq!(on_hand(&server).await, 3_000);
+}

@@ -4,7 +4,7 @@
 //!
 //! What was counted since the event occurred is right, whatever is undone: see [`crate::count`].
 
-use super::{Decision, Moves, POSTINGS_MAX, behind, conditions, count, shape};
+use super::{Decision, Moves, behind, conditions, count, shape};
 use crate::command::ReverseCommand;
 use crate::count::Counting;
 use crate::event::{Event, Kind, StockEvent};
@@ -40,10 +40,6 @@ pub(super) fn decide(state: &State, command: &ReverseCommand, now: Timestamp) ->
     }
     let mut postings = moves.finish()?;
     let seen = count::compensate(state, warehouse, occurred_at, (None, None), &mut postings)?;
-    if postings.len() > POSTINGS_MAX {
-        let count = postings.len();
-        return Err(Rejection::TooManyPostings { count });
-    }
     let is_counted = |posting: &Posting| {
         posting.change_on_hand() != 0 && state.count_of(warehouse, Some(posting.variant)).is_some()
     };
