@@ -297,6 +297,8 @@ fn option_of(parameter: &str) -> &str {
     match parameter {
         "warehouseId" => "--warehouse",
         "sku" => "SKU",
+        "lot" => "--lot",
+        "lots" => "--lots",
         "asOf" => "--as-of",
         "knownAt" => "--known-at",
         "occurredFrom" => "--from",

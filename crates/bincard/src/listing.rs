@@ -3,7 +3,7 @@
 use std::io::{self, IsTerminal, Write};
 
 use clap::ValueEnum;
-use comfy_table::{CellAlignment, ContentArrangement, Table, presets};
+use comfy_table::{CellAlignment, ColumnConstraint, ContentArrangement, Table, presets};
 use serde_json::Value;
 
 use crate::asking::{Answer, Source, Where};
@@ -37,6 +37,8 @@ pub(crate) struct Column {
     /// Where in a row it is found, as a JSON pointer.
     pointer: &'static str,
     is_number: bool,
+    /// Whether it is left out where no row has it.
+    is_optional: bool,
 }
 
 impl Column {
@@ -45,14 +47,23 @@ impl Column {
             name,
             pointer,
             is_number: false,
+            is_optional: false,
+        }
+    }
+
+    /// A text that is told where a row has it.
+    pub(crate) const fn optional(name: &'static str, pointer: &'static str) -> Column {
+        Column {
+            is_optional: true,
+            ..Column::text(name, pointer)
         }
     }
 
     pub(crate) const fn number(name: &'static str, pointer: &'static str) -> Column {
         Column {
             name,
-            pointer,
             is_number: true,
+            ..Column::text(name, pointer)
         }
     }
 }
@@ -141,6 +152,7 @@ async fn table(mut answer: Answer, columns: &[Column], rows_max: usize) -> anyho
         .set_header(columns.iter().map(|column| column.name));
     let mut rest: Vec<u8> = Vec::new();
     let mut rows = 0;
+    let mut is_told: Vec<bool> = columns.iter().map(|column| !column.is_optional).collect();
     while rows < rows_max {
         let Some(bytes) = answer.chunk().await? else { break };
         rest.extend_from_slice(bytes.as_ref());
@@ -154,15 +166,22 @@ async fn table(mut answer: Answer, columns: &[Column], rows_max: usize) -> anyho
             }
             let row: Value = serde_json::from_slice(line)?;
             table.add_row(columns.iter().map(|column| cell(&row, column)));
+            for (is_told, column) in is_told.iter_mut().zip(columns) {
+                *is_told |= row.pointer(column.pointer).is_some_and(|cell| !cell.is_null());
+            }
             rows += 1;
         }
         rest.drain(..whole);
     }
-    for (index, column) in columns.iter().enumerate() {
-        if let Some(made) = table.column_mut(index)
-            && column.is_number
-        {
+    for (index, (column, is_told)) in columns.iter().zip(is_told).enumerate() {
+        let Some(made) = table.column_mut(index) else {
+            continue;
+        };
+        if column.is_number {
             made.set_cell_alignment(CellAlignment::Right);
+        }
+        if !is_told {
+            made.set_constraint(ColumnConstraint::Hidden);
         }
     }
     let lines: Vec<String> = table.lines().map(|line| line.trim_end().to_owned()).collect();

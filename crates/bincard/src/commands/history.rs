@@ -39,6 +39,7 @@ const COLUMNS: &[Column] = &[
     Column::text("warehouse", "/warehouseCode"),
     Column::text("type", "/type"),
     Column::text("reason", "/reasonCode"),
+    Column::optional("lot", "/lot"),
     Column::text("from", "/from"),
     Column::text("to", "/to"),
     Column::number("quantity", "/quantity"),

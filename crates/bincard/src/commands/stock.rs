@@ -15,6 +15,12 @@ pub(crate) struct Stock {
     /// Only of the variant with this SKU
     #[arg(long, value_name = "SKU")]
     sku: Option<String>,
+    /// Only of the variant's lot with this code
+    #[arg(long, requires = "sku", value_name = "CODE")]
+    lot: Option<String>,
+    /// A row for every lot instead of every variant
+    #[arg(long, conflicts_with = "lot")]
+    lots: bool,
     /// By what had occurred by this instant, such as 2026-01-31T00:00:00Z
     #[arg(long, value_name = "INSTANT")]
     as_of: Option<String>,
@@ -31,6 +37,7 @@ pub(crate) struct Stock {
 const COLUMNS: &[Column] = &[
     Column::text("warehouse", "/warehouseCode"),
     Column::text("SKU", "/variantSku"),
+    Column::optional("lot", "/lot"),
     Column::number("on hand", "/onHand"),
     Column::number("available", "/available"),
     Column::number("reserved", "/reserved"),
@@ -47,6 +54,8 @@ impl Stock {
             warehouse: self.warehouse,
             query: vec![
                 ("sku", self.sku),
+                ("lot", self.lot),
+                ("lots", self.lots.then(|| "true".to_owned())),
                 ("asOf", self.as_of),
                 ("knownAt", self.known_at),
             ],
