@@ -50,7 +50,7 @@ pub struct NewKey<'a> {
     pub name: &'a str,
     /// What it may do.
     pub role: Role,
-    /// Must be empty unless the role is SELLER.
+    /// One or more of a SELLER's; none of another's.
     pub warehouses: &'a [Uuid],
     /// How much it may do.
     pub plan: Plan,
@@ -97,6 +97,12 @@ impl Accounts {
             return Err(AccessError::Invalid {
                 field: "expires_at",
                 why: "must lie in the future",
+            });
+        }
+        if new.role == Role::Seller && new.warehouses.is_empty() {
+            return Err(AccessError::Invalid {
+                field: "warehouses",
+                why: "must name a warehouse or more for a SELLER's key, which could do nothing without",
             });
         }
         let key = ApiKey {

@@ -9,7 +9,7 @@ use std::error::Error;
 use axum::body::Body;
 use axum::http::header::{ACCEPT_ENCODING, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
 use axum::http::{HeaderValue, Response};
-use bincard_ledger::{Rejection, Shortage, Timestamp};
+use bincard_ledger::{Bucket, Place, Rejection, Shortage, Timestamp};
 
 pub(crate) use code::Code;
 
@@ -18,6 +18,7 @@ use crate::if_match;
 use crate::line_lot;
 use crate::rejected::Rejected;
 use crate::wire::json::Json;
+use crate::wire::spelling;
 use crate::wire::tree::{At, Faults};
 
 /// In whose words a failure is told.
@@ -111,7 +112,7 @@ fn code_of(rejection: &Rejection) -> Code {
     match rejection {
         Rejection::NoLines => Code::NoLines,
         Rejection::TooManyLines { .. } => Code::TooManyLines,
-        Rejection::InvalidQuantity { .. } => Code::InvalidQuantity,
+        Rejection::InvalidQuantity { .. } | Rejection::InvalidFound { .. } => Code::InvalidQuantity,
         Rejection::DuplicateVariant { .. } => Code::DuplicateVariant,
         Rejection::ReasonMismatch { .. } => Code::ReasonMismatch,
         Rejection::NotesTooLong => Code::NotesTooLong,
@@ -163,7 +164,7 @@ fn code_of(rejection: &Rejection) -> Code {
         Rejection::CodeTaken { .. } => Code::CodeTaken,
         Rejection::SkuTaken { .. } => Code::SkuTaken,
         Rejection::InvalidText { .. } | Rejection::InvalidLot { .. } => Code::InvalidText,
-        Rejection::NumberOutOfRange { .. } => Code::NumberOutOfRange,
+        Rejection::NumberOutOfRange { .. } | Rejection::ReorderAboveMax { .. } => Code::NumberOutOfRange,
         Rejection::NumbersExhausted => Code::NumbersExhausted,
     }
 }
@@ -418,7 +419,10 @@ fn write_rejection(json: &mut Json, rejected: &Rejected) {
         _ => {}
     }
     if let Some(pointer) = &rejected.pointer {
-        write_error(json, pointer, &message_of(rejection));
+        // What two fields say together is told of both.
+        let other = matches!(rejection, Rejection::ReorderAboveMax { .. }).then_some("/maxLevel");
+        let pointers = [Some(&**pointer), other];
+        write_errors(json, pointers.into_iter().flatten(), &message_of(rejection));
     }
 }
 
@@ -429,6 +433,11 @@ fn write_shortages(json: &mut Json, shortages: &[Shortage], rejected: &Rejected)
         json.raw(if index == 0 { "{" } else { ",{" });
         let name = rejected.name(shortage.variant);
         line_lot::write_named(json, rejected.ids, shortage.variant, name);
+        if shortage.from != Place::Bucket(Bucket::Available) {
+            json.raw(r#","from":""#)
+                .raw(spelling::of_place(shortage.from))
+                .raw("\"");
+        }
         json.raw(r#","requested":"#).whole(shortage.requested);
         json.raw(r#","available":"#).whole(shortage.available).raw("}");
     }
@@ -448,8 +457,20 @@ fn message_of(rejection: &Rejection) -> String {
 }
 
 fn write_error(json: &mut Json, pointer: &str, detail: &str) {
-    json.raw(r#","errors":[{"pointer":"#).text(pointer);
-    json.raw(r#","detail":"#).text(detail).raw("}]");
+    write_errors(json, [pointer], detail);
+}
+
+fn write_errors<'p>(json: &mut Json, pointers: impl IntoIterator<Item = &'p str>, detail: &str) {
+    json.raw(r#","errors":["#);
+    for (index, pointer) in pointers.into_iter().enumerate() {
+        json.raw(if index == 0 {
+            r#"{"pointer":"#
+        } else {
+            r#",{"pointer":"#
+        });
+        json.text(pointer).raw(r#","detail":"#).text(detail).raw("}");
+    }
+    json.raw("]");
 }
 
 fn write_faults(json: &mut Json, faults: &Faults) {

@@ -29,7 +29,7 @@ pub(crate) enum Shape {
         source: WarehouseNo,
         destination: Option<WarehouseNo>,
     },
-    /// A receipt: a line of it has several quantities, and what is wrong with one is said of the line.
+    /// A receipt: a line of it has several quantities, and what does not fit of all is said of the line.
     Receipt,
     /// A count is opened: its variants stand in `variantIds`.
     CountOpening,
@@ -104,9 +104,7 @@ pub(crate) fn pointer_of(rejection: &Rejection, shape: Shape) -> Option<Cow<'sta
             )
         }
         (Shape::Dispatch { .. }, Rejection::InvalidReference) => Some("/transferId".into()),
-        (Shape::Receipt, Rejection::InvalidQuantity { line, .. } | Rejection::Overflow { line, .. }) => {
-            Some(format!("/lines/{line}").into())
-        }
+        (Shape::Receipt, Rejection::Overflow { line, .. }) => Some(format!("/lines/{line}").into()),
         (Shape::CountOpening, Rejection::NoLines | Rejection::TooManyLines { .. }) => {
             Some("/variantIds".into())
         }
@@ -147,6 +145,10 @@ fn in_the_ledgers_words(rejection: &Rejection) -> Option<Cow<'static, str>> {
             at_line(line, "expiresAt")
         }
         Rejection::VariantHasStock { .. } => Some("/tracksLots".into()),
+        Rejection::InvalidFound { line, field, .. } => match field {
+            Some(field) => at_line(line, field),
+            None => Some(format!("/lines/{line}").into()),
+        },
         Rejection::InvalidQuantity { line, .. } | Rejection::Overflow { line, .. } => {
             at_line(line, "quantity")
         }
@@ -162,6 +164,7 @@ fn in_the_ledgers_words(rejection: &Rejection) -> Option<Cow<'static, str>> {
         Rejection::ReasonMismatch { .. } => Some("/reasonCode".into()),
         Rejection::NotesTooLong => Some("/notes".into()),
         Rejection::OccursInFuture { .. } => Some("/occurredAt".into()),
+        Rejection::ReorderAboveMax { .. } => Some("/reorderPoint".into()),
         Rejection::InstantOutOfRange { field }
         | Rejection::FieldNotAllowed { field, .. }
         | Rejection::InvalidText { field, .. }
@@ -214,6 +217,11 @@ mod tests {
         let twice = || Rejection::DuplicateVariant { line, variant };
         let in_lots = || Rejection::LotMissing { line, variant };
         let quantity = || Rejection::InvalidQuantity { line, quantity: 0 };
+        let found = |field| Rejection::InvalidFound {
+            line,
+            field,
+            units: -1,
+        };
         let overflow = || Rejection::Overflow { line, variant };
         let kind = Kind::Release;
         let from = Rejection::FieldNotAllowed {
@@ -258,7 +266,8 @@ mod tests {
             (dispatch, at_other, Some("/toWarehouseId")),
             (dispatch, same, Some("/toWarehouseId")),
             (dispatch, taken, Some("/transferId")),
-            (Shape::Receipt, quantity(), Some("/lines/2")),
+            (Shape::Receipt, found(None), Some("/lines/2")),
+            (Shape::Receipt, found(Some("damaged")), Some("/lines/2/damaged")),
             (Shape::Receipt, overflow(), Some("/lines/2")),
             (Shape::Receipt, unknown(), Some("/lines/2/variantId")),
             (Shape::CountOpening, unknown(), Some("/variantIds/2")),

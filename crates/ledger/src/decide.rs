@@ -249,6 +249,7 @@ fn post_stock(
             .drain(..)
             .map(|(variant, requested)| Shortage {
                 variant,
+                from: flow.0,
                 requested,
                 available: 0,
             })
@@ -312,6 +313,7 @@ impl<'s> Moves<'s> {
             if !self.may_overdraw(from, to) {
                 self.shortages.push(Shortage {
                     variant,
+                    from,
                     requested,
                     available,
                 });

@@ -2,7 +2,7 @@
 
 use crate::event::{Kind, Reason};
 use crate::id::{Position, ProductNo, VariantNo, Version, WarehouseNo};
-use crate::place::Bucket;
+use crate::place::{Bucket, Place};
 use crate::time::Timestamp;
 
 /// A line that asks for more than there is.
@@ -10,9 +10,11 @@ use crate::time::Timestamp;
 pub struct Shortage {
     /// Of what.
     pub variant: VariantNo,
+    /// Where it was to be taken from: what is free, what is held, what the order has in a bucket, or what is on the way.
+    pub from: Place,
     /// How many units were asked for.
     pub requested: i64,
-    /// How many there are to take: free stock, or what the order holds or the transfer has on the way.
+    /// How many there are to take.
     pub available: i64,
 }
 
@@ -46,9 +48,18 @@ pub enum Rejection {
         "line {line}: a quantity is 1 to 1,000,000,000 (of an ADJUST either sign, never 0), not {quantity}"
     )]
     InvalidQuantity { line: usize, quantity: i64 },
+    #[error(
+        "line {line}: what was received, damaged and short is 0 to 1,000,000,000 each, and 1 to 1,000,000,000 in all, not {units}"
+    )]
+    InvalidFound {
+        line: usize,
+        /// Which of them; `None` for all together.
+        field: Option<&'static str>,
+        units: i64,
+    },
     #[error("line {line}: an earlier line of this event is of the same stock")]
     DuplicateVariant { line: usize, variant: VariantNo },
-    #[error("reason {reason} does not go with {kind}")]
+    #[error("{}", mismatch(*kind, *reason))]
     ReasonMismatch { kind: Kind, reason: Reason },
     #[error("notes are at most 500 characters long")]
     NotesTooLong,
@@ -195,8 +206,22 @@ pub enum Rejection {
     InvalidText { field: &'static str, length_max: usize },
     #[error("{field} is a whole number of {min} to {max}")]
     NumberOutOfRange { field: &'static str, min: i64, max: i64 },
+    #[error("reorderPoint ({reorder_point}) lies above maxLevel ({max_level}): there would never be enough")]
+    ReorderAboveMax { reorder_point: i64, max_level: i64 },
     #[error("the ledger is full: it has given out every number of this kind")]
     NumbersExhausted,
+}
+
+/// Why a reason does not go with a kind. Of an ADJUST and the end of a transfer some do, where they only take away.
+fn mismatch(kind: Kind, reason: Reason) -> String {
+    let takes_away = matches!(reason, Reason::Damage | Reason::DiscardExpired | Reason::Theft);
+    if kind == Kind::Adjust && takes_away {
+        format!(
+            "reason {reason} goes with an {kind} that only takes away: the quantities of all its lines are negative"
+        )
+    } else {
+        format!("reason {reason} does not go with {kind}")
+    }
 }
 
 impl Rejection {
@@ -206,7 +231,7 @@ impl Rejection {
             Rejection::NoLines => "no-lines",
             Rejection::TooManyLines { .. } => "too-many-lines",
             Rejection::TooManyPostings { .. } => "too-many-postings",
-            Rejection::InvalidQuantity { .. } => "invalid-quantity",
+            Rejection::InvalidQuantity { .. } | Rejection::InvalidFound { .. } => "invalid-quantity",
             Rejection::DuplicateVariant { .. } => "duplicate-variant",
             Rejection::ReasonMismatch { .. } => "reason-mismatch",
             Rejection::NotesTooLong => "notes-too-long",
@@ -258,7 +283,7 @@ impl Rejection {
             Rejection::CodeTaken { .. } => "code-taken",
             Rejection::SkuTaken { .. } => "sku-taken",
             Rejection::InvalidText { .. } => "invalid-text",
-            Rejection::NumberOutOfRange { .. } => "number-out-of-range",
+            Rejection::NumberOutOfRange { .. } | Rejection::ReorderAboveMax { .. } => "number-out-of-range",
             Rejection::NumbersExhausted => "numbers-exhausted",
         }
     }

@@ -47,8 +47,8 @@ async fn each_role_may_do_what_the_table_says() {
 #[tokio::test]
 async fn a_seller_without_warehouses_sees_none() {
     let s = scratch().await;
-    let key = s.key("k", Role::Seller, Plan::Standard).await;
-    let caller = s.caller(&key.secret).await.unwrap();
+    s.user("k", Role::Seller).await;
+    let caller = s.caller(&s.login("k").await.access_token).await.unwrap();
     assert!(!caller.may_see_warehouse(warehouse(1)) && !caller.may_write_stock_at(warehouse(1)));
 }
 

@@ -10,7 +10,7 @@ use crate::support::*;
 async fn names_of_disabled_users_and_revoked_keys_are_still_known() {
     let s = scratch().await;
     let user = s.user("mia", Role::Viewer).await;
-    let key = s.key("till 4", Role::Seller, Plan::Service).await.key;
+    let key = s.key("till 4", Role::Manager, Plan::Service).await.key;
     s.accounts.user_disable(&home(), user.id).await.unwrap();
     s.accounts.key_revoke(&home(), key.id).await.unwrap();
     assert_eq!(s.accounts.username_in_memory(user.id), None);

@@ -309,7 +309,9 @@ async fn a_seller_sees_its_own_warehouses() {
         .expect(200)
         .json();
     assert_eq!(all["content"][0]["id"], json!(other));
-    let nobody = server.key("default", Role::Seller, &[]).await;
+    let nobody = server
+        .key("default", Role::Seller, &[::uuid::Uuid::from_u128(1)])
+        .await;
     assert_eq!(
         server.get("/api/v1/warehouses", &nobody).await.expect(200).json()["content"],
         json!([])

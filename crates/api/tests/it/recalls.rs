@@ -205,6 +205,17 @@ async fn a_recalled_lot_that_is_changed_to_active_has_what_was_set_aside_availab
         .record("INBOUND", &recall.south, 2, Some("BAD"), None)
         .await;
     assert_eq!(recall.stock().await, [(0, 6), (0, 6)]);
+    // What names no lot gives nothing of it free, and is told that it was looked for in what is held.
+    let line = json!({"variantId": recall.milk, "quantity": 1});
+    let unhold = json!({"type": "UNHOLD", "warehouseId": recall.south, "lines": [line]});
+    let refused = server
+        .post("/api/v1/stock-events", &server.manager, &unhold)
+        .await;
+    let refused = refused.expect_problem(409, "insufficient-stock", "stock-insufficient");
+    assert_eq!(
+        refused["shortages"],
+        json!([{"variantId": recall.milk, "variantSku": "MILK", "from": "held", "requested": 1, "available": 0}])
+    );
     let path = format!("/api/v1/lots/{}", recall.lot);
     let change = json!({"active": true});
     let changed = server

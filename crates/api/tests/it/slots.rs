@@ -26,13 +26,13 @@ async fn a_slot_says_what_was_said_of_it_and_takes_it_back() {
     assert_eq!(found.json(), empty, "nothing was said of it yet");
     assert_eq!(patch(&server, &path, json!({})).await, empty, "and nothing is");
 
-    let full = json!({"bin": "A-12-3", "reorderPoint": 20, "maxLevel": 0});
+    let full = json!({"bin": "A-12-3", "reorderPoint": 20, "maxLevel": 20});
     let answer = server.patch(&path, &server.manager, &full).await.expect(200);
     assert_eq!(answer.header("ledger-position"), "3");
     let mut expected = empty.clone();
     expected["bin"] = json!("A-12-3");
     expected["reorderPoint"] = json!(20);
-    expected["maxLevel"] = json!(0);
+    expected["maxLevel"] = json!(20);
     expected["updatedAt"] = json!("2025-06-01T12:00:00Z");
     assert_eq!(answer.json(), expected);
     server.clock.advance_ms(1_000);
@@ -60,7 +60,7 @@ async fn a_slot_says_what_was_said_of_it_and_takes_it_back() {
     );
     assert_eq!(
         (&told[0]["bin"], &told[0]["reorderPoint"], &told[0]["maxLevel"]),
-        (&json!("A-12-3"), &json!(20), &json!(0))
+        (&json!("A-12-3"), &json!(20), &json!(20))
     );
     assert_eq!(told[1]["maxLevel"], Value::Null);
     assert!(told[1].get("bin").is_none(), "what stays is not told");
@@ -82,6 +82,11 @@ async fn what_is_wrong_with_a_slot_is_named() {
             "number-out-of-range",
             "/maxLevel",
         ),
+        (
+            json!({"reorderPoint": 9, "maxLevel": 8}),
+            "number-out-of-range",
+            "/reorderPoint",
+        ),
         (json!({"bin": " A"}), "invalid-text", "/bin"),
         (json!({"bin": ""}), "invalid-text", "/bin"),
         (json!({"bin": "A".repeat(65)}), "invalid-text", "/bin"),
@@ -93,6 +98,9 @@ async fn what_is_wrong_with_a_slot_is_named() {
         let problem = refused.expect_problem(400, code, "invalid payload");
         assert_eq!(problem["errors"][0]["pointer"], pointer, "{body}");
     }
+    let crossed = json!({"reorderPoint": 9, "maxLevel": 8});
+    let refused = server.patch(&path, &server.admin, &crossed).await.json();
+    assert_eq!(refused["errors"][1]["pointer"], "/maxLevel", "{refused}");
     let nowhere = format!("/api/v1/slots/{variant}/{variant}");
     let missing = server.get(&nowhere, &server.admin).await;
     missing.expect_problem(404, "warehouse-not-found", "stock-warehouse-not-found");

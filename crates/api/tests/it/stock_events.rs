@@ -403,7 +403,9 @@ async fn a_key_makes_a_request_happen_once() {
     send(&server.viewer, &body, "k1")
         .await
         .expect_problem(403, "forbidden", "Forbidden");
-    let seller = server.key("default", Role::Seller, &[]).await;
+    let seller = server
+        .key("default", Role::Seller, &[::uuid::Uuid::from_u128(1)])
+        .await;
     send(&seller, &body, "k1")
         .await
         .expect_problem(403, "forbidden", "Forbidden");

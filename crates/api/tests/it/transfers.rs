@@ -230,7 +230,7 @@ async fn what_is_damaged_is_held_and_what_is_missing_is_found_or_written_off() {
         .step(id, "receive", Some(&chain.found(&[[1, 1, 1], [4, 0, 0]])))
         .await;
     let problem = too_many.expect_problem(409, "over-receipt", "over-receipt");
-    let shortage = json!({"variantId": chain.variants[0], "variantSku": "A", "requested": 3, "available": 2});
+    let shortage = json!({"variantId": chain.variants[0], "variantSku": "A", "from": "transit", "requested": 3, "available": 2});
     assert_eq!(problem["shortages"], json!([shortage]));
     assert_eq!(chain.units(id).await, [[6, 3, 1, 2, 0, 2], [4, 0, 0, 4, 0, 4]]);
 
@@ -402,7 +402,12 @@ async fn what_cannot_be_received_or_closed_is_refused_with_its_field() {
     let twice = json!([{"variantId": chain.variants[0], "received": 1}, {"variantId": chain.variants[0], "received": 1}]);
     for (step, body, code, pointer) in [
         ("receive", line(json!(0)), "invalid-quantity", "/lines/0"),
-        ("receive", line(json!(-1)), "invalid-quantity", "/lines/0"),
+        (
+            "receive",
+            line(json!(-1)),
+            "invalid-quantity",
+            "/lines/0/received",
+        ),
         (
             "receive",
             line(json!("1")),

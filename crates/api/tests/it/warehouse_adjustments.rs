@@ -161,7 +161,7 @@ async fn a_reason_is_recorded_and_answered_as_it_was_sent() {
         wrong,
         422,
         "VALIDATION_ERROR",
-        json!({"reason": "reason THEFT does not go with ADJUST"}),
+        json!({"reason": "reason THEFT goes with an ADJUST that only takes away: the quantities of all its lines are negative"}),
     );
 }
 

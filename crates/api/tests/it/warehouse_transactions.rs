@@ -220,7 +220,7 @@ async fn every_type_of_transaction_is_recorded_by_hand() {
     let details = json!({"orderId": "PICK acts on what an order holds: name the order"});
     expect_error(store.transact(orderless).await, 422, "VALIDATION_ERROR", details);
     let short = json!({"shortages": [
-        {"variantId": store.wine, "variantSku": "WINE-CAB-001", "requested": 9, "available": 3}
+        {"variantId": store.wine, "variantSku": "WINE-CAB-001", "from": "picked", "requested": 9, "available": 3}
     ]});
     expect_error(store.transact(of("PACK", 9)).await, 409, "CONFLICT", short);
     let mut long = of("RESERVATION", 1);

@@ -1,11 +1,12 @@
 //! `bincard key`: the API keys of a tenant.
 
-use bincard_access::{Accounts, Clock, NewKey, Plan, Role, TenantName};
+use bincard_access::{AccessError, Accounts, Clock, NewKey, Plan, Role, TenantName};
 use clap::{Args, Subcommand};
 use uuid::Uuid;
 
 use super::user::wrong_use;
 use crate::config::Config;
+use crate::exit::WrongUse;
 use crate::folder::DataFolder;
 use crate::output::{List, instant, maybe_instant};
 
@@ -85,7 +86,12 @@ impl Action {
                     expires_at: expires_in.map(|days| now.plus_s(i64::from(days) * DAY_S)),
                     created_by: None,
                 };
-                let issued = accounts.key_create(tenant, new).await?;
+                let issued = match accounts.key_create(tenant, new).await {
+                    Err(error @ AccessError::Invalid { .. }) => {
+                        return Err(WrongUse(error.to_string()).into());
+                    }
+                    issued => issued?,
+                };
                 super::write_out(&format!("{}\n", issued.secret.reveal()))
             }
             Action::List => list(accounts, tenant).await,

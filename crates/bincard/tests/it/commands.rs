@@ -170,15 +170,18 @@ fn tenants_users_and_keys_are_added_and_listed() {
         ["anna@example.com", "anna", "MANAGER", "standard", "no"]
     );
 
-    let key = scratch
+    scratch
         .run(["key", "create", "till", "--role", "SELLER"])
+        .fails_with(2, "must name a warehouse or more");
+    let key = scratch
+        .run(["key", "create", "till", "--role", "VIEWER"])
         .succeeds()
         .stdout;
     assert!(key.starts_with("bck_") && key.lines().count() == 1, "{key}");
     let list = scratch.run(["key", "list"]).succeeds().stdout;
     assert!(!list.contains(key.trim()), "the secret is shown once");
     let till: Vec<&str> = list.lines().nth(1).expect("one key").split('\t').collect();
-    assert_eq!(till[..3], ["till", "SELLER", "service"]);
+    assert_eq!(till[..3], ["till", "VIEWER", "service"]);
     scratch.run(["key", "revoke", till[7]]).succeeds();
     let list = scratch.run(["key", "list"]).succeeds().stdout;
     assert_ne!(

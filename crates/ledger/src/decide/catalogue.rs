@@ -247,6 +247,14 @@ fn change_slot(
             check_text("reason", reason, PICK_REASON_LENGTH_MAX)?;
         }
     }
+    if let (Some(Some(reorder_point)), Some(Some(max_level))) = (change.reorder_point, change.max_level)
+        && reorder_point > max_level
+    {
+        return Err(Rejection::ReorderAboveMax {
+            reorder_point,
+            max_level,
+        });
+    }
     if change.is_empty() {
         return Ok(Decision::new());
     }

@@ -315,6 +315,7 @@ impl<'s> Correction<'s> {
         if left > 0 || from_available > 0 && below < 0 && !may_overdraw {
             self.shortages.push(Shortage {
                 variant,
+                from: AVAILABLE,
                 requested: missing,
                 available: missing.saturating_sub(left),
             });

@@ -75,6 +75,7 @@ pub(super) fn post(state: &State, command: &StockCommand, now: Timestamp) -> Res
         if left > 0 {
             shortages.push(Shortage {
                 variant,
+                from,
                 requested,
                 available: requested.saturating_sub(left),
             });

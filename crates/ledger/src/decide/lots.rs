@@ -80,6 +80,7 @@ pub(super) fn resolve(
                 } else if left > 0 {
                     shortages.push(Shortage {
                         variant,
+                        from: from(command.kind, quantity).unwrap_or(Place::Bucket(Bucket::Available)),
                         requested,
                         available: requested.saturating_sub(left),
                     });
@@ -395,6 +396,7 @@ pub(super) fn found(
         if missing > 0 {
             shortages.push(Shortage {
                 variant,
+                from: Place::Account(Account::Transit),
                 requested,
                 available: requested.saturating_sub(missing),
             });

@@ -121,14 +121,21 @@ pub(super) fn check_received(command: &ReceiveCommand) -> Result<(), Rejection> 
         return Err(Rejection::TooManyLines { count: lines.len() });
     }
     for (line, one) in lines.iter().enumerate() {
-        let parts = [one.received, one.damaged, one.short];
-        let sum = parts.into_iter().fold(0, i64::saturating_add);
+        let parts = [
+            ("received", one.received),
+            ("damaged", one.damaged),
+            ("short", one.short),
+        ];
+        let sum = parts
+            .into_iter()
+            .fold(0, |sum: i64, (_, units)| sum.saturating_add(units));
         let wrong = parts
             .into_iter()
-            .find(|units| !(0..=QUANTITY_MAX).contains(units));
-        let wrong = wrong.or((!(1..=QUANTITY_MAX).contains(&sum)).then_some(sum));
-        if let Some(quantity) = wrong {
-            return Err(Rejection::InvalidQuantity { line, quantity });
+            .find(|(_, units)| !(0..=QUANTITY_MAX).contains(units));
+        let wrong = wrong.map(|(field, units)| (Some(field), units));
+        let wrong = wrong.or((!(1..=QUANTITY_MAX).contains(&sum)).then_some((None, sum)));
+        if let Some((field, units)) = wrong {
+            return Err(Rejection::InvalidFound { line, field, units });
         }
     }
     // As of a movement.

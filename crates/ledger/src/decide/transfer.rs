@@ -176,6 +176,7 @@ fn check_on_the_way(
         let available = transfer.on_the_way(line.variant);
         (requested > available).then_some(Shortage {
             variant: line.variant,
+            from: Place::Account(Account::Transit),
             requested,
             available,
         })

@@ -198,6 +198,7 @@ impl Model {
             if available < requested {
                 shortages.push(Shortage {
                     variant: line.variant,
+                    from: place_of(flow(c, line.quantity).0),
                     requested,
                     available,
                 });
@@ -277,6 +278,7 @@ impl Model {
             } else if there_is < units {
                 shortages.push(Shortage {
                     variant,
+                    from: posting.to,
                     requested: units,
                     available: there_is,
                 });
@@ -327,36 +329,7 @@ impl Model {
     /// Moves a line if it can be moved, and answers how many units there were to take.
     fn take_line(&mut self, c: &StockCommand, variant: u32, quantity: i64) -> i64 {
         let (warehouse, units) = (c.warehouse.0, quantity.abs());
-        let (from, to) = match (c.kind, quantity > 0) {
-            (Kind::Inbound, _) => ("supplier", "available"),
-            (Kind::Outbound, _) => ("available", "customer"),
-            (Kind::Adjust, true) => ("adjustment", "available"),
-            (Kind::Adjust, false) => ("available", "adjustment"),
-            (Kind::Reservation, _) => ("available", "reserved"),
-            (Kind::Release, _) => (c.release_from.map_or("reserved", name_of), "available"),
-            (Kind::Pick, _) => ("reserved", "picked"),
-            (Kind::Pack, _) => ("picked", "packed"),
-            (Kind::Ship, _) => ("packed", "customer"),
-            (Kind::TransferOut, _) => ("available", "transit"),
-            (Kind::TransferIn, _) => ("transit", "available"),
-            (Kind::Hold, _) => ("available", "held"),
-            (Kind::Unhold, _) => ("held", "available"),
-            (
-                Kind::Expiry
-                | Kind::Extend
-                | Kind::Reversal
-                | Kind::TransferExpected
-                | Kind::TransferClosed
-                | Kind::ExceptionCleared
-                | Kind::CountOpened
-                | Kind::Counted
-                | Kind::CountApproved
-                | Kind::CountCancelled,
-                _,
-            ) => {
-                unreachable!("nobody may ask for it like this")
-            }
-        };
+        let (from, to) = flow(c, quantity);
         let transit = (c.transfer.as_deref().unwrap_or_default().to_string(), variant);
         let is_held = ["reserved", "picked", "packed"].contains(&from);
         let there_is = match from {
@@ -408,4 +381,43 @@ fn place(place: Place) -> &'static str {
 
 fn number(no: u32) -> Option<usize> {
     if no == 0 { None } else { Some(no as usize - 1) }
+}
+
+/// Where a line's units come from and go to.
+fn flow(c: &StockCommand, quantity: i64) -> (&'static str, &'static str) {
+    match (c.kind, quantity > 0) {
+        (Kind::Inbound, _) => ("supplier", "available"),
+        (Kind::Outbound, _) => ("available", "customer"),
+        (Kind::Adjust, true) => ("adjustment", "available"),
+        (Kind::Adjust, false) => ("available", "adjustment"),
+        (Kind::Reservation, _) => ("available", "reserved"),
+        (Kind::Release, _) => (c.release_from.map_or("reserved", name_of), "available"),
+        (Kind::Pick, _) => ("reserved", "picked"),
+        (Kind::Pack, _) => ("picked", "packed"),
+        (Kind::Ship, _) => ("packed", "customer"),
+        (Kind::TransferOut, _) => ("available", "transit"),
+        (Kind::TransferIn, _) => ("transit", "available"),
+        (Kind::Hold, _) => ("available", "held"),
+        (Kind::Unhold, _) => ("held", "available"),
+        (
+            Kind::Expiry
+            | Kind::Extend
+            | Kind::Reversal
+            | Kind::TransferExpected
+            | Kind::TransferClosed
+            | Kind::ExceptionCleared
+            | Kind::CountOpened
+            | Kind::Counted
+            | Kind::CountApproved
+            | Kind::CountCancelled,
+            _,
+        ) => {
+            unreachable!("nobody may ask for it like this")
+        }
+    }
+}
+
+fn place_of(name: &str) -> Place {
+    let bucket = Bucket::ALL.into_iter().find(|bucket| name_of(*bucket) == name);
+    bucket.map_or(Place::Account(Account::Transit), Place::Bucket)
 }

@@ -168,9 +168,9 @@ fn a_receipt_says_what_can_be() {
         0 TRANSFER_OUT N A:3 to=S
         ---
         1 receive S #6 A:1 B:0
-        > refused invalid-quantity: line 1: a quantity is 1 to 1,000,000,000 (of an ADJUST either sign, never 0), not 0
+        > refused invalid-quantity: line 1: what was received, damaged and short is 0 to 1,000,000,000 each, and 1 to 1,000,000,000 in all, not 0
         1 receive S #6 A:-1:2
-        > refused invalid-quantity: line 0: a quantity is 1 to 1,000,000,000 (of an ADJUST either sign, never 0), not -1
+        > refused invalid-quantity: line 0: what was received, damaged and short is 0 to 1,000,000,000 each, and 1 to 1,000,000,000 in all, not -1
         1 receive S #6 A:1 A:1
         > refused duplicate-variant: line 1: an earlier line of this event is of the same stock
         1 receive S #6 A:1 B:1

@@ -104,7 +104,7 @@ pub(crate) struct NewKey {
     #[schema(min_length = 1, max_length = 100)]
     pub(crate) name: String,
     pub(crate) role: Role,
-    /// Of a SELLER only.
+    /// Of a SELLER one or more, of nobody else.
     pub(crate) warehouse_ids: Option<Vec<Uuid>>,
     /// `service` when left out.
     pub(crate) plan: Option<Plan>,

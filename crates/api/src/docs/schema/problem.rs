@@ -68,7 +68,10 @@ pub(crate) struct Shortage {
     pub(crate) lot_id: Option<Uuid>,
     /// Of a lot: its code.
     pub(crate) lot: Option<String>,
+    /// Where it was to be taken from, if that is not what is available: `held`, `reserved`, `picked`, `packed` or `transit`.
+    pub(crate) from: Option<String>,
     pub(crate) requested: i64,
+    /// How many there were to take.
     pub(crate) available: i64,
 }
 

@@ -169,9 +169,17 @@ impl Model {
                 return Err(Rejection::NumberOutOfRange { field, min, max });
             }
         }
-        match order.and_then(|order| order.reason) {
-            Some(reason) => check_text("reason", &reason, 500),
-            None => Ok(()),
+        if let Some(reason) = order.and_then(|order| order.reason) {
+            check_text("reason", &reason, 500)?;
+        }
+        match (change.reorder_point.flatten(), change.max_level.flatten()) {
+            (Some(reorder_point), Some(max_level)) if reorder_point > max_level => {
+                Err(Rejection::ReorderAboveMax {
+                    reorder_point,
+                    max_level,
+                })
+            }
+            _ => Ok(()),
         }
     }
 

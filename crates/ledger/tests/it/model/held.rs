@@ -74,6 +74,7 @@ impl Model {
         }
         let short = |line: &Line| Shortage {
             variant: line.variant,
+            from: bincard_ledger::Place::Bucket(bincard_ledger::Bucket::Available),
             requested: line.quantity,
             available: 0,
         };

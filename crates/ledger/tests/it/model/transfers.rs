@@ -73,14 +73,21 @@ impl Model {
         }
         const MAX: i64 = 1_000_000_000;
         for (line, one) in c.lines.iter().enumerate() {
-            for quantity in [one.received, one.damaged, one.short] {
-                if !(0..=MAX).contains(&quantity) {
-                    return Err(Rejection::InvalidQuantity { line, quantity });
+            let parts = [
+                ("received", one.received),
+                ("damaged", one.damaged),
+                ("short", one.short),
+            ];
+            for (field, units) in parts {
+                if !(0..=MAX).contains(&units) {
+                    let field = Some(field);
+                    return Err(Rejection::InvalidFound { line, field, units });
                 }
             }
-            let quantity = one.received + one.damaged + one.short;
-            if !(1..=MAX).contains(&quantity) {
-                return Err(Rejection::InvalidQuantity { line, quantity });
+            let units = one.received + one.damaged + one.short;
+            if !(1..=MAX).contains(&units) {
+                let field = None;
+                return Err(Rejection::InvalidFound { line, field, units });
             }
         }
         for (line, one) in c.lines.iter().enumerate() {
@@ -158,6 +165,7 @@ impl Model {
             if requested > available {
                 shortages.push(Shortage {
                     variant: bincard_ledger::VariantNo(*variant),
+                    from: bincard_ledger::Place::Account(bincard_ledger::Account::Transit),
                     requested,
                     available,
                 });
