@@ -43,7 +43,7 @@ pub(crate) const MARK_MOVEMENTS: i64 = 64;
 /// How many positions share a row of `event_blocks`.
 pub(crate) const BLOCK_POSITIONS: i64 = 16_384;
 /// How many positions, about, lie between two rows of `recorded`.
-pub(crate) const RECORDED_POSITIONS: i64 = 1_024;
+pub(crate) const RECORDED_POSITIONS: i64 = 64;
 
 /// An event of the history, without its lines and texts.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

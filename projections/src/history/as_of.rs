@@ -15,7 +15,7 @@ use sqlx::AssertSqlSafe;
 
 use super::PLACES_LOT;
 use super::queries::read_buckets;
-use super::recorded::{known_position, known_tables};
+use super::recorded::{known_position, known_table};
 use crate::filter::Conditions;
 use crate::fold::{DAY_MICROS, day_of};
 use crate::stock::{StockFilter, StockKey};
@@ -262,11 +262,15 @@ fn buckets_of(table: &str) -> String {
     columns.join(", ")
 }
 
+/// The same of a table that has a row in any case.
+fn columns_of(table: &str) -> String {
+    COLUMNS.map(|column| format!("{table}.{column}")).join(", ")
+}
+
 const BUCKETS: usize = Bucket::ALL.len();
 /// The columns of the buckets, in their order.
 const COLUMNS: [&str; BUCKETS] = ["available", "reserved", "picked", "packed", "held"];
 const POSITION: &str = "(select position from checkpoint where id = 1)";
-const KNOWN_POSITION: &str = "(select position from known)";
 /// A row, whether what is joined to it is there or not.
 const ALWAYS: &str = "(select 1 as one) as always";
 
@@ -291,8 +295,8 @@ static OCCURRED: LazyLock<String> = LazyLock::new(|| {
         select {POSITION}, {}, {} from days cross join rest",
         sums.join(", "),
         *CHANGES,
-        buckets_of("days"),
-        buckets_of("rest")
+        columns_of("days"),
+        columns_of("rest")
     )
 });
 
@@ -303,12 +307,12 @@ struct ByKnown {
 }
 
 impl ByKnown {
-    /// What `select` asks of the tables `known`, `mark` and `latest`.
+    /// What `select` asks of the tables `known` and `held`.
     fn new(select: &str) -> ByKnown {
-        let (found, tables) = (known_tables("$3"), held_tables());
+        let (known, held) = (known_table("$3"), held_table());
         ByKnown {
-            at: format!("with recursive {found}, {tables}{select}"),
-            up_to: format!("with known (position) as (select cast($3 as bigint)), {tables}{select}"),
+            at: format!("with {known}, {held}{select}"),
+            up_to: format!("with known (position) as (select cast($3 as bigint)), {held}{select}"),
         }
     }
 
@@ -320,51 +324,52 @@ impl ByKnown {
     }
 }
 
-/// What the key held behind the last event that was known, as `mark` and `latest`.
+/// The table `held`: what the key held at first, behind the last mark before the position that was known, and behind each
+/// movement that may have followed it until then. The last row in the order of the log tells.
 ///
-/// The movements of the key around that event lie between two marks, or behind the last one; and between two instants of
-/// occurrence, by which they are clustered.
-fn held_tables() -> String {
+/// The movements that matter lie between two marks, or behind the last one; and between two instants of occurrence, by
+/// which they are clustered. Others that occurred between these are among the rows, and are not the last. A mark lies
+/// behind every line of its event.
+fn held_table() -> String {
     let columns = COLUMNS.join(", ");
     let of_key = "variant = $1 and warehouse = $2";
-    let next = format!(
-        "position = (select min(position) from marks where {of_key} and position >= {KNOWN_POSITION})"
-    );
+    let nothing = COLUMNS.map(|_| "0").join(", ");
     let bound = |column: &str| {
         format!(
             "coalesce(
-                (select {column} from marks where {of_key} and {next}),
+                (
+                    select {column} from marks where {of_key} and position >= known.position
+                    order by position limit 1
+                ),
                 (select {column} from keys where {of_key})
             )"
         )
     };
     format!(
-        "mark as (
-            select position, {columns} from marks
+        "held (position, line, {columns}) as (
+            select 0, 0, {nothing}
+            union all
+            select marks.position, {LINES_MAX}, {columns} from known cross join marks
             where {of_key}
-                and position = (select max(position) from marks where {of_key} and position < {KNOWN_POSITION})
-        ), latest as (
-            select {columns} from movements
+                and marks.position = (select max(position) from marks where {of_key} and position < known.position)
+            union all
+            select movements.position, line, {columns} from known cross join movements
             where variant = $1 and occurred_at >= {} and occurred_at <= {} and warehouse = $2
-                and position <= {KNOWN_POSITION} and position > coalesce((select position from mark), 0)
-            order by +position desc, +line desc limit 1
+                and movements.position <= known.position
         )",
         bound("occurred_min"),
         bound("occurred_max")
     )
 }
 
-/// The buckets of `latest`, or else of `mark`.
-fn held_buckets() -> String {
-    let columns = COLUMNS.map(|column| format!("coalesce(latest.{column}, mark.{column}, 0)"));
-    columns.join(", ")
-}
+/// More than a line's number can be.
+const LINES_MAX: i64 = 1 << 16;
+/// What the key held at last.
+const LATEST: &str = "held order by held.position desc, held.line desc limit 1";
 
 static KNOWN: LazyLock<ByKnown> = LazyLock::new(|| {
-    ByKnown::new(&format!(
-        " select {POSITION}, {} from {ALWAYS} left join latest on 1 = 1 left join mark on 1 = 1",
-        held_buckets()
-    ))
+    let columns = COLUMNS.join(", ");
+    ByKnown::new(&format!(" select {POSITION}, {columns} from {LATEST}"))
 });
 
 /// The same, and the changes that were recorded by then and occurred after `$4`.
@@ -372,13 +377,13 @@ static KNOWN_OF_PAST: LazyLock<ByKnown> = LazyLock::new(|| {
     let columns = COLUMNS.join(", ");
     ByKnown::new(&format!(
         ", later ({columns}) as (
-            select {} from movements
-            where variant = $1 and occurred_at > $4 and warehouse = $2 and position <= {KNOWN_POSITION}
+            select {} from known cross join movements
+            where variant = $1 and occurred_at > $4 and warehouse = $2 and movements.position <= known.position
         )
         select {POSITION}, {}, {}
-        from later left join latest on 1 = 1 left join mark on 1 = 1",
+        from later cross join (select {columns} from {LATEST}) as latest",
         *CHANGES,
-        held_buckets(),
-        buckets_of("later")
+        columns_of("latest"),
+        columns_of("later")
     ))
 });

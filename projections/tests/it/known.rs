@@ -13,7 +13,7 @@ use crate::ledger::{Kept, Ledger, runtime};
 use crate::naive;
 
 /// How many positions are a stretch.
-const STRETCH: u64 = 1_024;
+const STRETCH: u64 = 64;
 const KEY: StockKey = StockKey {
     warehouse: WarehouseNo(1),
     variant: VariantNo(1),
@@ -138,7 +138,7 @@ async fn check(ledger: &Ledger) {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 8, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 24, ..ProptestConfig::default() })]
 
     #[test]
     fn what_was_known_ends_with_the_last_event_that_was_recorded_by_then(runs in runs()) {
