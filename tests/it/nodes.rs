@@ -43,8 +43,8 @@ async fn whatever_befalls_two_nodes_nothing_is_lost_and_nothing_doubled() -> Res
         .ok()
         .and_then(|text| text.parse().ok())
         .unwrap_or(0);
-    // Seven has no divisor in common with how many there are, so each comes after each other one by and by.
-    let more = (0..more).map(|round| ALL[(round * 7 + round / ALL.len()) % ALL.len()]);
+    // Five has no divisor in common with how many there are, so each comes after each other one by and by.
+    let more = (0..more).map(|round| ALL[(round * 5 + round / ALL.len()) % ALL.len()]);
     for (round, trouble) in ALL.into_iter().chain(more).enumerate() {
         let name = format!("{round}-{trouble:?}");
         let troubled = async {

@@ -139,7 +139,7 @@ pub async fn in_process(
 }
 
 fn own_and_postgres_cpu(postgres: &Postgres) -> Option<Duration> {
-    process::cpu(&[std::process::id(), postgres.pid()])
+    process::cpu(&[std::process::id(), postgres.pid().ok()?])
 }
 
 /// The rival over HTTP, from 64 connections for so long, on tables made anew.
@@ -159,7 +159,7 @@ pub async fn over_http(
     rival.fill(catalogue, ON_HAND_AT_FIRST).await?;
     let server = peers::start_rival(peer, &url, pool)?;
     let mut load = Load::post(server.address()?, TARGET, 64, Until::Elapsed(time / 4));
-    load.server_pids = vec![server.pid()?, postgres.pid()];
+    load.server_pids = vec![server.pid()?, postgres.pid()?];
     // The driver has the thread to itself; nothing else runs on this runtime meanwhile.
     let (warmed, measured) = tokio::task::block_in_place(|| -> anyhow::Result<_> {
         let mut writer = RequestWriter::new(catalogue, skew, "warm");

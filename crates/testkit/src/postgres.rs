@@ -77,7 +77,6 @@ pub struct Postgres {
     programs: PathBuf,
     port: u16,
     password: String,
-    postmaster_pid: u32,
     keeper: Child,
 }
 
@@ -160,10 +159,15 @@ impl Postgres {
         &self.programs
     }
 
-    /// The process that all of the server's processes descend from.
-    #[must_use]
-    pub fn pid(&self) -> u32 {
-        self.postmaster_pid
+    /// The process that all of the server's processes descend from. One that is killed is started again, as another process.
+    ///
+    /// # Errors
+    /// When there is none at the moment.
+    pub fn pid(&self) -> Result<u32, PostgresError> {
+        let file = self.folder.join("data/postmaster.pid");
+        let text = std::fs::read_to_string(file).map_err(io("read PostgreSQL's process id"))?;
+        let pid = text.lines().next().and_then(|pid| pid.trim().parse().ok());
+        pid.ok_or_else(|| io("understand PostgreSQL's process id")(std::io::ErrorKind::InvalidData.into()))
     }
 
     /// The folder that holds the cluster and the socket.
@@ -225,12 +229,11 @@ fn start_once(
     // From here on the keeper removes the folder.
     let folder = scratch.keep();
     match wait_until_ready(&mut keeper, &folder) {
-        Ok(postmaster_pid) => Ok(Postgres {
+        Ok(()) => Ok(Postgres {
             folder,
             programs: programs.folder(),
             port,
             password,
-            postmaster_pid,
             keeper,
         }),
         Err(error) => {
@@ -270,16 +273,25 @@ fn keeper_script(programs: &Programs, folder: &Path, port: u16, settings: &[(&st
         options.push_str(" -c ");
         options.push_str(&quoted(Path::new(&format!("{name}={value}"))));
     }
+    // One that was killed is started again, as whoever looks after a database would see to; not before the last of the processes
+    // that it left has gone, which is why that may fail at first.
     format!(
         "exec 3<&0
-{postgres} -D {folder}/data -k {folder} -p {port} -h 127.0.0.1{options} </dev/null >{folder}/log 2>&1 3<&- &
+killed=
+while :; do
+{postgres} -D {folder}/data -k {folder} -p {port} -h 127.0.0.1{options} </dev/null >>{folder}/log 2>&1 3<&- &
 postgres=$!
 (read -r _ <&3; kill -QUIT $postgres) &
 watch=$!
-exec 3<&-
 wait $postgres
 status=$?
 kill $watch 2>/dev/null
+case $status in
+137) killed=yes ;;
+1) [ $killed ] || break; sleep 0.1 ;;
+*) break ;;
+esac
+done
 [ $status = 0 ] || tail -n 20 {folder}/log >&2
 cd /
 rm -rf {folder}
@@ -300,16 +312,15 @@ fn shell(account: Option<&Account>, script: &str, folder: &Path) -> Command {
     command
 }
 
-/// Waits until the server says in its pid file that it takes connections, and answers the server's pid.
-fn wait_until_ready(keeper: &mut Child, folder: &Path) -> Result<u32, PostgresError> {
+/// Waits until the server says in its pid file that it takes connections.
+fn wait_until_ready(keeper: &mut Child, folder: &Path) -> Result<(), PostgresError> {
     let deadline = Instant::now() + READY_WITHIN;
     let pid_file = folder.join("data/postmaster.pid");
     loop {
         if let Ok(text) = std::fs::read_to_string(&pid_file)
             && text.lines().nth(7).is_some_and(|state| state.trim() == "ready")
-            && let Some(pid) = text.lines().next().and_then(|pid| pid.trim().parse().ok())
         {
-            return Ok(pid);
+            return Ok(());
         }
         if keeper.try_wait().map_err(io("look after PostgreSQL"))?.is_some() {
             let mut output = String::new();

@@ -100,7 +100,7 @@ impl Nodes {
             .args(["-A", "-o", "ppid=,pid=,args="])
             .output()
             .context("ps could not be run")?;
-        let parent = self.postgres.pid().to_string();
+        let parent = self.postgres.pid()?.to_string();
         let listed = String::from_utf8_lossy(&listed.stdout).into_owned();
         let session = |line: &str| {
             let mut words = line.split_whitespace();

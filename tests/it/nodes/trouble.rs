@@ -25,6 +25,8 @@ pub(super) enum Trouble {
     EndSessions,
     /// The database crashes and recovers.
     CrashDatabase,
+    /// The process that all of the database's descend from is killed, and started again by whoever looks after it.
+    KillDatabase,
     /// Connections to the database break in all ways, in the middle of commits too.
     CutConnections,
     /// Connections to the database fall silent and never break.
@@ -38,12 +40,13 @@ pub(super) enum Trouble {
 }
 
 /// Each once.
-pub(super) const ALL: [Trouble; 13] = [
+pub(super) const ALL: [Trouble; 14] = [
     Trouble::KillNode(0),
     Trouble::StopNode(1),
     Trouble::StopProjector,
     Trouble::EndSessions,
     Trouble::CrashDatabase,
+    Trouble::KillDatabase,
     Trouble::CutConnections,
     Trouble::KillNats,
     Trouble::OtherSessions,
@@ -99,6 +102,7 @@ impl Trouble {
                 let session = *nodes.sessions()?.first().context("nodes have sessions")?;
                 send_signal("KILL", session)?;
             }
+            Trouble::KillDatabase => send_signal("KILL", nodes.postgres.pid()?)?,
             Trouble::CutConnections => {
                 // Anything anywhere, for a while; in between the node is let come back.
                 for _ in 0..5 {

@@ -50,6 +50,23 @@ fn a_cluster_takes_connections_both_ways_and_leaves_nothing_behind() {
 }
 
 #[test]
+fn one_that_is_killed_is_started_again_and_leaves_nothing_behind_either() {
+    let postgres = Postgres::start().unwrap();
+    let (first, folder) = (postgres.pid().unwrap(), postgres.folder().to_owned());
+    let killed = Command::new("kill").arg("-9").arg(first.to_string()).status();
+    assert!(killed.unwrap().success());
+    let is_back = || {
+        let stream = TcpStream::connect(("127.0.0.1", postgres.port()));
+        postgres.pid().is_ok_and(|pid| pid != first) && stream.is_ok_and(is_postgres)
+    };
+    while !is_back() {
+        std::thread::yield_now();
+    }
+    drop(postgres);
+    assert!(!folder.exists());
+}
+
+#[test]
 fn a_panic_leaves_nothing_behind() {
     let (said, heard) = std::sync::mpsc::sync_channel(1);
     let panicked = std::thread::spawn(move || {
