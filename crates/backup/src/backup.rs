@@ -185,14 +185,37 @@ impl Chunks {
     /// # Errors
     /// What is missing or damaged, by name.
     pub async fn next(&mut self) -> Result<Option<Chunk>, BackupError> {
-        let Some(&first) = self.firsts.last() else {
-            return Ok(None);
+        let (first, chunk) = loop {
+            let Some(&first) = self.firsts.last() else {
+                return Ok(None);
+            };
+            let end = self.end.map_or(Position(0), |end| end.position);
+            let name = || self.backup.place.name_of(&self.backup.path_of(first));
+            if first > end.next() {
+                let (after, next, name) = (end, first, name());
+                return Err(BackupError::Missing { after, next, name });
+            }
+            let chunk = self.backup.read(first).await?;
+            let Some(end) = self.end.filter(|end| first <= end.position) else {
+                break (first, chunk);
+            };
+            // Where an object was lost while shippers ran, what one puts in its place may reach into the next one's. What
+            // both have is one history when they have the same hash at a position.
+            if chunk.last.position <= end.position {
+                self.firsts.pop();
+                continue;
+            }
+            match chunk.behind(end) {
+                Some(rest) => break (first, rest),
+                None => {
+                    let what = format!(
+                        "it overlaps the one before it at position {}, and is of another history",
+                        end.position
+                    );
+                    return Err(BackupError::Damaged { name: name(), what });
+                }
+            }
         };
-        let end = self.end.map_or(Position(0), |end| end.position);
-        if first != end.next() {
-            return Err(self.gap(end, first));
-        }
-        let chunk = self.backup.read(first).await?;
         // The hash before the first one is the ledger's own, so that none is of another.
         let before = self.end(chunk.ledger);
         let begins = (chunk.previous, chunk.commit_before);
@@ -215,17 +238,6 @@ impl Chunks {
     /// Says that the chunk that was missing before the next one is there now.
     pub(crate) fn filled(&mut self, first: Position) {
         self.firsts.push(first);
-    }
-
-    fn gap(&self, after: Position, next: Position) -> BackupError {
-        let name = self.backup.place.name_of(&self.backup.path_of(next));
-        if next > after {
-            return BackupError::Missing { after, next, name };
-        }
-        BackupError::Damaged {
-            name,
-            what: format!("it begins within the chunk before it, which ends at position {after}"),
-        }
     }
 }
 

@@ -102,6 +102,23 @@ impl Chunk {
         })
     }
 
+    /// What it has behind `end`, which one of its commits must have come to with the same hash; `None` where none did.
+    pub(crate) fn behind(mut self, end: Head) -> Option<Chunk> {
+        let mut bytes = HEADER_BYTES;
+        let mut commits = self.commits();
+        loop {
+            let commit = commits.next()?.ok()?;
+            bytes += COMMIT_HEADER_BYTES + commit.body.len();
+            if (commit.head.position, commit.head.hash) == (end.position, end.hash) {
+                break;
+            }
+        }
+        drop(commits);
+        self.bytes.drain(HEADER_BYTES..bytes);
+        (self.before, self.commit_before, self.previous) = (end.position, end.commit, end.hash);
+        Some(self)
+    }
+
     fn check(&self) -> Result<(), String> {
         let mut last = None;
         for commit in self.commits() {

@@ -187,6 +187,52 @@ async fn another_history_at_the_place_is_met_by_a_shipper_that_runs() {
     );
 }
 
+/// One shipper has looked at the end, the object there is lost, another one ships it again with more in it, and then the first
+/// puts what it has: here, what was put at another place under the names that it would have had.
+#[tokio::test]
+async fn objects_that_overlap_are_read_as_one_history() {
+    let ((folder, here), (elsewhere, there)) = (place(), place());
+    let mut log = Grows::new(1, "a");
+    let mut ship_at = async |position: u64, place: &Place| {
+        log.append(position - log.reader.head().position.0);
+        log.shipper(place).ship(|_| ()).await.expect("ships");
+    };
+    ship_at(3, &there).await;
+    ship_at(4, &here).await;
+    ship_at(5, &there).await;
+    ship_at(8, &there).await;
+    ship_at(10, &here).await;
+    ship_at(12, &there).await;
+    let copy = |from: &tempfile::TempDir, first: u64| {
+        let name = format!("ledgers/shop/{first:020}.commits");
+        std::fs::copy(from.path().join(&name), folder.path().join(&name)).expect("copied");
+    };
+    for first in [4, 6, 9] {
+        copy(&elsewhere, first);
+    }
+    // Of 4 and 5 the second is new, of 5 to 10 all but the first, of 6 to 8 nothing, of 9 to 12 the last two.
+    assert_eq!(objects(&folder), [1, 4, 5, 6, 9]);
+    assert_eq!(read_back(&here).await.expect("it is whole"), Position(12));
+    ship_at(13, &here).await;
+    assert_eq!(read_back(&here).await.expect("it is whole"), Position(13));
+
+    let (others, other) = place();
+    let mut log = Grows::new(1, "b");
+    for commits in [3, 11] {
+        log.append(commits);
+        log.shipper(&other).ship(|_| ()).await.expect("ships");
+    }
+    copy(&others, 4);
+    let read = read_back(&here).await;
+    let Err(BackupError::Damaged { name, what }) = read else {
+        panic!("{read:?}");
+    };
+    assert!(
+        name.ends_with("00004.commits") && what.contains("another history"),
+        "{name}: {what}"
+    );
+}
+
 #[tokio::test]
 async fn objects_of_two_histories_make_no_backup() {
     let (one, other) = (place(), place());
