@@ -224,6 +224,23 @@ impl DataFolder {
         )))
     }
 
+    /// Takes away the accounts that an earlier restore, which was broken off, left in a folder: the newest copy has what has
+    /// become of them since.
+    pub(crate) fn clear_restored_accounts(&self) -> anyhow::Result<()> {
+        for suffix in ["-wal", "-shm", ""] {
+            let mut file = self.accounts_path().into_os_string();
+            file.push(suffix);
+            match std::fs::remove_file(&file) {
+                Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                    let file = file.display();
+                    return Err(error).with_context(|| format!("{file} cannot be removed"));
+                }
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+
     /// Says that all that was to be restored is there.
     pub(crate) fn end_restore(&self) -> anyhow::Result<()> {
         let unfinished = self.path.join(UNFINISHED);

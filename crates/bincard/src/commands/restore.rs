@@ -395,6 +395,10 @@ fn restore_accounts(
     let scratch = tempfile::tempdir()?;
     let file = scratch.path().join("accounts.db");
     let kept = runtime.block_on(place.accounts())?;
+    // A database's may be newer than any copy, and other tenants' as well: what is there stays.
+    if folder.database().is_none() {
+        folder.clear_restored_accounts()?;
+    }
     let said = runtime.block_on(async {
         let here = folder.accounts(config).await?;
         let said = match kept {

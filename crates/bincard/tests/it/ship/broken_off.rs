@@ -122,6 +122,17 @@ fn a_restore_into_a_folder_goes_on_wherever_it_was_killed() {
     assert_eq!(keys.matches("till").count(), 1, "{keys}");
     shop.run(&["verify", "--data-dir", "new"]).succeeds();
     shop.run(&restore).fails_with(2, "something in it already");
+
+    // One that is killed at its very end has the accounts already; what has become of them since is in the newest copy.
+    std::fs::write(shop.scratch.path("new/restoring"), "").expect("writes");
+    let till = keys.lines().find(|line| line.contains("till")).expect("the key");
+    let id = till.split('\t').find(|field| field.len() == 36).expect("its id");
+    shop.run(&["key", "revoke", id]).succeeds();
+    let revoked = shop.run(&["key", "list"]).succeeds().stdout;
+    shop.run(&["ship", "--to", PLACE]).succeeds();
+    shop.run(&restore).succeeds();
+    let keys = shop.run(&["key", "list", "--data-dir", "new"]).succeeds().stdout;
+    assert_eq!(keys, revoked);
 }
 
 #[test]
