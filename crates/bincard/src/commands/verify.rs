@@ -7,6 +7,7 @@ use bincard_backup::Backup;
 use bincard_ledger::{Position, State};
 use bincard_projections::{Difference, Place, Projector, Replaced, Verified, ViewName, verify};
 use bincard_store::disk::RealDisk;
+use bincard_store::postgres::Repaired;
 use bincard_store::segment;
 use bincard_store::{CopyError, Reader};
 use clap::Args;
@@ -51,11 +52,12 @@ fn repair(folder: &DataFolder, tenant: &TenantName, from: &str) -> anyhow::Resul
         |ledger, first| -> Result<_, CopyError> { Ok(runtime.block_on(backup.body_at(ledger, first))?) };
     // Each is told as it is written, whatever comes after; that it cannot be said holds nothing up.
     let mut repaired = 0_u64;
-    let mut tell = |first, last, what: String| {
+    let mut say = |what: &str| {
         repaired += 1;
-        let _ = super::write_out(&format!(
-            "log: positions {first} to {last} were damaged{what}, and are what their hash says again\n"
-        ));
+        let _ = super::write_out(what);
+    };
+    let commit = |first, last, what: &str| {
+        format!("log: positions {first} to {last} were damaged{what}, and are what their hash says again\n")
     };
     let dir = folder.ledger_path(tenant);
     match folder.database() {
@@ -65,14 +67,17 @@ fn repair(folder: &DataFolder, tenant: &TenantName, from: &str) -> anyhow::Resul
                 " in segment {} at byte {} (kept as it was: {kept})",
                 one.segment, one.byte
             );
-            tell(one.first, one.last, what);
+            say(&commit(one.first, one.last, &what));
         })?,
-        Some(database) => database.repair(tenant.as_str(), &dir.join("damaged"), copy, |one| {
-            tell(
-                one.first,
-                one.last,
-                format!(" (kept as they were: {})", one.kept.display()),
-            );
+        Some(database) => database.repair(tenant.as_str(), &dir.join("damaged"), copy, |one| match one {
+            Repaired::Commit { first, last, kept } => {
+                let what = format!(" (kept as they were: {})", kept.display());
+                say(&commit(first, last, &what));
+            }
+            Repaired::Beyond { end, rows, kept } => say(&format!(
+                "log: {rows} rows stood behind its end at position {end}, and are taken away (kept: {})\n",
+                kept.display()
+            )),
         })?,
     }
     if repaired == 0 {

@@ -29,15 +29,27 @@ const COMMITS_MAX: i64 = 256;
 /// Events that are, at most, but for a commit that is larger.
 const EVENTS_MAX: u64 = 16_384;
 
-/// A commit whose rows were written again.
+/// What was put right. The file `kept` has the rows as they were.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Repaired {
-    /// The commit's first position.
-    pub first: Position,
-    /// Its last.
-    pub last: Position,
-    /// The file that keeps the rows as they were.
-    pub kept: PathBuf,
+pub enum Repaired {
+    /// The rows of a commit, which were written again.
+    Commit {
+        /// Its first position.
+        first: Position,
+        /// Its last.
+        last: Position,
+        /// What keeps what stood there.
+        kept: PathBuf,
+    },
+    /// Rows behind the end of the log, which were taken away.
+    Beyond {
+        /// Where the log ends.
+        end: Position,
+        /// How many there were.
+        rows: usize,
+        /// What keeps them.
+        kept: PathBuf,
+    },
 }
 
 /// A row of `commits`.
@@ -125,8 +137,9 @@ struct Repair<'a> {
 
 impl Database {
     /// Goes over a tenant's log and writes the rows of damaged commits again, with the bodies that `copy` gives for their
-    /// first positions. What is not damaged is not touched. The rows as they were are kept in the folder `dir`; `told` is
-    /// called with each commit that was written.
+    /// first positions. What is not damaged is not touched. Rows behind the end, which nobody reads and which would stand in
+    /// the way of what is appended next, are taken away. The rows as they were are kept in the folder `dir`; `told` is called
+    /// with all that was put right, as it is.
     ///
     /// # Errors
     /// [`RepairError`]; what was put right by then stays so.
@@ -167,21 +180,21 @@ impl Database {
             let rows = rows_of(&body, &end).map_err(|_| unproven(first, UNREADABLE))?;
             if !stored.as_ref().is_some_and(|stored| stored.is_as(&rows)) {
                 repair.prove(&rows, stored.as_ref())?;
-                let kept = repair.keep(&rows)?;
+                let last = rows.head.position;
+                let kept = repair.keep(&format!("{:020}", first.0), &repair.rows(first, last)?)?;
                 repair.write(body.clone(), end)?;
-                told(Repaired {
-                    first,
-                    last: rows.head.position,
-                    kept,
-                });
+                told(Repaired::Commit { first, last, kept });
                 window.clear();
             }
             end = rows.head;
         }
-        if end == head {
-            return Ok(());
+        if end != head {
+            return Err(unproven(head.position, "the ledger's own row tells another end"));
         }
-        Err(unproven(head.position, "the ledger's own row tells another end"))
+        if let Some(beyond) = repair.clear_beyond()? {
+            told(beyond);
+        }
+        Ok(())
     }
 }
 
@@ -260,9 +273,9 @@ impl Repair<'_> {
         ))
     }
 
-    /// Keeps what stands where a commit will, in a file of a line a row.
-    fn keep(&self, rows: &Rows<'_>) -> Result<PathBuf, RepairError> {
-        let (no, first, last) = (self.no, signed(rows.first.0), signed(rows.head.position.0));
+    /// What stands at positions, a line a row.
+    fn rows(&self, first: Position, last: Position) -> Result<Vec<String>, RepairError> {
+        let (no, first, last) = (self.no, signed(first.0), signed(last.0));
         let read = async move |pool: PgPool| {
             sqlx::query_scalar(
                 "select json_build_object('table', 'commits', 'row', row_to_json(commits))::text from commits
@@ -277,18 +290,65 @@ impl Repair<'_> {
             .fetch_all(&pool)
             .await
         };
-        let lines: Vec<String> = self.database.query("read rows of the log", read)?;
-        let mut name = format!("{:020}.rows", rows.first.0);
+        Ok(self.database.query("read rows of the log", read)?)
+    }
+
+    /// Takes away what stands behind the end of the log, with the head locked and only while the log ends where it did. What
+    /// goes on from the end is no stray: there the ledger's own row is what is wrong.
+    fn clear_beyond(&self) -> Result<Option<Repaired>, RepairError> {
+        let (no, end) = (self.no, self.head.position);
+        let lines = self.rows(end.next(), Position(u64::MAX))?;
+        if lines.is_empty() {
+            return Ok(None);
+        }
+        let all = Repair {
+            head: Head {
+                position: Position(u64::MAX - 1),
+                ..self.head
+            },
+            ..*self
+        };
+        let next = all.window(end)?.pop_front();
+        if next.is_some_and(|next| next.follows(&self.head).is_some()) {
+            let why = "it follows from what is before it, although the ledger's own row tells an earlier end";
+            return Err(unproven(end.next(), why));
+        }
+        let kept = self.keep(&format!("{:020}-beyond", end.0), &lines)?;
+        let clear = async move |pool: PgPool| -> Result<bool, sqlx::Error> {
+            let mut tx = pool.begin().await?;
+            let sql = "select 1 from ledgers where no = $1 and position = $2 for update";
+            let is_end = sqlx::query(sql).bind(no).bind(signed(end.0));
+            if is_end.fetch_optional(&mut *tx).await?.is_none() {
+                return Ok(false);
+            }
+            for sql in [
+                "delete from commits where ledger = $1 and first > $2",
+                "delete from events where ledger = $1 and position > $2",
+            ] {
+                let deleting = sqlx::query(sql).bind(no).bind(signed(end.0));
+                deleting.execute(&mut *tx).await?;
+            }
+            tx.commit().await.map(|()| true)
+        };
+        let is_cleared = self.database.query("take rows behind the log away", clear)?;
+        // Where something was appended meanwhile, nothing was in its way; a later repair looks again.
+        let rows = lines.len();
+        Ok(is_cleared.then_some(Repaired::Beyond { end, rows, kept }))
+    }
+
+    /// Keeps rows in a file of a line each, whose name begins with `stem`.
+    fn keep(&self, stem: &str, lines: &[String]) -> Result<PathBuf, RepairError> {
+        let mut name = format!("{stem}.rows");
         let mut times = 1;
         while self.dir.join(&name).exists() {
             times += 1;
-            name = format!("{:020}-{times}.rows", rows.first.0);
+            name = format!("{stem}-{times}.rows");
         }
         let (path, beside) = (self.dir.join(&name), self.dir.join(format!("{name}{UNFINISHED}")));
         let written = (|| -> io::Result<()> {
             fs::create_dir_all(self.dir)?;
             let mut file = fs::File::create(&beside)?;
-            for line in &lines {
+            for line in lines {
                 writeln!(file, "{line}")?;
             }
             file.sync_all()?;

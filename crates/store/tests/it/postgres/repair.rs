@@ -93,7 +93,10 @@ fn what_was_changed_in_a_row_is_put_right_and_kept() {
         assert_eq!(repaired.len(), 1, "{sql}");
         assert_eq!(rows(&database), whole, "{sql}");
         // The row that was, unless it was gone.
-        let kept = std::fs::read_to_string(&repaired[0].kept).expect("kept");
+        let Repaired::Commit { kept, .. } = &repaired[0] else {
+            panic!("{sql}: {repaired:?}");
+        };
+        let kept = std::fs::read_to_string(kept).expect("kept");
         let changed: Vec<_> = damaged.iter().filter(|row| !whole.contains(row)).collect();
         assert_eq!(changed.len(), usize::from(!sql.starts_with("delete")), "{sql}");
         assert!(
@@ -120,7 +123,11 @@ fn several_commits_are_put_right_from_the_first_on() {
     damage(&database, DAMAGES[2]);
     damage(&database, DAMAGES[1]);
     let repaired = repair(&database, folder.path(), &copies).expect("all are proven");
-    let firsts: Vec<u64> = repaired.iter().map(|one| one.first.0).collect();
+    let first = |one: &Repaired| match one {
+        Repaired::Commit { first, .. } => first.0,
+        Repaired::Beyond { .. } => panic!("{one:?}"),
+    };
+    let firsts: Vec<u64> = repaired.iter().map(first).collect();
     assert_eq!(firsts, [3, 5, 7]);
     assert_eq!(rows(&database), whole);
 }
@@ -207,4 +214,69 @@ fn an_end_that_the_ledgers_row_does_not_know_is_told() {
         ),
         "{refused:?}"
     );
+}
+
+#[test]
+fn rows_behind_the_end_are_kept_and_taken_out_of_the_way() {
+    let (database, copies) = ledger();
+    let folder = tempfile::tempdir().expect("a folder");
+    let whole = rows(&database);
+    damage(
+        &database,
+        "insert into events (ledger, position, stream, version, crc, record)
+         select ledger, 9, stream, 109, crc, record from events where position = 8",
+    );
+    damage(
+        &database,
+        "insert into commits (ledger, first, count, commit, recorded_at, hash)
+         select ledger, 20, count, 20, recorded_at, hash from commits where first = 7",
+    );
+    let append = || {
+        let mut appender = database.open("shop").expect("opens").appender;
+        appender.begin().expect("begins");
+        appender.commit(&body(&[product(9, None)]))
+    };
+    append().expect_err("the place is taken");
+    let repaired = repair(&database, folder.path(), &copies).expect("all is proven");
+    let [
+        Repaired::Beyond {
+            end: Position(8),
+            rows: 2,
+            kept,
+        },
+    ] = &repaired[..]
+    else {
+        panic!("{repaired:?}");
+    };
+    let kept = std::fs::read_to_string(kept).expect("kept");
+    assert!(
+        kept.contains("\"position\":9,") && kept.contains("\"first\":20,"),
+        "{kept}"
+    );
+    assert_eq!(rows(&database), whole);
+    append().expect("nothing is in the way");
+}
+
+#[test]
+fn commits_that_go_on_from_the_end_are_no_strays() {
+    let (database, copies) = ledger();
+    let folder = tempfile::tempdir().expect("a folder");
+    damage(
+        &database,
+        "update ledgers set (position, commit, recorded_at, hash) =
+         (select first + count - 1, commit, recorded_at, hash from commits where first = 5)",
+    );
+    let whole = rows(&database);
+    let refused = repair(&database, folder.path(), &copies);
+    assert!(
+        matches!(
+            refused,
+            Err(RepairError::Unproven {
+                position: Position(7),
+                ..
+            })
+        ),
+        "{refused:?}"
+    );
+    assert_eq!(rows(&database), whole);
 }
