@@ -107,7 +107,7 @@ async fn create(asker: &Asker, headers: &HeaderMap, command: CatalogueCommand) -
     asker.submit(command, None, key_of(headers)?, Shape::Event).await
 }
 
-/// Sends a change to the ledger, perhaps of the catalogue at a version only, and waits until the catalogue shows it.
+/// Sends a change to the ledger, perhaps of the catalogue at a version only.
 pub(crate) async fn change(
     asker: &Asker,
     command: CatalogueCommand,
@@ -117,12 +117,39 @@ pub(crate) async fn change(
         None => Command::Catalogue(command),
         Some(version) => Command::CatalogueAt(version, command),
     };
-    let receipt = asker.submit(command, None, None, Shape::Change).await?;
-    asker
-        .open
-        .wait_for_view(ViewName::Catalogue, receipt.position)
-        .await?;
-    Ok(receipt)
+    asker.submit(command, None, None, Shape::Change).await
+}
+
+/// Answers a change with what `show` finds once the catalogue has come so far. A change that is recorded is not told as a
+/// failure: where the catalogue cannot show it in time, the answer says at which position it stands, and no more.
+async fn answer_change(
+    asker: &Asker,
+    receipt: &Receipt,
+    show: impl Future<Output = Result<Response<Body>, Failure>>,
+) -> Result<Response<Body>, Failure> {
+    let shown = async {
+        asker
+            .open
+            .wait_for_view(ViewName::Catalogue, receipt.position)
+            .await?;
+        show.await
+    };
+    let failure = match shown.await {
+        Ok(answer) => return Ok(answer),
+        Err(failure) => failure,
+    };
+    if let Some(cause) = failure.cause() {
+        tracing::warn!(
+            cause,
+            "a change of the catalogue is recorded and cannot be shown yet"
+        );
+    }
+    let mut json = Json::with_capacity(64);
+    json.raw(r#"{"status":"recorded","position":"#)
+        .whole(receipt.position.0)
+        .raw("}");
+    let (status, is_replay) = (StatusCode::ACCEPTED, receipt.replayed);
+    Ok(answer::written(status, receipt.position, is_replay, json))
 }
 
 /// The answer to a creation.

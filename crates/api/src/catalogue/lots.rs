@@ -11,11 +11,11 @@ use bincard_projections::catalogue::{CatalogueFilter, LotRow};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use super::{List, Stamps, change, first, one, parse, read_body};
+use super::{List, Stamps, answer_change, change, first, one, parse, read_body};
 use crate::answer;
 use crate::app::App;
 use crate::asker::{Asker, MinPosition};
-use crate::docs::schema::{Lot, LotChange, LotPage, Paged, Problem, ReadAfter};
+use crate::docs::schema::{Lot, LotChange, LotPage, Paged, Problem, ReadAfter, Recorded};
 use crate::failure::{Failure, Missing};
 use crate::line_lot;
 use crate::segment::Segment;
@@ -104,6 +104,7 @@ async fn fetch(
     request_body = LotChange,
     responses(
         (status = 200, body = Lot),
+        (status = 202, description = "Recorded; the catalogue cannot show it yet", body = Recorded),
         (status = 403, body = Problem, content_type = "application/problem+json"),
         (status = 404, body = Problem, content_type = "application/problem+json"),
     )
@@ -126,8 +127,8 @@ async fn alter(
             active,
         })
     })?;
-    change(&asker, command, None).await?;
-    answer_with(&asker, no).await
+    let receipt = change(&asker, command, None).await?;
+    answer_change(&asker, &receipt, answer_with(&asker, no)).await
 }
 
 const MISSING: Failure = Failure::NotFound(Missing::Lot);

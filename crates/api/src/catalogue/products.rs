@@ -14,8 +14,8 @@ use utoipa_axum::routes;
 use uuid::Uuid;
 
 use super::{
-    Asked, Form, List, Stamps, answer_bulk, change, create, created, first, one, parse, parse_key, read_body,
-    read_key, request_of_line,
+    Asked, Form, List, Stamps, answer_bulk, answer_change, change, create, created, first, one, parse,
+    parse_key, read_body, read_key, request_of_line,
 };
 use crate::answer;
 use crate::app::App;
@@ -23,7 +23,7 @@ use crate::asker::{Asker, MinPosition};
 use crate::bulk::{LineRead, LineReader};
 use crate::docs::schema::{
     BulkProduct, Keyed, NewProduct, Paged, Problem, Product, ProductBulkResult, ProductChange, ProductPage,
-    ReadAfter,
+    ReadAfter, Recorded,
 };
 use crate::failure::{Failure, Missing};
 use crate::ledgers::OpenLedger;
@@ -152,6 +152,7 @@ async fn fetch(
     request_body = ProductChange,
     responses(
         (status = 200, body = Product),
+        (status = 202, description = "Recorded; the catalogue cannot show it yet", body = Recorded),
         (status = 403, body = Problem, content_type = "application/problem+json"),
         (status = 404, body = Problem, content_type = "application/problem+json"),
         (status = 409, body = Problem, content_type = "application/problem+json"),
@@ -171,8 +172,8 @@ async fn alter(
         let active = fields.change_to("active", faults, tree::flag);
         Some(CatalogueCommand::ChangeProduct { no, name, active })
     })?;
-    change(&asker, command, None).await?;
-    answer_with(&asker, no).await
+    let receipt = change(&asker, command, None).await?;
+    answer_change(&asker, &receipt, answer_with(&asker, no)).await
 }
 
 /// The number that an id in a path stands for.

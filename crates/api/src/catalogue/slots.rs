@@ -13,11 +13,13 @@ use bincard_projections::{Answer, Page, Slice, ViewName};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use super::{change, parse, read_body};
+use super::{answer_change, change, parse, read_body};
 use crate::answer;
 use crate::app::App;
 use crate::asker::{Asker, MinPosition};
-use crate::docs::schema::{Paged, Problem, ReadAfter, Slot, SlotChange as SlotChangeSchema, SlotPage};
+use crate::docs::schema::{
+    Paged, Problem, ReadAfter, Recorded, Slot, SlotChange as SlotChangeSchema, SlotPage,
+};
 use crate::failure::{Failure, Missing};
 use crate::if_match;
 use crate::segment::Segments;
@@ -174,6 +176,7 @@ async fn fetch(
         (status = 200, body = Slot, headers(
             ("ETag" = String, description = "The version that the catalogue has come to"),
         )),
+        (status = 202, description = "Recorded; the catalogue cannot show it yet", body = Recorded),
         (status = 403, body = Problem, content_type = "application/problem+json"),
         (status = 404, body = Problem, content_type = "application/problem+json"),
         (status = 412, description = "The catalogue has come to another version than was expected", body = Problem, content_type = "application/problem+json"),
@@ -204,8 +207,8 @@ async fn alter(
         variant: key.variant,
         change: changed,
     };
-    change(&asker, command, version).await?;
-    answer_with(&asker, key).await
+    let receipt = change(&asker, command, version).await?;
+    answer_change(&asker, &receipt, answer_with(&asker, key)).await
 }
 
 /// The slot that two ids in a path stand for.

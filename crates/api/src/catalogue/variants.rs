@@ -14,15 +14,15 @@ use utoipa_axum::routes;
 use uuid::Uuid;
 
 use super::{
-    Asked, Form, List, Stamps, answer_bulk, change, create, created, first, one, parse, parse_key, read_body,
-    read_key, request_of_line,
+    Asked, Form, List, Stamps, answer_bulk, answer_change, change, create, created, first, one, parse,
+    parse_key, read_body, read_key, request_of_line,
 };
 use crate::answer;
 use crate::app::App;
 use crate::asker::{Asker, MinPosition};
 use crate::bulk::{LineRead, LineReader};
 use crate::docs::schema::{
-    BulkResult, BulkVariant, Keyed, NewVariant, Paged, Problem, ReadAfter, Variant, VariantChange,
+    BulkResult, BulkVariant, Keyed, NewVariant, Paged, Problem, ReadAfter, Recorded, Variant, VariantChange,
     VariantPage,
 };
 use crate::failure::{Failure, Missing};
@@ -164,6 +164,7 @@ async fn fetch(
     request_body = VariantChange,
     responses(
         (status = 200, body = Variant),
+        (status = 202, description = "Recorded; the catalogue cannot show it yet", body = Recorded),
         (status = 403, body = Problem, content_type = "application/problem+json"),
         (status = 404, body = Problem, content_type = "application/problem+json"),
         (status = 409, body = Problem, content_type = "application/problem+json"),
@@ -195,8 +196,8 @@ async fn alter(
             active,
         })
     })?;
-    change(&asker, command, None).await?;
-    answer_with(&asker, no).await
+    let receipt = change(&asker, command, None).await?;
+    answer_change(&asker, &receipt, answer_with(&asker, no)).await
 }
 
 /// The number that an id in a path stands for.

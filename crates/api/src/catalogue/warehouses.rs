@@ -14,16 +14,16 @@ use utoipa_axum::routes;
 use uuid::Uuid;
 
 use super::{
-    Asked, Form, List, Stamps, answer_bulk, change, create, created, first, one, parse, parse_key, read_body,
-    read_key, request_of_line,
+    Asked, Form, List, Stamps, answer_bulk, answer_change, change, create, created, first, one, parse,
+    parse_key, read_body, read_key, request_of_line,
 };
 use crate::answer;
 use crate::app::App;
 use crate::asker::{Asker, MinPosition};
 use crate::bulk::{LineRead, LineReader};
 use crate::docs::schema::{
-    BulkResult, BulkWarehouse, Keyed, NewWarehouse, Paged, Problem, ReadAfter, Warehouse, WarehouseChange,
-    WarehousePage,
+    BulkResult, BulkWarehouse, Keyed, NewWarehouse, Paged, Problem, ReadAfter, Recorded, Warehouse,
+    WarehouseChange, WarehousePage,
 };
 use crate::failure::{Failure, Missing};
 use crate::ledgers::OpenLedger;
@@ -160,6 +160,7 @@ async fn fetch(
     request_body = WarehouseChange,
     responses(
         (status = 200, body = Warehouse),
+        (status = 202, description = "Recorded; the catalogue cannot show it yet", body = Recorded),
         (status = 403, body = Problem, content_type = "application/problem+json"),
         (status = 404, body = Problem, content_type = "application/problem+json"),
         (status = 409, body = Problem, content_type = "application/problem+json"),
@@ -187,8 +188,8 @@ async fn alter(
             negative_stock,
         })
     })?;
-    change(&asker, command, None).await?;
-    answer_with(&asker, no).await
+    let receipt = change(&asker, command, None).await?;
+    answer_change(&asker, &receipt, answer_with(&asker, no)).await
 }
 
 /// The number that an id in a path stands for.

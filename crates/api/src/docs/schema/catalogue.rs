@@ -8,6 +8,16 @@ use super::page::{PageOf, pages};
 use super::problem::Problem;
 use super::stock::Stock;
 
+/// A change that is recorded while the catalogue cannot show it yet: nobody feeds the views, say.
+#[derive(ToSchema, Deserialize, Debug)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Recorded {
+    /// `recorded`.
+    pub(crate) status: String,
+    /// Its place in the log: a read with this in `Ledger-Min-Position` shows it.
+    pub(crate) position: u64,
+}
+
 /// The result of one line of a bulk request for products, whose ids are numbers.
 #[derive(ToSchema, Deserialize, Debug)]
 #[serde(deny_unknown_fields)]
