@@ -74,13 +74,15 @@ impl Builder {
         let stopped = stop.clone();
         let build = move || {
             lower_priority();
+            let build = Box::pin(async {
+                match plan {
+                    Plan::Rebuild => rebuild::<V>(&shared, &reader, &stopped).await,
+                    Plan::CatchUp { damaged } => catch_up::<V>(&shared, &reader, &stopped, damaged).await,
+                }
+            });
             let outcome = runtime().and_then(|runtime| {
-                runtime.block_on(async {
-                    match plan {
-                        Plan::Rebuild => rebuild::<V>(&shared, &reader, &stopped).await,
-                        Plan::CatchUp { damaged } => catch_up::<V>(&shared, &reader, &stopped, damaged).await,
-                    }
-                })
+                let built = runtime.block_on(shared.home.unless_let_go(build));
+                built.unwrap_or(Err(Error::Stopped))
             });
             let outcome = match outcome {
                 Ok(built) => Outcome::Built(V::any(Box::new(built))),
@@ -218,11 +220,12 @@ async fn catch_up<V: Listed>(
             return Err(error);
         }
         let why: Arc<str> = error.chain().into();
-        tracing::warn!(view = %V::NAME, error = %why, "a view cannot be fed; trying again");
         if let Some(generation) = damaged {
             shared.give_up(V::NAME, generation, &why, false);
         }
-        shared.set_status(V::NAME, |status| status.error = Some(why));
+        if shared.set_error(V::NAME, why.clone()) {
+            tracing::warn!(view = %V::NAME, error = %why, "a view cannot be fed; it is tried again");
+        }
         sleep_unless_stopped(backoff, stop).await;
         backoff = (backoff * 2).min(BACKOFF_MAX);
     }
@@ -253,7 +256,7 @@ async fn feed_to_head<V: Listed>(
     stop: &AtomicBool,
     built: Built<V>,
 ) -> Result<Built<V>, Error> {
-    let mut feed = Feed::open(reader, built.lane.position)?;
+    let mut feed = Feed::after(reader, built.lane.position);
     feed.join(built.lane, built.carry);
     loop {
         if stop.load(Ordering::Relaxed) {
@@ -283,7 +286,7 @@ pub(crate) async fn feed_through<V: Listed>(
     position: Position,
     mut progress: impl FnMut(Position),
 ) -> Result<Built<V>, Error> {
-    let mut feed = Feed::open(reader, built.lane.position)?;
+    let mut feed = Feed::after(reader, built.lane.position);
     feed.join(built.lane, built.carry);
     while feed.position() < position || !feed.is_settled() {
         if !step_of_one(&mut feed, BATCH_EVENTS_MAX, position).await? && feed.position() < position {
@@ -304,8 +307,9 @@ fn taken<V: View>(left: (Option<Lane<V>>, Option<V>)) -> Result<Built<V>, Error>
 async fn step_of_one(feed: &mut Feed, events_max: u64, through: Position) -> Result<bool, Error> {
     let had_pending = !feed.is_settled();
     let step = feed.step(events_max, through).await?;
-    match step.dropped.into_iter().next() {
-        Some((_, error)) => Err(error),
+    let dropped = step.dropped.into_iter().map(|(_, error)| error);
+    match dropped.chain(step.unread).next() {
+        Some(error) => Err(error),
         None => Ok(step.moved || had_pending),
     }
 }

@@ -218,6 +218,17 @@ impl Error {
         }
     }
 
+    /// Whether it is the way to PostgreSQL that failed, and not what was asked there.
+    pub(crate) fn is_of_connection(&self) -> bool {
+        let (Error::Database { source, .. } | Error::Postgres(source)) = self else {
+            return false;
+        };
+        matches!(
+            source,
+            sqlx::Error::Io(_) | sqlx::Error::PoolTimedOut | sqlx::Error::PoolClosed
+        )
+    }
+
     /// Whether the view's file is merely of an older version of this program.
     pub(crate) fn is_outdated(&self) -> bool {
         matches!(self, Error::Foreign { schema, wanted, position, head, .. } if schema < wanted && position <= head)

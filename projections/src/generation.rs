@@ -5,6 +5,7 @@
 //! being built or was left behind by a crash.
 
 use std::fs::{self, File};
+use std::future::Future;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
@@ -83,6 +84,14 @@ impl Home {
         match self {
             Home::Folder(folder) => Ok(folder.clone()),
             Home::Postgres(schemas) => Folder::open(schemas.scratch()),
+        }
+    }
+
+    /// Does something until the database that has the generations, if one does, is let go of; `None` then.
+    pub(crate) async fn unless_let_go<T>(&self, what: impl Future<Output = T>) -> Option<T> {
+        match self {
+            Home::Folder(_) => Some(what.await),
+            Home::Postgres(schemas) => schemas.unless_let_go(what).await,
         }
     }
 

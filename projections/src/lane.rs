@@ -285,33 +285,36 @@ pub(crate) struct Feed {
 pub(crate) type Dropped = (ViewName, Error);
 
 /// What a step did.
-#[derive(Default)]
 pub(crate) struct Step {
     /// Whether there was anything to do.
     pub(crate) moved: bool,
     pub(crate) dropped: Vec<Dropped>,
+    /// Why the log could not be read, if it could not. The next step tries again from the same place.
+    pub(crate) unread: Option<Error>,
+}
+
+/// Folding panicked, and took what was folded with it: there is nothing to go on with.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct Panicked;
+
+impl From<Panicked> for Error {
+    fn from(_: Panicked) -> Error {
+        Error::Stopped
+    }
 }
 
 impl Feed {
     /// A feed without views, at `position`.
-    pub(crate) fn open(reader: &Reader, position: Position) -> Result<Feed, Error> {
+    pub(crate) fn after(reader: &Reader, position: Position) -> Feed {
         let fold = Fold {
-            source: Source::open(reader, position)?,
+            source: Source::after(reader, position),
             carries: Each::default(),
         };
-        Ok(Feed {
+        Feed {
             lanes: Each::default(),
             fold: Some(fold),
             pending: None,
-        })
-    }
-
-    /// Opens the log again at the place that was read last, after it could not be read.
-    pub(crate) fn reopen(&mut self, reader: &Reader) -> Result<(), Error> {
-        if let Some(fold) = self.fold.as_mut() {
-            fold.source = Source::open(reader, fold.source.position())?;
         }
-        Ok(())
     }
 
     /// The position that was read last, written or not.
@@ -329,21 +332,18 @@ impl Feed {
     /// Writes what is folded and, when `events_max` is not 0, folds meanwhile what comes next.
     ///
     /// # Errors
-    /// When the log cannot be read. What was folded is written all the same.
-    pub(crate) async fn step(&mut self, events_max: u64, through: Position) -> Result<Step, Error> {
-        let mut step = Step::default();
-        let fold = self.fold.take();
+    /// [`Panicked`], and nothing else: what failed of the log or of a view is in the step.
+    pub(crate) async fn step(&mut self, events_max: u64, through: Position) -> Result<Step, Panicked> {
+        let mut fold = self.fold.take().ok_or(Panicked)?;
         let folding = async {
-            match fold {
-                Some(mut fold) if events_max > 0 => {
-                    let folding = tokio::task::spawn_blocking(move || {
-                        let folded = fold.next(events_max, through);
-                        (fold, folded)
-                    });
-                    folding.await.map(|(fold, folded)| (Some(fold), folded))
-                }
-                fold => Ok((fold, Ok(None))),
+            if events_max == 0 {
+                return Ok((fold, Ok(None)));
             }
+            let folding = tokio::task::spawn_blocking(move || {
+                let folded = fold.next(events_max, through);
+                (fold, folded)
+            });
+            folding.await
         };
         let pending = self.pending.take();
         let writing = async {
@@ -352,19 +352,24 @@ impl Feed {
                 None => Vec::new(),
             }
         };
-        step.moved = events_max > 0;
         let (folding, dropped) = join(folding, writing).await;
         // Only a panic while folding can have taken the fold away, or the runtime's end.
-        let (fold, folded) = folding.map_err(|_| Error::Stopped)?;
-        self.fold = fold;
-        for (view, error) in dropped {
-            self.drop_view(view);
-            step.dropped.push((view, error));
+        let (fold, folded) = folding.map_err(|_| Panicked)?;
+        self.fold = Some(fold);
+        for (view, _) in &dropped {
+            self.drop_view(*view);
         }
-        let folded = folded?;
-        step.moved = folded.is_some();
+        let (folded, unread) = match folded {
+            Ok(folded) => (folded, None),
+            Err(error) => (None, Some(error)),
+        };
+        let moved = folded.is_some();
         self.pending = folded.map(|folded| self.without_dropped(folded));
-        Ok(step)
+        Ok(Step {
+            moved,
+            dropped,
+            unread,
+        })
     }
 
     /// Takes a view out: what was folded for it is not written.

@@ -8,21 +8,24 @@
 //! The sockets belong to a runtime of the database's own, so that threads which build views may come and go.
 
 mod leases;
-mod migrate;
 mod records;
+mod schemas;
 mod watch;
 
 use std::collections::HashMap;
 use std::collections::hash_map::RandomState;
+use std::convert::identity;
 use std::fmt;
 use std::future::Future;
 use std::hash::{BuildHasher, Hasher};
+use std::io;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use bincard_ledger::{LedgerId, Position};
+use bincard_store::postgres::{Watched, in_time, migrate};
 use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions, PgRow};
 use sqlx::types::Uuid;
 use sqlx::{AssertSqlSafe, Postgres, Row as _, Transaction};
@@ -31,12 +34,11 @@ use tokio::task::JoinHandle;
 
 use crate::error::Error;
 use crate::name::ViewName;
-use crate::sql::{ANSWER_MAX, Connection, Tx, for_postgres, in_time, query};
+use crate::sql::{ANSWER_MAX, Connection, Tx, for_postgres, query};
 use crate::view::View;
 use leases::Lease;
-use migrate::{RECONCILIATIONS, VIEWS};
 pub(crate) use records::{Beside, RENEW_EVERY, Records};
-use watch::Watched;
+use schemas::{RECONCILIATIONS, VIEWS};
 pub(crate) use watch::{News, Told};
 
 /// Connections that read views, at most.
@@ -64,7 +66,7 @@ struct Inner {
     /// What this process is called in `owners`.
     node: String,
     held: Mutex<Vec<Lease>>,
-    watched: Mutex<Watched>,
+    watched: Mutex<Watched<tokio::sync::watch::Sender<News>>>,
     /// Taken when the last handle goes: a runtime may not be dropped where a task runs.
     runtime: Option<Runtime>,
 }
@@ -155,8 +157,20 @@ impl Database {
         let options = self.inner.options.clone();
         self.run_blocking(async move {
             migrate::run(&options, &VIEWS).await?;
-            migrate::run(&options, &RECONCILIATIONS).await
+            Ok(migrate::run(&options, &RECONCILIATIONS).await?)
         })
+    }
+
+    /// Lets go of the database for good: whoever waits for it in this process is refused at once, and so is whoever asks it
+    /// from now on. For a process that ends while it does not answer.
+    pub fn let_go(&self) {
+        // Closed when this returns; what the futures wait for is that connections are given back.
+        drop((self.inner.readers.close(), self.inner.writers.close()));
+    }
+
+    /// Does something until the database is let go of; `None` then.
+    async fn unless_let_go<T>(&self, what: impl Future<Output = T>) -> Option<T> {
+        self.inner.writers.close_event().do_until(what).await.ok()
     }
 
     /// The migrations that are still to be applied, by name, in order. None are applied by this. Blocks.
@@ -221,9 +235,13 @@ impl Database {
         T: Send + 'static,
         F: Future<Output = Result<T, sqlx::Error>> + Send + 'static,
     {
-        let asked = in_time(ANSWER_MAX, ask(self.inner.writers.clone()));
-        self.run(async move { asked.await.map_err(Error::Postgres) })
-            .await
+        let asked = in_time(ANSWER_MAX, ask(self.inner.writers.clone()), identity);
+        let mut let_go = self.inner.writers.close_event();
+        self.run(Box::pin(async move {
+            let answered = let_go.do_until(asked).await;
+            answered.and_then(identity).map_err(Error::Postgres)
+        }))
+        .await
     }
 
     /// Begins a transaction whose tables are those of a schema.
@@ -236,10 +254,21 @@ impl Database {
         let pool = pool.clone();
         // In one go; a schema that is not there is no error of the second statement's.
         let sql = format!("begin isolation level {mode}; set local search_path to {schema}");
-        let begun = self
-            .run(async move { Ok(in_time(ANSWER_MAX, pool.begin_with(AssertSqlSafe(sql))).await) })
-            .await;
-        begun.unwrap_or(Err(sqlx::Error::PoolClosed))
+        let mut let_go = pool.close_event();
+        // Boxed: whoever reads a view has this within his own future, beside what SQLite takes.
+        let begun = Box::pin(async move {
+            let begun = in_time(ANSWER_MAX, pool.begin_with(AssertSqlSafe(sql)), identity);
+            Ok(let_go.do_until(begun).await.and_then(identity))
+        });
+        let begun = self.run(begun).await;
+        match begun {
+            // Which is what is told of a generation in a file that is replaced, and asked again.
+            Err(_) | Ok(Err(sqlx::Error::PoolClosed)) => {
+                let let_go = io::Error::new(io::ErrorKind::NotConnected, "the process ends");
+                Err(let_go.into())
+            }
+            Ok(begun) => begun,
+        }
     }
 
     /// The views of a ledger. Blocks.
@@ -271,6 +300,10 @@ impl Database {
 }
 
 impl Schemas {
+    pub(crate) async fn unless_let_go<T>(&self, what: impl Future<Output = T>) -> Option<T> {
+        self.database.unless_let_go(what).await
+    }
+
     pub(crate) fn scratch(&self) -> &Path {
         &self.scratch
     }
@@ -426,7 +459,7 @@ impl Schema {
     /// Takes over the tables, making them where there are none. Nobody writes them until the transaction ends.
     pub(crate) async fn take_over<V: View>(&self) -> Result<Taken, Error> {
         let epoch = self.database.epoch_of(self.ledger, self.view)?;
-        let taken = in_time(ANSWER_MAX, self.take_over_as::<V>(epoch));
+        let taken = in_time(ANSWER_MAX, self.take_over_as::<V>(epoch), identity);
         taken
             .await
             .map_err(Error::database(V::NAME))?

@@ -74,12 +74,15 @@ impl Projector {
         let run = move || {
             // Before any connection is opened: the threads that serve connections inherit it.
             lower_priority();
+            let home = shared.home.clone();
             let ended = runtime().and_then(|runtime| {
-                runtime.block_on(async move {
+                // Boxed, and so are its parts: what all views' futures take together would fill the stack.
+                let work = Box::pin(async move {
                     let work = Work::open(shared, reader, commands, weak).await;
                     let _waiting = opened.send(());
-                    work?.run().await
-                })
+                    Ok(work.run().await?)
+                });
+                runtime.block_on(home.unless_let_go(work)).unwrap_or(Ok(()))
             });
             if let Err(error) = ended {
                 tracing::error!(error = %error.chain(), "the projector has stopped");

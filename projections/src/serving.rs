@@ -214,6 +214,16 @@ impl Shared {
         self.status.send_modify(|all| change(&mut all[view.index()]));
     }
 
+    /// Sets what went wrong last with a view; whether that is news.
+    pub(crate) fn set_error(&self, view: ViewName, why: Arc<str>) -> bool {
+        let mut is_new = false;
+        self.set_status(view, |status| {
+            is_new = status.error.as_ref() != Some(&why);
+            status.error = Some(why);
+        });
+        is_new
+    }
+
     /// Records that a generation is given up, and why.
     pub(crate) fn give_up(&self, view: ViewName, generation: u64, why: &Arc<str>, outdated: bool) {
         self.set_status(view, |status| {

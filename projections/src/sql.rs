@@ -4,12 +4,12 @@
 //! `on conflict` is named with its table, and no column stands beside an aggregate unless it is grouped by. Truth values
 //! are integers.
 
+use std::convert::identity;
 use std::fmt::Write as _;
-use std::future::Future;
-use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
+use bincard_store::postgres::in_time;
 use futures_util::TryStreamExt;
 use futures_util::future::{join, ready};
 use futures_util::stream::{self, BoxStream, Stream, StreamExt, once};
@@ -44,7 +44,7 @@ impl Tx<'_> {
     pub(crate) async fn commit(self) -> Result<(), sqlx::Error> {
         match self {
             Tx::Sqlite(tx) => tx.commit().await,
-            Tx::Postgres(tx) => in_time(ANSWER_MAX, tx.commit()).await,
+            Tx::Postgres(tx) => in_time(ANSWER_MAX, tx.commit(), identity).await,
         }
     }
 }
@@ -157,7 +157,7 @@ impl Query {
             Connection::Sqlite(connection) => self.on_sqlite()?.execute(&mut **connection).await.map(drop),
             Connection::Postgres(connection) => {
                 let done = self.on_postgres()?.execute(&mut **connection);
-                in_time(ANSWER_MAX, done).await.map(drop)
+                in_time(ANSWER_MAX, done, identity).await.map(drop)
             }
         }
     }
@@ -198,7 +198,7 @@ impl Query {
             }
             Connection::Postgres(connection) => {
                 let found = self.on_postgres()?.fetch_optional(&mut **connection);
-                in_time(ANSWER_MAX, found).await?.map(Row::Postgres)
+                in_time(ANSWER_MAX, found, identity).await?.map(Row::Postgres)
             }
         })
     }
@@ -212,24 +212,13 @@ impl Query {
 /// The longest wait for what PostgreSQL is asked in one go: a connection may have broken without a word.
 pub(crate) const ANSWER_MAX: Duration = Duration::from_secs(30);
 
-/// Waits for an answer, but not for ever.
-pub(crate) async fn in_time<T>(
-    at_most: Duration,
-    answer: impl Future<Output = Result<T, sqlx::Error>>,
-) -> Result<T, sqlx::Error> {
-    tokio::time::timeout(at_most, answer).await.unwrap_or_else(|_| {
-        let late = io::Error::new(io::ErrorKind::TimedOut, "no answer came in time");
-        Err(late.into())
-    })
-}
-
 /// The rows of a statement, none of which is waited for for ever. After an error there are no more.
 fn each_in_time<'c>(
     rows: BoxStream<'c, Result<PgRow, sqlx::Error>>,
 ) -> BoxStream<'c, Result<PgRow, sqlx::Error>> {
     let next = |rows: Option<BoxStream<'c, Result<PgRow, sqlx::Error>>>| async move {
         let mut rows = rows?;
-        match in_time(ANSWER_MAX, rows.try_next()).await {
+        match in_time(ANSWER_MAX, rows.try_next(), identity).await {
             Ok(None) => None,
             Ok(Some(row)) => Some((Ok(row), Some(rows))),
             Err(error) => Some((Err(error), None)),
@@ -382,7 +371,7 @@ impl Insert {
                 self.on_conflict
             );
             let done = sqlx::query_with(AssertSqlSafe(sql), arguments).execute(&mut *connection);
-            in_time(ANSWER_MAX, done).await?;
+            in_time(ANSWER_MAX, done, identity).await?;
         }
         Ok(())
     }

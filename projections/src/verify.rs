@@ -341,7 +341,7 @@ pub(crate) async fn find_first(
         let (mut searched, mut found): (Vec<_>, Vec<_>) =
             open.drain(..).partition(|(_, one)| one.table.touches.is_some());
         if !searched.is_empty() {
-            let mut source = Source::open(&reader, Position(0))?;
+            let mut source = Source::after(&reader, Position(0));
             let mut lots = Lots::default();
             source.read(u64::MAX, through, |event| {
                 if let Event::Catalogue(event) = &event.record.event {

@@ -52,15 +52,20 @@ async fn some_nodes_answer_and_another_feeds_the_views_of_every_tenant() -> Resu
     let admin = Client::log_in(&api.server.url("")?).await?;
     // It records, and has no views to answer from.
     let warehouse = json!({ "code": "WH-1", "name": "Halle 1" });
-    admin.create("/api/v1/warehouses", &warehouse).await?;
+    let made = admin.create("/api/v1/warehouses", &warehouse).await?;
     ensure!(status(&api, "/readyz").await? == 503, "no view is built");
     let asked = admin.get("/api/v1/warehouses", 1).await?;
     ensure!(asked.status == 503, "{asked:?}");
+    // A change is recorded as well, and says so although nobody can show it.
+    let path = format!("/api/v1/warehouses/{made}");
+    let changed = admin.patch(&path, &json!({ "code": "WH-1A" })).await?;
+    let recorded = json!({ "status": "recorded", "position": 2 });
+    ensure!(changed.status == 202 && changed.body == recorded, "{changed:?}");
 
     let mut projector = start(&postgres, "projector,worker")?;
-    while admin.get("/api/v1/warehouses", 1).await?.status == 503 {}
-    let listed = admin.get("/api/v1/warehouses", 1).await?;
-    ensure!(listed.body["content"][0]["code"] == "WH-1", "{listed:?}");
+    while admin.get("/api/v1/warehouses", 2).await?.status == 503 {}
+    let listed = admin.get("/api/v1/warehouses", 2).await?;
+    ensure!(listed.body["content"][0]["code"] == "WH-1A", "{listed:?}");
     while status(&api, "/readyz").await? != 200 {}
     ensure!(status(&projector, "/healthz").await? == 200, "it lives");
     ensure!(
@@ -125,8 +130,36 @@ async fn some_nodes_answer_and_another_feeds_the_views_of_every_tenant() -> Resu
     admin.create("/api/v1/warehouses", &other).await?;
     let done = bincard(&postgres, elsewhere.path(), &["verify"])?;
     ensure!(done.status.success(), "{done:?}");
-    let listed = admin.get("/api/v1/warehouses", 2).await?;
+    let listed = admin.get("/api/v1/warehouses", 3).await?;
     ensure!(listed.body["content"][1]["code"] == "WH-2", "{listed:?}");
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_node_that_is_told_to_end_does_not_wait_for_a_database_that_is_away() -> Result<()> {
+    let postgres = Postgres::start()?;
+    let mut node = start(&postgres, "api,projector,worker")?;
+    let admin = Client::log_in(&node.server.url("")?).await?;
+    let warehouse = json!({ "code": "WH-1", "name": "Halle 1" });
+    admin.create("/api/v1/warehouses", &warehouse).await?;
+    while admin.get("/api/v1/warehouses", 1).await?.status == 503 {}
+    drop(postgres);
+    // Requests that wait for it do not hold the end up, either.
+    let mut asked = tokio::task::JoinSet::new();
+    for no in 0..8 {
+        let admin = admin.clone();
+        let body = json!({ "code": format!("WH-{no}"), "name": "Halle" });
+        asked.spawn(async move { admin.post("/api/v1/warehouses", &body, None).await });
+    }
+    while status(&node, "/readyz").await? == 200 {}
+    let ended = node.server.stop(std::time::Duration::from_secs(10))?;
+    ensure!(ended.success(), "{ended}: {}", node.server.stderr());
+    while let Some(answer) = asked.join_next().await {
+        // One that never began is not answered.
+        if let Ok(answer) = answer? {
+            ensure!(answer.status == 503, "{answer:?}");
+        }
+    }
     Ok(())
 }
 

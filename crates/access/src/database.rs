@@ -95,6 +95,20 @@ impl Database {
         })
     }
 
+    pub(crate) fn let_go(&self) {
+        if let Either::Postgres(pools) = self {
+            // Closed when this returns; what the futures wait for is that connections are given back.
+            drop((pools.readers.close(), pools.writer.close()));
+        }
+    }
+
+    pub(crate) fn is_let_go(&self) -> bool {
+        match self {
+            Either::Sqlite(_) => false,
+            Either::Postgres(pools) => pools.readers.is_closed(),
+        }
+    }
+
     pub(crate) async fn close(&self) {
         match self {
             Either::Sqlite(pools) => pools.close().await,

@@ -161,6 +161,17 @@ impl App {
         self.ledgers.close_all().await;
     }
 
+    /// Lets go of every database in PostgreSQL, for good: whatever waits for one is refused at once.
+    pub(crate) fn let_go_of_databases(&self) {
+        self.accounts.let_go();
+        if let Some(database) = &self.options.database {
+            database.let_go();
+        }
+        if let Some(views) = &self.options.views {
+            views.let_go();
+        }
+    }
+
     pub(crate) fn now(&self) -> UnixMs {
         self.options.clock.now()
     }

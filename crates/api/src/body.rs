@@ -1,5 +1,11 @@
 //! Bodies of requests: their type, their size, and how long they may take to arrive.
 
+use std::error::Error;
+use std::fmt;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use axum::http::HeaderMap;
@@ -7,16 +13,91 @@ use axum::http::header::{CONTENT_ENCODING, CONTENT_TYPE};
 use bytes::{Bytes, BytesMut};
 use futures_util::future::poll_immediate;
 use http_body_util::BodyExt;
-use hyper::body::Body;
+use hyper::body::{Body, Frame, SizeHint};
 use uuid::Uuid;
 
+use crate::app::App;
 use crate::failure::Failure;
+use crate::ledgers::stopping;
 use crate::wire::tree;
 
 /// The most bytes of a body, and of a line of a bulk body.
 pub(crate) const BODY_BYTES_MAX: usize = 1 << 20;
 /// The longest silence in the middle of a body.
 const SILENCE_MAX: Duration = Duration::from_secs(30);
+/// The longest silence in the middle of a request once the server is to end.
+pub(crate) const REST_MAX: Duration = Duration::from_secs(2);
+
+/// The server is to end, and the body has stopped arriving.
+#[derive(Clone, Copy, Debug)]
+struct CutOff;
+
+impl fmt::Display for CutOff {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the server is stopping, and the body has stopped arriving")
+    }
+}
+
+impl Error for CutOff {}
+
+/// A body on its way: once the server is to end, no more than a moment of silence is waited for.
+pub(crate) struct Arriving<B> {
+    body: B,
+    app: Arc<App>,
+    /// The silence that is under way.
+    silence: Option<Pin<Box<dyn Future<Output = ()> + Send + Sync>>>,
+}
+
+impl<B> Arriving<B> {
+    pub(crate) fn new(body: B, app: Arc<App>) -> Arriving<B> {
+        let silence = None;
+        Arriving { body, app, silence }
+    }
+}
+
+impl<B: Body + Unpin> Body for Arriving<B>
+where
+    B::Error: Into<Box<dyn Error + Send + Sync>>,
+{
+    type Data = B::Data;
+    type Error = Box<dyn Error + Send + Sync>;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<B::Data>, Self::Error>>> {
+        let this = self.get_mut();
+        if let Poll::Ready(frame) = Pin::new(&mut this.body).poll_frame(cx) {
+            this.silence = None;
+            return Poll::Ready(frame.map(|frame| frame.map_err(Into::into)));
+        }
+        let silence = this.silence.get_or_insert_with(|| {
+            let mut stopping = this.app.stopping.subscribe();
+            Box::pin(async move {
+                // An error says that the server is gone, which is as good.
+                drop(stopping.wait_for(|stopping| *stopping).await);
+                tokio::time::sleep(REST_MAX).await;
+            })
+        });
+        silence
+            .as_mut()
+            .poll(cx)
+            .map(|()| Some(Err(Box::new(CutOff).into())))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}
+
+/// Whether an error, or what it came from, is that a body was cut off.
+fn is_cut_off(error: &(dyn Error + 'static)) -> bool {
+    error.is::<CutOff>() || error.source().is_some_and(is_cut_off)
+}
 
 /// Requires JSON, where the request says what its body is.
 pub(crate) fn require_json(headers: &HeaderMap) -> Result<(), Failure> {
@@ -82,6 +163,7 @@ fn require(headers: &HeaderMap, wanted: &'static str, is_fit: impl Fn(&str) -> b
 pub(crate) async fn next_bytes<B>(body: &mut B) -> Result<Option<Bytes>, Failure>
 where
     B: Body<Data = Bytes> + Unpin,
+    B::Error: Into<Box<dyn Error + Send + Sync>>,
 {
     loop {
         // Nearly always the bytes are there, and a timer would cost more than they do.
@@ -99,7 +181,12 @@ where
                     return Ok(Some(bytes));
                 }
             }
-            Some(Err(_)) => return Err(Failure::at_pointer("", "the body ended before its end")),
+            Some(Err(error)) => {
+                return Err(match is_cut_off(&*error.into()) {
+                    true => stopping(),
+                    false => Failure::at_pointer("", "the body ended before its end"),
+                });
+            }
         }
     }
 }
@@ -108,6 +195,7 @@ where
 pub(crate) async fn read<B>(mut body: B) -> Result<Bytes, Failure>
 where
     B: Body<Data = Bytes> + Unpin,
+    B::Error: Into<Box<dyn Error + Send + Sync>>,
 {
     if body.size_hint().lower() > BODY_BYTES_MAX as u64 {
         return Err(Failure::BodyTooLarge);

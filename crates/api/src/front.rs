@@ -46,6 +46,11 @@ impl Front {
         Front { app, routes }
     }
 
+    /// What the routes share.
+    pub(crate) fn app(&self) -> &Arc<App> {
+        &self.app
+    }
+
     /// Answers one request.
     pub(crate) async fn answer<B>(&self, request: Request<B>, peer: IpAddr) -> Response<Body>
     where

@@ -81,7 +81,8 @@ impl From<LedgerError> for Failure {
     }
 }
 
-fn stopping() -> Failure {
+/// What is told whoever asks while the server stops.
+pub(crate) fn stopping() -> Failure {
     Failure::Stopped {
         why: "the server is stopping".into(),
     }

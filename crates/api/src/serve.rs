@@ -4,8 +4,9 @@ use std::future::Future;
 use std::io;
 use std::net::IpAddr;
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::sync::atomic::Ordering::Relaxed;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use axum::Router;
 use axum::body::Body;
@@ -20,12 +21,17 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 use crate::app::App;
+use crate::body::{Arriving, REST_MAX};
 use crate::front::Front;
 use crate::tls::LOOK_EVERY;
 use crate::{feeding, relay, routes, shipping};
 
 /// A connection that has not sent the head of a request for so long is closed.
 const HEAD_SILENCE_MAX: Duration = Duration::from_secs(75);
+/// How long a database may not answer while the server is to end.
+const AWAY_MAX: Duration = Duration::from_secs(2);
+/// How often it is looked meanwhile.
+const LOOK_AGAIN_AFTER: Duration = Duration::from_millis(200);
 const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
 const HTTPS: HeaderValue = HeaderValue::from_static("https");
 const IDLE_LEDGERS_EVERY: Duration = Duration::from_secs(60);
@@ -44,7 +50,8 @@ pub fn router(app: Arc<App>) -> Router {
 }
 
 /// Serves until `shutdown` ends; then accepts no more connections, ends followed streams, lets requests end (for as
-/// long as the options allow), and closes every ledger, which makes durable what was queued.
+/// long as the options allow), and closes every ledger, which makes durable what was queued. A database that does not answer
+/// meanwhile is waited for no longer than a moment.
 ///
 /// # Errors
 /// When the listener cannot be asked for its address.
@@ -72,6 +79,10 @@ pub async fn serve(
     drop(listener);
     tracing::info!("stopping: no more connections are accepted");
     app.stopping.send_replace(true);
+    let letting_go = {
+        let app = app.clone();
+        tokio::spawn(async move { let_go_of_what_is_away(&app).await })
+    };
     let drained = async { while connections.join_next().await.is_some() {} };
     if tokio::time::timeout(app.options.drain_max, drained)
         .await
@@ -94,8 +105,25 @@ pub async fn serve(
         tracing::error!(%error, "the feeding of views ended early");
     }
     app.close().await;
+    letting_go.abort();
     tracing::info!("stopped");
     Ok(())
+}
+
+/// Lets go of the databases when they do not answer for a while in which the server is to end: nobody knows for how long.
+async fn let_go_of_what_is_away(app: &App) {
+    let Some(database) = &app.options.database else {
+        return;
+    };
+    let mut answered_at = Instant::now();
+    while answered_at.elapsed() < AWAY_MAX {
+        if database.answers().await {
+            answered_at = Instant::now();
+        }
+        tokio::time::sleep(LOOK_AGAIN_AFTER).await;
+    }
+    tracing::warn!("PostgreSQL does not answer, and is waited for no longer");
+    app.let_go_of_databases();
 }
 
 async fn upkeep(app: &App) {
@@ -190,13 +218,19 @@ async fn connection(
     front: Arc<Front>,
     mut stopping: watch::Receiver<bool>,
 ) {
+    let is_asked = Arc::new(AtomicBool::new(false));
+    let asked = is_asked.clone();
     let service = service_fn(move |mut request: Request<Incoming>| {
         let front = front.clone();
+        asked.store(true, Relaxed);
         if let Some(scheme) = &scheme {
             // As a proxy in front would say it: cookies and origins go by it.
             request.headers_mut().insert(X_FORWARDED_PROTO, scheme.clone());
         }
-        async move { Ok::<_, std::convert::Infallible>(front.answer(request, peer).await) }
+        async move {
+            let request = request.map(|body| Arriving::new(body, front.app().clone()));
+            Ok::<_, std::convert::Infallible>(front.answer(request, peer).await)
+        }
     });
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
@@ -208,7 +242,12 @@ async fn connection(
         ended = connection.as_mut() => ended,
         () = told_to_stop(&mut stopping) => {
             connection.as_mut().graceful_shutdown();
-            connection.await
+            // That ends a connection on which nothing is under way; but of the first request a part of the head may be here.
+            match tokio::time::timeout(REST_MAX, connection.as_mut()).await {
+                Ok(ended) => ended,
+                Err(_) if !is_asked.load(Relaxed) => return,
+                Err(_) => connection.await,
+            }
         }
     };
     if let Err(error) = ended {

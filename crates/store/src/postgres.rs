@@ -12,7 +12,8 @@ mod append;
 mod cursor;
 mod fetch;
 mod known;
-mod migrate;
+mod lookout;
+pub mod migrate;
 mod poll;
 mod read;
 mod relay;
@@ -36,6 +37,7 @@ use uuid::Uuid;
 
 pub use append::{Appender, Followed};
 pub use cursor::Commits;
+pub use lookout::{Watched, look_out};
 pub use read::Reader;
 pub use repair::Repaired;
 
@@ -43,12 +45,13 @@ use crate::chain::Hash;
 use crate::contract::Head;
 use crate::heads::Heads;
 use crate::segment;
-use poll::Watched;
 
 /// Connections that read, at most.
 const READERS_MAX: u32 = 8;
 /// How long it may take to make one outside the pool.
 const CONNECT_MAX: Duration = Duration::from_secs(5);
+/// How long a database that answers takes for that.
+const HELLO_MAX: Duration = Duration::from_secs(2);
 /// How long an answer may take that is short, waiting for the head included. A connection may break without a word, and would
 /// be waited for until the system gives it up, which takes it a quarter of an hour.
 const ANSWER_MAX: Duration = Duration::from_secs(15);
@@ -62,6 +65,22 @@ const IDLE_IN_TRANSACTION_MS: &str = "1000";
 const LOCK_MS: &str = "10000";
 /// The schema that holds the log.
 const SCHEMA: &str = "bincard_log";
+const LOG: migrate::Schema = migrate::Schema {
+    name: SCHEMA,
+    migrations: &[
+        (
+            1,
+            "log",
+            include_str!("../../../migrations/postgres/log/0001_log.sql"),
+        ),
+        (
+            2,
+            "relay",
+            include_str!("../../../migrations/postgres/log/0002_relay.sql"),
+        ),
+    ],
+    lock: 0x0062_696e_6361_7264,
+};
 
 /// Why the database cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -114,7 +133,7 @@ pub struct Database {
 struct Inner {
     options: PgConnectOptions,
     pool: PgPool,
-    watched: Mutex<Watched>,
+    watched: Mutex<Watched<Heads>>,
     /// Whether it did not answer when it was asked last for news of open ledgers.
     is_away: AtomicBool,
     /// Taken when the last handle goes: a runtime may not be dropped where a task runs.
@@ -219,13 +238,28 @@ impl Database {
         self.inner.is_away.load(Ordering::Relaxed)
     }
 
+    /// Whether it answers within a moment, over a connection made for that.
+    pub async fn answers(&self) -> bool {
+        let options = self.inner.options.clone();
+        let asked = async move { PgConnection::connect_with(&options).await?.close().await };
+        self.spawn(in_time(HELLO_MAX, asked, identity)).await.is_ok()
+    }
+
+    /// Lets go of the database for good: whoever waits for it in this process is refused at once, and so is whoever asks it
+    /// from now on. For a process that ends while it does not answer.
+    pub fn let_go(&self) {
+        // Closed when this returns; what the future waits for is that connections are given back.
+        drop(self.inner.pool.close());
+    }
+
     /// The migrations that are still to be applied, by name, in order. None are applied by this.
     ///
     /// # Errors
     /// When the database cannot be asked.
     pub fn pending_migrations(&self) -> Result<Vec<&'static str>, DatabaseError> {
         let options = self.inner.options.clone();
-        self.run(async move { migrate::pending(&options).await })
+        let pending = self.run(async move { migrate::pending(&options, &LOG).await });
+        Ok(pending?)
     }
 
     /// Makes the tables what this program needs. Of several nodes that do it at once, one does and the others wait.
@@ -234,7 +268,7 @@ impl Database {
     /// When a migration fails, or the tables are of a newer program.
     pub fn migrate(&self) -> Result<(), DatabaseError> {
         let options = self.inner.options.clone();
-        self.run(async move { migrate::run(&options).await })
+        Ok(self.run(async move { migrate::run(&options, &LOG).await })?)
     }
 
     /// Every ledger that the database has.
@@ -415,23 +449,49 @@ impl Database {
         T: Send + 'static,
         F: Future<Output = Result<T, sqlx::Error>> + Send + 'static,
     {
-        let future = ask(self.inner.pool.clone());
-        self.run(future).map_err(sql(doing))
+        let asked = ask(self.inner.pool.clone());
+        self.run(self.answer(READ_MAX, asked, identity))
+            .map_err(sql(doing))
+    }
+
+    /// The answer to what the pool is asked: it is not waited for for ever, nor once the database was let go of.
+    fn answer<T, E, A, F>(
+        &self,
+        at_most: Duration,
+        asked: A,
+        failed: F,
+    ) -> impl Future<Output = Result<T, E>> + use<T, E, A, F>
+    where
+        A: Future<Output = Result<T, E>>,
+        F: FnOnce(sqlx::Error) -> E,
+    {
+        let mut let_go = self.inner.pool.close_event();
+        async move {
+            match let_go.do_until(tokio::time::timeout(at_most, asked)).await {
+                Ok(Ok(answer)) => answer,
+                Ok(Err(_)) => Err(failed(late())),
+                Err(closed) => Err(failed(closed)),
+            }
+        }
     }
 }
 
+fn late() -> sqlx::Error {
+    io::Error::new(io::ErrorKind::TimedOut, "no answer came in time").into()
+}
+
 /// Waits for an answer, but not for ever. The connection is good for nothing more when it did not come in time.
-async fn in_time<T, E>(
+///
+/// # Errors
+/// The answer's, or what `failed` makes of its not coming.
+pub async fn in_time<T, E>(
     at_most: Duration,
     answer: impl Future<Output = Result<T, E>>,
     failed: impl FnOnce(sqlx::Error) -> E,
 ) -> Result<T, E> {
     match tokio::time::timeout(at_most, answer).await {
         Ok(answer) => answer,
-        Err(_) => {
-            let late = io::Error::new(io::ErrorKind::TimedOut, "no answer came in time");
-            Err(failed(sqlx::Error::Io(late)))
-        }
+        Err(_) => Err(failed(late())),
     }
 }
 

@@ -1,28 +1,16 @@
-//! News of the views that other nodes feed.
-//!
-//! One task a node asks how the views of all its open ledgers stand, some fifty times a second while there are any, in one
-//! query. (PostgreSQL's NOTIFY would make the commits of all of them wait for one another.)
+//! News of the views that other nodes feed: how those of all open ledgers stand.
 
 use std::sync::{Arc, PoisonError, Weak};
-use std::time::Duration;
 
 use bincard_ledger::Position;
+use bincard_store::postgres::look_out;
 use sqlx::Row as _;
-use sqlx::postgres::{PgPool, PgRow};
+use sqlx::postgres::{PgConnection, PgRow};
 use tokio::sync::watch;
 
 use super::{Inner, Schemas};
 use crate::error::Error;
 use crate::name::ViewName;
-use crate::sql::in_time;
-
-/// Between two looks.
-const EVERY: Duration = Duration::from_millis(20);
-/// Between two looks while the database does not answer.
-const EVERY_WHILE_AWAY: Duration = Duration::from_secs(1);
-
-/// The longest wait for an answer.
-const ANSWER_MAX: Duration = Duration::from_secs(5);
 
 /// How a view stands in the database.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -40,25 +28,17 @@ pub(crate) struct Told {
 /// How each view of a ledger stands, once that is known.
 pub(crate) type News = Option<[Told; ViewName::COUNT]>;
 
-/// Ledgers whose views are to be asked for.
-type Open = Vec<(i64, Arc<watch::Sender<News>>)>;
-
-/// The open ledgers, by number.
-#[derive(Default)]
-pub(super) struct Watched {
-    ledgers: Vec<(i64, Weak<watch::Sender<News>>)>,
-    is_polled: bool,
-}
-
 impl Schemas {
     /// Keeps news of the ledger's views up to date for as long as what it answers is kept.
     pub(crate) fn watch(&self) -> Arc<watch::Sender<News>> {
         let news = Arc::new(watch::channel(None).0);
         let inner = &self.database.inner;
         let mut watched = inner.watched.lock().unwrap_or_else(PoisonError::into_inner);
-        watched.ledgers.push((self.ledger, Arc::downgrade(&news)));
-        if !std::mem::replace(&mut watched.is_polled, true) {
-            drop(self.database.spawn(poll(Arc::downgrade(inner))));
+        if watched.add(self.ledger, &news) {
+            let (options, weak) = (inner.options.clone(), Arc::downgrade(inner));
+            // Who looks for news of the log says that the database does not answer.
+            let looking = look_out(options, move || open(&weak), look, |_failed| {});
+            drop(self.database.spawn(looking));
         }
         news
     }
@@ -90,65 +70,22 @@ impl Schemas {
     }
 }
 
-/// Looks until no ledger is open any more.
-async fn poll(database: Weak<Inner>) {
-    let mut is_away = false;
-    loop {
-        tokio::time::sleep(if is_away { EVERY_WHILE_AWAY } else { EVERY }).await;
-        let Some((pool, open)) = open_ledgers(&database) else {
-            return;
-        };
-        let looked = look(&pool, &open).await;
-        // The handle must not be held while this sleeps.
-        drop(pool);
-        match looked {
-            Ok(()) => is_away = false,
-            Err(error) => {
-                if !std::mem::replace(&mut is_away, true) {
-                    tracing::warn!(
-                        error = &error as &dyn std::error::Error,
-                        "PostgreSQL does not tell how the views stand"
-                    );
-                }
-            }
-        }
-    }
-}
-
-/// What is open; `None`, once and for all, when nothing is.
-fn open_ledgers(database: &Weak<Inner>) -> Option<(PgPool, Open)> {
+/// The open ledgers; `None`, once and for all, when none is.
+fn open(database: &Weak<Inner>) -> Option<Vec<(i64, Arc<watch::Sender<News>>)>> {
     let inner = database.upgrade()?;
     let mut watched = inner.watched.lock().unwrap_or_else(PoisonError::into_inner);
-    let mut open = Vec::with_capacity(watched.ledgers.len());
-    watched.ledgers.retain(|(no, news)| match news.upgrade() {
-        Some(news) => {
-            open.push((*no, news));
-            true
-        }
-        None => false,
-    });
-    if open.is_empty() {
-        watched.is_polled = false;
-        return None;
-    }
-    Some((inner.writers.clone(), open))
+    watched.open()
 }
 
-async fn look(pool: &PgPool, open: &Open) -> Result<(), sqlx::Error> {
+async fn look(
+    session: &mut PgConnection,
+    open: &[(i64, Arc<watch::Sender<News>>)],
+) -> Result<(), sqlx::Error> {
     let numbers: Vec<i64> = open.iter().map(|(no, _)| *no).collect();
     let sql =
         "select o.ledger, o.view, o.epoch, l.generation, l.position, o.until < clock_timestamp() as is_free, o.rebuild
         from owners o left join live l on l.ledger = o.ledger and l.view = o.view where o.ledger = any($1)";
-    let mut connection = pool.acquire().await?;
-    let asked = sqlx::query(sql).bind(numbers).fetch_all(&mut *connection);
-    let answered = in_time(ANSWER_MAX, asked).await;
-    if answered.is_err() {
-        // Nobody else is to wait for it.
-        drop(connection.detach());
-        return answered.map(drop);
-    }
-    drop(connection);
-    let rows = answered?;
+    let rows = sqlx::query(sql).bind(numbers).fetch_all(session).await?;
     for (no, news) in open {
         // What nobody ever fed has no row.
         let mut told = [Told {

@@ -1,9 +1,11 @@
 //! Views in PostgreSQL that other nodes feed: this one reads their tables, keeps what is answered from memory up to date by
 //! folding the log, and takes over what nobody feeds any more.
 
+use std::sync::Arc;
+
 use bincard_ledger::Position;
 
-use super::work::Work;
+use super::work::{RETRY, SOON, Work};
 use crate::build::{Built, Plan, feed_through};
 use crate::each::{Listed, with_view};
 use crate::error::Error;
@@ -13,30 +15,33 @@ use crate::name::ViewName;
 use crate::postgres::{Schemas, Told};
 
 impl Work {
-    /// Does what the news ask for. A database that does not answer, of the views or of the log, is asked again a little later.
-    pub(super) async fn hear(&mut self) -> Result<(), Error> {
+    /// Does what the news ask for. What cannot be done, whatever the reason, is tried again a little later.
+    pub(super) async fn hear(&mut self) {
         let Home::Postgres(schemas) = self.shared.home.clone() else {
-            return Ok(());
+            return;
         };
-        let Some(news) = &mut self.news else { return Ok(()) };
+        let Some(news) = &mut self.news else { return };
         let Some(told) = *news.borrow_and_update() else {
-            return Ok(());
+            return;
         };
         for view in ViewName::ALL {
-            let heard = with_view!(view, V => self.hear_of::<V>(&schemas, told[view.index()]).await);
+            let heard =
+                with_view!(view, V => Box::pin(self.hear_of::<V>(&schemas, told[view.index()])).await);
             match heard {
                 Ok(()) | Err(Error::FedElsewhere { .. }) => {}
-                Err(error @ (Error::Database { .. } | Error::Postgres(_) | Error::Log(_))) => {
-                    let why = error.chain();
-                    tracing::warn!(%view, error = %why, "a view that another node feeds cannot be followed yet");
-                    self.shared
-                        .set_status(view, |status| status.error = Some(why.into()));
-                    self.hear_again = true;
+                Err(error) => {
+                    let why: Arc<str> = error.chain().into();
+                    if self.shared.set_error(view, why.clone()) {
+                        tracing::warn!(%view, error = %why, "the news of a view cannot be followed; it is tried again");
+                    }
+                    self.hear_in(RETRY);
+                    if error.is_of_connection() {
+                        // The next views would be waited for in vain.
+                        return;
+                    }
                 }
-                Err(error) => return Err(error),
             }
         }
-        Ok(())
     }
 
     async fn hear_of<V: Listed>(&mut self, schemas: &Schemas, told: Told) -> Result<(), Error> {
@@ -57,7 +62,7 @@ impl Work {
             match schemas.own(V::NAME).await {
                 Ok(()) => {
                     tracing::info!(view = %V::NAME, "nobody feeds a view; this node does from now on");
-                    self.build::<V>(Plan::CatchUp { damaged: None })?;
+                    self.build::<V>(Plan::CatchUp { damaged: None });
                 }
                 Err(Error::FedElsewhere { .. }) => {}
                 Err(error) => return Err(error),
@@ -87,7 +92,7 @@ impl Work {
                 let position = self.feed.position();
                 if lane.position > position {
                     // The log comes there by and by.
-                    self.hear_again = true;
+                    self.hear_in(SOON);
                     return Ok(());
                 }
                 let built = feed_through(&self.reader, Built { lane, carry }, position, |_| {}).await?;

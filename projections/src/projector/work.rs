@@ -10,10 +10,10 @@ use tokio::sync::{Notify, mpsc, oneshot, watch};
 
 use super::{BATCH_EVENTS_MAX, Control};
 use crate::build::{Builder, Built, HANDOVER_EVENTS_MAX, Plan, open_best};
-use crate::each::{Listed, OfAny, PerView, each_view, of_any};
+use crate::each::{Listed, OfAny, PerView, each_view, of_any, with_view};
 use crate::error::Error;
 use crate::generation::Home;
-use crate::lane::{Feed, Lane};
+use crate::lane::{Feed, Lane, Panicked};
 use crate::name::ViewName;
 use crate::pace::Pace;
 use crate::postgres::News;
@@ -23,8 +23,10 @@ use crate::view::View;
 /// From so many waiting events on, the next batch is folded while the last one is written. With fewer, waiting for
 /// the write lets more events into one transaction.
 const OVERLAP_EVENTS_MIN: u64 = 8_192;
-/// How long to leave a log alone that cannot be read.
-const LOG_RETRY: Duration = Duration::from_secs(1);
+/// How long to leave alone what failed.
+pub(super) const RETRY: Duration = Duration::from_secs(1);
+/// How soon to look again for what comes by and by.
+pub(super) const SOON: Duration = Duration::from_millis(50);
 
 type Done = oneshot::Sender<Result<(), Error>>;
 
@@ -44,8 +46,10 @@ pub(super) struct Work {
     pub(super) news: Option<watch::Receiver<News>>,
     /// Keeps the news coming.
     _watching: Option<Arc<watch::Sender<News>>>,
-    /// Something that was heard could not be done yet.
-    pub(super) hear_again: bool,
+    /// When to hear again what could not be done yet.
+    hear_at: Option<Instant>,
+    /// Whether the log could not be read last.
+    is_log_away: bool,
     /// Somebody waits for what is recorded up to here.
     awaited: Position,
     advanced: Arc<Notify>,
@@ -58,7 +62,7 @@ impl Work {
         reader: Reader,
         commands: mpsc::Receiver<Control>,
         control: mpsc::WeakSender<Control>,
-    ) -> Result<Work, Error> {
+    ) -> Work {
         let advanced = Arc::new(Notify::new());
         let wake = advanced.clone();
         reader.on_advance(move |_| wake.notify_one());
@@ -71,7 +75,7 @@ impl Work {
             .iter()
             .map(|opened| of_any!(opened, opened => opened.as_ref().ok().map(|(lane, _)| lane.position)));
         let position = positions.flatten().max().unwrap_or(head);
-        let feed = Feed::open(&reader, position)?;
+        let feed = Feed::after(&reader, position);
         let watching = match &shared.home {
             Home::Folder(_) => None,
             Home::Postgres(schemas) => Some(schemas.watch()),
@@ -88,39 +92,44 @@ impl Work {
             pace: Pace::new(Instant::now()),
             news: watching.as_ref().map(|watching| watching.subscribe()),
             _watching: watching,
-            hear_again: false,
+            hear_at: None,
+            is_log_away: false,
             awaited: Position(0),
             advanced,
         };
         for opened in opened {
-            of_any!(opened, opened => work.take_up(opened).await?);
+            of_any!(opened, opened => Box::pin(work.take_up(opened)).await);
         }
-        work.publish().await?;
-        Ok(work)
+        work.publish().await;
+        work
     }
 
     /// Takes up a view that was opened; one that could not be, or is far behind the others, goes a way of its own.
-    async fn take_up<V: Listed>(&mut self, opened: Result<(Lane<V>, V), Error>) -> Result<(), Error> {
-        match opened {
-            Ok((lane, carry)) => {
-                let live = self.shared.home.live(V::NAME).await? == Some(lane.generation);
-                if live {
-                    self.shared.serve(&lane).await?;
-                }
-                if self.feed.position().0 - lane.position.0 > HANDOVER_EVENTS_MAX {
-                    lane.close().await;
-                    return self.build::<V>(Plan::CatchUp { damaged: None });
-                }
-                self.join(Built { lane, carry }).await
-            }
+    async fn take_up<V: Listed>(&mut self, opened: Result<(Lane<V>, V), Error>) {
+        let (lane, carry) = match opened {
+            Ok(opened) => opened,
             // It is followed as soon as there are news of it.
-            Err(Error::FedElsewhere { .. }) => Ok(()),
-            Err(error) => self.lost::<V>(error, None),
+            Err(Error::FedElsewhere { .. }) => return,
+            Err(error) => return self.lost::<V>(&error, None),
+        };
+        let served = match self.shared.home.live(V::NAME).await {
+            Ok(live) if live == Some(lane.generation) => self.shared.serve(&lane).await,
+            live => live.map(drop),
+        };
+        if let Err(error) = served {
+            lane.close().await;
+            return self.unserved::<V>(error).await;
         }
+        if self.feed.position().0 - lane.position.0 > HANDOVER_EVENTS_MAX {
+            lane.close().await;
+            return self.build::<V>(Plan::CatchUp { damaged: None });
+        }
+        self.join(Built { lane, carry }).await;
     }
 
-    /// Feeds the views until it is told to end.
-    pub(super) async fn run(mut self) -> Result<(), Error> {
+    /// Feeds the views until it is told to end, whatever becomes of the databases and of the log meanwhile: who fails is
+    /// tried again.
+    pub(super) async fn run(mut self) -> Result<(), Panicked> {
         loop {
             while let Ok(command) = self.commands.try_recv() {
                 if !self.obey(command).await? {
@@ -131,8 +140,9 @@ impl Work {
                 .news
                 .as_ref()
                 .is_some_and(|news| news.has_changed().unwrap_or(false));
-            if has_news || std::mem::take(&mut self.hear_again) {
-                self.hear().await?;
+            if has_news || self.hear_at.is_some_and(|at| at <= Instant::now()) {
+                self.hear_at = None;
+                self.hear().await;
             }
             let (head, position) = (self.reader.head().position, self.feed.position());
             let waiting = head.0.saturating_sub(position.0);
@@ -142,8 +152,8 @@ impl Work {
                 let command = tokio::select! {
                     command = self.commands.recv() => command.unwrap_or(Control::Stop),
                     () = self.advanced.notified(), if waiting == 0 => continue,
-                    () = heard(&mut self.news, self.hear_again) => {
-                        self.hear_again = true;
+                    () = heard(&mut self.news, self.hear_at) => {
+                        self.hear_in(Duration::ZERO);
                         continue;
                     }
                     () = self.shared.awaited.notified() => {
@@ -169,129 +179,137 @@ impl Work {
         }
     }
 
+    /// Hears again what is known of the views, so much later at the latest.
+    pub(super) fn hear_in(&mut self, time: Duration) {
+        let at = Instant::now() + time;
+        self.hear_at = Some(self.hear_at.map_or(at, |sooner| sooner.min(at)));
+    }
+
     /// Writes what is folded and folds what comes next.
-    async fn step(&mut self, events_max: u64) -> Result<(), Error> {
+    async fn step(&mut self, events_max: u64) -> Result<(), Panicked> {
         let (began_at, writes) = (Instant::now(), !self.feed.is_settled());
         let stepped = self.feed.step(events_max, Position(u64::MAX)).await;
         if writes {
             self.pace.spend(began_at, Instant::now());
         }
-        match stepped {
-            Ok(step) => {
-                for (view, error) in step.dropped {
-                    self.dropped(view, error)?;
-                }
-                self.publish().await
-            }
-            Err(Error::Stopped) => Err(Error::Stopped),
-            Err(error) => {
-                self.publish().await?;
-                self.wait_for_log(error).await
-            }
+        let step = stepped?;
+        for (view, error) in &step.dropped {
+            self.dropped(*view, error);
         }
+        self.publish().await;
+        match step.unread {
+            Some(error) => self.wait_for_log(&error).await,
+            None if events_max > 0 => self.has_read(),
+            None => {}
+        }
+        Ok(())
     }
 
-    /// The log cannot be read: says so of every view, and tries again from the same place a little later.
-    async fn wait_for_log(&mut self, error: Error) -> Result<(), Error> {
-        let text: Arc<str> = error.chain().into();
-        tracing::error!(error = %text, "the views stand still");
-        for view in ViewName::ALL {
-            self.shared
-                .set_status(view, |status| status.error = Some(text.clone()));
+    /// The log cannot be read: says so of every view, and leaves it alone for a little.
+    async fn wait_for_log(&mut self, error: &Error) {
+        let why: Arc<str> = error.chain().into();
+        if !std::mem::replace(&mut self.is_log_away, true) {
+            tracing::error!(error = %why, "the log cannot be read: the views stand still");
         }
-        tokio::time::sleep(LOG_RETRY).await;
-        match self.feed.reopen(&self.reader) {
-            Ok(()) => {
-                for view in ViewName::ALL {
-                    if self.builders[view.index()].is_none() {
-                        self.shared.set_status(view, |status| status.error = None);
-                    }
-                }
-                Ok(())
-            }
-            // The next step fails in the same way and comes back here.
-            Err(error) => {
-                tracing::debug!(error = %error.chain(), "the log cannot be opened again yet");
-                Ok(())
+        for view in ViewName::ALL {
+            self.shared.set_error(view, why.clone());
+        }
+        tokio::time::sleep(RETRY).await;
+    }
+
+    /// The log could be read, perhaps for the first time again.
+    fn has_read(&mut self) {
+        if !std::mem::take(&mut self.is_log_away) {
+            return;
+        }
+        tracing::info!("the log is read again");
+        for view in ViewName::ALL {
+            if self.builders[view.index()].is_none() {
+                self.shared.set_status(view, |status| status.error = None);
             }
         }
     }
 
     /// Tells how far the views are, and serves those that have caught up for the first time.
-    pub(super) async fn publish(&mut self) -> Result<(), Error> {
-        async fn one<V: Listed>(
-            shared: &Arc<Shared>,
-            lane: Option<&Lane<V>>,
-            serve_at: Position,
-        ) -> Result<(), Error> {
-            let Some(lane) = lane.filter(|lane| lane.is_fed_here()) else {
-                return Ok(());
-            };
-            let served = V::of(&shared.slots)
-                .current()
-                .ok()
-                .map(|serving| serving.generation);
-            if served == Some(lane.generation) {
-                let position = lane.position;
-                if shared.status.borrow()[V::NAME.index()].position != position {
-                    shared.set_status(V::NAME, |status| status.position = position);
-                }
-                Ok(())
-            } else if served.is_none() && lane.position >= serve_at {
-                shared.serve(lane).await
-            } else {
-                shared.set_status(V::NAME, |status| status.building = Some(lane.position));
-                Ok(())
-            }
+    pub(super) async fn publish(&mut self) {
+        for view in ViewName::ALL {
+            with_view!(view, V => Box::pin(self.publish_one::<V>()).await);
         }
-        each_view!(($V:ty, $view:ident) => {
-            one::<$V>(
-                &self.shared,
-                self.feed.lanes.$view.as_ref(),
-                self.serve_at[<$V>::NAME.index()],
-            )
-            .await?
-        });
-        each_view!(($V:ty, $view:ident) => { self.tell_followed::<$V>() });
-        Ok(())
+    }
+
+    async fn publish_one<V: Listed>(&mut self) {
+        if let Err(error) = self.serve_if_due::<V>().await {
+            self.unserved::<V>(error).await;
+        }
+        self.tell_followed::<V>();
+    }
+
+    async fn serve_if_due<V: Listed>(&self) -> Result<(), Error> {
+        let shared = &self.shared;
+        let Some(lane) = V::of(&self.feed.lanes).as_ref().filter(|lane| lane.is_fed_here()) else {
+            return Ok(());
+        };
+        let served = V::of(&shared.slots)
+            .current()
+            .ok()
+            .map(|serving| serving.generation);
+        if served == Some(lane.generation) {
+            let position = lane.position;
+            if shared.status.borrow()[V::NAME.index()].position != position {
+                shared.set_status(V::NAME, |status| status.position = position);
+            }
+            Ok(())
+        } else if served.is_none() && lane.position >= self.serve_at[V::NAME.index()] {
+            shared.serve(lane).await
+        } else {
+            shared.set_status(V::NAME, |status| status.building = Some(lane.position));
+            Ok(())
+        }
     }
 
     /// Writes what is folded, and folds nothing more.
-    pub(super) async fn settle(&mut self) -> Result<(), Error> {
+    pub(super) async fn settle(&mut self) -> Result<(), Panicked> {
         while !self.feed.is_settled() {
             self.step(0).await?;
         }
         Ok(())
     }
 
-    async fn finish(mut self) -> Result<(), Error> {
+    async fn finish(mut self) -> Result<(), Panicked> {
         self.commands.close();
         for builder in self.builders.iter().flatten() {
             builder.stop();
         }
-        self.settle().await?;
+        // What fails now is brought back when the views are opened next.
+        while !self.feed.is_settled() {
+            self.feed.step(0, Position(u64::MAX)).await?;
+        }
         // What a builder sends now meets a closed channel.
         while self.commands.recv().await.is_some() {}
         for builder in self.builders.into_iter().flatten() {
             builder.join();
         }
         self.feed.close().await;
-        self.shared.home.release().await
+        if let Err(error) = self.shared.home.release().await {
+            tracing::warn!(error = %error.chain(), "other nodes wait until the right to feed these views runs out");
+        }
+        Ok(())
     }
 }
 
 /// Waits for news of views in PostgreSQL; for ever, where they are in files.
-async fn heard(news: &mut Option<watch::Receiver<News>>, again: bool) {
-    /// How soon to try again what could not be done.
-    const AGAIN: Duration = Duration::from_millis(50);
-    match news {
-        None => std::future::pending().await,
-        Some(_) if again => tokio::time::sleep(AGAIN).await,
-        Some(news) => {
-            if news.changed().await.is_err() {
-                std::future::pending::<()>().await;
-            }
+async fn heard(news: &mut Option<watch::Receiver<News>>, again_at: Option<Instant>) {
+    let Some(news) = news else {
+        return std::future::pending().await;
+    };
+    let changed = async {
+        if news.changed().await.is_err() {
+            std::future::pending::<()>().await;
         }
+    };
+    match again_at {
+        Some(at) => drop(tokio::time::timeout_at(at.into(), changed).await),
+        None => changed.await,
     }
 }
 

@@ -151,7 +151,7 @@ pub(super) fn read(
     if after >= through {
         return Ok(());
     }
-    let mut source = Source::open(reader, after)?;
+    let mut source = Source::after(reader, after);
     let mut batches: Vec<Batch> = Vec::new();
     while source.position() < through {
         let (began_at, head) = (Instant::now(), reader.head().position);

@@ -98,13 +98,14 @@ impl Worker {
         while !self.shared.stop.load(Ordering::Relaxed) {
             self.shared.is_asked.store(false, Ordering::Relaxed);
             match self.runs.next(self.correct.is_some()).await {
-                Ok(Some((hold, run))) => self.take_up(hold, run).await,
+                // Boxed, as is the audit: what all views' futures take together would fill the stack.
+                Ok(Some((hold, run))) => Box::pin(self.take_up(hold, run)).await,
                 Ok(None) => {
                     if let Some(every) = audit_every
                         && Instant::now() >= audit_at
                     {
                         let took = match turn.is_on(Instant::now(), self.reader.head().position) {
-                            true => self.audit(&mut audit).await,
+                            true => Box::pin(self.audit(&mut audit)).await,
                             false => Duration::ZERO,
                         };
                         // At least as long as it took.
@@ -169,7 +170,7 @@ impl Worker {
                 Renewed::Lost => told.is_lost.store(true, Ordering::Relaxed),
             })
         };
-        let done = self.run(hold, &run).await;
+        let done = Box::pin(self.run(hold, &run)).await;
         self.shared.set_progress(None);
         let noted = self.note(hold, &run, done).await;
         drop(kept);

@@ -302,12 +302,13 @@ impl Reconciler {
                     let worker = Worker {
                         shared,
                         runs,
-                        home,
+                        home: home.clone(),
                         scratch,
                         reader,
                         correct: options.correct,
                     };
-                    worker.work(options.audit_every).await
+                    let work = Box::pin(worker.work(options.audit_every));
+                    home.unless_let_go(work).await.unwrap_or(Ok(()))
                 })
             });
             if let Err(error) = ended {

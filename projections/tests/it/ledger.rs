@@ -19,6 +19,7 @@ use bincard_store::Reader;
 use bincard_store::disk::RealDisk;
 use bincard_store::segment::{Appender, Log, Options};
 use bincard_testkit::postgres::Postgres;
+use bincard_testkit::wire::Wire;
 use sqlx::{AssertSqlSafe, Connection, Executor, PgConnection};
 use tempfile::TempDir;
 use uuid::Uuid;
@@ -62,21 +63,35 @@ impl Kept {
     pub(crate) const BOTH: [Kept; 2] = [Kept::InFiles, Kept::InPostgres];
 }
 
-/// The address of the tests' own PostgreSQL, which ends with this process.
-pub(crate) fn postgres_url() -> String {
+/// The tests' own PostgreSQL, which ends with this process.
+fn postgres() -> &'static Postgres {
     static POSTGRES: OnceLock<Postgres> = OnceLock::new();
-    let server = POSTGRES.get_or_init(|| {
+    POSTGRES.get_or_init(|| {
         let server = Postgres::start().unwrap();
         let database = Database::new(&server.socket_url("postgres")).unwrap();
         database.migrate().unwrap();
         server
-    });
-    server.socket_url("postgres")
+    })
+}
+
+/// The address of the tests' own PostgreSQL.
+pub(crate) fn postgres_url() -> String {
+    postgres().socket_url("postgres")
+}
+
+/// A way to the tests' PostgreSQL that breaks where a test says, and the address that leads there.
+pub(crate) fn wire() -> (Wire, String) {
+    Wire::to(&postgres().tcp_url("postgres")).unwrap()
 }
 
 /// A place in the tests' PostgreSQL, as one node has it that compares in a folder.
 pub(crate) fn in_postgres(feeds: bool, scratch: PathBuf) -> Place {
-    let database = Database::new(&postgres_url()).unwrap();
+    reached_by(&postgres_url(), feeds, scratch)
+}
+
+/// The same, reached by an address.
+pub(crate) fn reached_by(url: &str, feeds: bool, scratch: PathBuf) -> Place {
+    let database = Database::new(url).unwrap();
     Place::Postgres {
         database,
         feeds,

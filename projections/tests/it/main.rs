@@ -18,6 +18,7 @@ mod lots;
 mod naive;
 mod nodes;
 mod nodes_ahead;
+mod nodes_away;
 mod pages;
 mod rebuild;
 mod reconcile;

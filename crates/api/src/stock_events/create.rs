@@ -33,6 +33,7 @@ pub(crate) async fn create<B>(
 ) -> Result<Response<Body>, Failure>
 where
     B: hyper::body::Body<Data = Bytes> + Unpin,
+    B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
 {
     let (head, body) = request.into_parts();
     let caller = identify(app, &head.method, &head.headers, trace).await?;

@@ -56,6 +56,8 @@ async fn a_server_serves_ends_its_requests_and_opens_again_where_it_stopped() {
         }
         let mut options = Options::new(folder.path().join("ledgers"));
         options.engine.segment_bytes = 1 << 20;
+        // Far longer than this test: what is only half there is not waited for so long.
+        options.drain_max = Duration::from_secs(3_600);
         let app = Arc::new(App::new(accounts, options));
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
@@ -74,7 +76,7 @@ async fn a_server_serves_ends_its_requests_and_opens_again_where_it_stopped() {
             created.contains(&format!("ledger-position: {round}\r\n")),
             "a second server goes on where the first stopped"
         );
-        // The same connection, kept alive, follows the feed; another sends half a request.
+        // The same connection, kept alive, follows the feed; others send half of a request, or all but half of its body.
         let follow = format!(
             "GET /api/v1/ledger/events?after={}&follow=true HTTP/1.1\r\n{auth}\r\n",
             round - 1
@@ -82,6 +84,17 @@ async fn a_server_serves_ends_its_requests_and_opens_again_where_it_stopped() {
         exchange(&mut stream, &follow, "WAREHOUSE_CREATED").await;
         let mut half = TcpStream::connect(address).await.unwrap();
         half.write_all(b"GET /heal").await.unwrap();
+        let mut halves = Vec::new();
+        for path in ["/api/v1/warehouses", "/api/v1/stock-events"] {
+            let mut half = TcpStream::connect(address).await.unwrap();
+            let begun =
+                format!("POST {path} HTTP/1.1\r\n{auth}content-length: 100\r\nexpect: 100-continue\r\n\r\n");
+            // It is asked for when the request is being answered.
+            let asked = exchange(&mut half, &begun, "\r\n\r\n").await;
+            assert!(asked.starts_with("HTTP/1.1 100 Continue\r\n"), "{path}: {asked}");
+            half.write_all(b"{\"type\": ").await.unwrap();
+            halves.push((path, half));
+        }
         stop.send(()).unwrap();
         tokio::time::timeout(Duration::from_secs(30), server)
             .await
@@ -91,6 +104,13 @@ async fn a_server_serves_ends_its_requests_and_opens_again_where_it_stopped() {
         let mut rest = Vec::new();
         stream.read_to_end(&mut rest).await.unwrap();
         assert!(rest.ends_with(b"0\r\n\r\n"), "the feed ended in order");
+        for (path, mut half) in halves {
+            let mut told = String::new();
+            half.read_to_string(&mut told).await.unwrap();
+            let is_told = told.starts_with("HTTP/1.1 503 ") && told.contains("/problems/stopped");
+            assert!(is_told, "{path}: {told}");
+        }
+        drop(half);
         assert!(
             TcpStream::connect(address).await.is_err(),
             "nobody listens any more"

@@ -10,7 +10,7 @@ use sqlx::Row;
 use sqlx::postgres::{PgPool, PgRow};
 
 use super::fetch::{failed, record_of};
-use super::{Commits, Database, READ_MAX, head_of, in_time, key_digest, signed, unsigned};
+use super::{Commits, Database, READ_MAX, head_of, key_digest, signed, unsigned};
 use crate::chain::Hash;
 use crate::contract::{FoundKey, Head};
 use crate::error::ReadError;
@@ -52,7 +52,7 @@ impl Reader {
     {
         let answer = ask(self.database.inner.pool.clone());
         self.database
-            .run(in_time(READ_MAX, answer, failed("read the log")))
+            .run(self.database.answer(READ_MAX, answer, failed("read the log")))
     }
 
     /// The ledger's identity.
@@ -123,7 +123,7 @@ impl Reader {
     pub async fn event_soon(&self, position: Position) -> Result<Option<Recorded>, ReadError> {
         let asked = event(self.database.inner.pool.clone(), self.no, position);
         self.database
-            .spawn(in_time(READ_MAX, asked, failed("read the log")))
+            .spawn(self.database.answer(READ_MAX, asked, failed("read the log")))
             .await
     }
 

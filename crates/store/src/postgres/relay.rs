@@ -1,12 +1,13 @@
 //! Who carries events to NATS, and how far each ledger was carried.
 
+use std::convert::identity;
 use std::time::Duration;
 
 use bincard_ledger::Position;
 use uuid::Uuid;
 
 use super::fetch::failed;
-use super::{Database, DatabaseError, Reader, signed, sql, unsigned};
+use super::{ANSWER_MAX, Database, DatabaseError, Reader, signed, sql, unsigned};
 use crate::error::ReadError;
 
 impl Database {
@@ -16,7 +17,7 @@ impl Database {
     /// When the database cannot be asked.
     pub async fn take_relay(&self, owner: Uuid, lasts: Duration) -> Result<bool, DatabaseError> {
         let pool = self.inner.pool.clone();
-        let taken = self.spawn(async move {
+        let asked = async move {
             sqlx::query(
                 "insert into relay as held (owner, until) values ($1, clock_timestamp() + $2 * interval '1 second')
                 on conflict (one) do update set owner = excluded.owner, until = excluded.until
@@ -26,7 +27,8 @@ impl Database {
             .bind(lasts.as_secs_f64())
             .execute(&pool)
             .await
-        });
+        };
+        let taken = self.spawn(self.answer(ANSWER_MAX, asked, identity));
         let taken = taken.await.map_err(sql("take the right to relay"))?;
         Ok(taken.rows_affected() > 0)
     }
@@ -37,12 +39,13 @@ impl Database {
     /// When the database cannot be asked; the right runs out then.
     pub async fn give_relay_back(&self, owner: Uuid) -> Result<(), DatabaseError> {
         let pool = self.inner.pool.clone();
-        let given = self.spawn(async move {
+        let asked = async move {
             sqlx::query("update relay set until = '-infinity' where owner = $1")
                 .bind(owner)
                 .execute(&pool)
                 .await
-        });
+        };
+        let given = self.spawn(self.answer(ANSWER_MAX, asked, identity));
         given.await.map_err(sql("give the right to relay back"))?;
         Ok(())
     }

@@ -1,5 +1,8 @@
 //! Snapshots beside the log, in parts that a database takes easily.
 
+use std::convert::identity;
+use std::time::Duration;
+
 use bincard_ledger::Position;
 use sqlx::postgres::PgPool;
 use sqlx::{Executor, Row};
@@ -12,6 +15,8 @@ use crate::snapshots::Snapshot;
 
 /// How much of a snapshot one row has.
 const PART_BYTES: usize = 1 << 20;
+/// How long a snapshot may be on its way: they may be large.
+const SNAPSHOT_MAX: Duration = Duration::from_secs(10 * 60);
 /// How many snapshots are kept.
 const KEPT: i64 = 2;
 
@@ -22,8 +27,8 @@ impl Reader {
     /// What the database says. The log is not touched.
     pub fn put_snapshot(&self, position: Position, hash: Hash, bytes: &[u8]) -> Result<(), ReadError> {
         let (no, bytes, pool) = (self.no(), bytes.to_vec(), self.database().inner.pool.clone());
-        // However long it takes: snapshots may be large.
         let put = async move { put(&pool, no, position, hash, &bytes).await };
+        let put = self.database().answer(SNAPSHOT_MAX, put, identity);
         self.database().run(put).map_err(failed("keep a snapshot"))
     }
 
@@ -43,7 +48,8 @@ impl Reader {
         for position in kept.into_iter().map(Position) {
             let pool = self.database().inner.pool.clone();
             let get = async move { get(&pool, no, position).await };
-            let found = self.database().run(get).map_err(failed("read a snapshot"))?;
+            let got = self.database().answer(SNAPSHOT_MAX, get, identity);
+            let found = self.database().run(got).map_err(failed("read a snapshot"))?;
             match found {
                 Some(snapshot) if self.hash_at(position)? == Some(snapshot.hash) => {
                     return Ok(Some(snapshot));
