@@ -88,7 +88,9 @@ pub(crate) async fn identify(
     };
     let found = match app.accounts.authenticate_in_memory(token) {
         Some(found) => found,
-        None => app.accounts.authenticate(token).await,
+        // Boxed, like everything on the way of the hottest route that is seldom waited for: its future is moved with every
+        // request.
+        None => Box::pin(app.accounts.authenticate(token)).await,
     };
     let caller = match found {
         Ok(caller) => caller,

@@ -48,7 +48,7 @@ where
     check_warehouse(&caller, ledger, draft.warehouse)?;
     let on_behalf_of = match draft.user {
         None => None,
-        user => on_behalf_of(app, &caller, user).await?,
+        user => Box::pin(on_behalf_of(app, &caller, user)).await?,
     };
     let command = draft.into_command(ledger.ids(), version)?;
     // Kept to write the answer from: a line and its texts, where there are any.
@@ -66,11 +66,11 @@ where
     let notes_bytes = asked.notes.as_ref().map_or(0, |notes| notes.len());
     let mut json = Json::with_capacity(EVENT_BYTES + notes_bytes + asked.lines.len() * LINE_BYTES);
     if receipt.replayed || receipt.says_more {
-        write_replayed(app, ledger, &receipt, &mut json).await?;
+        Box::pin(write_replayed(app, ledger, &receipt, &mut json)).await?;
     } else {
         let name = match on_behalf_of {
             None => Some(caller.name.clone()),
-            Some(user) => app.accounts.username(user).await?,
+            Some(user) => Box::pin(app.accounts.username(user)).await?,
         };
         let author = Author {
             id: on_behalf_of.unwrap_or(caller.id),
