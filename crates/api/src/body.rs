@@ -79,10 +79,7 @@ where
                 tokio::time::sleep(REST_MAX).await;
             })
         });
-        silence
-            .as_mut()
-            .poll(cx)
-            .map(|()| Some(Err(Box::new(CutOff).into())))
+        silence.as_mut().poll(cx).map(|()| Some(Err(CutOff.into())))
     }
 
     fn is_end_stream(&self) -> bool {

@@ -83,16 +83,20 @@ pub(super) async fn alter(
         },
     };
     let receipt = change(&asker, command, version).await?;
-    // Recorded it is, whether the catalogue shows it in time or not.
-    let _shown = asker
+    // Recorded it is, whether the catalogue shows it in time or not: then nobody can say yet what follows from the bin.
+    let shown = asker
         .open
         .wait_for_view(ViewName::Catalogue, receipt.position)
         .await;
+    let after = match shown.map(|()| views.pick_order(key)) {
+        Ok(Ok(shown)) => shown.value,
+        _ => number,
+    };
     let mut json = Json::with_capacity(192);
     json.raw(r#"{"success":true,"skuId":"#)
         .uuid(asker.open.ledger.ids().variant(variant));
     json.raw(r#","oldPickOrder":"#).whole_or_null(before);
-    json.raw(r#","newPickOrder":"#).whole_or_null(number);
+    json.raw(r#","newPickOrder":"#).whole_or_null(after);
     json.raw(r#","updatedAt":"#).instant(receipt.recorded_at).raw("}");
     let mut response = answer::written(StatusCode::OK, receipt.position, receipt.replayed, json);
     if_match::tag(response.headers_mut(), receipt.version);
