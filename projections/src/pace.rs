@@ -13,7 +13,7 @@ const REFILL: Duration = Duration::from_millis(50);
 /// The rest after a transaction, in times of what it took.
 const REST_TIMES: u32 = 9;
 /// The longest rest: the views are behind by about as much when much happens.
-const REST_MAX: Duration = Duration::from_millis(500);
+const REST_MAX: Duration = Duration::from_millis(250);
 
 /// Allowance for transactions.
 #[derive(Debug)]
@@ -84,10 +84,7 @@ mod tests {
     #[test]
     fn a_transaction_that_takes_long_is_rested_from_unless_somebody_waits() {
         assert_eq!(instants(3, 10 * MS, false), [Duration::ZERO, 100 * MS, 200 * MS]);
-        assert_eq!(
-            instants(3, 200 * MS, false),
-            [Duration::ZERO, 700 * MS, 1_400 * MS]
-        );
+        assert_eq!(instants(3, 200 * MS, false), [Duration::ZERO, 450 * MS, 900 * MS]);
         assert_eq!(instants(3, 200 * MS, true), [Duration::ZERO, 200 * MS, 400 * MS]);
     }
 }
