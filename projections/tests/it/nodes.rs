@@ -24,7 +24,7 @@ fn node(ledger: &Ledger, feeds: bool) -> Projector {
 }
 
 /// Holds what a node answers against a naive look at all events.
-async fn check(ledger: &Ledger, node: &Projector) {
+pub(crate) async fn check(ledger: &Ledger, node: &Projector) {
     let views = ledger.settled(node).await;
     check_stock(ledger, &views).await;
     check_movements(ledger, &views).await;

@@ -8,8 +8,8 @@ use bincard_store::moving::{self, Target};
 use bincard_store::{Head, Reader, postgres};
 use bincard_testkit::wire::{Fate, Wire};
 
-use crate::answers::{check_catalogue, check_movements, check_stock};
 use crate::ledger::{Kept, Ledger, Random, in_postgres, postgres_url, reached_by, runtime, wire};
+use crate::nodes::check;
 
 /// Makes a generation the one that is served.
 const SERVE: &str = "insert into live";
@@ -29,17 +29,6 @@ fn ledger(seed: u64) -> (Ledger, Random) {
 fn node_behind(url: &str, ledger: &Ledger, feeds: bool) -> Projector {
     let place = reached_by(url, feeds, ledger.views_path());
     Projector::open(place, ledger.reader.clone()).unwrap()
-}
-
-/// Holds what a node answers against a naive look at all events.
-async fn check(ledger: &Ledger, node: &Projector) {
-    let views = ledger.settled(node).await;
-    check_stock(ledger, &views).await;
-    check_movements(ledger, &views).await;
-    check_catalogue(ledger, &views).await;
-    for status in views.status() {
-        assert_eq!(status.error, None, "{}", status.view);
-    }
 }
 
 /// Waits until all views stand as is asked for.
