@@ -44,7 +44,7 @@ impl Committer {
             self.shared.names.apply(&catalogue);
         }
         // Free before answering: the next batch is written while callers wake up.
-        self.shared.queue.set_committer_free(true);
+        self.shared.queue.free_committer(replies.len());
         match outcome {
             Ok(()) => {
                 self.shared

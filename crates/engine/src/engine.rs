@@ -4,6 +4,7 @@ use std::path::Path;
 use std::sync::mpsc::sync_channel;
 use std::sync::{Arc, Mutex, OnceLock};
 use std::thread::{self, JoinHandle};
+use std::time::Duration;
 use std::{fmt, io};
 
 use bincard_ledger::{LedgerId, Position, State, Timestamp};
@@ -22,7 +23,7 @@ use crate::names::Names;
 use crate::queue::Queue;
 use crate::recovery::{self, RecoveryError, replay};
 use crate::snapshots::{self, Snapshotter};
-use crate::writer::{Chunk, LastCommit, Sink, Writer};
+use crate::writer::{Chunk, Sink, Writer};
 
 /// Where the ledger has its time from.
 pub type Clock = Arc<dyn Fn() -> Timestamp + Send + Sync>;
@@ -194,7 +195,7 @@ impl Engine {
             sink,
             chunk: Chunk::default(),
             refusal: None,
-            last: LastCommit::default(),
+            joint_commit_took: Duration::ZERO,
         };
         let writer = named("bincard-write").spawn(move || writer.run())?;
         let every_events = options.snapshot_every_events;

@@ -59,8 +59,36 @@ struct Inner {
     is_closed: bool,
     /// Others appended something that the writer has not looked at.
     has_news: bool,
-    /// The writer gathers requests, and is woken by the one that makes so many.
-    wanted: usize,
+    /// How many submissions the last commit answered or left waiting: about as many as there are callers.
+    callers: usize,
+    /// What the writer sleeps for while it gathers.
+    wanted: Option<Wanted>,
+}
+
+#[derive(Clone, Copy)]
+struct Wanted {
+    submissions: usize,
+    requests: usize,
+}
+
+impl Inner {
+    /// Whether the writer has what it gathers.
+    fn has_wanted(&self) -> bool {
+        self.wanted.is_some_and(|wanted| {
+            self.is_closed || self.waiting.len() >= wanted.submissions || self.requests >= wanted.requests
+        })
+    }
+}
+
+/// How the writer waits for those whom the last commit answered. They come back at about the same time, and a commit that
+/// leaves without them costs them another one.
+#[derive(Clone, Copy)]
+pub(crate) struct Gathering {
+    /// Fewer callers are not waited for.
+    pub(crate) callers_min: usize,
+    /// So many requests are enough, however few callers sent them.
+    pub(crate) requests_enough: usize,
+    pub(crate) at_most: Duration,
 }
 
 /// What the writer finds when it looks.
@@ -86,7 +114,8 @@ impl Queue {
             committer_is_free: true,
             is_closed: false,
             has_news: false,
-            wanted: usize::MAX,
+            callers: 0,
+            wanted: None,
         };
         Queue {
             inner: Mutex::new(inner),
@@ -117,13 +146,13 @@ impl Queue {
         if inner.requests > 0 && inner.requests + requests > self.requests_max {
             return Err((submission, NotTaken::Full));
         }
-        let before = inner.requests;
+        let (before, had_wanted) = (inner.requests, inner.has_wanted());
         inner.requests += requests;
         inner.waiting.push(submission);
         // While a commit is under way a few requests may wait for it: the committer wakes the writer when it is free.
         let is_first = before == 0 && inner.committer_is_free;
         let are_many = before < WAKING_REQUESTS && inner.requests >= WAKING_REQUESTS;
-        let are_enough = before < inner.wanted && inner.requests >= inner.wanted;
+        let are_enough = !had_wanted && inner.has_wanted();
         drop(inner);
         if is_first || are_many || are_enough {
             self.writer_wakes.notify_one();
@@ -180,13 +209,19 @@ impl Queue {
         }
     }
 
-    /// Sleeps until so many requests wait, at most so long.
-    pub(crate) fn gather(&self, requests: usize, at_most: Duration) {
+    /// Sleeps until about as many submissions wait as there are callers.
+    pub(crate) fn gather(&self, how: Gathering) {
         let mut inner = self.lock();
-        inner.wanted = requests;
-        let are_few = |i: &mut Inner| i.requests < requests && !i.is_closed;
-        let woken = self.writer_wakes.wait_timeout_while(inner, at_most, are_few);
-        woken.unwrap_or_else(PoisonError::into_inner).0.wanted = usize::MAX;
+        if inner.callers < how.callers_min {
+            return;
+        }
+        inner.wanted = Some(Wanted {
+            submissions: inner.callers,
+            requests: how.requests_enough,
+        });
+        let are_few = |inner: &mut Inner| !inner.has_wanted();
+        let woken = self.writer_wakes.wait_timeout_while(inner, how.at_most, are_few);
+        woken.unwrap_or_else(PoisonError::into_inner).0.wanted = None;
     }
 
     /// Takes everything that waits.
@@ -211,12 +246,24 @@ impl Queue {
         drop(woken.unwrap_or_else(PoisonError::into_inner));
     }
 
-    /// Says whether the committer can take another batch.
-    pub(crate) fn set_committer_free(&self, is_free: bool) {
-        self.lock().committer_is_free = is_free;
-        if is_free {
-            self.writer_wakes.notify_one();
-        }
+    /// Says that the committer was given a batch.
+    pub(crate) fn occupy_committer(&self) {
+        self.lock().committer_is_free = false;
+    }
+
+    /// Says that the committer can take another batch, now that it is about to answer so many submissions.
+    pub(crate) fn free_committer(&self, answered: usize) {
+        let mut inner = self.lock();
+        inner.committer_is_free = true;
+        inner.callers = answered + inner.waiting.len();
+        drop(inner);
+        self.writer_wakes.notify_one();
+    }
+
+    /// Says that so many submissions are about to be answered, where there is no committer.
+    pub(crate) fn answer(&self, answered: usize) {
+        let mut inner = self.lock();
+        inner.callers = answered + inner.waiting.len();
     }
 
     /// Wakes the writer because others appended something.
@@ -231,5 +278,99 @@ impl Queue {
         self.writer_wakes.notify_one();
         self.has_room.notify_all();
         self.has_room_async.notify_waiters();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+    use std::thread;
+
+    use super::*;
+
+    /// No test waits so long: one that should not have waited hangs instead.
+    const FOR_EVER: Duration = Duration::from_secs(86_400);
+    const HOW: Gathering = Gathering {
+        callers_min: 2,
+        requests_enough: 8,
+        at_most: FOR_EVER,
+    };
+
+    /// A submission of so many requests; what would be answered is not looked at.
+    fn submission(requests: usize) -> Submission {
+        let asked = |_| Asked {
+            request: Request {
+                command: bincard_ledger::Command::ExpireDue { reservations_max: 0 },
+                author: uuid::Uuid::nil(),
+                on_behalf_of: None,
+                key: None,
+            },
+            key_hash: None,
+            fingerprint: 0,
+            other_keys: Vec::new(),
+        };
+        let (sender, _) = oneshot::channel();
+        Submission::Many((0..requests).map(asked).collect(), sender)
+    }
+
+    fn push(queue: &Queue, requests: usize) {
+        let pushed = queue.push(submission(requests));
+        assert!(pushed.is_ok(), "there is room");
+    }
+
+    /// A queue whose last commit answered three callers, and one who waits already.
+    fn of_four_callers() -> Arc<Queue> {
+        let queue = Arc::new(Queue::new(100));
+        push(&queue, 1);
+        queue.free_committer(3);
+        queue
+    }
+
+    #[test]
+    fn as_many_are_gathered_as_the_last_commit_answered_and_left_waiting() {
+        let queue = of_four_callers();
+        let others = queue.clone();
+        let others = thread::spawn(move || (0..3).for_each(|_| push(&others, 1)));
+        queue.gather(HOW);
+        assert_eq!(queue.take().len(), 4);
+        others.join().expect("they push");
+    }
+
+    #[test]
+    fn many_requests_of_few_callers_are_enough() {
+        let queue = of_four_callers();
+        let other = queue.clone();
+        let other = thread::spawn(move || push(&other, 7));
+        queue.gather(HOW);
+        assert_eq!(queue.take().len(), 2);
+        other.join().expect("it pushes");
+    }
+
+    #[test]
+    fn few_callers_are_not_waited_for() {
+        let queue = of_four_callers();
+        queue.gather(Gathering {
+            callers_min: 5,
+            ..HOW
+        });
+        assert_eq!(queue.take().len(), 1);
+    }
+
+    #[test]
+    fn who_does_not_come_back_is_not_waited_for_long() {
+        let queue = of_four_callers();
+        let at_most = Duration::from_millis(1);
+        queue.gather(Gathering { at_most, ..HOW });
+        assert_eq!(queue.take().len(), 1);
+    }
+
+    #[test]
+    fn a_queue_that_is_closed_gathers_no_longer() {
+        let queue = of_four_callers();
+        let other = queue.clone();
+        let other = thread::spawn(move || other.close());
+        queue.gather(HOW);
+        assert_eq!(queue.take().len(), 1);
+        other.join().expect("it closes");
     }
 }

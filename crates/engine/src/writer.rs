@@ -27,7 +27,7 @@ use crate::figures::BatchFigures;
 use crate::joint::JointLog;
 use crate::keys::{chose_lots, says_more, subject_of};
 use crate::ledger::{Answer, Answers, Receipt, Refusal, Shared};
-use crate::queue::{Answered, AnsweredBatch, Asked, Submission};
+use crate::queue::{Answered, AnsweredBatch, Asked, Gathering, Submission};
 
 /// A batch is handed over once its body is this large, however many requests wait.
 const BODY_BYTES_HANDOVER: usize = 1 << 20;
@@ -36,7 +36,14 @@ const EXPIRIES_PER_ROUND: usize = 256;
 /// How many requests are looked at together before they are decided one by one.
 const CHUNK_REQUESTS: usize = 256;
 /// How long requests are gathered for a commit to a joint log, at the most.
-const GATHER_MAX: Duration = Duration::from_millis(1);
+const JOINT_GATHER_MAX: Duration = Duration::from_millis(1);
+/// How requests are gathered for the committer. Commits leave by themselves when few call: each of those would only wait. Where many
+/// do the machine is busy with their requests, and a commit less is time for more of them.
+const GATHERING: Gathering = Gathering {
+    callers_min: 32,
+    requests_enough: CHUNK_REQUESTS,
+    at_most: Duration::from_micros(500),
+};
 /// The longest sleep between two looks at the clock.
 const SLEEP_MAX: Duration = Duration::from_secs(1);
 
@@ -92,24 +99,8 @@ pub(crate) struct Writer {
     pub(crate) chunk: Chunk,
     /// Why nothing more of this round can be decided: a joint log that cannot be reached.
     pub(crate) refusal: Option<Refusal>,
-    /// The last commit to a joint log.
-    pub(crate) last: LastCommit,
-}
-
-/// What the last commit to a joint log was like.
-#[derive(Default)]
-pub(crate) struct LastCommit {
-    /// How many requests it answered or left waiting: about as many as there are callers.
-    requests: usize,
-    took: Duration,
-}
-
-impl LastCommit {
-    /// How long to wait for as many requests again. Those whom it answered come back at about the same time, and a commit that
-    /// leaves without them costs them another one.
-    fn gather_max(&self) -> Duration {
-        (self.took / 4).min(GATHER_MAX)
-    }
+    /// How long the last commit to a joint log took.
+    pub(crate) joint_commit_took: Duration,
 }
 
 /// What was found out about the chunk of requests being decided.
@@ -151,15 +142,24 @@ impl Writer {
             let signs = self.shared.queue.await_work(!batch.is_empty(), self.sleep_max());
             let is_free = signs.committer_is_free;
             self.refusal = None;
-            if let Sink::Joint(log) = &mut self.sink {
-                log.read_along(&mut self.state);
-                if signs.has_requests {
-                    // What comes while the head is waited for goes with the same batch.
-                    self.shared
-                        .queue
-                        .gather(self.last.requests, self.last.gather_max());
-                    // Whoever asked is told.
-                    let _refused = self.ready(&mut batch);
+            match &mut self.sink {
+                Sink::Committer { .. } => {
+                    if signs.has_requests && is_free && batch.is_empty() {
+                        self.shared.queue.gather(GATHERING);
+                    }
+                }
+                Sink::Joint(log) => {
+                    log.read_along(&mut self.state);
+                    if signs.has_requests {
+                        // What comes while the head is waited for goes with the same batch.
+                        self.shared.queue.gather(Gathering {
+                            callers_min: 2,
+                            requests_enough: self.batch_requests_max,
+                            at_most: (self.joint_commit_took / 4).min(JOINT_GATHER_MAX),
+                        });
+                        // Whoever asked is told.
+                        let _refused = self.ready(&mut batch);
+                    }
                 }
             }
             let submissions = self.shared.queue.take();
@@ -220,7 +220,7 @@ impl Writer {
             return self.commit(full);
         }
         self.shared.queue.await_committer();
-        self.shared.queue.set_committer_free(false);
+        self.shared.queue.occupy_committer();
         let head = self.shared.reader.head().position;
         if let Some(Err(backlog)) = self.shared.keys().map(|mut keys| keys.maintain(head)) {
             // The log has every key: what cannot be moved to disk now stays in memory and is tried again.
@@ -256,15 +256,13 @@ impl Writer {
                 log.release();
             }
             self.shared.figures.committed(&figures, started.elapsed(), 0);
+            self.shared.queue.answer(replies.len());
             committer::answer_all(replies);
             return Ok(());
         }
         let committed = log.commit(&body, &catalogue);
-        let answered = usize::try_from(figures.requests).unwrap_or(usize::MAX);
-        self.last = LastCommit {
-            requests: answered.saturating_add(self.shared.queue.depth()),
-            took: started.elapsed(),
-        };
+        self.joint_commit_took = started.elapsed();
+        self.shared.queue.answer(replies.len());
         match &committed {
             Ok(()) => {
                 let bytes = body.as_bytes().len();
