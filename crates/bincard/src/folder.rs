@@ -10,7 +10,7 @@ use bincard_engine::{Engine, OpenError};
 use bincard_projections::Place;
 use bincard_store::Reader;
 use bincard_store::disk::RealDisk;
-use bincard_store::postgres::Database;
+use bincard_store::postgres::{Database, DatabaseError};
 use bincard_store::segment::{self, Log};
 
 use crate::config::{Config, Secret};
@@ -170,7 +170,13 @@ impl DataFolder {
 
     /// Claims the folder for this process: one server, or one command that needs it stopped. Accounts are open to all.
     pub(crate) fn claim(&self) -> anyhow::Result<Claim> {
-        self.claim_if_free()?.ok_or_else(|| in_use(&self.path))
+        self.claim_if_free()?.ok_or_else(|| {
+            let mut error = in_use(&self.path);
+            if self.database.is_some() {
+                error = anyhow!("{error}. The ledgers are in a database: name another folder by --data-dir, and both go on");
+            }
+            error
+        })
     }
 
     /// As [`DataFolder::claim`]; `None` when another process has it.
@@ -342,6 +348,17 @@ impl DataFolder {
         })
     }
 
+    /// Where a tenant's ledger has moved, if it has.
+    pub(crate) fn moved_to(&self, tenant: &TenantName) -> anyhow::Result<Option<String>> {
+        let Some(database) = &self.database else {
+            return Ok(segment::moved_to(&RealDisk, &self.ledger_path(tenant))?);
+        };
+        let listed = database.ledgers()?.into_iter();
+        Ok(listed
+            .filter(|one| one.tenant == tenant.as_str())
+            .find_map(|one| one.moved_to))
+    }
+
     /// A tenant's log. Not made when there is none; where it lies in the folder it is opened for this process alone, until
     /// the reader is dropped.
     pub(crate) fn log(&self, tenant: &TenantName) -> anyhow::Result<Reader> {
@@ -353,6 +370,10 @@ impl DataFolder {
             );
         }
         if let Some(database) = &self.database {
+            if let Some(to) = self.moved_to(tenant)? {
+                let tenant = tenant.to_string();
+                return Err(DatabaseError::Moved { tenant, to }.into());
+            }
             return Ok(Reader::Postgres(database.reader(tenant.as_str())?));
         }
         match Log::open(Arc::new(RealDisk), &path, segment::Options::default()) {

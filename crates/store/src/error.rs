@@ -29,6 +29,17 @@ pub struct Corruption {
     pub what: String,
 }
 
+/// What the seal on a ledger begins with that is not all there yet; what is to be done about it follows.
+pub const NOWHERE_YET: &str = "nowhere yet, ";
+
+/// What the seal on a ledger says, as the end of a sentence about it.
+pub(crate) fn whereabouts(to: &str) -> String {
+    match to.strip_prefix(NOWHERE_YET) {
+        Some(why) => format!("is not whole: {why}"),
+        None => format!("has moved to {to}"),
+    }
+}
+
 /// Why a folder could not be opened.
 #[derive(Debug, thiserror::Error)]
 pub enum OpenError {
@@ -39,7 +50,7 @@ pub enum OpenError {
         dir: PathBuf,
     },
     /// The ledger was moved to another store, where it goes on.
-    #[error("the ledger in {} has moved to {to}", dir.display())]
+    #[error("the ledger in {} {}", dir.display(), whereabouts(to))]
     Moved {
         /// The ledger's folder.
         dir: PathBuf,
@@ -197,7 +208,7 @@ pub enum BeginError {
     #[error(transparent)]
     Read(#[from] ReadError),
     /// The ledger was moved to another store, where it goes on.
-    #[error("this ledger has moved to {to}")]
+    #[error("this ledger {}", whereabouts(to))]
     Moved {
         /// Where.
         to: String,

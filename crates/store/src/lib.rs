@@ -30,7 +30,9 @@ mod verify;
 pub use chain::Hash;
 pub use commit::BODY_BYTES_MAX;
 pub use contract::{EventStore, FoundKey, Head, StoreError};
-pub use error::{BeginError, CommitError, CopyError, Corruption, OpenError, ReadError, RepairError};
+pub use error::{
+    BeginError, CommitError, CopyError, Corruption, NOWHERE_YET, OpenError, ReadError, RepairError,
+};
 pub use reader::{Commit, Commits, Reader};
 pub use snapshots::Snapshot;
 pub use store::{PostgresStore, SegmentStore};

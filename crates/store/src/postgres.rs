@@ -9,6 +9,7 @@
 //! anywhere.
 
 mod append;
+mod check;
 mod cursor;
 mod fetch;
 mod known;
@@ -36,6 +37,7 @@ use tokio::runtime::Runtime;
 use uuid::Uuid;
 
 pub use append::{Appender, Followed};
+pub(crate) use check::{Columns, columns_of};
 pub use cursor::Commits;
 pub use lookout::{Watched, look_out};
 pub use read::Reader;
@@ -111,7 +113,10 @@ pub enum DatabaseError {
         found: LedgerId,
     },
     /// The ledger is somewhere else now, or not whole yet.
-    #[error("the ledger of tenant {tenant} is not used here: it has moved to {to}")]
+    #[error(
+        "the ledger of tenant {tenant} is not used here: it {}",
+        crate::error::whereabouts(to)
+    )]
     Moved {
         /// Whose.
         tenant: String,
@@ -221,16 +226,30 @@ impl Database {
                 runtime: Some(runtime),
             }),
         };
-        database.query(
-            "reach it",
-            |pool| async move { pool.acquire().await?.ping().await },
-        )?;
+        // Not from the pool, which would try for long and then tell only that it did.
+        let options = database.inner.options.clone();
+        let reached = database.run(async move { connect(&options).await?.close().await });
+        reached.map_err(sql("reach it"))?;
         Ok(database)
     }
 
     /// The database's name on its server.
     pub fn name(&self) -> &str {
         self.inner.options.get_database().unwrap_or_default()
+    }
+
+    /// Where it is, as the seal of a ledger that has moved there names it: the database's name alone is one of many servers'.
+    pub fn whereabouts(&self) -> String {
+        let options = &self.inner.options;
+        let name = self.name();
+        match options.get_socket() {
+            Some(socket) => format!("PostgreSQL (database {name} at {})", socket.display()),
+            None => format!(
+                "PostgreSQL (database {name} at {}:{})",
+                options.get_host(),
+                options.get_port()
+            ),
+        }
     }
 
     /// Whether it did not answer when it was asked last, which it is all the time while a ledger is open.

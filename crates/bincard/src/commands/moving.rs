@@ -11,7 +11,7 @@ use bincard_projections::postgres::Database as Views;
 use bincard_projections::reconcile::{self, Kept};
 use bincard_store::disk::RealDisk;
 use bincard_store::moving::{self, Target};
-use bincard_store::postgres::Database;
+use bincard_store::postgres::{Database, Listed};
 use bincard_store::segment::{self, Log};
 use bincard_store::{Head, Reader};
 use clap::Args;
@@ -105,11 +105,20 @@ impl Move {
 }
 
 fn into_database(dir: &Path, database: &Database, views: &Views, tenant: &str) -> anyhow::Result<()> {
-    let here = format!("PostgreSQL (database {})", database.name());
+    let here = database.whereabouts();
     if let Some(to) = segment::moved_to(&RealDisk, dir)? {
         ensure!(
             to == here,
             "the ledger of tenant {tenant} has moved to {to} already"
+        );
+    }
+    // It may have been there before, and have come back to this folder. Where it went on to another it goes on there.
+    if let Some(to) = listed(database, tenant)?.and_then(|one| one.moved_to)
+        && to != UNFINISHED
+        && !is_folder(&to, dir)
+    {
+        bail!(
+            "the ledger of tenant {tenant} was in that database already and has moved on to {to}: move it from there"
         );
     }
     let source = open_moved(dir, None)?;
@@ -127,10 +136,7 @@ fn into_database(dir: &Path, database: &Database, views: &Views, tenant: &str) -
     );
     check(&there, &head, tenant)?;
     // Once: when it takes events already, there may be others.
-    let listed = database.ledgers()?;
-    let is_sealed = listed
-        .iter()
-        .any(|one| one.tenant == tenant && one.moved_to.is_some());
+    let is_sealed = listed(database, tenant)?.is_some_and(|one| one.moved_to.is_some());
     let runs = (Kept::Folder(dir), Kept::Postgres(views, reader.ledger()));
     let went_along = if is_sealed { take_along(runs)? } else { 0 };
     database.unseal(&[tenant.to_owned()])?;
@@ -139,23 +145,29 @@ fn into_database(dir: &Path, database: &Database, views: &Views, tenant: &str) -
 
 fn into_folder(from: &DataFolder, database: &Database, dir: &Path, tenant: &str) -> anyhow::Result<()> {
     let here = std::path::absolute(dir)?.display().to_string();
-    let listed = database.ledgers()?.into_iter().find(|one| one.tenant == tenant);
+    let listed = listed(database, tenant)?;
     let listed = listed.with_context(|| format!("tenant {tenant} has no ledger there"))?;
     if let Some(to) = &listed.moved_to
         && *to != here
     {
         bail!("the ledger of tenant {tenant} has moved to {to}");
     }
-    // A folder that is new, or that this ledger once left; sealed until all of it is there.
-    let is_new = !dir.is_dir();
-    std::fs::create_dir_all(dir).with_context(|| format!("{} cannot be made", dir.display()))?;
-    if is_new {
+    // A folder that is new, or that this ledger once left for this database; sealed until all of it is there.
+    if !dir.is_dir() {
+        std::fs::create_dir_all(dir).with_context(|| format!("{} cannot be made", dir.display()))?;
         segment::seal(&RealDisk, dir, UNFINISHED)?;
-    } else if listed.moved_to.is_none() && segment::moved_to(&RealDisk, dir)?.is_none() {
-        bail!(
+    }
+    match segment::moved_to(&RealDisk, dir)? {
+        Some(to) => ensure!(
+            to == UNFINISHED || to == database.whereabouts(),
+            "{} has a ledger that has moved to {to}: name another folder",
+            dir.display()
+        ),
+        None => ensure!(
+            listed.moved_to.is_some(),
             "{} has a ledger that has not moved away: remove it if it is not wanted, or name another folder",
             dir.display()
-        );
+        ),
     }
     let opened = open_moved(dir, Some(listed.ledger))?;
     ensure!(
@@ -181,6 +193,16 @@ fn into_folder(from: &DataFolder, database: &Database, dir: &Path, tenant: &str)
     };
     segment::unseal(&RealDisk, dir)?;
     say(tenant, &head, &here, went_along)
+}
+
+fn listed(database: &Database, tenant: &str) -> anyhow::Result<Option<Listed>> {
+    Ok(database.ledgers()?.into_iter().find(|one| one.tenant == tenant))
+}
+
+/// Whether what a seal names is this folder, by whatever path.
+fn is_folder(named: &str, dir: &Path) -> bool {
+    let (named, dir) = (Path::new(named).canonicalize(), dir.canonicalize());
+    matches!((named, dir), (Ok(named), Ok(dir)) if named == dir)
 }
 
 fn open_moved(dir: &Path, ledger: Option<bincard_ledger::LedgerId>) -> anyhow::Result<segment::Opened> {

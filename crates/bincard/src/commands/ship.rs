@@ -6,7 +6,7 @@ use anyhow::bail;
 use bincard_access::{TenantName, UnixMs};
 use bincard_backup::{Backup, Following, Options, Place, Shipper};
 use bincard_ledger::Position;
-use bincard_store::{Head, Reader};
+use bincard_store::{Head, NOWHERE_YET, Reader};
 use clap::Args;
 
 use crate::config::Config;
@@ -59,8 +59,16 @@ impl Ship {
             return follow(config, &folder, &place);
         }
         for tenant in self.tenants(&folder)? {
-            let reader = folder.log(&tenant)?;
-            self.one(&place, &tenant, reader)?;
+            if let Some(to) = folder.moved_to(&tenant)?
+                && self.tenant.is_none()
+                && !to.starts_with(NOWHERE_YET)
+            {
+                super::write_out(&format!(
+                    "{tenant}: has moved to {to}, and is shipped from there\n"
+                ))?;
+                continue;
+            }
+            self.one(&place, &tenant, folder.log(&tenant)?)?;
         }
         super::block_on(async {
             let accounts = folder.accounts(config).await?;
@@ -73,13 +81,7 @@ impl Ship {
 
     fn tenants(&self, folder: &DataFolder) -> anyhow::Result<Vec<TenantName>> {
         let names = match folder.database() {
-            Some(database) => {
-                let here = database
-                    .ledgers()?
-                    .into_iter()
-                    .filter(|one| one.moved_to.is_none());
-                here.map(|one| one.tenant).collect()
-            }
+            Some(database) => database.ledgers()?.into_iter().map(|one| one.tenant).collect(),
             None if folder.ledgers_path().is_dir() => folder.tenants_with_ledgers()?,
             None => Vec::new(),
         };
@@ -139,7 +141,9 @@ impl Ship {
             }
             let backup = Backup::new(place, &name);
             let tenant = TenantName::parse(&name)?;
-            let can_look = (claim.is_some() || folder.database().is_some()) && folder.has_ledger(&tenant)?;
+            let can_look = (claim.is_some() || folder.database().is_some())
+                && folder.has_ledger(&tenant)?
+                && folder.moved_to(&tenant)?.is_none();
             let (end, behind) = if can_look {
                 let mut shipper = Shipper::new(backup, folder.log(&tenant)?);
                 let end = super::block_on(async { Ok(shipper.look().await?) })?;

@@ -74,8 +74,8 @@ fn repair(folder: &DataFolder, tenant: &TenantName, from: &str) -> anyhow::Resul
                 let what = format!(" (kept as they were: {})", kept.display());
                 say(&commit(first, last, &what));
             }
-            Repaired::Beyond { end, rows, kept } => say(&format!(
-                "log: {rows} rows stood behind its end at position {end}, and are taken away (kept: {})\n",
+            Repaired::Outside { end, rows, kept } => say(&format!(
+                "log: {rows} rows stood outside of it, which ends at position {end}, and are taken away (kept: {})\n",
                 kept.display()
             )),
         })?,

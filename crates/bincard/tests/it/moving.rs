@@ -114,12 +114,59 @@ fn there_and_back(shop: &Shop) {
     assert!(said.contains("2 reconciliations went along"), "{said}");
     assert_eq!(head(shop.here(&["log", "head"])), after);
     shop.here(&["verify"]).succeeds();
-    shop.there(&import).fails_with(1, "has moved to");
+    for command in [
+        &import[..],
+        &["verify"],
+        &["log", "head"],
+        &["ship", "--to", "backup", "--tenant", "default"],
+    ] {
+        shop.there(command).fails_with(1, "has moved to");
+    }
     let served = shop.there(&["serve", "--listen", "127.0.0.1:0"]);
     let served = served.fails_with(1, "has moved to");
     assert_eq!(served.stdout, "", "nobody is made where nothing is served");
+    let shipped = shop.there(&["ship", "--to", "backup"]).succeeds().stdout;
+    assert!(shipped.contains("is shipped from there"), "{shipped}");
     shop.move_to(&elsewhere).fails_with(1, "has moved to");
     shop.move_to(&shop.scratch.data()).succeeds();
+}
+
+/// Whoever has left a place goes on where it went, however often the places before are asked to move it again.
+#[test]
+fn a_ledger_that_moved_on_is_not_woken_where_it_was() {
+    let shop = Shop::excerpt();
+    shop.move_there().succeeds();
+    let second = shop.scratch.path("second");
+    shop.move_to(&second).succeeds();
+    let on_second = |arguments: &[&str]| {
+        let mut command = shop.scratch.command();
+        command.env("BINCARD_DATA_DIR", &second);
+        Ran::from(command.args(arguments).output().expect("it runs"))
+    };
+    let (file, mapping) = delivery(&shop.scratch, 3);
+    on_second(&["import", &file, "--mapping", &mapping]).succeeds();
+    let head = on_second(&["log", "head"]).succeeds().stdout;
+
+    // The folder that it left first, and the database that it left then.
+    shop.move_there().fails_with(1, "has moved on to");
+    shop.there(&["log", "head"]).fails_with(1, "has moved to");
+    shop.move_to(&shop.scratch.data()).fails_with(1, "has moved to");
+    shop.here(&["log", "head"])
+        .fails_with(1, "has moved to PostgreSQL");
+
+    // From there it goes to another database, and neither place wakes the folder.
+    let other = shop.postgres.tcp_url("template1");
+    on_second(&["move", "--to", &other]).succeeds();
+    shop.move_to(&second).fails_with(1, "has moved to PostgreSQL");
+    on_second(&["move", "--to", &shop.url()]).fails_with(1, "has moved to PostgreSQL");
+    on_second(&["log", "head"]).fails_with(1, "has moved to PostgreSQL");
+    let there = |arguments: &[&str]| {
+        let mut command = shop.scratch.command();
+        command.env("BINCARD_DATABASE_URL", &other);
+        command.env("BINCARD_DATA_DIR", shop.scratch.path("node"));
+        Ran::from(command.args(arguments).output().expect("it runs"))
+    };
+    assert_eq!(there(&["log", "head"]).succeeds().stdout, head);
 }
 
 /// A file of one line that adds to what is there, and its mapping.

@@ -96,7 +96,16 @@ pub(super) async fn commits(connection: &mut PgConnection, place: Place) -> Resu
         .await
         .map_err(reading())?;
     let mut records = records.iter();
+    // The first may begin before what is wanted; none begins behind it, and each where the one before it ends.
+    let mut expected = first.min(place.after.next());
     for commit in &mut commits {
+        if commit.first != expected {
+            return Err(ReadError::Damaged {
+                position: expected,
+                what: "no commit begins here".to_owned(),
+            });
+        }
+        expected = commit.as_commit().last().next();
         fill(commit, &mut records)?;
         let follows = previous.follow(commit.first, commit.body.as_bytes());
         if follows != commit.hash {

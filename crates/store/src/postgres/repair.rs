@@ -41,8 +41,8 @@ pub enum Repaired {
         /// What keeps what stood there.
         kept: PathBuf,
     },
-    /// Rows behind the end of the log, which were taken away.
-    Beyond {
+    /// Rows before the beginning of the log or behind its end, which were taken away.
+    Outside {
         /// Where the log ends.
         end: Position,
         /// How many there were.
@@ -137,8 +137,8 @@ struct Repair<'a> {
 
 impl Database {
     /// Goes over a tenant's log and writes the rows of damaged commits again, with the bodies that `copy` gives for their
-    /// first positions. What is not damaged is not touched. Rows behind the end, which nobody reads and which would stand in
-    /// the way of what is appended next, are taken away. The rows as they were are kept in the folder `dir`; `told` is called
+    /// first positions. What is not damaged is not touched. Rows before the beginning and behind the end, which nobody reads
+    /// and which would stand in the way of what is appended next, are taken away. The rows as they were are kept in the folder `dir`; `told` is called
     /// with all that was put right, as it is.
     ///
     /// # Errors
@@ -181,7 +181,8 @@ impl Database {
             if !stored.as_ref().is_some_and(|stored| stored.is_as(&rows)) {
                 repair.prove(&rows, stored.as_ref())?;
                 let last = rows.head.position;
-                let kept = repair.keep(&format!("{:020}", first.0), &repair.rows(first, last)?)?;
+                let found = repair.rows(signed(first.0), signed(last.0))?;
+                let kept = repair.keep(&format!("{:020}", first.0), &found)?;
                 repair.write(body.clone(), end)?;
                 told(Repaired::Commit { first, last, kept });
                 window.clear();
@@ -191,8 +192,8 @@ impl Database {
         if end != head {
             return Err(unproven(head.position, "the ledger's own row tells another end"));
         }
-        if let Some(beyond) = repair.clear_beyond()? {
-            told(beyond);
+        if let Some(outside) = repair.clear_outside()? {
+            told(outside);
         }
         Ok(())
     }
@@ -274,8 +275,8 @@ impl Repair<'_> {
     }
 
     /// What stands at positions, a line a row.
-    fn rows(&self, first: Position, last: Position) -> Result<Vec<String>, RepairError> {
-        let (no, first, last) = (self.no, signed(first.0), signed(last.0));
+    fn rows(&self, first: i64, last: i64) -> Result<Vec<String>, RepairError> {
+        let no = self.no;
         let read = async move |pool: PgPool| {
             sqlx::query_scalar(
                 "select json_build_object('table', 'commits', 'row', row_to_json(commits))::text from commits
@@ -293,11 +294,12 @@ impl Repair<'_> {
         Ok(self.database.query("read rows of the log", read)?)
     }
 
-    /// Takes away what stands behind the end of the log, with the head locked and only while the log ends where it did. What
-    /// goes on from the end is no stray: there the ledger's own row is what is wrong.
-    fn clear_beyond(&self) -> Result<Option<Repaired>, RepairError> {
+    /// Takes away what stands outside of the log, with the head locked and only while the log ends where it did. What goes on
+    /// from the end is no stray: there the ledger's own row is what is wrong.
+    fn clear_outside(&self) -> Result<Option<Repaired>, RepairError> {
         let (no, end) = (self.no, self.head.position);
-        let lines = self.rows(end.next(), Position(u64::MAX))?;
+        let mut lines = self.rows(i64::MIN, 0)?;
+        lines.extend(self.rows(signed(end.next().0), i64::MAX)?);
         if lines.is_empty() {
             return Ok(None);
         }
@@ -313,7 +315,7 @@ impl Repair<'_> {
             let why = "it follows from what is before it, although the ledger's own row tells an earlier end";
             return Err(unproven(end.next(), why));
         }
-        let kept = self.keep(&format!("{:020}-beyond", end.0), &lines)?;
+        let kept = self.keep(&format!("{:020}-outside", end.0), &lines)?;
         let clear = async move |pool: PgPool| -> Result<bool, sqlx::Error> {
             let mut tx = pool.begin().await?;
             let sql = "select 1 from ledgers where no = $1 and position = $2 for update";
@@ -322,18 +324,18 @@ impl Repair<'_> {
                 return Ok(false);
             }
             for sql in [
-                "delete from commits where ledger = $1 and first > $2",
-                "delete from events where ledger = $1 and position > $2",
+                "delete from commits where ledger = $1 and (first > $2 or first < 1)",
+                "delete from events where ledger = $1 and (position > $2 or position < 1)",
             ] {
                 let deleting = sqlx::query(sql).bind(no).bind(signed(end.0));
                 deleting.execute(&mut *tx).await?;
             }
             tx.commit().await.map(|()| true)
         };
-        let is_cleared = self.database.query("take rows behind the log away", clear)?;
+        let is_cleared = self.database.query("take rows outside of the log away", clear)?;
         // Where something was appended meanwhile, nothing was in its way; a later repair looks again.
         let rows = lines.len();
-        Ok(is_cleared.then_some(Repaired::Beyond { end, rows, kept }))
+        Ok(is_cleared.then_some(Repaired::Outside { end, rows, kept }))
     }
 
     /// Keeps rows in a file of a line each, whose name begins with `stem`.

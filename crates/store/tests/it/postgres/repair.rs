@@ -2,8 +2,8 @@
 
 use std::path::Path;
 
-use bincard_store::RepairError;
 use bincard_store::postgres::Repaired;
+use bincard_store::{ReadError, Reader, RepairError};
 
 use super::*;
 
@@ -58,6 +58,16 @@ fn repair(
     Ok(repaired)
 }
 
+/// Whether a check of the whole log finds nothing wrong.
+fn is_whole(database: &Database) -> bool {
+    let reader = Reader::Postgres(database.reader("shop").expect("a reader"));
+    match reader.verify(|_| {}) {
+        Ok(_) => true,
+        Err(ReadError::Damaged { .. }) => false,
+        Err(error) => panic!("it cannot be read: {error}"),
+    }
+}
+
 const DAMAGES: [&str; 14] = [
     "update events set record = set_byte(record, 9, get_byte(record, 9) # 4) where position = 3",
     "update events set record = record || '\\x00' where position = 8",
@@ -88,10 +98,12 @@ fn what_was_changed_in_a_row_is_put_right_and_kept() {
     for sql in DAMAGES {
         damage(&database, sql);
         let damaged = rows(&database);
+        assert!(!is_whole(&database), "{sql}");
         let repaired =
             repair(&database, folder.path(), &copies).unwrap_or_else(|error| panic!("{sql}: {error}"));
         assert_eq!(repaired.len(), 1, "{sql}");
         assert_eq!(rows(&database), whole, "{sql}");
+        assert!(is_whole(&database), "{sql}");
         // The row that was, unless it was gone.
         let Repaired::Commit { kept, .. } = &repaired[0] else {
             panic!("{sql}: {repaired:?}");
@@ -125,7 +137,7 @@ fn several_commits_are_put_right_from_the_first_on() {
     let repaired = repair(&database, folder.path(), &copies).expect("all are proven");
     let first = |one: &Repaired| match one {
         Repaired::Commit { first, .. } => first.0,
-        Repaired::Beyond { .. } => panic!("{one:?}"),
+        Repaired::Outside { .. } => panic!("{one:?}"),
     };
     let firsts: Vec<u64> = repaired.iter().map(first).collect();
     assert_eq!(firsts, [3, 5, 7]);
@@ -203,6 +215,7 @@ fn an_end_that_the_ledgers_row_does_not_know_is_told() {
         &database,
         "update ledgers set hash = set_byte(hash, 0, get_byte(hash, 0) # 1)",
     );
+    assert!(!is_whole(&database));
     let refused = repair(&database, folder.path(), &copies);
     assert!(
         matches!(
@@ -217,7 +230,7 @@ fn an_end_that_the_ledgers_row_does_not_know_is_told() {
 }
 
 #[test]
-fn rows_behind_the_end_are_kept_and_taken_out_of_the_way() {
+fn rows_outside_of_the_log_are_kept_and_taken_out_of_the_way() {
     let (database, copies) = ledger();
     let folder = tempfile::tempdir().expect("a folder");
     let whole = rows(&database);
@@ -231,6 +244,12 @@ fn rows_behind_the_end_are_kept_and_taken_out_of_the_way() {
         "insert into commits (ledger, first, count, commit, recorded_at, hash)
          select ledger, 20, count, 20, recorded_at, hash from commits where first = 7",
     );
+    damage(
+        &database,
+        "insert into events (ledger, position, stream, version, crc, record)
+         select ledger, -5, stream, 110, crc, record from events where position = 8",
+    );
+    assert!(!is_whole(&database));
     let append = || {
         let mut appender = database.open("shop").expect("opens").appender;
         appender.begin().expect("begins");
@@ -239,9 +258,9 @@ fn rows_behind_the_end_are_kept_and_taken_out_of_the_way() {
     append().expect_err("the place is taken");
     let repaired = repair(&database, folder.path(), &copies).expect("all is proven");
     let [
-        Repaired::Beyond {
+        Repaired::Outside {
             end: Position(8),
-            rows: 2,
+            rows: 3,
             kept,
         },
     ] = &repaired[..]
@@ -254,6 +273,7 @@ fn rows_behind_the_end_are_kept_and_taken_out_of_the_way() {
         "{kept}"
     );
     assert_eq!(rows(&database), whole);
+    assert!(is_whole(&database));
     append().expect("nothing is in the way");
 }
 
@@ -267,6 +287,7 @@ fn commits_that_go_on_from_the_end_are_no_strays() {
          (select first + count - 1, commit, recorded_at, hash from commits where first = 5)",
     );
     let whole = rows(&database);
+    assert!(!is_whole(&database));
     let refused = repair(&database, folder.path(), &copies);
     assert!(
         matches!(
