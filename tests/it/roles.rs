@@ -41,6 +41,13 @@ fn bincard(postgres: &Postgres, folder: &std::path::Path, arguments: &[&str]) ->
     command.output().context("the binary could not be run")
 }
 
+/// The key that a command has made.
+fn key_in(made: &std::process::Output) -> Result<String> {
+    let said = String::from_utf8(made.stdout.clone())?;
+    let key = said.split_whitespace().find(|word| word.starts_with("bck_"));
+    Ok(key.with_context(|| format!("no key in {said}"))?.to_owned())
+}
+
 async fn status(node: &Node, path: &str) -> Result<u16> {
     Ok(reqwest::get(node.server.url(path)?).await?.status().as_u16())
 }
@@ -83,14 +90,12 @@ async fn some_nodes_answer_and_another_feeds_the_views_of_every_tenant() -> Resu
         let done = bincard(&postgres, elsewhere.path(), arguments)?;
         ensure!(done.status.success(), "{done:?}");
         if arguments[0] == "key" {
-            let said = String::from_utf8(done.stdout)?;
-            let key = said.split_whitespace().find(|word| word.starts_with("bck_"));
-            let key = key.with_context(|| format!("no key in {said}"))?;
+            let key = key_in(&done)?;
             let (http, url) = (reqwest::Client::new(), api.server.url("/api/v1/warehouses")?);
-            let made = http.post(&url).bearer_auth(key).json(&warehouse).send().await?;
+            let made = http.post(&url).bearer_auth(&key).json(&warehouse).send().await?;
             ensure!(made.status() == 201, "{made:?}");
             loop {
-                let asked = http.get(&url).bearer_auth(key).header("Ledger-Min-Position", 1);
+                let asked = http.get(&url).bearer_auth(&key).header("Ledger-Min-Position", 1);
                 let answer = asked.send().await?;
                 if answer.status() == 200 {
                     break;
@@ -143,6 +148,13 @@ async fn a_node_that_is_told_to_end_does_not_wait_for_a_database_that_is_away() 
     let warehouse = json!({ "code": "WH-1", "name": "Halle 1" });
     admin.create("/api/v1/warehouses", &warehouse).await?;
     while admin.get("/api/v1/warehouses", 1).await?.status == 503 {}
+    let elsewhere = bincard_testkit::scratch::folder("elsewhere")?;
+    let made = bincard(
+        &postgres,
+        elsewhere.path(),
+        &["key", "create", "shop", "--role", "ADMIN"],
+    )?;
+    let key = key_in(&made)?;
     drop(postgres);
     // Requests that wait for it do not hold the end up, either.
     let mut asked = tokio::task::JoinSet::new();
@@ -152,6 +164,17 @@ async fn a_node_that_is_told_to_end_does_not_wait_for_a_database_that_is_away() 
         asked.spawn(async move { admin.post("/api/v1/warehouses", &body, None).await });
     }
     while status(&node, "/readyz").await? == 200 {}
+    // A key that nobody can look at is not counted as a guess at one: of those more than ten a minute are refused.
+    let url = node.server.url("/api/v1/warehouses")?;
+    let mut with_a_key = tokio::task::JoinSet::new();
+    for _ in 0..20 {
+        let asked = reqwest::Client::new().get(&url).bearer_auth(&key);
+        with_a_key.spawn(asked.send());
+    }
+    while let Some(answer) = with_a_key.join_next().await {
+        let status = answer??.status();
+        ensure!(status == 503, "{status}");
+    }
     let ended = node.server.stop(std::time::Duration::from_secs(10))?;
     ensure!(ended.success(), "{ended}: {}", node.server.stderr());
     while let Some(answer) = asked.join_next().await {

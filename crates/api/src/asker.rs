@@ -95,8 +95,12 @@ pub(crate) async fn identify(
     let caller = match found {
         Ok(caller) => caller,
         Err(error) => {
-            app.count_anonymous(trace)?;
-            return Err(error.into());
+            let failure = Failure::from(error);
+            // Credentials that nobody could look at are no guess at any.
+            if matches!(failure, Failure::Unauthenticated(_)) {
+                app.count_anonymous(trace)?;
+            }
+            return Err(failure);
         }
     };
     if is_cookie && !matches!(*method, Method::GET | Method::HEAD) && !has_own_origin(headers) {

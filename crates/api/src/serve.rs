@@ -30,6 +30,8 @@ use crate::{feeding, relay, routes, shipping};
 const HEAD_SILENCE_MAX: Duration = Duration::from_secs(75);
 /// How long a database may not answer while the server is to end.
 const AWAY_MAX: Duration = Duration::from_secs(2);
+/// How long requests may take to end once the databases were let go of.
+const LET_GO_MAX: Duration = Duration::from_millis(500);
 /// How often it is looked meanwhile.
 const LOOK_AGAIN_AFTER: Duration = Duration::from_millis(200);
 const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
@@ -79,15 +81,27 @@ pub async fn serve(
     drop(listener);
     tracing::info!("stopping: no more connections are accepted");
     app.stopping.send_replace(true);
-    let letting_go = {
+    let mut letting_go = {
         let app = app.clone();
         tokio::spawn(async move { let_go_of_what_is_away(&app).await })
     };
     let drained = async { while connections.join_next().await.is_some() {} };
-    if tokio::time::timeout(app.options.drain_max, drained)
-        .await
-        .is_err()
-    {
+    let too_late = async {
+        let let_go = async {
+            // Whoever waits for what is let go of is refused, but for one who waits in the middle of an answer of it.
+            if (&mut letting_go).await.is_ok_and(|is_away| is_away) {
+                tokio::time::sleep(LET_GO_MAX).await;
+            } else {
+                std::future::pending().await
+            }
+        };
+        drop(tokio::time::timeout(app.options.drain_max, let_go).await);
+    };
+    let in_time = tokio::select! {
+        () = drained => true,
+        () = too_late => false,
+    };
+    if !in_time {
         tracing::warn!(
             connections = connections.len(),
             "requests did not end in time and are broken off"
@@ -111,9 +125,10 @@ pub async fn serve(
 }
 
 /// Lets go of the databases when they do not answer for a while in which the server is to end: nobody knows for how long.
-async fn let_go_of_what_is_away(app: &App) {
+/// `true` once they are let go of, `false` where there are none.
+async fn let_go_of_what_is_away(app: &App) -> bool {
     let Some(database) = &app.options.database else {
-        return;
+        return false;
     };
     let mut answered_at = Instant::now();
     while answered_at.elapsed() < AWAY_MAX {
@@ -124,6 +139,7 @@ async fn let_go_of_what_is_away(app: &App) {
     }
     tracing::warn!("PostgreSQL does not answer, and is waited for no longer");
     app.let_go_of_databases();
+    true
 }
 
 async fn upkeep(app: &App) {
