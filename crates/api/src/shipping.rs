@@ -1,12 +1,20 @@
 //! The backup beside a server: what is shipped of the ledgers that this process has, and of the accounts.
 
+use std::fs::Permissions;
+use std::os::unix::fs::PermissionsExt as _;
 use std::sync::Arc;
+use std::time::Duration;
 
 use bincard_access::{Accounts, UnixMs};
 use bincard_backup::{BackupError, Place};
 
 use crate::app::App;
 use crate::following::each_ledger;
+
+/// What the names of the folders begin with in which copies are made.
+const SCRATCH: &str = "bincard-accounts-";
+/// One that is older has been left.
+const LEFT_AFTER: Duration = Duration::from_secs(3_600);
 
 /// Why the accounts could not be shipped.
 #[derive(Debug, thiserror::Error)]
@@ -27,12 +35,31 @@ pub enum ShipAccountsError {
 /// # Errors
 /// [`ShipAccountsError`].
 pub async fn ship_accounts(accounts: &Accounts, place: &Place, now: UnixMs) -> Result<(), ShipAccountsError> {
-    let scratch = tempfile::tempdir()?;
+    clear_leftovers();
+    let scratch = tempfile::Builder::new()
+        .prefix(SCRATCH)
+        .permissions(Permissions::from_mode(0o700))
+        .tempdir()?;
     let file = scratch.path().join("accounts.db");
     let copy = Accounts::open(&file, bincard_access::Options::default()).await?;
     accounts.copy_to(&copy, None).await?;
     copy.close().await?;
     Ok(place.put_accounts(now.0, std::fs::read(&file)?).await?)
+}
+
+/// Takes away what processes left that were killed while they made a copy. None takes so long.
+fn clear_leftovers() {
+    let Ok(entries) = std::fs::read_dir(std::env::temp_dir()) else {
+        return;
+    };
+    for entry in entries.flatten() {
+        let is_ours = entry.file_name().to_string_lossy().starts_with(SCRATCH);
+        let age = || entry.metadata().ok()?.modified().ok()?.elapsed().ok();
+        if is_ours && age().is_some_and(|age| age > LEFT_AFTER) {
+            // Another user's stays.
+            drop(std::fs::remove_dir_all(entry.path()));
+        }
+    }
 }
 
 /// Ships until the server stops, if it is to ship at all.

@@ -1,6 +1,9 @@
 //! Where backups lie: a folder, or a bucket that speaks S3.
 
 use std::fmt;
+use std::fs::Permissions;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -25,6 +28,8 @@ pub struct Place {
     store: Arc<dyn ObjectStore>,
     prefix: Path,
     address: String,
+    /// Of a folder: where it is.
+    folder: Option<PathBuf>,
 }
 
 impl fmt::Debug for Place {
@@ -69,6 +74,7 @@ impl Place {
                 store: Arc::new(store.with_fsync(true)),
                 prefix: Path::default(),
                 address: folder.to_owned(),
+                folder: Some(PathBuf::from(folder)),
             });
         }
         let rest = address.strip_prefix("s3://").ok_or_else(|| {
@@ -88,6 +94,7 @@ impl Place {
             store: Arc::new(bucket_of(address, bucket)?),
             prefix,
             address: address.trim_end_matches('/').to_owned(),
+            folder: None,
         })
     }
 
@@ -161,6 +168,21 @@ impl Place {
             Err(Error::AlreadyExists { .. } | Error::Precondition { .. }) => Ok(false),
             Err(error) => Err(self.wrong("write", path)(error)),
         }
+    }
+
+    /// Lets nobody but this process's user look into a folder of this place, which is made when it is missing. A bucket has
+    /// rules of its own.
+    pub(crate) fn keep_private(&self, name: &str) -> Result<(), BackupError> {
+        let Some(folder) = &self.folder else { return Ok(()) };
+        let dir = folder.join(name);
+        let made = std::fs::create_dir_all(&dir)
+            .and_then(|()| std::fs::set_permissions(&dir, Permissions::from_mode(0o700)));
+        made.map_err(|error| {
+            unusable(
+                &dir.to_string_lossy(),
+                format!("it cannot be made private: {error}"),
+            )
+        })
     }
 
     /// The tenants of which there is a backup, in order.
