@@ -245,6 +245,14 @@ impl<'a> Run<'a> {
             in_stream = found.is_some(),
             "relaying goes on"
         );
+        if self.carrier.is_new && place.0 > 0 {
+            tracing::warn!(
+                tenant = ledger.tenant,
+                relayed = place.0,
+                "the stream is new, or was lost: what was relayed before is not relayed again. Consumers that have not read up \
+                 to that position must read on from the ledger"
+            );
+        }
         if place > kept.head && self.warned.is_news(format!("ahead {place} of {}", ledger.tenant)) {
             tracing::warn!(
                 tenant = ledger.tenant,

@@ -51,6 +51,8 @@ impl Warned {
 pub(crate) struct Carrier {
     pub(crate) context: Context,
     stream: Stream<Info>,
+    /// Whether the stream was made just now.
+    pub(crate) is_new: bool,
     /// Becomes true when the connection breaks.
     pub(crate) lost: watch::Receiver<bool>,
 }
@@ -102,10 +104,11 @@ impl Carrier {
             .timeout(ANSWER_MAX)
             .max_ack_inflight(2 * carry::WINDOW)
             .build(client);
-        let stream = open_stream(&context, options, warned).await?;
+        let (stream, is_new) = open_stream(&context, options, warned).await?;
         Ok(Carrier {
             context,
             stream,
+            is_new,
             lost,
         })
     }
@@ -184,11 +187,12 @@ fn position_in(headers: &HeaderMap, of: LedgerId) -> Option<Position> {
         .map(|(_, position)| position)
 }
 
+/// The stream, and whether it was made just now.
 async fn open_stream(
     context: &Context,
     options: &Options,
     warned: &mut Warned,
-) -> Result<Stream<Info>, RelayError> {
+) -> Result<(Stream<Info>, bool), RelayError> {
     let wanted = config(options);
     match context.get_stream(STREAM).await {
         Ok(stream) => {
@@ -199,12 +203,12 @@ async fn open_stream(
                      `nats stream edit {STREAM}`, or the settings nats_…"
                 );
             }
-            Ok(stream)
+            Ok((stream, false))
         }
         Err(error) if is_missing(&error.kind()) => {
             let made = context.create_stream(wanted).await.map_err(RelayError::Make)?;
             tracing::info!(replicas = options.replicas, "the stream {STREAM} was made");
-            Ok(made)
+            Ok((made, true))
         }
         Err(error) => Err(RelayError::Stream(error)),
     }
