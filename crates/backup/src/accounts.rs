@@ -44,7 +44,7 @@ impl Place {
     /// # Errors
     /// When the place cannot be listed, or the copy not be written.
     pub async fn put_accounts(&self, at_ms: i64, bytes: Vec<u8>) -> Result<(), BackupError> {
-        self.keep_private(DIR)?;
+        self.make_private(DIR)?;
         let before = self.copies().await?;
         let newest = before.last().map_or(i64::MIN, |copy| copy.at_ms);
         let at_ms = at_ms.max(newest.saturating_add(1));

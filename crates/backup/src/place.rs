@@ -1,8 +1,9 @@
 //! Where backups lie: a folder, or a bucket that speaks S3.
 
 use std::fmt;
-use std::fs::Permissions;
-use std::os::unix::fs::PermissionsExt as _;
+use std::fs::DirBuilder;
+use std::io::ErrorKind;
+use std::os::unix::fs::DirBuilderExt as _;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -170,19 +171,18 @@ impl Place {
         }
     }
 
-    /// Lets nobody but this process's user look into a folder of this place, which is made when it is missing. A bucket has
-    /// rules of its own.
-    pub(crate) fn keep_private(&self, name: &str) -> Result<(), BackupError> {
+    /// Makes a folder of this place that nobody but this process's user looks into. One that is there stays as somebody made
+    /// it, and a bucket has rules of its own.
+    pub(crate) fn make_private(&self, name: &str) -> Result<(), BackupError> {
         let Some(folder) = &self.folder else { return Ok(()) };
         let dir = folder.join(name);
-        let made = std::fs::create_dir_all(&dir)
-            .and_then(|()| std::fs::set_permissions(&dir, Permissions::from_mode(0o700)));
-        made.map_err(|error| {
-            unusable(
-                &dir.to_string_lossy(),
-                format!("it cannot be made private: {error}"),
-            )
-        })
+        match DirBuilder::new().mode(0o700).create(&dir) {
+            Err(error) if error.kind() != ErrorKind::AlreadyExists => {
+                let dir = dir.to_string_lossy();
+                Err(unusable(&dir, format!("the folder cannot be made: {error}")))
+            }
+            _ => Ok(()),
+        }
     }
 
     /// The tenants of which there is a backup, in order.

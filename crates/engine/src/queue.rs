@@ -217,7 +217,8 @@ impl Queue {
         }
         inner.wanted = Some(Wanted {
             submissions: inner.callers,
-            requests: how.requests_enough,
+            // More does not wait at once.
+            requests: how.requests_enough.min(self.requests_max),
         });
         let are_few = |inner: &mut Inner| !inner.has_wanted();
         let woken = self.writer_wakes.wait_timeout_while(inner, how.at_most, are_few);

@@ -245,7 +245,7 @@ impl<'a> Run<'a> {
             in_stream = found.is_some(),
             "relaying goes on"
         );
-        if self.carrier.is_new && place.0 > 0 {
+        if (self.carrier.is_new || self.last.sequence == 0) && place.0 > 0 {
             tracing::warn!(
                 tenant = ledger.tenant,
                 relayed = place.0,

@@ -33,7 +33,7 @@ pub struct Corruption {
 pub const NOWHERE_YET: &str = "nowhere yet, ";
 
 /// What the seal on a ledger says, as the end of a sentence about it.
-pub(crate) fn whereabouts(to: &str) -> String {
+pub fn whereabouts(to: &str) -> String {
     match to.strip_prefix(NOWHERE_YET) {
         Some(why) => format!("is not whole: {why}"),
         None => format!("has moved to {to}"),

@@ -32,6 +32,7 @@ pub use commit::BODY_BYTES_MAX;
 pub use contract::{EventStore, FoundKey, Head, StoreError};
 pub use error::{
     BeginError, CommitError, CopyError, Corruption, NOWHERE_YET, OpenError, ReadError, RepairError,
+    whereabouts,
 };
 pub use reader::{Commit, Commits, Reader};
 pub use snapshots::Snapshot;

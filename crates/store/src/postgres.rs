@@ -112,6 +112,14 @@ pub enum DatabaseError {
         /// Which it has.
         found: LedgerId,
     },
+    /// Somebody else moves it as well.
+    #[error(
+        "the ledger of tenant {tenants} was moved by somebody else meanwhile: nothing was changed; look where it is now"
+    )]
+    MovedMeanwhile {
+        /// Whose.
+        tenants: String,
+    },
     /// The ledger is somewhere else now, or not whole yet.
     #[error(
         "the ledger of tenant {tenant} is not used here: it {}",
@@ -317,38 +325,39 @@ impl Database {
         }
     }
 
-    /// Seals a tenant's ledger: it has moved to `to`. Nobody appends from then on.
+    /// Changes the seals on the ledgers of these tenants: `None` is none, anything else says where a ledger has moved, and that
+    /// nobody appends to it here. Only if every one is as it is told to be, and all at once.
     ///
     /// # Errors
-    /// When the database does not answer.
-    pub fn seal(&self, tenant: &str, to: &str) -> Result<(), DatabaseError> {
-        self.set_moved_to(&[tenant.to_owned()], Some(to.to_owned()))
-    }
-
-    /// Takes the seals off: the ledgers of these tenants have come here. Of all at once, or of none.
-    ///
-    /// # Errors
-    /// When the database does not answer.
-    pub fn unseal(&self, tenants: &[String]) -> Result<(), DatabaseError> {
-        self.set_moved_to(tenants, None)
-    }
-
-    fn set_moved_to(&self, tenants: &[String], to: Option<String>) -> Result<(), DatabaseError> {
-        let tenants = tenants.to_vec();
-        self.query("seal or unseal ledgers", move |pool| async move {
+    /// When one is another, or the database does not answer.
+    pub fn change_seal(
+        &self,
+        tenants: &[String],
+        from: Option<&str>,
+        to: Option<&str>,
+    ) -> Result<(), DatabaseError> {
+        let (names, from, to) = (tenants.to_vec(), from.map(str::to_owned), to.map(str::to_owned));
+        let are_all = self.query("seal or unseal ledgers", move |pool| async move {
+            let mut tx = pool.begin().await?;
             // Waits for whoever holds the head.
-            let sql = "update ledgers set moved_to = $2 where tenant = any($1)";
-            sqlx::query(sql)
-                .bind(tenants)
-                .bind(to)
-                .execute(&pool)
-                .await
-                .map(drop)
-        })
+            let sql = "update ledgers set moved_to = $3 where tenant = any($1) and moved_to is not distinct from $2";
+            let changing = sqlx::query(sql).bind(&names).bind(from).bind(to);
+            let changed = changing.execute(&mut *tx).await?.rows_affected();
+            let are_all = changed == names.len() as u64;
+            if are_all {
+                tx.commit().await?;
+            }
+            Ok(are_all)
+        })?;
+        if are_all {
+            return Ok(());
+        }
+        let tenants = tenants.join(", ");
+        Err(DatabaseError::MovedMeanwhile { tenants })
     }
 
     /// Opens the ledger with an id, making it for the tenant when there is none: for one that comes here. A new one is sealed
-    /// with `unfinished` until it is all there, and [`Database::unseal`] is called.
+    /// with `unfinished` until it is all there, and the seal is taken off by [`Database::change_seal`].
     ///
     /// # Errors
     /// When the tenant has another ledger already, or the database does not answer.

@@ -13,7 +13,7 @@ use bincard_store::disk::RealDisk;
 use bincard_store::moving::{self, Target};
 use bincard_store::postgres::{Database, Listed};
 use bincard_store::segment::{self, Log};
-use bincard_store::{Head, Reader};
+use bincard_store::{Head, Reader, whereabouts};
 use clap::Args;
 
 use crate::config::{Config, Secret};
@@ -106,24 +106,42 @@ impl Move {
 
 fn into_database(dir: &Path, database: &Database, views: &Views, tenant: &str) -> anyhow::Result<()> {
     let here = database.whereabouts();
-    if let Some(to) = segment::moved_to(&RealDisk, dir)? {
-        ensure!(
-            to == here,
-            "the ledger of tenant {tenant} has moved to {to} already"
-        );
+    let left_for = segment::moved_to(&RealDisk, dir)?;
+    if let Some(to) = left_for.as_deref().filter(|to| *to != here) {
+        bail!("the ledger of tenant {tenant} {} already", whereabouts(to));
     }
-    // It may have been there before, and have come back to this folder. Where it went on to another it goes on there.
-    if let Some(to) = listed(database, tenant)?.and_then(|one| one.moved_to)
-        && to != UNFINISHED
-        && !is_folder(&to, dir)
-    {
-        bail!(
-            "the ledger of tenant {tenant} was in that database already and has moved on to {to}: move it from there"
-        );
+    let there = listed(database, tenant)?;
+    match &there {
+        None if left_for.is_some() => bail!(
+            "the ledger of tenant {tenant} has moved to {here}, which has no such ledger: name the database that has it, or \
+             restore a backup"
+        ),
+        Some(Listed { moved_to: None, .. }) if left_for.is_some() => {
+            return super::write_out(&format!("{tenant}: has moved to {here} already\n"));
+        }
+        _ => {}
     }
     let source = open_moved(dir, None)?;
     let reader = Reader::from(source.reader);
     let opened = database.open_for_moving(tenant, reader.ledger(), UNFINISHED)?;
+    let tenants = [tenant.to_owned()];
+    match there.map(|one| one.moved_to) {
+        None => {}
+        Some(None) => bail!(
+            "the ledger of tenant {tenant} is in that database already and takes events there: what {} has is a copy or \
+             another history, and stays",
+            dir.display()
+        ),
+        Some(Some(seal)) if seal == UNFINISHED => {}
+        // It was there before, and this folder alone takes events since it came back.
+        Some(Some(to)) if left_for.is_none() && is_folder(&to, dir) => {
+            database.change_seal(&tenants, Some(&to), Some(UNFINISHED))?;
+        }
+        Some(Some(to)) => bail!(
+            "that database had the ledger of tenant {tenant} before, which {}: go on from there",
+            whereabouts(&to)
+        ),
+    }
     let mut target = Target::Postgres(Box::new(opened.appender));
     // The folder is this process's own: nothing can come meanwhile.
     let head = copy(&reader, &mut target, tenant)?;
@@ -135,11 +153,8 @@ fn into_database(dir: &Path, database: &Database, views: &Views, tenant: &str) -
             .reader,
     );
     check(&there, &head, tenant)?;
-    // Once: when it takes events already, there may be others.
-    let is_sealed = listed(database, tenant)?.is_some_and(|one| one.moved_to.is_some());
-    let runs = (Kept::Folder(dir), Kept::Postgres(views, reader.ledger()));
-    let went_along = if is_sealed { take_along(runs)? } else { 0 };
-    database.unseal(&[tenant.to_owned()])?;
+    let went_along = take_along((Kept::Folder(dir), Kept::Postgres(views, reader.ledger())))?;
+    database.change_seal(&tenants, Some(UNFINISHED), None)?;
     say(tenant, &head, &here, went_along)
 }
 
@@ -150,18 +165,24 @@ fn into_folder(from: &DataFolder, database: &Database, dir: &Path, tenant: &str)
     if let Some(to) = &listed.moved_to
         && *to != here
     {
-        bail!("the ledger of tenant {tenant} has moved to {to}");
+        bail!("the ledger of tenant {tenant} {}", whereabouts(to));
     }
     // A folder that is new, or that this ledger once left for this database; sealed until all of it is there.
-    if !dir.is_dir() {
+    if std::fs::read_dir(dir).map_or(true, |mut entries| entries.next().is_none()) {
+        ensure!(
+            listed.moved_to.is_none(),
+            "the ledger of tenant {tenant} has moved to {here}, and is not there: look for the folder that has it, perhaps on \
+             another machine, or restore a backup"
+        );
         std::fs::create_dir_all(dir).with_context(|| format!("{} cannot be made", dir.display()))?;
         segment::seal(&RealDisk, dir, UNFINISHED)?;
     }
     match segment::moved_to(&RealDisk, dir)? {
         Some(to) => ensure!(
             to == UNFINISHED || to == database.whereabouts(),
-            "{} has a ledger that has moved to {to}: name another folder",
-            dir.display()
+            "{} has a ledger that {}: name another folder",
+            dir.display(),
+            whereabouts(&to)
         ),
         None => ensure!(
             listed.moved_to.is_some(),
@@ -180,7 +201,7 @@ fn into_folder(from: &DataFolder, database: &Database, dir: &Path, tenant: &str)
         database.open_for_moving(tenant, listed.ledger, UNFINISHED)?;
     copy(&Reader::Postgres(reader.clone()), &mut target, tenant)?;
     // Nodes that still run append until this moment and no longer.
-    database.seal(tenant, &here)?;
+    database.change_seal(&[tenant.to_owned()], listed.moved_to.as_deref(), Some(&here))?;
     reader.announce(reader.look_ahead()?);
     let head = copy(&Reader::Postgres(reader), &mut target, tenant)?;
     check(&Reader::from(opened.reader), &head, tenant)?;

@@ -162,7 +162,7 @@ impl Restore {
         restore_accounts(&runtime, config, &folder, &place, &tenants)?;
         match folder.database() {
             None => folder.end_restore(),
-            Some(database) => Ok(database.unseal(&tenants)?),
+            Some(database) => Ok(database.change_seal(&tenants, Some(UNFINISHED), None)?),
         }
     }
 
@@ -291,11 +291,17 @@ fn restore(
         "{name}: restored up to position {}, recorded at {at}, with hash {}\n",
         head.position, head.hash
     ))?;
-    if let (Until::Position(asked), Some(end)) = (until, across) {
-        super::write_out(&format!(
+    match (until, across) {
+        (Until::Position(asked), Some(end)) => super::write_out(&format!(
             "{name}: position {asked} lies within a commit, of {} to {end}, which is restored whole or not at all\n",
             head.position.next()
-        ))?;
+        ))?,
+        (Until::Position(asked), None) if head.position < asked => {
+            super::write_out(&format!(
+                "{name}: the backup ends there, before position {asked}\n"
+            ))?;
+        }
+        _ => {}
     }
     Ok(head)
 }

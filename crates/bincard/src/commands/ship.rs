@@ -2,11 +2,11 @@
 
 use std::time::Duration;
 
-use anyhow::bail;
+use anyhow::{bail, ensure};
 use bincard_access::{TenantName, UnixMs};
 use bincard_backup::{Backup, Following, Options, Place, Shipper};
 use bincard_ledger::Position;
-use bincard_store::{Head, NOWHERE_YET, Reader};
+use bincard_store::{Head, NOWHERE_YET, Reader, whereabouts};
 use clap::Args;
 
 use crate::config::Config;
@@ -58,17 +58,18 @@ impl Ship {
         if self.follow {
             return follow(config, &folder, &place);
         }
+        let mut unfinished = Vec::new();
         for tenant in self.tenants(&folder)? {
-            if let Some(to) = folder.moved_to(&tenant)?
-                && self.tenant.is_none()
-                && !to.starts_with(NOWHERE_YET)
-            {
-                super::write_out(&format!(
-                    "{tenant}: has moved to {to}, and is shipped from there\n"
-                ))?;
-                continue;
+            match folder.moved_to(&tenant)? {
+                Some(to) if self.tenant.is_none() && folder.database().is_some() => {
+                    let what = format!("{tenant}: {}, and is not shipped from here\n", whereabouts(&to));
+                    super::write_out(&what)?;
+                    if to.starts_with(NOWHERE_YET) {
+                        unfinished.push(tenant.to_string());
+                    }
+                }
+                _ => self.one(&place, &tenant, folder.log(&tenant)?)?,
             }
-            self.one(&place, &tenant, folder.log(&tenant)?)?;
         }
         super::block_on(async {
             let accounts = folder.accounts(config).await?;
@@ -76,7 +77,13 @@ impl Ship {
             accounts.close().await?;
             Ok(shipped?)
         })?;
-        super::write_out(&format!("accounts: a copy is at {place}\n"))
+        super::write_out(&format!("accounts: a copy is at {place}\n"))?;
+        ensure!(
+            unfinished.is_empty(),
+            "not all ledgers were shipped: {} is not whole yet",
+            unfinished.join(", ")
+        );
+        Ok(())
     }
 
     fn tenants(&self, folder: &DataFolder) -> anyhow::Result<Vec<TenantName>> {

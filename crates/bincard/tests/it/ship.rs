@@ -6,6 +6,7 @@ mod nodes;
 mod places;
 
 use std::io::{BufRead, BufReader};
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
@@ -95,6 +96,10 @@ fn a_backup_is_restored_with_its_hash_and_its_keys() {
     let row: Vec<&str> = status.lines().nth(1).expect("a row").split('\t').collect();
     assert_eq!((row[0], row[3]), ("default", "0"), "{status}");
 
+    // They hold the hashes of passwords and keys.
+    let accounts = std::fs::metadata(scratch.path("backup/accounts")).expect("copies of the accounts");
+    assert_eq!(accounts.permissions().mode() & 0o777, 0o700);
+
     restore(&scratch, "new", &[]).succeeds();
     assert_eq!(head(&scratch, "new"), head(&scratch, "data"));
     assert!(
@@ -141,6 +146,13 @@ fn a_restore_ends_where_it_is_told_to_and_never_within_a_commit() {
     assert!(
         told(&across).0 < whole - 1 && across.stdout.contains("lies within a commit"),
         "{across:#?}"
+    );
+    let beyond = (whole + 1).to_string();
+    let beyond_end = restore(&scratch, "beyond", &["--to-position", &beyond]).succeeds();
+    let says = format!("the backup ends there, before position {beyond}");
+    assert!(
+        told(&beyond_end).0 == whole && beyond_end.stdout.contains(&says),
+        "{beyond_end:#?}"
     );
 
     let by_time = restore(&scratch, "by-time", &["--to-time", &at]).succeeds();

@@ -40,15 +40,21 @@ impl Reader {
         })
     }
 
-    /// How many rows stand before the beginning of the log or behind its end, as one statement sees them and it.
+    /// How many rows stand before the beginning of the log or behind its end, as one statement sees them and it; of very many
+    /// the first few thousand.
     pub(crate) fn rows_outside(&self) -> Result<i64, ReadError> {
         let no = self.no();
         self.ask(move |pool| async move {
             let counted = sqlx::query_scalar(
-                "select (select count(*) from events where ledger = no and position > ledgers.position)
-                    + (select count(*) from events where ledger = no and position < 1)
-                    + (select count(*) from commits where ledger = no and first > ledgers.position)
-                    + (select count(*) from commits where ledger = no and first < 1)
+                // From its end, as far as the index goes: who plans this does not know how few there are.
+                "select (select count(*) from (select 1 from events where ledger = no and position > ledgers.position
+                        order by position desc limit 1000) as behind)
+                    + (select count(*) from (select 1 from events where ledger = no and position < 1
+                        order by position limit 1000) as before)
+                    + (select count(*) from (select 1 from commits where ledger = no and first > ledgers.position
+                        order by first desc limit 1000) as behind)
+                    + (select count(*) from (select 1 from commits where ledger = no and first < 1
+                        order by first limit 1000) as before)
                 from ledgers where no = $1",
             )
             .bind(no)

@@ -17,7 +17,7 @@ use sqlx::postgres::{PgPool, PgRow};
 use uuid::Uuid;
 
 use super::append::{Rows, insert, rows_of};
-use super::{Database, hash_of, signed, unsigned};
+use super::{Database, Reader, hash_of, signed, unsigned};
 use crate::chain::Hash;
 use crate::contract::Head;
 use crate::disk::UNFINISHED;
@@ -192,7 +192,7 @@ impl Database {
         if end != head {
             return Err(unproven(head.position, "the ledger's own row tells another end"));
         }
-        if let Some(outside) = repair.clear_outside()? {
+        if let Some(outside) = repair.clear_outside(&reader)? {
             told(outside);
         }
         Ok(())
@@ -296,7 +296,7 @@ impl Repair<'_> {
 
     /// Takes away what stands outside of the log, with the head locked and only while the log ends where it did. What goes on
     /// from the end is no stray: there the ledger's own row is what is wrong.
-    fn clear_outside(&self) -> Result<Option<Repaired>, RepairError> {
+    fn clear_outside(&self, reader: &Reader) -> Result<Option<Repaired>, RepairError> {
         let (no, end) = (self.no, self.head.position);
         let mut lines = self.rows(i64::MIN, 0)?;
         lines.extend(self.rows(signed(end.next().0), i64::MAX)?);
@@ -311,6 +311,10 @@ impl Repair<'_> {
             ..*self
         };
         let next = all.window(end)?.pop_front();
+        // Where something was appended meanwhile, nothing was in its way; a later repair looks again.
+        if reader.look_ahead()?.position != end {
+            return Ok(None);
+        }
         if next.is_some_and(|next| next.follows(&self.head).is_some()) {
             let why = "it follows from what is before it, although the ledger's own row tells an earlier end";
             return Err(unproven(end.next(), why));
@@ -333,7 +337,6 @@ impl Repair<'_> {
             tx.commit().await.map(|()| true)
         };
         let is_cleared = self.database.query("take rows outside of the log away", clear)?;
-        // Where something was appended meanwhile, nothing was in its way; a later repair looks again.
         let rows = lines.len();
         Ok(is_cleared.then_some(Repaired::Outside { end, rows, kept }))
     }

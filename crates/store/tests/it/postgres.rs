@@ -14,7 +14,7 @@ use bincard_ledger::event::{CatalogueEvent, Event, Record, RecordedKey};
 use bincard_ledger::id::ProductNo;
 use bincard_ledger::{IdempotencyKey, Position, Timestamp, Version};
 use bincard_store::conformance::{self, Harness};
-use bincard_store::postgres::{Appender, Database, Opened};
+use bincard_store::postgres::{Appender, Database, DatabaseError, Opened};
 use bincard_store::{BeginError, CommitError, PostgresStore, ReadError, Reader};
 use bincard_testkit::postgres::Postgres;
 use sqlx::{AssertSqlSafe, Connection, Executor, PgConnection};
@@ -310,6 +310,34 @@ fn a_ledger_that_moved_away_takes_nothing_more() {
     );
     assert!(a.commit(&body(&[product(2, None)])).is_err());
     assert_eq!(reader.read(Position(0), 10).expect("reading goes on").len(), 1);
+}
+
+#[test]
+fn a_seal_is_changed_only_where_it_is_as_it_was_seen() {
+    let (database, ..) = two_nodes();
+    database.open("other").expect("opens");
+    let (both, shop) = (["shop".to_owned(), "other".to_owned()], ["shop".to_owned()]);
+    let seals = || -> Vec<_> {
+        let listed = database.ledgers().expect("lists");
+        listed.into_iter().map(|one| one.moved_to).collect()
+    };
+    let change = |tenants, from, to| database.change_seal(tenants, from, to);
+    change(&shop, None, Some("the cellar")).expect("it has none");
+    for refused in [
+        // Somebody else seals it as well, and wakes what was sealed for another place; one of two is not as it was.
+        change(&shop, None, Some("the attic")),
+        change(&shop, Some("the attic"), None),
+        change(&both, Some("the cellar"), None),
+    ] {
+        let refused = refused.expect_err("it is another");
+        assert!(
+            matches!(refused, DatabaseError::MovedMeanwhile { .. }),
+            "{refused}"
+        );
+        assert_eq!(seals(), [None, Some("the cellar".to_owned())]);
+    }
+    change(&shop, Some("the cellar"), None).expect("it is that");
+    assert_eq!(seals(), [None, None]);
 }
 
 #[test]
