@@ -27,7 +27,7 @@ begin_on() {
   local name=${1//-/_} folder=. url=
   [ "$1" = here ] || { folder=../$1; mkdir -p "$folder"; }
   # In the shell's own place, so that who ends it ends the server.
-  ( cd "$folder"; bincard() { exec bincard "$@"; }; export BINCARD_LISTEN=127.0.0.1:0; eval "$2" ) > "../$1.log" 2>&1 &
+  ( cd "$folder"; bincard() { exec bincard "$@"; }; env() { exec env "$@"; }; export BINCARD_LISTEN=127.0.0.1:0; eval "$2" ) > "../$1.log" 2>&1 &
   eval "SERVER_$name=$!"
   RUNNING="$RUNNING $!"
   until url=$(sed -n 's/.*listening on \(http:[^ ]*\).*/\1/p' "../$1.log" | head -n 1) && [ -n "$url" ]; do

