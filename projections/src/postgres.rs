@@ -25,8 +25,8 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use bincard_ledger::{LedgerId, Position};
-use bincard_store::postgres::{Watched, in_time, migrate};
-use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions, PgRow};
+use bincard_store::postgres::{Watched, in_time, migrate, pool_of};
+use sqlx::postgres::{PgConnectOptions, PgPool, PgRow};
 use sqlx::types::Uuid;
 use sqlx::{AssertSqlSafe, Postgres, Row as _, Transaction};
 use tokio::runtime::Runtime;
@@ -130,10 +130,7 @@ impl Database {
             .map_err(Error::folder("start a thread for", SCHEMA.as_ref()))?;
         let pool = |connections_max| {
             let _in_runtime = runtime.enter();
-            PgPoolOptions::new()
-                .max_connections(connections_max)
-                .acquire_timeout(ACQUIRE_MAX)
-                .connect_lazy_with(options.clone())
+            pool_of(connections_max, ACQUIRE_MAX).connect_lazy_with(options.clone())
         };
         let (readers, writers) = (pool(READERS_MAX), pool(WRITERS_MAX));
         let node = format!("{:016x}", RandomState::new().build_hasher().finish());

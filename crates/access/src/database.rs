@@ -8,6 +8,7 @@ mod migrate;
 mod postgres;
 mod sqlite;
 
+use std::io;
 use std::ops::DerefMut;
 use std::time::Duration;
 
@@ -26,6 +27,10 @@ use crate::{AccessError, TenantName, UnixMs};
 
 /// How long a writer waits for one in another process, and anybody for a connection of this one.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
+/// How long an answer of PostgreSQL may take, waiting for another writer included.
+const ANSWER_MAX: Duration = Duration::from_secs(10);
+/// How long PostgreSQL takes to say that a connection lives.
+const HELLO_MAX: Duration = Duration::from_secs(2);
 const READERS_MAX: u32 = 4;
 const ACCESS_TOKEN_KEY: &str = "access_token_key";
 
@@ -78,12 +83,12 @@ impl Database {
     pub(crate) async fn snapshot(&self) -> Result<Tx, AccessError> {
         Ok(match self {
             Either::Sqlite(pools) => Either::Sqlite(pools.readers.begin().await?),
-            Either::Postgres(pools) => Either::Postgres(
-                pools
+            Either::Postgres(pools) => {
+                let begun = pools
                     .readers
-                    .begin_with("begin isolation level repeatable read read only")
-                    .await?,
-            ),
+                    .begin_with("begin isolation level repeatable read read only");
+                Either::Postgres(in_time(begun).await?)
+            }
         })
     }
 
@@ -91,7 +96,7 @@ impl Database {
     pub(crate) async fn begin(&self) -> Result<Tx, AccessError> {
         Ok(match self {
             Either::Sqlite(pools) => Either::Sqlite(pools.writer.begin_with("begin immediate").await?),
-            Either::Postgres(pools) => Either::Postgres(postgres::begin(&pools.writer).await?),
+            Either::Postgres(pools) => Either::Postgres(in_time(postgres::begin(&pools.writer)).await?),
         })
     }
 
@@ -124,6 +129,21 @@ impl<DB: sqlx::Database> Pools<DB> {
     }
 }
 
+/// An answer of PostgreSQL, which is not waited for for ever: a connection may fall silent without breaking.
+async fn in_time<T>(answer: impl Future<Output = Result<T, sqlx::Error>>) -> Result<T, sqlx::Error> {
+    within(ANSWER_MAX, answer).await
+}
+
+async fn within<T>(
+    at_most: Duration,
+    answer: impl Future<Output = Result<T, sqlx::Error>>,
+) -> Result<T, sqlx::Error> {
+    match tokio::time::timeout(at_most, answer).await {
+        Ok(answer) => answer,
+        Err(_) => Err(io::Error::new(io::ErrorKind::TimedOut, "no answer came in time").into()),
+    }
+}
+
 fn pool<DB: sqlx::Database>(connections_max: u32) -> PoolOptions<DB> {
     PoolOptions::new()
         .acquire_timeout(BUSY_TIMEOUT)
@@ -134,7 +154,7 @@ impl Tx {
     pub(crate) async fn commit(self) -> Result<(), sqlx::Error> {
         match self {
             Either::Sqlite(tx) => tx.commit().await,
-            Either::Postgres(tx) => tx.commit().await,
+            Either::Postgres(tx) => in_time(tx.commit()).await,
         }
     }
 }
@@ -189,7 +209,9 @@ impl Query<'_> {
     pub(crate) async fn execute(self) -> Result<u64, sqlx::Error> {
         Ok(match self {
             Either::Sqlite(bound) => bound.query.execute(bound.connection).await?.rows_affected(),
-            Either::Postgres(bound) => bound.query.execute(bound.connection).await?.rows_affected(),
+            Either::Postgres(bound) => in_time(bound.query.execute(bound.connection))
+                .await?
+                .rows_affected(),
         })
     }
 
@@ -200,7 +222,7 @@ impl Query<'_> {
                 rows.into_iter().map(Either::Sqlite).collect()
             }
             Either::Postgres(bound) => {
-                let rows = bound.query.fetch_all(bound.connection).await?;
+                let rows = in_time(bound.query.fetch_all(bound.connection)).await?;
                 rows.into_iter().map(Either::Postgres).collect()
             }
         })
@@ -213,9 +235,7 @@ impl Query<'_> {
                 .fetch_optional(bound.connection)
                 .await?
                 .map(Either::Sqlite),
-            Either::Postgres(bound) => bound
-                .query
-                .fetch_optional(bound.connection)
+            Either::Postgres(bound) => in_time(bound.query.fetch_optional(bound.connection))
                 .await?
                 .map(Either::Postgres),
         })

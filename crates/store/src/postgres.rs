@@ -220,10 +220,7 @@ impl Database {
             .map_err(DatabaseError::Thread)?;
         let pool = {
             let _in_runtime = runtime.enter();
-            PgPoolOptions::new()
-                .max_connections(READERS_MAX)
-                .acquire_timeout(ACQUIRE_MAX)
-                .connect_lazy_with(options.clone())
+            pool_of(READERS_MAX, ACQUIRE_MAX).connect_lazy_with(options.clone())
         };
         let database = Database {
             inner: Arc::new(Inner {
@@ -521,6 +518,22 @@ pub async fn in_time<T, E>(
         Ok(answer) => answer,
         Err(_) => Err(failed(late())),
     }
+}
+
+/// A pool of so many connections at most, for each of which is waited so long at most. A connection that fell silent, and whose
+/// answer was not waited for any longer, is given up when it comes back: the pool itself would ask it whether it still lives,
+/// wait for that as long as the system does, and have one connection less meanwhile.
+#[must_use]
+pub fn pool_of(connections_max: u32, acquire_max: Duration) -> PgPoolOptions {
+    PgPoolOptions::new()
+        .max_connections(connections_max)
+        .acquire_timeout(acquire_max)
+        .after_release(|connection, _| {
+            Box::pin(async move {
+                in_time(HELLO_MAX, connection.ping(), identity).await?;
+                Ok(true)
+            })
+        })
 }
 
 /// A connection outside the pool.

@@ -52,8 +52,17 @@ impl Database {
         run_migrations(&options).await?;
         // Pools look whether a connection still lives before they hand it out: so a server that went away and came back
         // is found again.
-        let pool =
-            |connections_max| super::pool::<Postgres>(connections_max).connect_lazy_with(options.clone());
+        let pool = |connections_max| {
+            super::pool::<Postgres>(connections_max)
+                // Not waited for for ever, either: the pool would have one connection less meanwhile.
+                .after_release(|connection, _| {
+                    Box::pin(async move {
+                        super::within(super::HELLO_MAX, connection.ping()).await?;
+                        Ok(true)
+                    })
+                })
+                .connect_lazy_with(options.clone())
+        };
         Ok(Either::Postgres(Pools {
             readers: pool(READERS_MAX),
             writer: pool(1),

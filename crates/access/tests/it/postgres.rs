@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use bincard_access::*;
+use bincard_testkit::wire::{Fate, Wire};
 use sqlx::{AssertSqlSafe, Connection, PgConnection, Row};
 use tokio::task::JoinSet;
 
@@ -235,6 +236,23 @@ async fn sessions_that_the_server_ended_are_made_again() {
         .await
         .unwrap();
     assert_eq!(s.caller(&token).await.unwrap().plan, Plan::Premium);
+}
+
+/// There is one connection that writes: whoever comes after the silence needs another in its place.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_connection_that_falls_silent_is_given_up_and_replaced() {
+    let (wire, through) = Wire::to(&server().tcp_url(&empty_database_name().await)).unwrap();
+    let accounts = Accounts::connect(&through, options(&Clock::manual(START)))
+        .await
+        .unwrap();
+    wire.set_trap("insert into tenants", Fate::Silent);
+    let asked = accounts.tenant_add("first").await;
+    assert!(matches!(asked, Err(AccessError::Unavailable(_))), "{asked:?}");
+    wire.wait_until_sprung();
+    while let Err(error) = accounts.tenant_add("second").await {
+        assert!(matches!(error, AccessError::Unavailable(_)), "{error:?}");
+    }
+    assert_eq!(accounts.tenants().await.unwrap().len(), 2);
 }
 
 #[tokio::test]

@@ -74,6 +74,11 @@ pub(crate) fn server() -> &'static Postgres {
 
 /// The address of a database that nobody else uses and that has nothing in it.
 pub(crate) async fn empty_database() -> String {
+    server().socket_url(&empty_database_name().await)
+}
+
+/// The name of one.
+pub(crate) async fn empty_database_name() -> String {
     static MADE: AtomicU32 = AtomicU32::new(0);
     let name = format!("access_{}", MADE.fetch_add(1, Ordering::Relaxed));
     let mut connection = PgConnection::connect(&server().socket_url("postgres"))
@@ -84,7 +89,7 @@ pub(crate) async fn empty_database() -> String {
         .await
         .unwrap();
     connection.close().await.unwrap();
-    server().socket_url(&name)
+    name
 }
 
 pub(crate) fn options(clock: &Clock) -> Options {
