@@ -37,8 +37,8 @@ const EXPIRIES_PER_ROUND: usize = 256;
 const CHUNK_REQUESTS: usize = 256;
 /// How long requests are gathered for a commit to a joint log, at the most.
 const JOINT_GATHER_MAX: Duration = Duration::from_millis(1);
-/// How requests are gathered for the committer. Commits leave by themselves when few call: each of those would only wait. Where many
-/// do the machine is busy with their requests, and a commit less is time for more of them.
+/// How requests are gathered for the committer. Where few call, each of them would only wait. Where many do, the machine is
+/// busy with their requests, and a commit less is time for more of them.
 const GATHERING: Gathering = Gathering {
     callers_min: 32,
     requests_enough: CHUNK_REQUESTS,

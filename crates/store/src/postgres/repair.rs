@@ -138,8 +138,8 @@ struct Repair<'a> {
 impl Database {
     /// Goes over a tenant's log and writes the rows of damaged commits again, with the bodies that `copy` gives for their
     /// first positions. What is not damaged is not touched. Rows before the beginning and behind the end, which nobody reads
-    /// and which would stand in the way of what is appended next, are taken away. The rows as they were are kept in the folder `dir`; `told` is called
-    /// with all that was put right, as it is.
+    /// and which would stand in the way of what is appended next, are taken away. The rows as they were are kept in the
+    /// folder `dir`; `told` is called with all that was put right, as it is.
     ///
     /// # Errors
     /// [`RepairError`]; what was put right by then stays so.
