@@ -238,23 +238,21 @@ impl Database {
         Ok(database)
     }
 
-    /// The database's name on its server.
+    /// The database's name on its server, which is its user's where the address has none.
     pub fn name(&self) -> &str {
-        self.inner.options.get_database().unwrap_or_default()
+        let options = &self.inner.options;
+        options.get_database().unwrap_or(options.get_username())
     }
 
     /// Where it is, as the seal of a ledger that has moved there names it: the database's name alone is one of many servers'.
     pub fn whereabouts(&self) -> String {
         let options = &self.inner.options;
+        let server = match options.get_socket() {
+            Some(socket) => socket.display().to_string(),
+            None => options.get_host().to_owned(),
+        };
         let name = self.name();
-        match options.get_socket() {
-            Some(socket) => format!("PostgreSQL (database {name} at {})", socket.display()),
-            None => format!(
-                "PostgreSQL (database {name} at {}:{})",
-                options.get_host(),
-                options.get_port()
-            ),
-        }
+        format!("PostgreSQL (database {name} at {server}:{})", options.get_port())
     }
 
     /// Whether it did not answer when it was asked last, which it is all the time while a ledger is open.
@@ -305,6 +303,14 @@ impl Database {
             let rows = sqlx::query(sql).fetch_all(&pool).await?;
             rows.iter().map(listed_of).collect()
         })
+    }
+
+    /// A tenant's ledger, if the database has one.
+    ///
+    /// # Errors
+    /// When the database cannot be asked.
+    pub fn ledger(&self, tenant: &str) -> Result<Option<Listed>, DatabaseError> {
+        Ok(self.ledgers()?.into_iter().find(|one| one.tenant == tenant))
     }
 
     /// Opens a tenant's ledger, making it when there is none.

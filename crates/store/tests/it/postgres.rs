@@ -312,6 +312,23 @@ fn a_ledger_that_moved_away_takes_nothing_more() {
     assert_eq!(reader.read(Position(0), 10).expect("reading goes on").len(), 1);
 }
 
+/// Two servers may share a folder of sockets, and two users have a database of their own name.
+#[test]
+fn a_database_is_named_with_its_server_and_by_its_user() {
+    let named = |address: &str| Database::connect(address).expect("connects").whereabouts();
+    let (server, folder) = (server(), server().folder().display());
+    let port = server.port();
+    assert_eq!(
+        named(&server.socket_url("template1")),
+        format!("PostgreSQL (database template1 at {folder}:{port})")
+    );
+    let nameless = server.tcp_url("");
+    assert_eq!(
+        named(nameless.trim_end_matches('/')),
+        format!("PostgreSQL (database postgres at 127.0.0.1:{port})")
+    );
+}
+
 #[test]
 fn a_seal_is_changed_only_where_it_is_as_it_was_seen() {
     let (database, ..) = two_nodes();
