@@ -88,12 +88,9 @@ pub async fn serve(
     let drained = async { while connections.join_next().await.is_some() {} };
     let too_late = async {
         let let_go = async {
+            drop((&mut letting_go).await);
             // Whoever waits for what is let go of is refused, but for one who waits in the middle of an answer of it.
-            if (&mut letting_go).await.is_ok_and(|is_away| is_away) {
-                tokio::time::sleep(LET_GO_MAX).await;
-            } else {
-                std::future::pending().await
-            }
+            tokio::time::sleep(LET_GO_MAX).await;
         };
         drop(tokio::time::timeout(app.options.drain_max, let_go).await);
     };
@@ -125,10 +122,10 @@ pub async fn serve(
 }
 
 /// Lets go of the databases when they do not answer for a while in which the server is to end: nobody knows for how long.
-/// `true` once they are let go of, `false` where there are none.
-async fn let_go_of_what_is_away(app: &App) -> bool {
+/// Ends once they are let go of, and never where there are none.
+async fn let_go_of_what_is_away(app: &App) {
     let Some(database) = &app.options.database else {
-        return false;
+        return std::future::pending().await;
     };
     let mut answered_at = Instant::now();
     while answered_at.elapsed() < AWAY_MAX {
@@ -139,7 +136,6 @@ async fn let_go_of_what_is_away(app: &App) -> bool {
     }
     tracing::warn!("PostgreSQL does not answer, and is waited for no longer");
     app.let_go_of_databases();
-    true
 }
 
 async fn upkeep(app: &App) {

@@ -341,10 +341,7 @@ impl DataFolder {
     pub(crate) fn has_ledger(&self, tenant: &TenantName) -> anyhow::Result<bool> {
         Ok(match &self.database {
             None => self.ledger_path(tenant).is_dir(),
-            Some(database) => database
-                .ledgers()?
-                .iter()
-                .any(|one| one.tenant == tenant.as_str()),
+            Some(database) => database.ledger(tenant.as_str())?.is_some(),
         })
     }
 
@@ -353,10 +350,7 @@ impl DataFolder {
         let Some(database) = &self.database else {
             return Ok(segment::moved_to(&RealDisk, &self.ledger_path(tenant))?);
         };
-        let listed = database.ledgers()?.into_iter();
-        Ok(listed
-            .filter(|one| one.tenant == tenant.as_str())
-            .find_map(|one| one.moved_to))
+        Ok(database.ledger(tenant.as_str())?.and_then(|one| one.moved_to))
     }
 
     /// A tenant's log. Not made when there is none; where it lies in the folder it is opened for this process alone, until

@@ -110,7 +110,7 @@ fn into_database(dir: &Path, database: &Database, views: &Views, tenant: &str) -
     if let Some(to) = left_for.as_deref().filter(|to| *to != here) {
         bail!("the ledger of tenant {tenant} {} already", whereabouts(to));
     }
-    let there = listed(database, tenant)?;
+    let there = database.ledger(tenant)?;
     match &there {
         None if left_for.is_some() => bail!(
             "the ledger of tenant {tenant} has moved to {here}, which has no such ledger: name the database that has it, or \
@@ -160,7 +160,7 @@ fn into_database(dir: &Path, database: &Database, views: &Views, tenant: &str) -
 
 fn into_folder(from: &DataFolder, database: &Database, dir: &Path, tenant: &str) -> anyhow::Result<()> {
     let here = std::path::absolute(dir)?.display().to_string();
-    let listed = listed(database, tenant)?;
+    let listed = database.ledger(tenant)?;
     let listed = listed.with_context(|| format!("tenant {tenant} has no ledger there"))?;
     if let Some(to) = &listed.moved_to
         && *to != here
@@ -214,10 +214,6 @@ fn into_folder(from: &DataFolder, database: &Database, dir: &Path, tenant: &str)
     };
     segment::unseal(&RealDisk, dir)?;
     say(tenant, &head, &here, went_along)
-}
-
-fn listed(database: &Database, tenant: &str) -> anyhow::Result<Option<Listed>> {
-    Ok(database.ledgers()?.into_iter().find(|one| one.tenant == tenant))
 }
 
 /// Whether what a seal names is this folder, by whatever path.

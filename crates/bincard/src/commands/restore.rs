@@ -377,8 +377,7 @@ fn open(folder: &DataFolder, tenant: &TenantName, ledger: LedgerId) -> anyhow::R
         let opened = Log::open(Arc::new(RealDisk), &dir, options)?;
         return Ok(Target::Segment(Box::new(opened.appender)));
     };
-    let mut listed = database.ledgers()?.into_iter();
-    if let Some(there) = listed.find(|one| one.tenant == tenant.as_str())
+    if let Some(there) = database.ledger(tenant.as_str())?
         && there.moved_to.as_deref() != Some(UNFINISHED)
     {
         bail!(
