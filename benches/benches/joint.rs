@@ -97,7 +97,7 @@ fn main() -> Result<()> {
     let (rounds, commands, singles) = if is_small {
         (1, 8_192, 10)
     } else {
-        (5, 100_000, 300)
+        (5, 100_000, 2_000)
     };
     let bench = Bench::start(Duration::from_millis(if is_small { 100 } else { 4_000 }))?;
     let rival = bench.rival()?;
@@ -105,14 +105,14 @@ fn main() -> Result<()> {
     let mut figures: Vec<Vec<Measured>> = Vec::new();
     for _ in 0..rounds {
         let of_round = WORKS.iter().map(|work| match work.what {
-            What::Bare(rows) => bench.bare_insert(rows, commands.min(rows * singles * 4)),
+            What::Bare(rows) => bench.bare_insert(rows, commands.min(rows * singles)),
             What::Nodes {
                 nodes,
                 tenants,
                 batch,
                 skew,
             } => bench.engine_rate(nodes, tenants, batch, commands, skew),
-            What::Callers(callers) => bench.single_rate(callers, singles),
+            What::Callers(callers) => bench.single_rate(callers, singles.min(commands / callers)),
         });
         figures.push(of_round.collect::<Result<_>>()?);
     }

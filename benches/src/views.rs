@@ -11,13 +11,14 @@ use anyhow::{Context as _, ensure};
 use bincard_engine::{Engine, Ledger, Options};
 use bincard_ledger::command::KeySpace;
 use bincard_ledger::{
-    CatalogueCommand, Command, IdempotencyKey, Kind, Line, Position, Request, StockCommand, VariantNo,
-    WarehouseNo,
+    CatalogueCommand, Command, IdempotencyKey, Kind, Line, Position, Reason, Request, StockCommand,
+    VariantNo, WarehouseNo,
 };
 use bincard_projections::{Projector, ViewName};
 use bincard_testkit::load::{Load, Outcome, Until};
 use bincard_testkit::postgres::Postgres;
 use bincard_testkit::process;
+use serde_json::Value;
 use std::path::Path;
 use std::time::{Duration, Instant};
 use uuid::Uuid;
@@ -30,6 +31,7 @@ const DEEP_PAGE: u64 = 9_999;
 /// fetching an event reads the commit that it is in.
 const BATCH: u64 = 8_000;
 const WAREHOUSE: WarehouseNo = WarehouseNo(1);
+const DAY_MICROS: i64 = 86_400_000_000;
 /// Far longer than catching up takes; whoever runs into it hangs.
 const CATCH_UP_WITHIN: Duration = Duration::from_secs(7_200);
 
@@ -51,7 +53,9 @@ pub struct Plan {
     pub events: u64,
     /// SKUs that they are about, evenly.
     pub variants: u32,
-    /// Requests of a kind of read in each of the rounds.
+    /// One more SKU has a history of so many days, one event each.
+    pub days: u32,
+    /// Requests of a kind of read on each connection in each of the rounds.
     pub reads: u64,
     /// How often reads and starts take turns.
     pub rounds: usize,
@@ -66,15 +70,26 @@ impl Plan {
         Plan {
             events: events.unwrap_or(size.pick(2_000, 1_000_000)),
             variants: size.pick(50, 10_000),
+            days: size.pick(300, 3_650),
             reads: size.pick(5, 2_000),
             rounds: size.pick(1, 5),
             rival: size.pick(Duration::from_millis(150), Duration::from_secs(5)),
         }
     }
 
-    /// Where the log ends: a warehouse, the variants, their first stock, and the events.
+    /// The SKU of the long history, which stands behind the others.
+    fn long_lived(&self) -> u32 {
+        self.variants + 1
+    }
+
+    /// Where the events of the long history begin: behind a warehouse, the variants and their first stock.
+    fn first_day(&self) -> u64 {
+        1 + 2 * u64::from(self.long_lived())
+    }
+
+    /// Where the log ends.
     pub(crate) fn head(&self) -> u64 {
-        1 + 2 * u64::from(self.variants) + self.events
+        self.first_day() + u64::from(self.days) + self.events
     }
 }
 
@@ -127,13 +142,28 @@ pub(crate) fn write_log(folder: &Path, plan: Plan) -> anyhow::Result<i64> {
         expires_at: None,
     };
     let mut first = vec![request(Command::Catalogue(warehouse), None)];
-    first.extend((1..=plan.variants).map(|no| request(Command::Catalogue(variant(no)), None)));
-    first.extend((1..=plan.variants).map(|no| request(moves(Kind::Inbound, no, ON_HAND_AT_FIRST), None)));
+    let variants = 1..=plan.long_lived();
+    first.extend(
+        variants
+            .clone()
+            .map(|no| request(Command::Catalogue(variant(no)), None)),
+    );
+    first.extend(variants.map(|no| request(moves(Kind::Inbound, no, ON_HAND_AT_FIRST), None)));
     accept(&ledger, first)?;
+    let mut units = ON_HAND_AT_FIRST * i64::from(plan.long_lived());
+    let now = ledger.status().head.recorded_at;
+    let mut days = Vec::new();
+    for day in (1..=plan.days).rev() {
+        let mut receipt = StockCommand::new(Kind::Inbound, WAREHOUSE, [line(plan.long_lived(), 1)]);
+        receipt.occurred_at = Some(now.saturating_add_micros(-DAY_MICROS * i64::from(day)));
+        receipt.reason = Some(Reason::Other);
+        days.push(request(Command::Stock(receipt), None));
+        units += 1;
+    }
+    accept(&ledger, days)?;
 
     let sampler = RankSampler::new(plan.variants as usize, Skew::Even);
     let mut movements = Movements::new(&sampler, 11);
-    let mut units = ON_HAND_AT_FIRST * i64::from(plan.variants);
     let mut written = 0;
     while written < plan.events {
         let end = plan.events.min(written + BATCH);
@@ -181,11 +211,14 @@ fn request(command: Command, key: Option<u64>) -> Request {
 }
 
 fn moves(kind: Kind, variant: u32, quantity: i64) -> Command {
-    let line = Line {
+    Command::Stock(StockCommand::new(kind, WAREHOUSE, [line(variant, quantity)]))
+}
+
+fn line(variant: u32, quantity: i64) -> Line {
+    Line {
         variant: VariantNo(variant),
         quantity,
-    };
-    Command::Stock(StockCommand::new(kind, WAREHOUSE, [line]))
+    }
 }
 
 /// Builds all views from nothing, then each anew beside itself.
@@ -262,10 +295,16 @@ impl Clock {
 struct Read {
     name: &'static str,
     target: String,
+    connections: usize,
     turns: Vec<Outcome>,
 }
 
-/// Reads over HTTP, one after the other on one connection, so that a latency is what the answer takes.
+/// What asks for single rows at a time. With one connection, whether the system has client and server on one core or wakes
+/// another one each time changes the time of such an answer by a factor of three, and so every ratio.
+const ROW_CONNECTIONS: usize = 8;
+
+/// Reads over HTTP: pages one after the other on one connection, so that a latency is what the answer takes, and single
+/// rows on several, so that their rates tell what they cost.
 fn read(product: &Product, plan: Plan) -> anyhow::Result<Figures> {
     product.settle()?;
     let deep = DEEP_PAGE.min((plan.events / PAGE_SIZE).saturating_sub(2)).max(1);
@@ -286,20 +325,39 @@ fn read(product: &Product, plan: Plan) -> anyhow::Result<Figures> {
     let row = &product.read("/api/v1/stock?size=1")?["content"][0];
     let [warehouse, variant] = ["warehouseId", "variantId"].map(|id| row[id].as_str().unwrap_or_default());
     let one_row = format!("/api/v1/stock?warehouseId={warehouse}&variantId={variant}");
-    let [middle, late] = instants(product)?;
+    let head = product.settle()?.head;
+    let [middle, late] = [head / 2, head / 4 * 3].map(|position| event(product, position));
+    let [middle, late] = [instant(&middle?, "recordedAt")?, instant(&late?, "recordedAt")?];
+    let day = |share: u64| event(product, plan.first_day() + u64::from(plan.days) * share / 16);
+    let [long_ago, later] = [day(12)?, day(13)?];
+    let [occurred, known] = [instant(&long_ago, "occurredAt")?, instant(&later, "recordedAt")?];
+    let long_lived = long_ago["postings"][0]["variantId"]
+        .as_str()
+        .context("an event has no variant")?;
+    let long_lived = format!("/api/v1/stock?warehouseId={warehouse}&variantId={long_lived}");
 
-    let of = |name, target| Read {
+    let on = |connections, name, target| Read {
         name,
         target,
+        connections,
         turns: Vec::new(),
     };
+    let of = |name, target| on(1, name, target);
+    let row = |name, target| on(ROW_CONNECTIONS, name, target);
     let mut reads = [
-        of(ONE_ROW, one_row.clone()),
-        of("the same, asOf", format!("{one_row}&asOf={middle}")),
-        of("the same, knownAt", format!("{one_row}&knownAt={middle}")),
-        of(
+        row(ONE_ROW, one_row.clone()),
+        row("the same, asOf", format!("{one_row}&asOf={middle}")),
+        row("the same, knownAt", format!("{one_row}&knownAt={middle}")),
+        row(
             "the same, both",
             format!("{one_row}&asOf={middle}&knownAt={late}"),
+        ),
+        row("one row of a long history", long_lived.clone()),
+        row("the same, asOf", format!("{long_lived}&asOf={occurred}")),
+        row("the same, knownAt", format!("{long_lived}&knownAt={known}")),
+        row(
+            "the same, both",
+            format!("{long_lived}&asOf={occurred}&knownAt={known}"),
         ),
         of("GET /stock, first page of 20", "/api/v1/stock".to_owned()),
         of(FIRST_PAGE_ROW, format!("{EVENTS}?size={PAGE_SIZE}")),
@@ -315,10 +373,11 @@ fn read(product: &Product, plan: Plan) -> anyhow::Result<Figures> {
     ];
     for _ in 0..plan.rounds {
         for read in &mut reads {
-            let load: Load = product.read_load(&read.target, 1, Until::Requests(plan.reads))?;
+            let requests = plan.reads * read.connections as u64;
+            let load: Load = product.read_load(&read.target, read.connections, Until::Requests(requests))?;
             let outcome = load.drive(|_, _, _| ())?;
             ensure!(
-                outcome.count(200) == plan.reads && outcome.lost == 0,
+                outcome.count(200) == requests && outcome.lost == 0,
                 "{} was not always answered: {:?}",
                 read.target,
                 outcome.by_status
@@ -327,7 +386,8 @@ fn read(product: &Product, plan: Plan) -> anyhow::Result<Figures> {
         }
     }
     let title = format!(
-        "Reads over HTTP, one connection, {} events in the log (deep is page {}), median of {} rounds",
+        "Reads over HTTP, rows on {ROW_CONNECTIONS} connections and pages on one, {} events in the log (deep is page {}), \
+         median of {} rounds",
         plan.events,
         deep + 1,
         plan.rounds
@@ -341,16 +401,16 @@ fn read(product: &Product, plan: Plan) -> anyhow::Result<Figures> {
     Ok(figures)
 }
 
-/// Two instants of the log: in the middle of its events, and at three quarters.
-fn instants(product: &Product) -> anyhow::Result<[String; 2]> {
-    let head = product.settle()?.head;
-    let at = |position: u64| {
-        let after = position - 1;
-        let event = product.read(&format!("/api/v1/ledger/events?after={after}&limit=1"))?;
-        let at = event["recordedAt"].as_str().context("an event has no instant")?;
-        anyhow::Ok(at.to_owned())
-    };
-    Ok([at(head / 2)?, at(head / 4 * 3)?])
+/// The event at a position.
+fn event(product: &Product, position: u64) -> anyhow::Result<Value> {
+    let after = position - 1;
+    product.read(&format!("/api/v1/ledger/events?after={after}&limit=1"))
+}
+
+/// When an event occurred or was recorded.
+fn instant(event: &Value, field: &str) -> anyhow::Result<String> {
+    let at = event[field].as_str().context("an event has no instant")?;
+    Ok(at.to_owned())
 }
 
 fn note_starts(figures: &mut Figures, product: &mut Product, plan: Plan) -> anyhow::Result<()> {

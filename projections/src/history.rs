@@ -7,36 +7,41 @@
 //!   warehouse, kind and reason. They answer totals, and say which stretches of the log a filtered list may pass over.
 //! - `recorded`: every thousandth position and its instant of recording, to find the position of an instant.
 //! - `movements`: a row a posting, clustered by variant and occurrence, with what its key holds after it.
-//! - `stock_days`: by how much the events of a day of occurrence changed each bucket of a key.
+//! - `stock_days`: by how much the events of a day of occurrence changed each bucket of a key; `stock_spans`: the same of
+//!   16 and of 256 days, so that stock as of a day is the sum of a few rows however many days went before it.
 //! - `lots`: the variants of lots. Movements of a lot stand under its variant, with the lot's number beside the places.
 //! - `keys`: what each key holds, and `marks`: what it held every `MARK_MOVEMENTS` of its movements ago, by position.
 //!   A movement is found by its position without an index of its own, from the span of occurrences between two marks.
 //!
-//! Only `movements` and `stock_days` are written at random places, and a batch is sorted before it is written.
+//! Only `movements`, `stock_days` and `stock_spans` are written at random places, and a batch is sorted before it is written.
 
 mod as_of;
 mod events;
 mod fold;
 mod movements;
 mod queries;
+mod question;
 mod recorded;
 mod transactions;
 
 use bincard_ledger::{Bucket, Buckets, Kind, Place, Position, Reason, Timestamp, VariantNo, WarehouseNo};
 
 pub use as_of::{AsOf, LotsFilter, StockAsOf};
-pub(crate) use as_of::{
-    answer_of, as_of_one, as_of_page, as_of_total, lots_as_of_page, lots_as_of_total, question,
-};
+pub(crate) use as_of::{as_of_one, as_of_page, as_of_total, lots_as_of_page, lots_as_of_total};
 pub(crate) use events::events;
 pub use events::{EventCursor, EventFilter, EventOrder, EventPage, EventSort, EventStart};
 pub(crate) use fold::{History, Rows};
 pub(crate) use movements::movements;
 pub use movements::{MovementCursor, MovementFilter, MovementPage};
+pub(crate) use question::{answer_of, question};
 pub use transactions::{TransactionFilter, TransactionRow, TransactionSums};
 pub(crate) use transactions::{sums, transactions};
 
 use crate::stock::StockKey;
+
+/// How many days a row of `stock_spans` is about: the longest first, each a number of the next ones, the last of days.
+/// Spans begin where their number of days divides the day's.
+pub(crate) const SPANS: [i64; 2] = [256, 16];
 
 /// How many movements of a key lie between two marks.
 pub(crate) const MARK_MOVEMENTS: i64 = 64;

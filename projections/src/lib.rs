@@ -17,6 +17,7 @@
 //! lives with its code, and another schema, or damage, means a new generation of the file, built beside the live one
 //! and swapped in. What cannot be rebuilt from the log does not belong here.
 
+mod ask;
 mod build;
 pub mod catalogue;
 pub mod counts;

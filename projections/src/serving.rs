@@ -9,13 +9,14 @@ use bincard_store::Reader;
 use sqlx::sqlite::SqlitePool;
 use tokio::sync::{Notify, watch};
 
+use crate::ask::Asking;
 use crate::each::{Each, Listed, PerView};
 use crate::error::Error;
 use crate::generation::{Home, Tables};
 use crate::lane::Lane;
 use crate::name::ViewName;
 use crate::postgres::Schema;
-use crate::sql::{Connection, Query, Row, Tx};
+use crate::sql::{Connection, Integers, Query, Tx};
 use crate::sqlite::reader_pool;
 use crate::view::{self, View};
 
@@ -66,42 +67,49 @@ pub struct Replaced {
 /// The tables that queries read.
 #[derive(Clone)]
 pub(crate) enum Readers {
-    File(SqlitePool),
+    File(SqlitePool, Arc<Asking>),
     Schema(Schema),
 }
 
 impl Readers {
     fn of(tables: Tables) -> Readers {
         match tables {
-            Tables::File(path) => Readers::File(reader_pool(&path)),
+            Tables::File(path) => Readers::File(reader_pool(&path), Arc::new(Asking::of(&path))),
             Tables::Schema(schema) => Readers::Schema(schema),
         }
     }
 
     async fn begin(&self) -> Result<Tx<'static>, sqlx::Error> {
         Ok(match self {
-            Readers::File(pool) => Tx::Sqlite(pool.begin().await?),
+            Readers::File(pool, _) => Tx::Sqlite(pool.begin().await?),
             Readers::Schema(schema) => Tx::Postgres(schema.begin_read().await?),
         })
     }
 
-    async fn ask(&self, query: Query) -> Result<Row, sqlx::Error> {
-        match self {
-            Readers::File(pool) => {
+    async fn ask(&self, query: Query) -> Result<Integers, sqlx::Error> {
+        let row = match self {
+            Readers::File(pool, asking) => {
+                if let Some(integers) = asking.ask(&query) {
+                    return Ok(integers);
+                }
                 let mut connection = pool.acquire().await?;
-                query.fetch_one(&mut Connection::Sqlite(&mut connection)).await
+                query.fetch_one(&mut Connection::Sqlite(&mut connection)).await?
             }
             Readers::Schema(schema) => {
                 let mut tx = schema.begin_read().await?;
-                query.fetch_one(&mut Connection::Postgres(&mut tx)).await
+                query.fetch_one(&mut Connection::Postgres(&mut tx)).await?
             }
-        }
+        };
+        row.integers()
     }
 
     /// Waits until nobody reads any more.
     async fn close(&self) {
         match self {
-            Readers::File(pool) => pool.close().await,
+            Readers::File(pool, asking) => {
+                asking.close();
+                pool.close().await;
+            }
             // Other nodes read it too: they have so long to hear that another generation is live.
             Readers::Schema(_) => tokio::time::sleep(READ_ON).await,
         }
@@ -251,9 +259,13 @@ impl Shared {
         }
     }
 
-    /// Asks what one statement answers. It sees one state without a transaction, and is to tell the position of that state,
+    /// Asks what one statement answers, a row of whole numbers. It sees one state without a transaction, and is to tell the position of that state,
     /// which whoever asks must hear of before it answers.
-    pub(crate) async fn ask<V: View>(&self, slot: &Slot<V>, query: impl Fn() -> Query) -> Result<Row, Error> {
+    pub(crate) async fn ask<V: View>(
+        &self,
+        slot: &Slot<V>,
+        query: impl Fn() -> Query,
+    ) -> Result<Integers, Error> {
         let database = Error::database(V::NAME);
         loop {
             let serving = slot.current()?;

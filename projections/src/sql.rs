@@ -13,6 +13,7 @@ use bincard_store::postgres::in_time;
 use futures_util::TryStreamExt;
 use futures_util::future::{join, ready};
 use futures_util::stream::{self, BoxStream, Stream, StreamExt, once};
+use smallvec::SmallVec;
 use sqlx::postgres::{PgArguments, PgConnection, PgRow};
 use sqlx::sqlite::{SqliteArguments, SqliteConnection, SqliteRow};
 use sqlx::{
@@ -49,6 +50,9 @@ impl Tx<'_> {
     }
 }
 
+/// The columns of a row that are whole numbers all.
+pub(crate) type Integers = SmallVec<[i64; 16]>;
+
 /// A row that either database answered.
 pub(crate) enum Row {
     Sqlite(SqliteRow),
@@ -70,6 +74,15 @@ impl Row {
             Row::Sqlite(row) => row.try_get(column),
             Row::Postgres(row) => row.try_get(column),
         }
+    }
+
+    /// All of its columns, where they are whole numbers.
+    pub(crate) fn integers(&self) -> Result<Integers, sqlx::Error> {
+        let columns = match self {
+            Row::Sqlite(row) => row.len(),
+            Row::Postgres(row) => row.len(),
+        };
+        (0..columns).map(|column| self.try_get(column)).collect()
     }
 }
 
@@ -137,6 +150,14 @@ pub(crate) fn query(sql: impl SqlSafeStr) -> Query {
 }
 
 impl Query {
+    pub(crate) fn sql(&self) -> &str {
+        self.sql.as_str()
+    }
+
+    pub(crate) fn values(&self) -> &[Value] {
+        &self.values
+    }
+
     /// The value of the next parameter.
     pub(crate) fn bind(mut self, value: impl Into<Value>) -> Query {
         self.values.push(value.into());

@@ -23,7 +23,7 @@ const WAL_KEPT_BYTES: u32 = 16 << 20;
 /// allocated.
 const WRITER_CACHE_KIB: u32 = 49_152;
 /// The page cache of a connection that reads, in KiB.
-const READER_CACHE_KIB: u32 = 8_192;
+pub(crate) const READER_CACHE_KIB: u32 = 8_192;
 /// The most connections that read one view at a time.
 const READERS_MAX: u32 = 8;
 /// The connections to a database of records.

@@ -299,7 +299,7 @@ impl Views {
         let row = asked
             .await
             .inspect_err(|error| self.notice_damage(ViewName::History, error))?;
-        let (position, buckets) = history::answer_of(&row, past).map_err(self.failing(ViewName::History))?;
+        let (position, buckets) = history::answer_of(&row, past);
         self.shared.hear_of(ViewName::History, position).await?;
         Ok(Answer {
             position,

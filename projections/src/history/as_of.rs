@@ -3,21 +3,19 @@
 //! - `as_of` alone: what had occurred by an instant, by all that is known today. The sum of the days before it and of
 //!   the part of its day.
 //! - `known_at` alone: what the ledger said at an instant. What the last movement recorded by then left.
-//! - Both: what the ledger said at `known_at` of how stock was at `as_of`. What it said at `known_at`, without the
-//!   changes known by then that occurred after `as_of`.
+//! - Both: what the ledger said at `known_at` of how stock was at `as_of`. What is known today of that, without what was
+//!   recorded after `known_at`.
 
-use std::sync::LazyLock;
-
-use crate::sql::{Connection, Query, Row, query};
-use bincard_ledger::{Bucket, Buckets, Place, Position, Timestamp, VariantNo, WarehouseNo};
+use crate::sql::{Connection, query};
+use bincard_ledger::{Buckets, Timestamp, VariantNo, WarehouseNo};
 use futures_util::TryStreamExt;
 use sqlx::AssertSqlSafe;
 
 use super::PLACES_LOT;
 use super::queries::read_buckets;
-use super::recorded::{known_position, known_table};
+use super::question::{CHANGES, Known, answer_of, question, question_of};
+use super::recorded::known_position;
 use crate::filter::Conditions;
-use crate::fold::{DAY_MICROS, day_of};
 use crate::stock::{StockFilter, StockKey};
 
 /// Which past. At least one is set; with neither it is the present.
@@ -135,8 +133,8 @@ pub(crate) async fn as_of_one(
     key: StockKey,
     past: AsOf,
 ) -> Result<StockAsOf, sqlx::Error> {
-    let row = question(key, past).fetch_one(connection).await?;
-    let (_, buckets) = answer_of(&row, past)?;
+    let row = question(key, past).fetch_one(connection).await?.integers()?;
+    let (_, buckets) = answer_of(&row, past);
     Ok(StockAsOf { key, buckets })
 }
 
@@ -168,8 +166,11 @@ pub(crate) async fn as_of_page(
     let known = known_by(connection, past).await?.map(Known::UpTo);
     let mut page = Vec::with_capacity(keys.len());
     for key in keys {
-        let row = question_of(key, past.as_of, known).fetch_one(connection).await?;
-        let (_, buckets) = answer_of(&row, past)?;
+        let row = question_of(key, past.as_of, known)
+            .fetch_one(connection)
+            .await?
+            .integers()?;
+        let (_, buckets) = answer_of(&row, past);
         page.push(StockAsOf { key, buckets });
     }
     Ok(page)
@@ -189,53 +190,6 @@ pub(crate) async fn as_of_total(
         .try_get(0)
 }
 
-/// The statement that answers for one key, and what else the view stands for at that moment: [`answer_of`] reads it. One
-/// statement sees one state, and is one way to the database and back.
-pub(crate) fn question(key: StockKey, past: AsOf) -> Query {
-    question_of(key, past.as_of, past.known_at.map(Known::At))
-}
-
-/// What was known: at an instant, or up to the position that was found for it.
-#[derive(Clone, Copy)]
-enum Known {
-    At(Timestamp),
-    UpTo(i64),
-}
-
-fn question_of(key: StockKey, as_of: Option<Timestamp>, known: Option<Known>) -> Query {
-    let [warehouse, variant] = key.columns();
-    let of = |sql: &'static str| query(sql).bind(variant).bind(warehouse);
-    match (as_of.map(Timestamp::micros), known) {
-        (None, None) => of(&PRESENT),
-        (None, Some(known)) => KNOWN.ask(known, of),
-        (Some(at), None) => {
-            let day = day_of(at);
-            of(&OCCURRED)
-                .bind(day)
-                .bind(day.saturating_mul(DAY_MICROS))
-                .bind(at)
-        }
-        (Some(at), Some(known)) => KNOWN_OF_PAST.ask(known, of).bind(at),
-    }
-}
-
-/// The position that the view stood at, and the stock.
-pub(crate) fn answer_of(row: &Row, past: AsOf) -> Result<(Position, Buckets), sqlx::Error> {
-    let position = Position(row.try_get::<i64>(0)?.cast_unsigned());
-    let mut buckets = read_buckets(row, 1)?;
-    if past.as_of.is_some() {
-        let changes = read_buckets(row, 1 + BUCKETS)?;
-        let with = match past.known_at {
-            None => i64::wrapping_add,
-            Some(_) => i64::wrapping_sub,
-        };
-        for (units, change) in buckets.0.iter_mut().zip(changes.0) {
-            *units = with(*units, change);
-        }
-    }
-    Ok((position, buckets))
-}
-
 /// The position that [`AsOf::known_at`] leads to, for statements that follow in the same transaction.
 async fn known_by(connection: &mut Connection<'_>, past: AsOf) -> Result<Option<i64>, sqlx::Error> {
     match past.known_at {
@@ -243,147 +197,3 @@ async fn known_by(connection: &mut Connection<'_>, past: AsOf) -> Result<Option<
         None => Ok(None),
     }
 }
-
-/// The sums of the changes of each bucket, as columns.
-static CHANGES: LazyLock<String> = LazyLock::new(|| {
-    let sums = Bucket::ALL.map(|bucket| {
-        let code = Place::Bucket(bucket).code();
-        format!(
-            "cast(coalesce(sum(case when ((places / 16) & 15) = {code} then quantity else 0 end
-                - case when (places & 15) = {code} then quantity else 0 end), 0) as bigint)"
-        )
-    });
-    sums.join(", ")
-});
-
-/// The names of the buckets' columns, each after `table.`; none is 0.
-fn buckets_of(table: &str) -> String {
-    let columns = COLUMNS.map(|column| format!("coalesce({table}.{column}, 0)"));
-    columns.join(", ")
-}
-
-/// The same of a table that has a row in any case.
-fn columns_of(table: &str) -> String {
-    COLUMNS.map(|column| format!("{table}.{column}")).join(", ")
-}
-
-const BUCKETS: usize = Bucket::ALL.len();
-/// The columns of the buckets, in their order.
-const COLUMNS: [&str; BUCKETS] = ["available", "reserved", "picked", "packed", "held"];
-const POSITION: &str = "(select position from checkpoint where id = 1)";
-/// A row, whether what is joined to it is there or not.
-const ALWAYS: &str = "(select 1 as one) as always";
-
-static PRESENT: LazyLock<String> = LazyLock::new(|| {
-    format!(
-        "select {POSITION}, {} from {ALWAYS} left join keys on keys.variant = $1 and keys.warehouse = $2",
-        buckets_of("keys")
-    )
-});
-
-/// All that occurred before the day `$3`, and what occurred from its beginning, `$4`, until `$5`.
-static OCCURRED: LazyLock<String> = LazyLock::new(|| {
-    let sums = COLUMNS.map(|column| format!("cast(coalesce(sum({column}), 0) as bigint)"));
-    let columns = COLUMNS.join(", ");
-    format!(
-        "with days ({columns}) as (
-            select {} from stock_days where variant = $1 and warehouse = $2 and day < $3
-        ), rest ({columns}) as (
-            select {} from movements
-            where variant = $1 and occurred_at >= $4 and occurred_at <= $5 and warehouse = $2
-        )
-        select {POSITION}, {}, {} from days cross join rest",
-        sums.join(", "),
-        *CHANGES,
-        columns_of("days"),
-        columns_of("rest")
-    )
-});
-
-/// A statement about what was known, once for each way to say it with `$3`.
-struct ByKnown {
-    at: String,
-    up_to: String,
-}
-
-impl ByKnown {
-    /// What `select` asks of the tables `known` and `held`.
-    fn new(select: &str) -> ByKnown {
-        let (known, held) = (known_table("$3"), held_table());
-        ByKnown {
-            at: format!("with {known}, {held}{select}"),
-            up_to: format!("with known (position) as (select cast($3 as bigint)), {held}{select}"),
-        }
-    }
-
-    fn ask(&'static self, known: Known, of: impl Fn(&'static str) -> Query) -> Query {
-        match known {
-            Known::At(instant) => of(&self.at).bind(instant.micros()),
-            Known::UpTo(position) => of(&self.up_to).bind(position),
-        }
-    }
-}
-
-/// The table `held`: what the key held at first, behind the last mark before the position that was known, and behind each
-/// movement that may have followed it until then. The last row in the order of the log tells.
-///
-/// The movements that matter lie between two marks, or behind the last one; and between two instants of occurrence, by
-/// which they are clustered. Others that occurred between these are among the rows, and are not the last. A mark lies
-/// behind every line of its event.
-fn held_table() -> String {
-    let columns = COLUMNS.join(", ");
-    let of_key = "variant = $1 and warehouse = $2";
-    let nothing = COLUMNS.map(|_| "0").join(", ");
-    let bound = |column: &str| {
-        format!(
-            "coalesce(
-                (
-                    select {column} from marks where {of_key} and position >= known.position
-                    order by position limit 1
-                ),
-                (select {column} from keys where {of_key})
-            )"
-        )
-    };
-    format!(
-        "held (position, line, {columns}) as (
-            select 0, 0, {nothing}
-            union all
-            select marks.position, {LINES_MAX}, {columns} from known cross join marks
-            where {of_key}
-                and marks.position = (select max(position) from marks where {of_key} and position < known.position)
-            union all
-            select movements.position, line, {columns} from known cross join movements
-            where variant = $1 and occurred_at >= {} and occurred_at <= {} and warehouse = $2
-                and movements.position <= known.position
-        )",
-        bound("occurred_min"),
-        bound("occurred_max")
-    )
-}
-
-/// More than a line's number can be.
-const LINES_MAX: i64 = 1 << 16;
-/// What the key held at last.
-const LATEST: &str = "held order by held.position desc, held.line desc limit 1";
-
-static KNOWN: LazyLock<ByKnown> = LazyLock::new(|| {
-    let columns = COLUMNS.join(", ");
-    ByKnown::new(&format!(" select {POSITION}, {columns} from {LATEST}"))
-});
-
-/// The same, and the changes that were recorded by then and occurred after `$4`.
-static KNOWN_OF_PAST: LazyLock<ByKnown> = LazyLock::new(|| {
-    let columns = COLUMNS.join(", ");
-    ByKnown::new(&format!(
-        ", later ({columns}) as (
-            select {} from known cross join movements
-            where variant = $1 and occurred_at > $4 and warehouse = $2 and movements.position <= known.position
-        )
-        select {POSITION}, {}, {}
-        from later cross join (select {columns} from {LATEST}) as latest",
-        *CHANGES,
-        columns_of("latest"),
-        columns_of("later")
-    ))
-});

@@ -194,7 +194,7 @@ impl View for History {
     type Memory = ();
 
     const NAME: ViewName = ViewName::History;
-    const SCHEMA_VERSION: i64 = 4;
+    const SCHEMA_VERSION: i64 = 5;
     const SCHEMA: &'static [&'static str] = queries::SCHEMA;
 
     fn empty() -> History {

@@ -6,6 +6,7 @@ use crate::sql::{Connection, Row, query};
 use bincard_ledger::{Bucket, Buckets};
 use futures_util::TryStreamExt;
 
+use super::SPANS;
 use super::fold::{Counts, KeyCarry, Rows};
 use crate::sql::Insert;
 use crate::stock::StockKey;
@@ -72,6 +73,18 @@ pub(super) const SCHEMA: &[&str] = &[
         events integer not null,
         primary key (variant, warehouse, day)
     ) without rowid",
+    "create table stock_spans (
+        variant integer not null,
+        warehouse integer not null,
+        days integer not null,
+        no integer not null,
+        available integer not null,
+        reserved integer not null,
+        picked integer not null,
+        packed integer not null,
+        held integer not null,
+        primary key (variant, warehouse, days, no)
+    ) without rowid",
     "create table keys (
         variant integer not null,
         warehouse integer not null,
@@ -131,6 +144,15 @@ static INSERT_STOCK_DAYS: LazyLock<Insert> = LazyLock::new(|| {
          events = stock_days.events + excluded.events",
     )
 });
+static INSERT_STOCK_SPANS: LazyLock<Insert> = LazyLock::new(|| {
+    Insert::new(
+        "stock_spans",
+        9,
+        "on conflict (variant, warehouse, days, no) do update set available = stock_spans.available + excluded.available,
+         reserved = stock_spans.reserved + excluded.reserved, picked = stock_spans.picked + excluded.picked,
+         packed = stock_spans.packed + excluded.packed, held = stock_spans.held + excluded.held",
+    )
+});
 static INSERT_KEYS: LazyLock<Insert> = LazyLock::new(|| {
     Insert::new(
         "keys",
@@ -156,6 +178,9 @@ pub(super) async fn write(connection: &mut Connection<'_>, rows: &Rows) -> Resul
     }
     days.sort_unstable();
     INSERT_STOCK_DAYS.run(connection, days.as_flattened()).await?;
+    INSERT_STOCK_SPANS
+        .run(connection, spans_of(&days).as_flattened())
+        .await?;
     INSERT_MARKS.run(connection, rows.marks.as_flattened()).await?;
     INSERT_DAYS.run(connection, &count_columns(&rows.days)).await?;
     INSERT_BLOCKS
@@ -164,6 +189,27 @@ pub(super) async fn write(connection: &mut Connection<'_>, rows: &Rows) -> Resul
     INSERT_RECORDED
         .run(connection, rows.recorded.as_flattened())
         .await
+}
+
+/// The rows of `stock_spans` that sorted rows of `stock_days` add to.
+fn spans_of(days: &[[i64; 9]]) -> Vec<[i64; 9]> {
+    let mut spans: Vec<[i64; 9]> = Vec::with_capacity(days.len() * SPANS.len());
+    for length in SPANS {
+        let begin = spans.len();
+        for &[variant, warehouse, day, a, r, p, k, h, _] in days {
+            let span = [variant, warehouse, length, day.div_euclid(length)];
+            match spans[begin..].last_mut() {
+                Some(last) if last[..4] == span => {
+                    for (sum, change) in last[4..].iter_mut().zip([a, r, p, k, h]) {
+                        *sum += change;
+                    }
+                }
+                _ => spans.push([variant, warehouse, span[2], span[3], a, r, p, k, h]),
+            }
+        }
+    }
+    spans.sort_unstable();
+    spans
 }
 
 fn key_columns(keys: &[(StockKey, KeyCarry)]) -> Vec<i64> {

@@ -233,16 +233,17 @@ const EVENT_BLOCKS: usize = 2;
 const RECORDED: usize = 3;
 const MOVEMENTS: usize = 4;
 const STOCK_DAYS: usize = 5;
-const KEYS: usize = 6;
-const MARKS: usize = 7;
-const LOTS: usize = 8;
+const STOCK_SPANS: usize = 6;
+const KEYS: usize = 7;
+const MARKS: usize = 8;
+const LOTS: usize = 9;
 
 impl Digested for History {
     const TABLES: &'static [Table] = tables::HISTORY;
 
     fn entry(table: usize) -> Entry {
         match table {
-            EVENT_DAYS | EVENT_BLOCKS | STOCK_DAYS => Entry::Amounts,
+            EVENT_DAYS | EVENT_BLOCKS | STOCK_DAYS | STOCK_SPANS => Entry::Amounts,
             _ => Entry::Whole,
         }
     }
@@ -286,8 +287,17 @@ impl Digested for History {
             )
         }));
         digests.add_all(rows.stock_days.drain().map(|(key, amounts)| {
+            let [variant, warehouse, day] = key;
+            let [buckets @ .., _] = &amounts;
+            let spans = history::SPANS.map(|days| {
+                let key = [variant, warehouse, days, day.div_euclid(days)];
+                RowHash::of(STOCK_SPANS).wholes(&key).amounts(buckets)
+            });
             let number = RowHash::of(STOCK_DAYS).wholes(&key).amounts(&amounts);
-            (key_group(key[1], key[0]), number)
+            (
+                key_group(warehouse, variant),
+                spans.into_iter().fold(number, u64::wrapping_add),
+            )
         }));
         digests.add_all(
             rows.marks

@@ -185,6 +185,20 @@ pub(crate) static HISTORY: &[Table] = &[
         }),
     },
     Table {
+        name: "stock_spans",
+        key: &["variant", "warehouse", "days", "no"],
+        values: &["available", "reserved", "picked", "packed", "held"],
+        wanted: KEYS_WANTED,
+        touches: Some(|key, event, lots| {
+            is_stock(event, |stock| {
+                is_at(stock, key[1])
+                    && moves(stock, key[0], lots)
+                    && key[2] > 0
+                    && day_of(stock.occurred_at.micros()).div_euclid(key[2]) == key[3]
+            })
+        }),
+    },
+    Table {
         name: "keys",
         key: &["variant", "warehouse"],
         values: &[

@@ -28,5 +28,6 @@ mod reconcile_nodes;
 mod refold;
 mod reservations;
 mod slots;
+mod spans;
 mod transfers;
 mod verify;
