@@ -8,7 +8,8 @@
 //! - `recorded`: every thousandth position and its instant of recording, to find the position of an instant.
 //! - `movements`: a row a posting, clustered by variant and occurrence, with what its key holds after it.
 //! - `stock_days`: by how much the events of a day of occurrence changed each bucket of a key; `stock_spans`: the same of
-//!   16 and of 256 days, so that stock as of a day is the sum of a few rows however many days went before it.
+//!   16 and of 256 days, so that stock as of a day is the sum of a few rows however many days went before it. What a key's
+//!   last 16 days come to stands in `keys` until it moves on a later day: a row that every event wrote to would cost too much.
 //! - `lots`: the variants of lots. Movements of a lot stand under its variant, with the lot's number beside the places.
 //! - `keys`: what each key holds, and `marks`: what it held every `MARK_MOVEMENTS` of its movements ago, by position.
 //!   A movement is found by its position without an index of its own, from the span of occurrences between two marks.
@@ -41,7 +42,9 @@ use crate::stock::StockKey;
 
 /// How many days a row of `stock_spans` is about: the longest first, each a number of the next ones, the last of days.
 /// Spans begin where their number of days divides the day's.
-pub(crate) const SPANS: [i64; 2] = [256, 16];
+pub(crate) const SPANS: [i64; 2] = [256, SPAN_DAYS];
+/// The days of the shortest spans.
+pub(crate) const SPAN_DAYS: i64 = 16;
 
 /// How many movements of a key lie between two marks.
 pub(crate) const MARK_MOVEMENTS: i64 = 64;

@@ -1,12 +1,15 @@
 //! How events become history.
 
+use std::cmp::Ordering;
+
 use crate::sql::Connection;
 use bincard_ledger::{Buckets, Event, Inconsistent, Position, Recorded, StockEvent, Timestamp};
 use foldhash::fast::FixedState;
 use hashbrown::HashMap;
 
 use super::{
-    BLOCK_POSITIONS, MARK_MOVEMENTS, PLACES_LOT, PLACES_REPEATED, RECORDED_POSITIONS, queries, reason_column,
+    BLOCK_POSITIONS, MARK_MOVEMENTS, PLACES_LOT, PLACES_REPEATED, RECORDED_POSITIONS, SPAN_DAYS, SPANS,
+    queries, reason_column,
 };
 use crate::fold::{Lots, day_of, moved};
 use crate::name::ViewName;
@@ -22,7 +25,13 @@ pub(crate) struct KeyCarry {
     /// The first and last occurrence among them, in microseconds.
     pub(crate) occurred_min: i64,
     pub(crate) occurred_max: i64,
+    /// The last one of the shortest spans that it moved in, and what its movements there come to.
+    pub(crate) span: i64,
+    pub(crate) in_span: Buckets,
 }
+
+/// Before any movement.
+const NO_SPAN: i64 = i64::MIN;
 
 impl Default for KeyCarry {
     fn default() -> KeyCarry {
@@ -31,6 +40,8 @@ impl Default for KeyCarry {
             unmarked: 0,
             occurred_min: i64::MAX,
             occurred_max: i64::MIN,
+            span: NO_SPAN,
+            in_span: Buckets::default(),
         }
     }
 }
@@ -64,6 +75,8 @@ pub(crate) struct Rows {
     pub(crate) movements: Vec<MovementColumns>,
     /// By variant, warehouse and day: the change of each bucket, and how many events.
     pub(crate) stock_days: HashMap<[i64; 3], [i64; 6], FixedState>,
+    /// By variant, warehouse, length in days and number of a span: what comes to the change of each bucket.
+    pub(crate) stock_spans: HashMap<[i64; 4], [i64; 5], FixedState>,
     pub(crate) keys: Vec<(StockKey, KeyCarry)>,
     /// Variant, warehouse, position, first and last occurrence, buckets.
     pub(crate) marks: Vec<[i64; 10]>,
@@ -139,6 +152,13 @@ impl History {
                 *sum += after - before;
             }
             day[5] += i64::from(!repeated);
+            let mut change = after;
+            for (units, before) in change.0.iter_mut().zip(before.0) {
+                *units -= before;
+            }
+            if let Some((span, change)) = carry.move_in_span(day_of(occurred_at), change) {
+                add_to_spans(rows, [variant, warehouse], span, change);
+            }
             carry.unmarked += 1;
             carry.occurred_min = carry.occurred_min.min(occurred_at);
             carry.occurred_max = carry.occurred_max.max(occurred_at);
@@ -184,8 +204,47 @@ impl History {
         ]);
         *carry = KeyCarry {
             buckets: carry.buckets,
+            span: carry.span,
+            in_span: carry.in_span,
             ..KeyCarry::default()
         };
+    }
+}
+
+impl KeyCarry {
+    /// The columns between the buckets and those of the span.
+    pub(crate) fn stretch(&self) -> [i64; 4] {
+        [self.unmarked, self.occurred_min, self.occurred_max, self.span]
+    }
+
+    /// Counts a change in the span of its day; what is to be written of a span now, its number first.
+    fn move_in_span(&mut self, day: i64, change: Buckets) -> Option<(i64, Buckets)> {
+        let span = day.div_euclid(SPAN_DAYS);
+        match span.cmp(&self.span) {
+            Ordering::Less => Some((span, change)),
+            Ordering::Equal => {
+                for (sum, change) in self.in_span.0.iter_mut().zip(change.0) {
+                    *sum += change;
+                }
+                None
+            }
+            Ordering::Greater => {
+                let over = (self.span, self.in_span);
+                (self.span, self.in_span) = (span, change);
+                (over.0 != NO_SPAN).then_some(over)
+            }
+        }
+    }
+}
+
+/// Adds what one of the shortest spans, by its number, comes to.
+fn add_to_spans(rows: &mut Rows, [variant, warehouse]: [i64; 2], span: i64, change: Buckets) {
+    for days in SPANS {
+        let key = [variant, warehouse, days, (span * SPAN_DAYS).div_euclid(days)];
+        let sums = rows.stock_spans.entry(key).or_default();
+        for (sum, change) in sums.iter_mut().zip(change.0) {
+            *sum += change;
+        }
     }
 }
 

@@ -6,7 +6,6 @@ use crate::sql::{Connection, Row, query};
 use bincard_ledger::{Bucket, Buckets};
 use futures_util::TryStreamExt;
 
-use super::SPANS;
 use super::fold::{Counts, KeyCarry, Rows};
 use crate::sql::Insert;
 use crate::stock::StockKey;
@@ -96,6 +95,12 @@ pub(super) const SCHEMA: &[&str] = &[
         unmarked integer not null,
         occurred_min integer not null,
         occurred_max integer not null,
+        span integer not null,
+        span_available integer not null,
+        span_reserved integer not null,
+        span_picked integer not null,
+        span_packed integer not null,
+        span_held integer not null,
         primary key (variant, warehouse)
     ) without rowid",
     "create table marks (
@@ -156,10 +161,12 @@ static INSERT_STOCK_SPANS: LazyLock<Insert> = LazyLock::new(|| {
 static INSERT_KEYS: LazyLock<Insert> = LazyLock::new(|| {
     Insert::new(
         "keys",
-        10,
+        16,
         "on conflict (variant, warehouse) do update set available = excluded.available,
          reserved = excluded.reserved, picked = excluded.picked, packed = excluded.packed, held = excluded.held,
-         unmarked = excluded.unmarked, occurred_min = excluded.occurred_min, occurred_max = excluded.occurred_max",
+         unmarked = excluded.unmarked, occurred_min = excluded.occurred_min, occurred_max = excluded.occurred_max,
+         span = excluded.span, span_available = excluded.span_available, span_reserved = excluded.span_reserved,
+         span_picked = excluded.span_picked, span_packed = excluded.span_packed, span_held = excluded.span_held",
     )
 });
 static INSERT_MARKS: LazyLock<Insert> = LazyLock::new(|| Insert::new("marks", 10, ""));
@@ -178,9 +185,14 @@ pub(super) async fn write(connection: &mut Connection<'_>, rows: &Rows) -> Resul
     }
     days.sort_unstable();
     INSERT_STOCK_DAYS.run(connection, days.as_flattened()).await?;
-    INSERT_STOCK_SPANS
-        .run(connection, spans_of(&days).as_flattened())
-        .await?;
+    let spans = rows.stock_spans.iter();
+    let mut spans: Vec<[i64; 9]> = spans
+        .map(|(&[variant, warehouse, days, no], &[a, r, p, k, h])| {
+            [variant, warehouse, days, no, a, r, p, k, h]
+        })
+        .collect();
+    spans.sort_unstable();
+    INSERT_STOCK_SPANS.run(connection, spans.as_flattened()).await?;
     INSERT_MARKS.run(connection, rows.marks.as_flattened()).await?;
     INSERT_DAYS.run(connection, &count_columns(&rows.days)).await?;
     INSERT_BLOCKS
@@ -191,34 +203,14 @@ pub(super) async fn write(connection: &mut Connection<'_>, rows: &Rows) -> Resul
         .await
 }
 
-/// The rows of `stock_spans` that sorted rows of `stock_days` add to.
-fn spans_of(days: &[[i64; 9]]) -> Vec<[i64; 9]> {
-    let mut spans: Vec<[i64; 9]> = Vec::with_capacity(days.len() * SPANS.len());
-    for length in SPANS {
-        let begin = spans.len();
-        for &[variant, warehouse, day, a, r, p, k, h, _] in days {
-            let span = [variant, warehouse, length, day.div_euclid(length)];
-            match spans[begin..].last_mut() {
-                Some(last) if last[..4] == span => {
-                    for (sum, change) in last[4..].iter_mut().zip([a, r, p, k, h]) {
-                        *sum += change;
-                    }
-                }
-                _ => spans.push([variant, warehouse, span[2], span[3], a, r, p, k, h]),
-            }
-        }
-    }
-    spans.sort_unstable();
-    spans
-}
-
 fn key_columns(keys: &[(StockKey, KeyCarry)]) -> Vec<i64> {
-    let mut values = Vec::with_capacity(keys.len() * 10);
+    let mut values = Vec::with_capacity(keys.len() * 16);
     for (key, carry) in keys {
         let [warehouse, variant] = key.columns();
         values.extend([variant, warehouse]);
         values.extend(carry.buckets.0);
-        values.extend([carry.unmarked, carry.occurred_min, carry.occurred_max]);
+        values.extend(carry.stretch());
+        values.extend(carry.in_span.0);
     }
     values
 }
@@ -237,8 +229,8 @@ pub(super) async fn load_keys(
     mut each: impl FnMut(StockKey, KeyCarry),
 ) -> Result<(), sqlx::Error> {
     let mut rows = query(
-        "select variant, warehouse, available, reserved, picked, packed, held, unmarked, occurred_min, occurred_max
-         from keys",
+        "select variant, warehouse, available, reserved, picked, packed, held, unmarked, occurred_min, occurred_max,
+            span, span_available, span_reserved, span_picked, span_packed, span_held from keys",
     )
     .fetch(connection);
     while let Some(row) = rows.try_next().await? {
@@ -247,6 +239,8 @@ pub(super) async fn load_keys(
             unmarked: row.try_get(7)?,
             occurred_min: row.try_get(8)?,
             occurred_max: row.try_get(9)?,
+            span: row.try_get(10)?,
+            in_span: read_buckets(&row, 11)?,
         };
         each(StockKey::from_columns(row.try_get(1)?, row.try_get(0)?), carry);
     }

@@ -94,6 +94,11 @@ fn columns_of(table: &str) -> String {
     COLUMNS.map(|column| format!("{table}.{column}")).join(", ")
 }
 
+/// The columns of a key's last span.
+fn in_span() -> String {
+    COLUMNS.map(|column| format!("span_{column}")).join(", ")
+}
+
 static PRESENT: LazyLock<String> = LazyLock::new(|| {
     let columns = COLUMNS.map(|column| format!("coalesce(keys.{column}, 0)"));
     format!(
@@ -116,23 +121,26 @@ static OCCURRED: LazyLock<String> = LazyLock::new(|| {
 /// each. `first` is the number of the first parameter, the day; its beginning and the instant follow.
 ///
 /// Of each length of spans there are two parameters more: the number of the span that the day lies in, and its first day.
-/// All longest spans before that one count, the shorter ones from its first day on, and so down to days.
+/// All longest spans before that one count, the shorter ones from its first day on, and so down to days; and the key's last
+/// span, if it is before the day's.
 fn occurred_tables(first: usize) -> String {
     let columns = COLUMNS.join(", ");
     let (day, beginning, instant) = (first, first + 1, first + 2);
     let mut parts = Vec::new();
-    let mut from = String::new();
+    let (mut from, mut last) = (String::new(), String::new());
     for (index, days) in SPANS.iter().enumerate() {
         let no = first + 3 + 2 * index;
         let first_day = no + 1;
         parts.push(format!(
             "select {columns} from stock_spans where {OF_KEY} and days = {days} and no < ${no}{from}"
         ));
+        last = format!("select {} from keys where {OF_KEY} and span < ${no}", in_span());
         from = match SPANS.get(index + 1) {
             Some(shorter) => format!(" and no >= ${first_day} / {shorter}"),
             None => format!(" and day >= ${first_day}"),
         };
     }
+    parts.push(last);
     parts.push(format!(
         "select {columns} from stock_days where {OF_KEY} and day < ${day}{from}"
     ));

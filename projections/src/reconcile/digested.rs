@@ -287,17 +287,12 @@ impl Digested for History {
             )
         }));
         digests.add_all(rows.stock_days.drain().map(|(key, amounts)| {
-            let [variant, warehouse, day] = key;
-            let [buckets @ .., _] = &amounts;
-            let spans = history::SPANS.map(|days| {
-                let key = [variant, warehouse, days, day.div_euclid(days)];
-                RowHash::of(STOCK_SPANS).wholes(&key).amounts(buckets)
-            });
             let number = RowHash::of(STOCK_DAYS).wholes(&key).amounts(&amounts);
-            (
-                key_group(warehouse, variant),
-                spans.into_iter().fold(number, u64::wrapping_add),
-            )
+            (key_group(key[1], key[0]), number)
+        }));
+        digests.add_all(rows.stock_spans.drain().map(|(key, amounts)| {
+            let number = RowHash::of(STOCK_SPANS).wholes(&key).amounts(&amounts);
+            (key_group(key[1], key[0]), number)
         }));
         digests.add_all(
             rows.marks
@@ -337,7 +332,7 @@ impl Digested for History {
                 .whole(variant)
                 .whole(warehouse)
                 .wholes(&carry.buckets.0);
-            let row = row.wholes(&[carry.unmarked, carry.occurred_min, carry.occurred_max]);
+            let row = row.wholes(&carry.stretch()).wholes(&carry.in_span.0);
             digests.add(Group::Key(*key), row.end());
         }
     }
@@ -349,6 +344,7 @@ impl Digested for History {
         rows.recorded.retain(|row| wanted.has_block_of(row[1]));
         rows.movements.retain(|row| wanted.has_key(row[4], row[0]));
         rows.stock_days.retain(|key, _| wanted.has_key(key[1], key[0]));
+        rows.stock_spans.retain(|key, _| wanted.has_key(key[1], key[0]));
         rows.keys.retain(|(key, _)| wanted.keys.contains(key));
         rows.marks.retain(|row| wanted.has_key(row[1], row[0]));
         rows.lots.retain(|_| wanted.blocks.contains(&0));

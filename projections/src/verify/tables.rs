@@ -210,6 +210,12 @@ pub(crate) static HISTORY: &[Table] = &[
             "unmarked",
             "occurred_min",
             "occurred_max",
+            "span",
+            "span_available",
+            "span_reserved",
+            "span_picked",
+            "span_packed",
+            "span_held",
         ],
         wanted: KEYS_WANTED,
         touches: Some(|key, event, lots| {

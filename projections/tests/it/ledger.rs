@@ -322,8 +322,10 @@ impl Ledger {
             .collect();
         let mut command = StockCommand::new(kind, warehouse, lines);
         if random.below(3) > 0 {
-            // From four days ago to four minutes ahead.
-            let offset = random.below(4 * 24 * 60) as i64 * MINUTE;
+            // From four days ago to four minutes ahead, or a year earlier.
+            let minutes = random.below(4 * 24 * 60) as i64;
+            let year = i64::from(minutes % 8 == 3) * 365 * 24 * HOUR;
+            let offset = minutes * MINUTE + year;
             command.occurred_at = Some(self.now.saturating_add_micros(4 * MINUTE - offset));
         }
         command.reason = match (kind, random.below(3)) {

@@ -9,6 +9,7 @@ use std::io::{BufRead, BufReader};
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
+use std::time::Duration;
 
 use bincard_testkit::postgres::Postgres;
 
@@ -449,4 +450,33 @@ fn a_database_is_shipped_and_restored_into_another() {
     assert!(again.contains("default: 0 events shipped"), "{again}");
     restore(&scratch, "folder", &[]).succeeds();
     assert_eq!(self::head(&scratch, "folder"), head);
+}
+
+/// What a `ship` left in the temporary folder that was killed while it copied the accounts.
+#[test]
+fn copies_of_accounts_that_were_left_long_ago_are_taken_away() {
+    let scratch = shipped_in_pieces();
+    let folder = |name: &str| {
+        let path = scratch.path("tmp").join(name);
+        std::fs::create_dir_all(&path).expect("a folder");
+        std::fs::write(path.join("accounts.db"), "hashes").expect("a file");
+        path
+    };
+    let [left, recent, foreign] = ["bincard-accounts-1", "bincard-accounts-2", "others-1"].map(folder);
+    for old in [&left, &foreign] {
+        let made = std::fs::File::open(old).expect("a folder");
+        let two_hours = Duration::from_secs(7_200);
+        let long_ago = made.metadata().and_then(|made| made.modified()).expect("a time") - two_hours;
+        made.set_modified(long_ago).expect("it is ours");
+    }
+    let mut command = scratch.command();
+    command
+        .args(["ship", "--to", "backup"])
+        .env("TMPDIR", scratch.path("tmp"));
+    Ran::from(command.output().expect("it runs")).succeeds();
+    let entries = std::fs::read_dir(scratch.path("tmp")).expect("a folder");
+    let mut there: Vec<PathBuf> = entries.map(|entry| entry.expect("a folder").path()).collect();
+    there.sort();
+    assert_eq!(there, [recent, foreign]);
+    assert!(!left.exists());
 }
