@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use rusqlite::{Connection, OpenFlags};
+use rusqlite::{Connection, ErrorCode, OpenFlags};
 
 use crate::sql::{Integers, Query, Value};
 use crate::sqlite::READER_CACHE_KIB;
@@ -47,8 +47,13 @@ impl Asking {
     pub(crate) fn ask(&self, query: &Query) -> Option<Integers> {
         let mut asked = self.take()?;
         let answer = asked.ask(query);
+        // A connection that failed otherwise may fail again.
+        let is_well = match &answer {
+            Ok(_) => true,
+            Err(error) => error.sqlite_error_code() == Some(ErrorCode::OperationInterrupted),
+        };
         let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
-        if let (Some(idle), Ok(_)) = (&mut *idle, &answer) {
+        if let Some(idle) = idle.as_mut().filter(|_| is_well) {
             idle.push(asked);
         }
         answer.ok()

@@ -10,7 +10,7 @@ use sqlx::sqlite::SqlitePool;
 use tokio::sync::{Notify, watch};
 
 use crate::ask::Asking;
-use crate::each::{Each, Listed, PerView};
+use crate::each::{Each, Listed, PerView, each_view};
 use crate::error::Error;
 use crate::generation::{Home, Tables};
 use crate::lane::Lane;
@@ -274,6 +274,18 @@ impl Shared {
                 other => other.map_err(&database),
             };
         }
+    }
+
+    /// From now on what one statement answers goes through the pools as well.
+    pub(crate) fn ask_no_more(&self) {
+        fn end<V: View>(slot: &Slot<V>) {
+            if let Ok(serving) = slot.current()
+                && let Readers::File(_, asking) = &serving.readers
+            {
+                asking.close();
+            }
+        }
+        each_view!(($V:ty, $view:ident) => { end::<$V>(&self.slots.$view) });
     }
 
     /// Waits until this process knows the log up to a position.

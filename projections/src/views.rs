@@ -146,6 +146,11 @@ impl Views {
         Views { shared, control }
     }
 
+    /// Leaves the files to connections that can copy what is in their write-ahead logs, of which the last to close does.
+    pub(crate) fn ask_no_more(&self) {
+        self.shared.ask_no_more();
+    }
+
     async fn begin<V: Listed>(&self) -> Result<Reading, Error> {
         self.shared
             .begin(V::of(&self.shared.slots))

@@ -223,35 +223,22 @@ const LINES_MAX: i64 = 1 << 16;
 
 /// What occurred by the instant, and the changes of it that were recorded later than what was known.
 ///
-/// These are looked for between marks: only where something occurred by the instant that was recorded between two marks, or
-/// behind the last one, its movements are looked at. A late one may lead to many others that occurred between the same
-/// instants; those of other marks are left out by their positions.
+/// These are looked for from the first instant on at which anything occurred that was recorded later, as marks tell: in a
+/// history that was recorded as it occurred, none is before the instant. What was known already is among them where
+/// something was recorded long after it occurred, and is left out by its position.
 static KNOWN_OF_PAST: LazyLock<ByKnown> = LazyLock::new(|| {
     let columns = COLUMNS.join(", ");
     // Behind `known`, as bound by `bind_instant`.
     let instant = "$6";
     ByKnown::new(&format!(
-        "{}, stretches (behind, until, occurred_min, occurred_max) as (
-            select
-                coalesce(
-                    (
-                        select max(position) from marks as before
-                        where before.variant = $1 and before.warehouse = $2 and before.position < marks.position
-                    ),
-                    0
-                ),
-                marks.position, occurred_min, occurred_max
-            from known cross join marks
-            where {OF_KEY} and marks.position > known.position and occurred_min <= {instant}
+        "{}, firsts (occurred_at) as (
+            select min(occurred_min) from known cross join marks where {OF_KEY} and marks.position > known.position
             union all
-            select
-                coalesce((select max(position) from marks where {OF_KEY}), 0), {POSITION_MAX}, occurred_min, occurred_max
-            from keys where {OF_KEY} and occurred_min <= {instant}
+            select occurred_min from keys where {OF_KEY}
         ), later ({columns}) as (
-            select {} from known cross join stretches cross join movements
-            where variant = $1 and occurred_at >= stretches.occurred_min and occurred_at <= stretches.occurred_max
-                and occurred_at <= {instant} and warehouse = $2 and movements.position > stretches.behind
-                and movements.position <= stretches.until and movements.position > known.position
+            select {} from known cross join movements
+            where variant = $1 and occurred_at >= (select min(occurred_at) from firsts) and occurred_at <= {instant}
+                and warehouse = $2 and movements.position > known.position
         )
         select {POSITION}, {}, {}, {} from days cross join rest cross join later",
         occurred_tables(4),
@@ -261,6 +248,3 @@ static KNOWN_OF_PAST: LazyLock<ByKnown> = LazyLock::new(|| {
         columns_of("later")
     ))
 });
-
-/// No event stands behind it.
-const POSITION_MAX: i64 = i64::MAX;

@@ -115,3 +115,62 @@ fn a_day_of_thousands_of_movements_is_looked_back_on_like_any() {
         tokio::task::spawn_blocking(|| projector.close()).await.unwrap();
     });
 }
+
+#[test]
+fn a_view_that_was_asked_is_one_file_once_it_is_closed() {
+    let ledger = long_lived(79);
+    let key = StockKey {
+        warehouse: WarehouseNo(1),
+        variant: VariantNo(1),
+    };
+    let projector = ledger.project();
+    runtime().block_on(async {
+        let views = ledger.settled(&projector).await;
+        let past = AsOf {
+            as_of: Some(ledger.now),
+            known_at: Some(ledger.now),
+        };
+        views.stock_as_of(key, past).await.unwrap();
+    });
+    projector.close();
+    let entries = std::fs::read_dir(ledger.views_path()).unwrap();
+    let names = entries.map(|entry| entry.unwrap().file_name().into_string().unwrap());
+    let left: Vec<String> = names
+        .filter(|name| name.ends_with("-wal") || name.ends_with("-shm"))
+        .collect();
+    assert_eq!(left, [""; 0]);
+}
+
+/// Every stretch between two marks spans all instants.
+#[test]
+fn a_history_in_no_order_is_looked_back_on_in_one_go() {
+    let mut ledger = Ledger::with_catalogue();
+    let mut random = Random::new(80);
+    let begin = ledger.now.micros() - 300 * DAY;
+    for n in 0..12_000 {
+        let at = begin + random.below(300) as i64 * DAY + n;
+        assert!(moved(&mut ledger, Kind::Inbound, KEYS[0], 1, at));
+        if n % 1_000 == 999 {
+            ledger.commit();
+            ledger.pass(HOUR);
+        }
+    }
+    let key = StockKey {
+        warehouse: WarehouseNo(1),
+        variant: VariantNo(1),
+    };
+    let projector = ledger.project();
+    runtime().block_on(async {
+        let views = ledger.settled(&projector).await;
+        for share in 1..10 {
+            let known = ledger.events[ledger.events.len() * share / 10].recorded_at;
+            let past = AsOf {
+                as_of: Some(Timestamp::from_micros(begin + 30 * share as i64 * DAY)),
+                known_at: Some(known),
+            };
+            let found = views.stock_as_of(key, past).await.unwrap().value;
+            assert_eq!(found.buckets, naive::as_of(&ledger.events, key, past));
+        }
+        tokio::task::spawn_blocking(|| projector.close()).await.unwrap();
+    });
+}
