@@ -17,7 +17,7 @@ use crate::sqlite::READER_CACHE_KIB;
 /// The steps of SQLite's machine after which a statement is broken off, about: it is asked whether to go on each so many,
 /// counted over all statements that were the same, and goes on once. Half a millisecond to one.
 const STEPS_MAX: i32 = 25_000;
-/// A connection of the pool has as large a cache for questions of any kind.
+/// Few kinds of questions are asked here: a quarter of what a connection of the pool has for all kinds.
 const CACHE_KIB: u32 = READER_CACHE_KIB / 4;
 
 /// The connections for it. As many are opened as threads ask at a time.
