@@ -12,6 +12,11 @@ use crate::rebuild::assert_verified;
 
 const DAY: i64 = 24 * HOUR;
 const KEYS: [(u32, u32); 3] = [(1, 1), (2, 1), (1, 2)];
+/// The first of them.
+const KEY: StockKey = StockKey {
+    warehouse: WarehouseNo(1),
+    variant: VariantNo(1),
+};
 
 /// Instants around borders: of the days that spans begin with, of others, and far away from all.
 fn border(random: &mut Random) -> i64 {
@@ -96,10 +101,6 @@ fn a_day_of_thousands_of_movements_is_looked_back_on_like_any() {
             ledger.pass(1_000);
         }
     }
-    let key = StockKey {
-        warehouse: WarehouseNo(1),
-        variant: VariantNo(1),
-    };
     let projector = ledger.project();
     runtime().block_on(async {
         let views = ledger.settled(&projector).await;
@@ -108,7 +109,7 @@ fn a_day_of_thousands_of_movements_is_looked_back_on_like_any() {
                 as_of: Some(Timestamp::from_micros(first + n)),
                 known_at: None,
             };
-            let found = views.stock_as_of(key, past).await.unwrap();
+            let found = views.stock_as_of(KEY, past).await.unwrap();
             assert_eq!(found.value.buckets.0[0], n + 1);
             assert_eq!(found.position, ledger.head());
         }
@@ -119,10 +120,6 @@ fn a_day_of_thousands_of_movements_is_looked_back_on_like_any() {
 #[test]
 fn a_view_that_was_asked_is_one_file_once_it_is_closed() {
     let ledger = long_lived(79);
-    let key = StockKey {
-        warehouse: WarehouseNo(1),
-        variant: VariantNo(1),
-    };
     let projector = ledger.project();
     runtime().block_on(async {
         let views = ledger.settled(&projector).await;
@@ -130,7 +127,7 @@ fn a_view_that_was_asked_is_one_file_once_it_is_closed() {
             as_of: Some(ledger.now),
             known_at: Some(ledger.now),
         };
-        views.stock_as_of(key, past).await.unwrap();
+        views.stock_as_of(KEY, past).await.unwrap();
     });
     projector.close();
     let entries = std::fs::read_dir(ledger.views_path()).unwrap();
@@ -155,10 +152,6 @@ fn a_history_in_no_order_is_looked_back_on_in_one_go() {
             ledger.pass(HOUR);
         }
     }
-    let key = StockKey {
-        warehouse: WarehouseNo(1),
-        variant: VariantNo(1),
-    };
     let projector = ledger.project();
     runtime().block_on(async {
         let views = ledger.settled(&projector).await;
@@ -168,8 +161,8 @@ fn a_history_in_no_order_is_looked_back_on_in_one_go() {
                 as_of: Some(Timestamp::from_micros(begin + 30 * share as i64 * DAY)),
                 known_at: Some(known),
             };
-            let found = views.stock_as_of(key, past).await.unwrap().value;
-            assert_eq!(found.buckets, naive::as_of(&ledger.events, key, past));
+            let found = views.stock_as_of(KEY, past).await.unwrap().value;
+            assert_eq!(found.buckets, naive::as_of(&ledger.events, KEY, past));
         }
         tokio::task::spawn_blocking(|| projector.close()).await.unwrap();
     });
