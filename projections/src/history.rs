@@ -40,8 +40,8 @@ pub(crate) use transactions::{sums, transactions};
 
 use crate::stock::StockKey;
 
-/// How many days a row of `stock_spans` is about: the longest first, each a number of the next ones, the last of days.
-/// Spans begin where their number of days divides the day's.
+/// How many days a row of `stock_spans` is about, the longest first, each a multiple of the next. A span begins on a day
+/// whose number since 1970-01-01 is a multiple of its days.
 pub(crate) const SPANS: [i64; 2] = [256, SPAN_DAYS];
 /// The days of the shortest spans.
 pub(crate) const SPAN_DAYS: i64 = 16;

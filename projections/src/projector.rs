@@ -111,7 +111,7 @@ impl Projector {
 
     fn end(&mut self) {
         let Some(thread) = self.thread.take() else { return };
-        self.views.ask_no_more();
+        self.views.shared.ask_no_more();
         // The queue may be full, and this may run where blocking on it is not allowed.
         let mut stop = Control::Stop;
         while let Err(mpsc::error::TrySendError::Full(back)) = self.control.try_send(stop) {

@@ -276,7 +276,8 @@ impl Shared {
         }
     }
 
-    /// From now on what one statement answers goes through the pools as well.
+    /// From now on what one statement answers goes through the pools as well. That leaves the files to connections that can
+    /// copy what is in their write-ahead logs, as the last one to close does.
     pub(crate) fn ask_no_more(&self) {
         fn end<V: View>(slot: &Slot<V>) {
             if let Ok(serving) = slot.current()

@@ -85,7 +85,7 @@ impl<K> Slice<K> {
 /// Reads the views of one ledger. Clones share everything.
 #[derive(Clone)]
 pub struct Views {
-    shared: Arc<Shared>,
+    pub(crate) shared: Arc<Shared>,
     control: mpsc::Sender<Control>,
 }
 
@@ -144,11 +144,6 @@ macro_rules! catalogue_queries {
 impl Views {
     pub(crate) fn new(shared: Arc<Shared>, control: mpsc::Sender<Control>) -> Views {
         Views { shared, control }
-    }
-
-    /// Leaves the files to connections that can copy what is in their write-ahead logs, of which the last to close does.
-    pub(crate) fn ask_no_more(&self) {
-        self.shared.ask_no_more();
     }
 
     async fn begin<V: Listed>(&self) -> Result<Reading, Error> {

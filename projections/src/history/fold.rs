@@ -147,15 +147,10 @@ impl History {
                 k,
                 h,
             ]);
+            let change = Buckets(std::array::from_fn(|bucket| after.0[bucket] - before.0[bucket]));
             let day = rows.stock_days.entry([variant, warehouse, day]).or_default();
-            for (sum, (after, before)) in day.iter_mut().zip(after.0.iter().zip(before.0)) {
-                *sum += after - before;
-            }
+            add(day, change);
             day[5] += i64::from(!repeated);
-            let mut change = after;
-            for (units, before) in change.0.iter_mut().zip(before.0) {
-                *units -= before;
-            }
             if let Some((span, change)) = carry.move_in_span(day_of(occurred_at), change) {
                 add_to_spans(rows, [variant, warehouse], span, change);
             }
@@ -223,9 +218,7 @@ impl KeyCarry {
         match span.cmp(&self.span) {
             Ordering::Less => Some((span, change)),
             Ordering::Equal => {
-                for (sum, change) in self.in_span.0.iter_mut().zip(change.0) {
-                    *sum += change;
-                }
+                add(&mut self.in_span.0, change);
                 None
             }
             Ordering::Greater => {
@@ -241,10 +234,14 @@ impl KeyCarry {
 fn add_to_spans(rows: &mut Rows, [variant, warehouse]: [i64; 2], span: i64, change: Buckets) {
     for days in SPANS {
         let key = [variant, warehouse, days, (span * SPAN_DAYS).div_euclid(days)];
-        let sums = rows.stock_spans.entry(key).or_default();
-        for (sum, change) in sums.iter_mut().zip(change.0) {
-            *sum += change;
-        }
+        add(rows.stock_spans.entry(key).or_default(), change);
+    }
+}
+
+/// Adds what a change comes to, bucket by bucket, to the columns that buckets begin.
+fn add(sums: &mut [i64], change: Buckets) {
+    for (sum, change) in sums.iter_mut().zip(change.0) {
+        *sum += change;
     }
 }
 

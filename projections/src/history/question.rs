@@ -94,11 +94,6 @@ fn columns_of(table: &str) -> String {
     COLUMNS.map(|column| format!("{table}.{column}")).join(", ")
 }
 
-/// The columns of a key's last span.
-fn in_span() -> String {
-    COLUMNS.map(|column| format!("span_{column}")).join(", ")
-}
-
 static PRESENT: LazyLock<String> = LazyLock::new(|| {
     let columns = COLUMNS.map(|column| format!("coalesce(keys.{column}, 0)"));
     format!(
@@ -127,20 +122,24 @@ fn occurred_tables(first: usize) -> String {
     let columns = COLUMNS.join(", ");
     let (day, beginning, instant) = (first, first + 1, first + 2);
     let mut parts = Vec::new();
-    let (mut from, mut last) = (String::new(), String::new());
+    let number = |index: usize| first + 3 + 2 * index;
+    let mut from = String::new();
     for (index, days) in SPANS.iter().enumerate() {
-        let no = first + 3 + 2 * index;
+        let no = number(index);
         let first_day = no + 1;
         parts.push(format!(
             "select {columns} from stock_spans where {OF_KEY} and days = {days} and no < ${no}{from}"
         ));
-        last = format!("select {} from keys where {OF_KEY} and span < ${no}", in_span());
         from = match SPANS.get(index + 1) {
             Some(shorter) => format!(" and no >= ${first_day} / {shorter}"),
             None => format!(" and day >= ${first_day}"),
         };
     }
-    parts.push(last);
+    let in_span = COLUMNS.map(|column| format!("span_{column}")).join(", ");
+    let shortest = number(SPANS.len() - 1);
+    parts.push(format!(
+        "select {in_span} from keys where {OF_KEY} and span < ${shortest}"
+    ));
     parts.push(format!(
         "select {columns} from stock_days where {OF_KEY} and day < ${day}{from}"
     ));
