@@ -7,12 +7,13 @@
 use std::sync::{Arc, Mutex, PoisonError};
 
 use bincard_ledger::codec::Body;
-use bincard_ledger::{CatalogueEvent, Event, IdempotencyKey, Position, State};
+use bincard_ledger::{CatalogueEvent, Event, Position, Recorded, State};
 use bincard_store::postgres::{self, Appender, Followed};
-use bincard_store::{BeginError, CommitError, Commits, Head, Reader};
+use bincard_store::{BeginError, CommitError, Commits, Head, ReadError, Reader};
+use uuid::Uuid;
 
 use crate::ledger::{Refusal, Shared};
-use crate::recovery::{self, CHUNK_RECORDS, RecoveryError};
+use crate::recovery::{self, Folding, RecoveryError};
 
 pub(crate) struct JointLog {
     shared: Arc<Shared>,
@@ -62,9 +63,9 @@ impl JointLog {
         let before = state.head();
         let (mut catalogue, mut followed) = (Vec::new(), Followed::default());
         let commits = self.reader.commits_up_to(before, head.position);
-        let folded = recovery::fold(Commits::Postgres(commits), state, |record| {
-            followed.note(record);
-            if let Event::Catalogue(event) = &record.event {
+        let folded = recovery::fold(Commits::Postgres(commits), state, |recorded| {
+            followed.note(&recorded.record);
+            if let Event::Catalogue(event) = &recorded.record.event {
                 catalogue.push(event.clone());
             }
         });
@@ -91,45 +92,58 @@ impl JointLog {
         }
     }
 
-    /// Takes the head and folds in what others appended; `key` is told of every idempotency key among that.
+    /// Takes the head and folds in what others appended; `key` is told of the digest of every idempotency key among that.
     pub(crate) fn begin(
         &mut self,
         state: &mut State,
-        mut key: impl FnMut(&IdempotencyKey, Position),
+        mut key: impl FnMut(Uuid, Position),
     ) -> Result<(), Refusal> {
         if self.is_spoilt {
             self.read_again(state)?;
         }
-        let missed = self
-            .appender
-            .begin()
-            .map_err(|error| self.refusal_of_begin(error))?;
-        let mut catalogue: Vec<CatalogueEvent> = Vec::new();
-        for chunk in missed.chunks(CHUNK_RECORDS) {
-            let events = chunk.iter().map(|recorded| &recorded.record.event);
-            events.for_each(|event| state.warm_event(event));
-            for recorded in chunk {
-                if let Some(known) = &recorded.record.key {
-                    key(&known.key, recorded.position);
-                }
-                if let Err(error) = state.apply(recorded) {
-                    self.appender.release();
-                    self.is_spoilt = true;
-                    return Err(unavailable(&error));
-                }
-                if let Event::Catalogue(event) = &recorded.record.event {
-                    catalogue.push(event.clone());
-                }
+        let before = state.head();
+        let mut catalogue = Vec::new();
+        let mut folding = Folding::new(state, |recorded: &Recorded| {
+            if let Event::Catalogue(event) = &recorded.record.event {
+                catalogue.push(event.clone());
             }
+        });
+        let begun = self.appender.begin_with(|position, raw, digest| {
+            if let Some(digest) = digest {
+                key(digest, position);
+            }
+            // A state knows nothing of keys and notes.
+            let record = raw
+                .decode_bare()
+                .map_err(|source| ReadError::Decode { position, source })?;
+            folding.take(Recorded {
+                position,
+                recorded_at: raw.recorded_at(),
+                record,
+            });
+            Ok(())
+        });
+        let folded = folding.finish();
+        if let Err(error) = begun {
+            // What was folded in does not count.
+            self.is_spoilt = state.head() != before || folded.is_err();
+            return Err(self.refusal_of_begin(error));
+        }
+        if let Err(error) = folded {
+            self.appender.release();
+            self.is_spoilt = true;
+            return Err(unavailable(&error));
         }
         self.shared.names.apply(&catalogue);
         self.reader.announce(self.appender.head());
         Ok(())
     }
 
-    /// Where each of these keys stands; the head is held.
-    pub(crate) fn find_keys(&mut self, keys: &[&IdempotencyKey]) -> Result<Vec<Option<Position>>, Refusal> {
-        self.appender.find_keys(keys).map_err(|error| unavailable(&error))
+    /// Where the keys with these digests stand; the head is held.
+    pub(crate) fn find_keys(&mut self, digests: &[Uuid]) -> Result<Vec<Option<Position>>, Refusal> {
+        self.appender
+            .find_keys(digests)
+            .map_err(|error| unavailable(&error))
     }
 
     /// Lets go of the head with nothing appended.
@@ -137,10 +151,15 @@ impl JointLog {
         self.appender.release();
     }
 
-    /// Appends what was decided since [`JointLog::begin`], and lets go of the head. `catalogue` is what of it is of the
-    /// catalogue. After a failure the state is read again before the next decision.
-    pub(crate) fn commit(&mut self, body: &Body, catalogue: &[CatalogueEvent]) -> Result<(), Refusal> {
-        match self.appender.commit(body) {
+    /// Appends what was decided since [`JointLog::begin`], and lets go of the head. `digests` are those of its keys, in
+    /// order; `catalogue` is what of it is of the catalogue. After a failure the state is read again before the next decision.
+    pub(crate) fn commit(
+        &mut self,
+        body: &Body,
+        digests: &[Uuid],
+        catalogue: &[CatalogueEvent],
+    ) -> Result<(), Refusal> {
+        match self.appender.commit_keyed(body, digests) {
             Ok(head) => {
                 self.shared.names.apply(catalogue);
                 self.reader.announce(head);

@@ -4,9 +4,15 @@
 
 use bincard_ledger::{CatalogueEvent, Command, Event, Position, Recorded};
 use bincard_store::{ReadError, Reader};
+use uuid::Uuid;
 
 use crate::ledger::{Answer, Receipt, Refusal};
 use crate::queue::{AnsweredBatch, Asked};
+
+/// The hash of a key that a joint log finds by a digest.
+pub(crate) fn hash_of_digest(digest: Uuid) -> u64 {
+    digest.as_u64_pair().0
+}
 
 /// What an answer means for the one who asked. `None`: the key's hash was another key's, which the request now says of
 /// itself; ask again.

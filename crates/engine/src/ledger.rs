@@ -6,6 +6,7 @@ use bincard_ledger::{
     IdempotencyKey, LedgerId, Position, PublicIds, Recorded, Rejection, Request, Timestamp, Version,
 };
 use bincard_store::keys::KeyIndex;
+use bincard_store::postgres::key_digest;
 use bincard_store::{Head, ReadError, Reader};
 use tokio::sync::oneshot;
 
@@ -184,6 +185,11 @@ pub(crate) struct Shared {
 }
 
 impl Shared {
+    /// Whether other nodes append to the log as well.
+    pub(crate) fn is_joint(&self) -> bool {
+        matches!(self.reader, Reader::Postgres(_))
+    }
+
     // A panic while the lock is held leaves an index that knows too little at worst, and the writer's panic stops the ledger.
     pub(crate) fn keys(&self) -> Option<MutexGuard<'_, KeyIndex>> {
         let keys = self.keys.as_ref()?;
@@ -342,7 +348,11 @@ impl Ledger {
     }
 
     fn ask(&self, request: Request) -> Asked {
-        let key_hash = request.key.as_ref().map(|key| key.hash(self.shared.id));
+        let key = request.key.as_ref();
+        let key_digest = key.filter(|_| self.shared.is_joint()).map(key_digest);
+        let hash_of =
+            |key: &IdempotencyKey| key_digest.map_or_else(|| key.hash(self.shared.id), keys::hash_of_digest);
+        let key_hash = key.map(hash_of);
         let fingerprint = if key_hash.is_some() {
             request.fingerprint()
         } else {
@@ -351,6 +361,7 @@ impl Ledger {
         Asked {
             request,
             key_hash,
+            key_digest,
             fingerprint,
             other_keys: Vec::new(),
         }

@@ -8,14 +8,17 @@ use std::time::Duration;
 
 use bincard_ledger::{Position, Request};
 use tokio::sync::{Notify, oneshot};
+use uuid::Uuid;
 
 use crate::ledger::{Answer, Answers};
 
 /// A request on its way, with what callers compute on their own threads.
 pub(crate) struct Asked {
     pub(crate) request: Request,
-    /// The hash of its key in this ledger.
+    /// The hash of its key in this ledger; where there is a digest, of that.
     pub(crate) key_hash: Option<u64>,
+    /// What its key is found by in a joint log, for one.
+    pub(crate) key_digest: Option<Uuid>,
     pub(crate) fingerprint: u64,
     /// Positions that share the key's hash, looked at and found to carry another key.
     pub(crate) other_keys: Vec<Position>,
@@ -302,11 +305,12 @@ mod tests {
         let asked = |_| Asked {
             request: Request {
                 command: bincard_ledger::Command::ExpireDue { reservations_max: 0 },
-                author: uuid::Uuid::nil(),
+                author: Uuid::nil(),
                 on_behalf_of: None,
                 key: None,
             },
             key_hash: None,
+            key_digest: None,
             fingerprint: 0,
             other_keys: Vec::new(),
         };

@@ -1,11 +1,56 @@
 //! From the log to a state.
 
 use bincard_ledger::codec::DecodeError;
-use bincard_ledger::{Inconsistent, Position, Record, Recorded, State, snapshot};
+use bincard_ledger::{Inconsistent, Position, Recorded, State, snapshot};
 use bincard_store::{Commits, ReadError, Reader};
 
-/// Records that are decoded before they are applied, so that what they need from memory is fetched together.
-pub(crate) const CHUNK_RECORDS: usize = 128;
+/// Events that are folded in together.
+const CHUNK_EVENTS: usize = 128;
+
+/// Folds events into a state, some at a time, so that what they need from memory is fetched together.
+pub(crate) struct Folding<'a, E> {
+    state: &'a mut State,
+    /// Sees every event before it is folded in.
+    each: E,
+    chunk: Vec<Recorded>,
+    /// The first event that did not follow; nothing after it is folded in.
+    failed: Option<Inconsistent>,
+}
+
+impl<'a, E: FnMut(&Recorded)> Folding<'a, E> {
+    pub(crate) fn new(state: &'a mut State, each: E) -> Folding<'a, E> {
+        Folding {
+            state,
+            each,
+            chunk: Vec::with_capacity(CHUNK_EVENTS),
+            failed: None,
+        }
+    }
+
+    /// Takes the next event.
+    pub(crate) fn take(&mut self, recorded: Recorded) {
+        self.state.warm_event(&recorded.record.event);
+        (self.each)(&recorded);
+        self.chunk.push(recorded);
+        if self.chunk.len() == CHUNK_EVENTS {
+            self.fold();
+        }
+    }
+
+    /// Folds in what was taken; the position reached.
+    pub(crate) fn finish(&mut self) -> Result<Position, Inconsistent> {
+        self.fold();
+        self.failed.take().map_or(Ok(self.state.head()), Err)
+    }
+
+    fn fold(&mut self) {
+        for recorded in self.chunk.drain(..) {
+            if self.failed.is_none() {
+                self.failed = self.state.apply(&recorded).err();
+            }
+        }
+    }
+}
 
 /// Why a state could not be rebuilt.
 #[derive(Debug, thiserror::Error)]
@@ -39,11 +84,11 @@ pub fn replay(
     fold_commits(commits, state, |_| {}, &mut progress)
 }
 
-/// Folds commits, up to where they end, into the state; `each` sees every record first.
+/// Folds commits, up to where they end, into the state; `each` sees every event first.
 pub(crate) fn fold(
     commits: Commits,
     state: &mut State,
-    each: impl FnMut(&Record),
+    each: impl FnMut(&Recorded),
 ) -> Result<(), RecoveryError> {
     fold_commits(commits, state, each, &mut |_| {})
 }
@@ -51,35 +96,27 @@ pub(crate) fn fold(
 fn fold_commits(
     mut commits: Commits,
     state: &mut State,
-    mut each: impl FnMut(&Record),
+    each: impl FnMut(&Recorded),
     progress: &mut dyn FnMut(Position),
 ) -> Result<(), RecoveryError> {
-    let mut chunk: Vec<Record> = Vec::with_capacity(CHUNK_RECORDS);
+    let mut folding = Folding::new(state, each);
     while let Some(commit) = commits.next()? {
+        let mut position = commit.first;
         let decode = |source| RecoveryError::Decode {
             position: commit.first,
             source,
         };
-        // A state ends where a commit ends: no commit is known in part.
-        let mut records = commit.records().map_err(decode)?.records().peekable();
-        while records.peek().is_some() {
-            for raw in records.by_ref().take(CHUNK_RECORDS) {
-                chunk.push(raw.and_then(|raw| raw.decode()).map_err(decode)?);
-            }
-            for record in &chunk {
-                state.warm_event(&record.event);
-                each(record);
-            }
-            for record in chunk.drain(..) {
-                let (position, recorded_at) = (state.head().next(), commit.recorded_at);
-                state.apply(&Recorded {
-                    position,
-                    recorded_at,
-                    record,
-                })?;
-            }
+        for raw in commit.records().map_err(decode)?.records() {
+            let record = raw.and_then(|raw| raw.decode()).map_err(decode)?;
+            folding.take(Recorded {
+                position,
+                recorded_at: commit.recorded_at,
+                record,
+            });
+            position = position.next();
         }
-        progress(state.head());
+        // A state ends where a commit ends: no commit is known in part.
+        progress(folding.finish()?);
     }
     Ok(())
 }

@@ -5,7 +5,6 @@
 //! Where other nodes append as well there is no committer: the writer holds the log's head while it decides a batch, and
 //! commits it itself.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, SyncSender};
 use std::time::{Duration, Instant};
@@ -13,10 +12,11 @@ use std::time::{Duration, Instant};
 use bincard_ledger::codec::Body;
 use bincard_ledger::event::RecordedKey;
 use bincard_ledger::{
-    CatalogueEvent, Command, Decision, Event, IdempotencyKey, Position, RecallCommand, Record, Recorded,
-    Request, State, Timestamp, Version, decide, expire_due, set_aside,
+    CatalogueEvent, Command, Decision, Event, Position, RecallCommand, Record, Recorded, Request, State,
+    Timestamp, Version, decide, expire_due, set_aside,
 };
 use bincard_store::keys::Candidates;
+use hashbrown::HashMap;
 use smallvec::SmallVec;
 use tokio::sync::oneshot;
 use uuid::Uuid;
@@ -25,7 +25,7 @@ use crate::committer;
 use crate::engine::Clock;
 use crate::figures::BatchFigures;
 use crate::joint::JointLog;
-use crate::keys::{chose_lots, says_more, subject_of};
+use crate::keys::{chose_lots, hash_of_digest, says_more, subject_of};
 use crate::ledger::{Answer, Answers, Receipt, Refusal, Shared};
 use crate::queue::{Answered, AnsweredBatch, Asked, Gathering, Submission};
 
@@ -59,6 +59,8 @@ pub(crate) struct Batch {
     pub(crate) replies: Vec<Reply>,
     pub(crate) catalogue: Vec<CatalogueEvent>,
     pub(crate) figures: BatchFigures,
+    /// The digests of the body's keys, in order, for a joint log.
+    digests: Vec<Uuid>,
     /// Whether the head of a joint log is held for it.
     is_begun: bool,
 }
@@ -81,6 +83,7 @@ impl Batch {
             replies: Vec::new(),
             catalogue: Vec::new(),
             figures: BatchFigures::default(),
+            digests: Vec::new(),
             is_begun: false,
         }
     }
@@ -142,6 +145,8 @@ impl Writer {
             let signs = self.shared.queue.await_work(!batch.is_empty(), self.sleep_max());
             let is_free = signs.committer_is_free;
             self.refusal = None;
+            // What others append before the next chunk is seen when that is looked up.
+            self.chunk.is_looked_up = false;
             match &mut self.sink {
                 Sink::Committer { .. } => {
                     if signs.has_requests && is_free && batch.is_empty() {
@@ -248,6 +253,7 @@ impl Writer {
             replies,
             catalogue,
             figures,
+            digests,
             is_begun,
         } = batch;
         let (started, before) = (Instant::now(), self.shared.reader.head().position);
@@ -260,7 +266,7 @@ impl Writer {
             committer::answer_all(replies);
             return Ok(());
         }
-        let committed = log.commit(&body, &catalogue);
+        let committed = log.commit(&body, &digests, &catalogue);
         self.joint_commit_took = started.elapsed();
         self.shared.queue.answer(replies.len());
         match &committed {
@@ -288,12 +294,15 @@ impl Writer {
         if batch.is_begun {
             return Ok(());
         }
-        let (ledger, chunk) = (self.shared.id, &mut self.chunk);
-        let begun = log.begin(&mut self.state, |key, position| {
+        let chunk = &mut self.chunk;
+        let begun = log.begin(&mut self.state, |digest, position| {
             // Whoever looks keys up after this finds these as well.
             if chunk.is_looked_up {
-                let hash = key.hash(ledger);
-                chunk.fresh.entry(hash).or_default().push(position);
+                chunk
+                    .fresh
+                    .entry(hash_of_digest(digest))
+                    .or_default()
+                    .push(position);
             }
         });
         match &begun {
@@ -447,10 +456,10 @@ impl Writer {
         }
         let Sink::Joint(log) = &mut self.sink else { return };
         let keyed = chunk.enumerate();
-        let (of, keys): (Vec<usize>, Vec<&IdempotencyKey>) = keyed
-            .filter_map(|(place, asked)| Some((place, asked.request.key.as_ref()?)))
+        let (of, digests): (Vec<usize>, Vec<Uuid>) = keyed
+            .filter_map(|(place, asked)| Some((place, asked.key_digest?)))
             .unzip();
-        match log.find_keys(&keys) {
+        match log.find_keys(&digests) {
             Ok(found) => {
                 self.chunk.is_looked_up = true;
                 for (place, position) in of.into_iter().zip(found) {
@@ -574,6 +583,7 @@ impl Writer {
             version = at;
             if let (Some(key), Some(hash)) = (key, asked.key_hash) {
                 self.chunk.recorded.push((hash, self.state.head()));
+                batch.digests.extend(asked.key_digest);
                 asked.request.key = Some(key.key);
             }
         }

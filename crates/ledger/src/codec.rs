@@ -62,11 +62,12 @@ impl Body {
         self.bytes.overwrite(COUNT_AT, &self.count.to_le_bytes());
     }
 
-    /// Appends a record as it was encoded: the bytes that [`RawRecord::as_bytes`] gave.
-    pub fn push_encoded(&mut self, record: &[u8]) {
+    /// Appends a record as it was encoded: the bytes that [`RawRecord::as_bytes`] gave. Gives it as one of this body.
+    pub fn push_encoded<'a>(&mut self, record: &'a [u8]) -> RawRecord<'a> {
         self.bytes.with_length(|bytes| bytes.bytes(record));
         self.count = self.count.saturating_add(1);
         self.bytes.overwrite(COUNT_AT, &self.count.to_le_bytes());
+        RawRecord::new(record, self.recorded_at)
     }
 
     /// How many records there are.

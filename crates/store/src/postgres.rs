@@ -19,6 +19,7 @@ mod poll;
 mod read;
 mod relay;
 mod repair;
+mod rows;
 mod snapshots;
 
 use std::convert::identity;
@@ -30,6 +31,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, mpsc};
 use std::time::Duration;
 
+use bincard_ledger::command::KeySpace;
 use bincard_ledger::{IdempotencyKey, LedgerId, Position, Timestamp};
 use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions, PgRow};
 use sqlx::{Connection, PgConnection, Row};
@@ -207,6 +209,8 @@ impl Database {
             ("client_min_messages", "warning"),
             // Statements by arrays are otherwise planned anew at every execution.
             ("plan_cache_mode", "force_generic_plan"),
+            // Such plans seem to read many rows: each execution would be compiled, for longer than it runs.
+            ("jit", "off"),
             // What is answered must survive a power loss, whatever the server's own setting is.
             ("synchronous_commit", "on"),
             ("idle_in_transaction_session_timeout", IDLE_IN_TRANSACTION_MS),
@@ -590,8 +594,12 @@ fn signed(number: u64) -> i64 {
 
 /// What stands for an idempotency key in the index: 128 bits of BLAKE3 of its space and text.
 pub fn key_digest(key: &IdempotencyKey) -> Uuid {
+    digest_of(key.space, &key.text)
+}
+
+fn digest_of(space: KeySpace, text: &str) -> Uuid {
     let mut hasher = blake3::Hasher::new();
-    hasher.update(&[key.space as u8]).update(key.text.as_bytes());
+    hasher.update(&[space as u8]).update(text.as_bytes());
     let mut digest = [0; 16];
     hasher.finalize_xof().fill(&mut digest);
     Uuid::from_bytes(digest)

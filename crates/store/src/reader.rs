@@ -250,7 +250,7 @@ pub(crate) fn read(mut commits: Commits, after: Position, limit: usize) -> Resul
         let Some(commit) = commits.next()? else { break };
         each_record(&commit, |position, record| {
             if position > after && events.len() < limit {
-                events.push(decode(&commit, position, record)?);
+                events.push(decode(position, record)?);
             }
             Ok(())
         })?;
@@ -273,17 +273,13 @@ pub(crate) fn each_record<'a>(
     Ok(())
 }
 
-pub(crate) fn decode(
-    commit: &Commit<'_>,
-    position: Position,
-    record: RawRecord<'_>,
-) -> Result<Recorded, ReadError> {
-    let record = record
+pub(crate) fn decode(position: Position, raw: RawRecord<'_>) -> Result<Recorded, ReadError> {
+    let record = raw
         .decode()
         .map_err(|source| ReadError::Decode { position, source })?;
     Ok(Recorded {
         position,
-        recorded_at: commit.recorded_at,
+        recorded_at: raw.recorded_at(),
         record,
     })
 }

@@ -315,6 +315,39 @@ fn a_node_whose_commit_came_to_nothing_still_hears_of_the_others() {
 }
 
 #[test]
+fn what_broke_off_in_the_middle_of_others_events_does_not_count() {
+    let url = database();
+    let (one, two) = (node(&url), node(&url));
+    furnish(&one.ledger(), 1);
+    wait_for(&two.ledger(), one.ledger().reader().head().position);
+    // Far into the commit, so that much of it is folded in before the damage is met.
+    run_sql(
+        &url,
+        "create function bincard_log.damage() returns trigger language plpgsql as
+            $$ begin if new.position = 800 then new.crc = new.crc + 1; end if; return new; end $$;
+         create trigger damage before insert on bincard_log.events
+            for each row execute function bincard_log.damage()",
+    );
+    let inbound = (0..1_000).map(|_| request(moves(Kind::Inbound, 2))).collect();
+    let recorded = one.ledger().submit_batch_blocking(inbound);
+    assert!(recorded.iter().all(Result::is_ok), "all are in one commit");
+    let outbound = keyed(moves(Kind::Outbound, 1_500), "a");
+    let refused = submit(&two.ledger(), outbound.clone());
+    assert!(matches!(refused, Err(Refusal::Unavailable { .. })), "{refused:?}");
+    run_sql(
+        &url,
+        "drop trigger damage on bincard_log.events;
+         update bincard_log.events set crc = crc - 1 where position = 800",
+    );
+    let receipt = submit(&two.ledger(), outbound).expect("the log is whole again");
+    assert_eq!(on_hand(&two.ledger()), 500);
+    let more = submit(&two.ledger(), request(moves(Kind::Outbound, 501)));
+    assert!(matches!(more, Err(Refusal::Rejected(_))), "{more:?}");
+    wait_for(&one.ledger(), receipt.position);
+    assert_eq!(on_hand(&one.ledger()), 500);
+}
+
+#[test]
 fn a_snapshot_of_one_node_serves_another() {
     let url = database();
     let engine = node(&url);

@@ -65,6 +65,11 @@ impl<'a> RawRecord<'a> {
         RawRecord { bytes, recorded_at }
     }
 
+    /// When it was recorded.
+    pub fn recorded_at(&self) -> Timestamp {
+        self.recorded_at
+    }
+
     /// The record's bytes, without their length.
     pub fn as_bytes(&self) -> &'a [u8] {
         self.bytes

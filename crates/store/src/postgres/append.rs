@@ -4,27 +4,27 @@
 //! the lock again, which it only gets when the lost session has ended, and then the row of the commit is there or it is
 //! not. If it is not and nobody appended meanwhile, the commit is made now.
 
-use std::collections::HashMap;
 use std::convert::identity;
 use std::io;
 use std::time::{Duration, Instant};
 
-use bincard_ledger::codec::{Body, BodyRef, DecodeError};
-use bincard_ledger::{IdempotencyKey, Position, Record, Recorded, Stream, Version};
-use sqlx::postgres::{PgArguments, PgSeverity};
-use sqlx::query::Query;
-use sqlx::{AssertSqlSafe, Connection, Executor, PgConnection, Postgres, Row};
+use bincard_ledger::codec::{Body, BodyRef, DecodeError, RawRecord};
+use bincard_ledger::{Position, Record, Recorded, Stream, Version};
+use hashbrown::HashMap;
+use sqlx::postgres::PgSeverity;
+use sqlx::{AssertSqlSafe, Connection, Executor, PgConnection, Row};
 use tokio::runtime::Runtime;
 use uuid::Uuid;
 
-use super::fetch::{self, Place, failed};
+use super::fetch::{self, Fetched, KEYED_STRETCHES, Place, failed};
 use super::known::KnownKeys;
-use super::{ANSWER_MAX, Reader, connect, crc_of, hash_of, head_of, in_time, key_digest, signed, unsigned};
+use super::rows::{Rows, rows_of, write};
+use super::{ANSWER_MAX, Reader, connect, hash_of, head_of, in_time, key_digest, signed, unsigned};
 use crate::chain::Hash;
 use crate::commit::BODY_BYTES_MAX;
 use crate::contract::Head;
 use crate::error::{BeginError, CommitError, ReadError};
-use crate::reader::{decode, each_record};
+use crate::reader::decode;
 
 /// How long it is tried to find out what became of a commit whose connection was lost.
 const RESOLVE_MAX: Duration = Duration::from_secs(15);
@@ -44,8 +44,8 @@ pub struct Appender {
     head: Head,
     /// Up to where the caller knows the log.
     seen: Position,
-    /// The hash there, when it is known.
-    seen_hash: Option<Hash>,
+    /// The head that was there, when it is known.
+    seen_head: Option<Head>,
     /// The last versions of streams, as of what was seen; others are looked up.
     versions: HashMap<Stream, Version>,
     /// The keys up to what was seen.
@@ -62,21 +62,14 @@ pub struct Followed {
 impl Followed {
     /// Takes note of an event; of each stream's the last comes last.
     pub fn note(&mut self, record: &Record) {
-        self.versions.insert(record.event.stream(), record.version);
-        self.keys
-            .extend(record.key.as_ref().map(|known| key_digest(&known.key)));
+        let digest = record.key.as_ref().map(|known| key_digest(&known.key));
+        self.note_keyed(record.event.stream(), record.version, digest);
     }
-}
 
-/// The rows of a commit.
-pub(super) struct Rows<'a> {
-    pub(super) head: Head,
-    pub(super) first: Position,
-    pub(super) streams: Vec<i64>,
-    pub(super) versions: Vec<i64>,
-    pub(super) keys: Vec<Option<Uuid>>,
-    pub(super) crcs: Vec<i32>,
-    pub(super) records: Vec<&'a [u8]>,
+    fn note_keyed(&mut self, stream: Stream, version: Version, digest: Option<Uuid>) {
+        self.versions.insert(stream, version);
+        self.keys.extend(digest);
+    }
 }
 
 /// Why an attempt to commit came to nothing, as far as that is known.
@@ -119,7 +112,7 @@ impl Appender {
             is_begun: false,
             head,
             seen: head.position,
-            seen_hash: Some(head.hash),
+            seen_head: Some(head),
             versions: HashMap::new(),
             known: KnownKeys::default(),
         })
@@ -136,23 +129,44 @@ impl Appender {
     /// # Errors
     /// When the database cannot be asked; nothing is held then. [`BeginError::Moved`] when the ledger has gone elsewhere.
     pub fn begin(&mut self) -> Result<Vec<Recorded>, BeginError> {
+        let mut missed = Vec::new();
+        self.begin_with(|position, raw, _| {
+            missed.push(decode(position, raw)?);
+            Ok(())
+        })?;
+        Ok(missed)
+    }
+
+    /// Like [`Appender::begin`], but `each` is given every record as soon as it is there, while the database gets the next
+    /// ones ready, and the digest of its key, if it has one.
+    ///
+    /// # Errors
+    /// Like those of [`Appender::begin`], and those of `each`. What was given before does not count then, and is given again
+    /// the next time.
+    pub fn begin_with(
+        &mut self,
+        each: impl FnMut(Position, RawRecord<'_>, Option<Uuid>) -> Result<(), ReadError>,
+    ) -> Result<(), BeginError> {
         if self.is_begun {
-            return Ok(Vec::new());
+            return Ok(());
         }
-        let before = (self.seen, self.seen_hash);
-        let begun = self.take_head();
+        let before = (self.seen, self.seen_head);
+        let begun = self.take_head(each);
         if begun.is_err() {
             self.session = None;
-            // The caller was told of nothing.
-            (self.seen, self.seen_hash) = before;
+            (self.seen, self.seen_head) = before;
         }
         self.is_begun = begun.is_ok();
         begun
     }
 
-    fn take_head(&mut self) -> Result<Vec<Recorded>, BeginError> {
+    fn take_head(
+        &mut self,
+        mut each: impl FnMut(Position, RawRecord<'_>, Option<Uuid>) -> Result<(), ReadError>,
+    ) -> Result<(), BeginError> {
         let head = self.lock_anew()?;
-        let is_other = head.position == self.seen && self.seen_hash.is_some_and(|hash| hash != head.hash);
+        let is_other =
+            head.position == self.seen && self.seen_head.is_some_and(|seen| seen.hash != head.hash);
         if head.position < self.seen || is_other {
             // Whoever decided on more than is there must not append to it.
             let what = format!(
@@ -163,37 +177,50 @@ impl Appender {
             let position = head.position;
             return Err(ReadError::Damaged { position, what }.into());
         }
-        let (mut missed, mut followed) = (Vec::new(), Followed::default());
+        let mut followed = Followed::default();
         while self.seen < head.position {
             let place = Place {
                 no: self.reader.no(),
                 after: self.seen,
-                previous: self.seen_hash,
+                previous: self.seen_head.map(|seen| seen.hash),
                 genesis: Hash::genesis(self.reader.ledger()),
             };
+            // Of a single commit all is known.
+            let single = self.seen_head.filter(|seen| seen.commit + 1 == head.commit);
             let session = self.session.as_mut().expect("the head is held by a session");
-            let fetching = fetch::commits(session, place);
-            let fetching = in_time(ANSWER_MAX, fetching, failed("read what others appended"));
-            for fetched in self.runtime.block_on(fetching)? {
-                let commit = fetched.as_commit();
-                each_record(&commit, |position, record| {
-                    if position > place.after {
-                        let recorded = decode(&commit, position, record)?;
-                        followed.note(&recorded.record);
-                        missed.push(recorded);
+            let fetching = async {
+                let mut commits = match single {
+                    Some(_) => vec![Fetched::outline(place.after, &head)],
+                    None => fetch::outlines(session, place).await?,
+                };
+                let take = |position, raw: RawRecord<'_>, digest: Uuid| {
+                    if position <= place.after {
+                        return Ok(());
                     }
-                    Ok(())
-                })?;
-                (self.seen, self.seen_hash) = (commit.last(), Some(commit.hash));
-            }
-            if self.seen == place.after {
-                let (position, what) = (self.seen.next(), "the event is missing".to_owned());
-                return Err(ReadError::Damaged { position, what }.into());
+                    let head = raw
+                        .head()
+                        .map_err(|source| ReadError::Decode { position, source })?;
+                    let digest = head.key.is_some().then_some(digest);
+                    followed.note_keyed(head.stream, head.version, digest);
+                    each(position, raw, digest)
+                };
+                fetch::fill(session, place, &mut commits, KEYED_STRETCHES, take).await?;
+                Ok(commits.last().map(Fetched::head))
+            };
+            let fetching = in_time(ANSWER_MAX, fetching, failed("read what others appended"));
+            match self.runtime.block_on(fetching)? {
+                Some(end) if end.position > self.seen => {
+                    (self.seen, self.seen_head) = (end.position, Some(end))
+                }
+                _ => {
+                    let (position, what) = (self.seen.next(), "the event is missing".to_owned());
+                    return Err(ReadError::Damaged { position, what }.into());
+                }
             }
         }
         self.remember(followed);
-        self.seen_hash = Some(head.hash);
-        Ok(missed)
+        self.seen_head = Some(head);
+        Ok(())
     }
 
     fn remember(&mut self, followed: Followed) {
@@ -256,7 +283,7 @@ impl Appender {
         }
         self.release();
         self.remember(followed);
-        (self.seen, self.seen_hash) = (to.position, Some(to.hash));
+        (self.seen, self.seen_head) = (to.position, Some(to));
     }
 
     /// Says that the caller knows the log up to a position by other ways, such as a [`Reader`], however it was before.
@@ -264,27 +291,26 @@ impl Appender {
         if position != self.seen {
             self.release();
             self.seen = position;
-            self.seen_hash = None;
+            self.seen_head = None;
             self.versions.clear();
             self.known.forget();
         }
     }
 
-    /// Where each of these keys was used; `None` for one that was not. To be asked while the head is held, so that the
-    /// answer stays true until the commit.
+    /// Where the keys with these digests were used; `None` for one that was not. To be asked while the head is held, so that
+    /// the answer stays true until the commit.
     ///
     /// # Errors
     /// When the database cannot be asked.
-    pub fn find_keys(&mut self, keys: &[&IdempotencyKey]) -> Result<Vec<Option<Position>>, ReadError> {
-        if keys.is_empty() {
+    pub fn find_keys(&mut self, digests: &[Uuid]) -> Result<Vec<Option<Position>>, ReadError> {
+        if digests.is_empty() {
             return Ok(Vec::new());
         }
         self.known.tend(&self.reader, self.seen);
-        let digests: Vec<Uuid> = keys.iter().map(|key| key_digest(key)).collect();
         let doubtful = digests.iter().filter(|digest| self.known.may_have(digest));
         let doubtful: Vec<Uuid> = doubtful.copied().collect();
         if doubtful.is_empty() {
-            return Ok(vec![None; keys.len()]);
+            return Ok(vec![None; digests.len()]);
         }
         let no = self.reader.no();
         let session = self.session.as_mut().ok_or_else(|| {
@@ -326,7 +352,15 @@ impl Appender {
     /// [`CommitError::Overtaken`] when others appended what the caller has not seen. Nothing was written with any error
     /// but the first.
     pub fn commit(&mut self, body: &Body) -> Result<Head, CommitError> {
-        let committed = self.append(body);
+        self.commit_keyed(body, &[])
+    }
+
+    /// Like [`Appender::commit`], with the digests of the body's keys in order, as far as they are known already.
+    ///
+    /// # Errors
+    /// Those of [`Appender::commit`].
+    pub fn commit_keyed(&mut self, body: &Body, digests: &[Uuid]) -> Result<Head, CommitError> {
+        let committed = self.append(body, digests);
         if committed.is_err() {
             self.release();
             self.versions.clear();
@@ -336,12 +370,12 @@ impl Appender {
         committed
     }
 
-    fn append(&mut self, body: &Body) -> Result<Head, CommitError> {
+    fn append(&mut self, body: &Body, digests: &[Uuid]) -> Result<Head, CommitError> {
         if !self.is_begun {
             let head = self.lock_anew().map_err(CommitError::begin)?;
             self.is_begun = true;
             self.check_not_overtaken(head)?;
-            self.seen_hash = Some(head.hash);
+            self.seen_head = Some(head);
         }
         let before = self.head;
         if body.is_empty() {
@@ -349,14 +383,14 @@ impl Appender {
             return Ok(before);
         }
         check(body, &before)?;
-        let rows = rows_of(body, &before)?;
+        let rows = rows_of(body, &before, digests)?;
         let versions = self.make(body, &rows, &before)?;
         self.is_begun = false;
         rows.keys
             .iter()
             .flatten()
             .for_each(|digest| self.known.add(digest));
-        (self.seen, self.seen_hash) = (rows.head.position, Some(rows.head.hash));
+        (self.seen, self.seen_head) = (rows.head.position, Some(rows.head));
         self.versions.extend(versions);
         self.head = rows.head;
         Ok(rows.head)
@@ -384,7 +418,7 @@ impl Appender {
         self.check_not_overtaken(head)?;
         let no = self.reader.no();
         for body in bodies {
-            let rows = rows_of(body, &head)?;
+            let rows = rows_of(body, &head, &[])?;
             let session = self.session.as_mut().expect("the head is held by a session");
             let written = self.runtime.block_on(write(session, no, &rows, &head));
             written.map_err(CommitError::database)?;
@@ -394,14 +428,14 @@ impl Appender {
         let ended = self.runtime.block_on(session.execute("commit"));
         ended.map_err(CommitError::unknown)?;
         self.head = head;
-        (self.seen, self.seen_hash) = (head.position, Some(head.hash));
+        (self.seen, self.seen_head) = (head.position, Some(head));
         self.versions.clear();
         self.known.forget();
         Ok(head)
     }
 
     fn check_not_overtaken(&self, head: Head) -> Result<(), CommitError> {
-        let is_same = head.position == self.seen && self.seen_hash.is_none_or(|hash| hash == head.hash);
+        let is_same = head.position == self.seen && self.seen_head.is_none_or(|seen| seen.hash == head.hash);
         if is_same {
             return Ok(());
         }
@@ -576,108 +610,6 @@ fn check(body: &Body, head: &Head) -> Result<(), CommitError> {
         });
     }
     Ok(())
-}
-
-pub(super) fn rows_of<'a>(body: &'a Body, before: &Head) -> Result<Rows<'a>, CommitError> {
-    let count = body.count() as usize;
-    let first = before.position.next();
-    let mut rows = Rows {
-        head: Head {
-            position: Position(before.position.0 + u64::from(body.count())),
-            commit: before.commit + 1,
-            hash: before.hash.follow(first, body.as_bytes()),
-            recorded_at: body.recorded_at(),
-        },
-        first,
-        streams: Vec::with_capacity(count),
-        versions: Vec::with_capacity(count),
-        keys: Vec::with_capacity(count),
-        crcs: Vec::with_capacity(count),
-        records: Vec::with_capacity(count),
-    };
-    let mut position = first;
-    for record in BodyRef::parse(body.as_bytes())?.records() {
-        let record = record?;
-        let head = record.head()?;
-        rows.streams.push(i64::from(head.stream.code()));
-        rows.versions.push(signed(head.version.0));
-        rows.keys.push(head.key.map(|(space, text, _)| {
-            key_digest(&IdempotencyKey {
-                space,
-                text: text.into(),
-            })
-        }));
-        rows.crcs.push(crc_of(position, record.as_bytes()));
-        rows.records.push(record.as_bytes());
-        position = position.next();
-    }
-    Ok(rows)
-}
-
-/// The beginning of a statement that inserts a commit, with the arguments that [`bound`] gives.
-macro_rules! inserting {
-    () => {
-        "with appended as (
-            insert into events (ledger, position, stream, version, key, crc, record)
-            select $1, $2 + place - 1, stream, version, key, crc, record
-            from unnest($3::int8[], $4::int8[], $5::uuid[], $6::int4[], $7::bytea[]) with ordinality
-                as records (stream, version, key, crc, record, place)
-        ), committed as (
-            insert into commits (ledger, first, count, commit, recorded_at, hash)
-            values ($1, $2, $8, $9, $10, $11)
-        )
-        "
-    };
-}
-
-/// A statement that begins with [`inserting`], with its arguments.
-fn bound<'a>(sql: &'static str, no: i32, rows: &'a Rows<'_>) -> Query<'a, Postgres, PgArguments> {
-    sqlx::query(sql)
-        .bind(no)
-        .bind(signed(rows.first.0))
-        .bind(&rows.streams)
-        .bind(&rows.versions)
-        .bind(&rows.keys)
-        .bind(&rows.crcs)
-        .bind(&rows.records)
-        .bind(i32::try_from(rows.records.len()).unwrap_or(i32::MAX))
-        .bind(signed(rows.head.commit))
-        .bind(rows.head.recorded_at.micros())
-        .bind(rows.head.hash.0.as_slice())
-}
-
-/// Inserts the rows of a commit and leaves the ledger's end where it is.
-pub(super) async fn insert(session: &mut PgConnection, no: i32, rows: &Rows<'_>) -> Result<(), sqlx::Error> {
-    let inserting = bound(concat!(inserting!(), "select 1"), no, rows);
-    inserting.execute(session).await.map(drop)
-}
-
-/// Writes everything in one statement.
-async fn write(
-    session: &mut PgConnection,
-    no: i32,
-    rows: &Rows<'_>,
-    before: &Head,
-) -> Result<(), sqlx::Error> {
-    let written = bound(
-        concat!(
-            inserting!(),
-            "update ledgers set position = $12, commit = $9, recorded_at = $10, hash = $11
-            where no = $1 and position = $13"
-        ),
-        no,
-        rows,
-    )
-    .bind(signed(rows.head.position.0))
-    .bind(signed(before.position.0))
-    .execute(session)
-    .await?;
-    // The row is locked by this session: it cannot have changed.
-    if written.rows_affected() == 1 {
-        Ok(())
-    } else {
-        Err(sqlx::Error::RowNotFound)
-    }
 }
 
 /// Whether the database said no and goes on, rather than the session having ended.

@@ -1,12 +1,15 @@
 //! Reading commits out of their rows, each checked: its records' checksums, that none is missing, its hash.
 
-use bincard_ledger::codec::Body;
+use bincard_ledger::codec::{Body, RawRecord};
 use bincard_ledger::{Position, Timestamp};
+use futures_util::TryStreamExt;
 use sqlx::postgres::PgRow;
 use sqlx::{PgConnection, Row};
+use uuid::Uuid;
 
 use super::{crc_of, hash_of, signed, unsigned};
 use crate::chain::Hash;
+use crate::contract::Head;
 use crate::error::ReadError;
 use crate::reader::Commit;
 
@@ -27,6 +30,40 @@ pub(super) struct Fetched {
 }
 
 impl Fetched {
+    /// The commit that ends at a head, and begins behind a position, without its records.
+    pub(super) fn outline(after: Position, head: &Head) -> Fetched {
+        Fetched {
+            commit: head.commit,
+            first: after.next(),
+            count: u32::try_from(head.position.0.saturating_sub(after.0)).unwrap_or(u32::MAX),
+            hash: head.hash,
+            recorded_at: head.recorded_at,
+            body: Body::new(head.recorded_at),
+        }
+    }
+
+    /// Whether its hash follows from the one before it and all its records; gives it.
+    fn check(&self, previous: Hash) -> Result<Hash, ReadError> {
+        let follows = previous.follow(self.first, self.body.as_bytes());
+        if follows == self.hash {
+            return Ok(follows);
+        }
+        Err(ReadError::Damaged {
+            position: self.first,
+            what: "the commit's hash does not follow from what it holds".to_owned(),
+        })
+    }
+
+    /// The end of the log, as of this commit.
+    pub(super) fn head(&self) -> Head {
+        Head {
+            position: self.as_commit().last(),
+            commit: self.commit,
+            hash: self.hash,
+            recorded_at: self.recorded_at,
+        }
+    }
+
     pub(super) fn as_commit(&self) -> Commit<'_> {
         Commit {
             commit: self.commit,
@@ -58,47 +95,64 @@ pub(super) fn failed(doing: &'static str) -> impl FnOnce(sqlx::Error) -> ReadErr
 
 /// The commits that hold anything after a place; the first may begin before it. None at the end of the log.
 pub(super) async fn commits(connection: &mut PgConnection, place: Place) -> Result<Vec<Fetched>, ReadError> {
+    let mut commits = outlines(connection, place).await?;
+    fill(connection, place, &mut commits, STRETCHES, |_, _, _| Ok(())).await?;
+    Ok(commits)
+}
+
+/// The same commits without their records.
+pub(super) async fn outlines(connection: &mut PgConnection, place: Place) -> Result<Vec<Fetched>, ReadError> {
     let reading = || failed("read commits");
-    let heads = sqlx::query(
+    let rows = sqlx::query(
         "select first, count, commit, recorded_at, hash from commits where ledger = $1 and first >= coalesce(
             (select max(first) from commits where ledger = $1 and first <= $2), 1) order by first limit $3",
     )
     .bind(place.no)
     .bind(signed(place.after.0).saturating_add(1))
     .bind(COMMITS_MAX)
-    .fetch_all(&mut *connection)
+    .fetch_all(connection)
     .await
     .map_err(reading())?;
-    let mut commits = Vec::with_capacity(heads.len());
+    let mut commits = Vec::with_capacity(rows.len());
     let mut events = 0;
-    for row in &heads {
-        let fetched = fetched_of(row).map_err(reading())?;
-        let is_past = fetched.first.0 + u64::from(fetched.count) <= place.after.next().0;
+    for row in &rows {
+        let outline = outline_of(row).map_err(reading())?;
+        let is_past = outline.first.0 + u64::from(outline.count) <= place.after.next().0;
         // The last commit of the log ends before what is wanted.
         if is_past {
             continue;
         }
-        if events > 0 && events + u64::from(fetched.count) > EVENTS_MAX {
+        if events > 0 && events + u64::from(outline.count) > EVENTS_MAX {
             break;
         }
-        events += u64::from(fetched.count);
-        commits.push(fetched);
+        events += u64::from(outline.count);
+        commits.push(outline);
     }
+    Ok(commits)
+}
+
+/// Reads the records of commits that follow a place, in order, by one of two statements. `each` sees every record as soon as
+/// it is there, while the database gets the next ones ready: before its commit's hash is checked, so that nothing counts when
+/// this fails. With [`KEYED_STRETCHES`] it is given the digest of the record's key as well, or nil.
+pub(super) async fn fill(
+    connection: &mut PgConnection,
+    place: Place,
+    commits: &mut [Fetched],
+    stretches: &'static str,
+    mut each: impl FnMut(Position, RawRecord<'_>, Uuid) -> Result<(), ReadError>,
+) -> Result<(), ReadError> {
+    let reading = || failed("read commits");
     let (Some(first), Some(last)) = (commits.first(), commits.last()) else {
-        return Ok(commits);
+        return Ok(());
     };
     let (first, last) = (first.first, last.as_commit().last());
     let mut previous = match place.previous.filter(|_| first == place.after.next()) {
         Some(hash) => hash,
         None => hash_before(connection, place, first).await.map_err(reading())?,
     };
-    let records = Records::between(connection, place.no, first, last)
-        .await
-        .map_err(reading())?;
-    let mut records = records.iter();
     // The first may begin before what is wanted; none begins behind it, and each where the one before it ends.
     let mut expected = first.min(place.after.next());
-    for commit in &mut commits {
+    for commit in &*commits {
         if commit.first != expected {
             return Err(ReadError::Damaged {
                 position: expected,
@@ -106,63 +160,91 @@ pub(super) async fn commits(connection: &mut PgConnection, place: Place) -> Resu
             });
         }
         expected = commit.as_commit().last().next();
-        fill(commit, &mut records)?;
-        let follows = previous.follow(commit.first, commit.body.as_bytes());
-        if follows != commit.hash {
-            let what = "the commit's hash does not follow from what it holds".to_owned();
-            return Err(ReadError::Damaged {
-                position: commit.first,
-                what,
-            });
-        }
-        previous = follows;
     }
-    Ok(commits)
-}
-
-/// The records of a stretch, column by column: a row of arrays costs both ends a fraction of what as many rows do.
-#[derive(Default)]
-struct Records {
-    positions: Vec<i64>,
-    crcs: Vec<i32>,
-    records: Vec<Vec<u8>>,
-}
-
-impl Records {
-    /// What there is from one position to another, in order.
-    async fn between(
-        connection: &mut PgConnection,
-        no: i32,
-        first: Position,
-        last: Position,
-    ) -> Result<Records, sqlx::Error> {
-        let row = sqlx::query(
-            "select array_agg(position), array_agg(crc), array_agg(record) from (
-                select position, crc, record from events where ledger = $1 and position between $2 and $3 order by position
-            ) as stretch having count(*) > 0",
-        )
-        .bind(no)
+    let mut stretches = sqlx::query(stretches)
+        .bind(place.no)
         .bind(signed(first.0))
         .bind(signed(last.0))
-        .fetch_optional(connection)
-        .await?;
-        let Some(row) = row else {
-            return Ok(Records::default());
-        };
-        Ok(Records {
-            positions: row.try_get(0)?,
-            crcs: row.try_get(1)?,
-            records: row.try_get(2)?,
-        })
+        .bind(STRETCH_EVENTS)
+        .fetch(connection);
+    let (mut position, mut commits) = (first, commits.iter_mut());
+    let mut filling = commits.next();
+    while let Some(row) = stretches.try_next().await.map_err(reading())? {
+        let stretch: Option<&[u8]> = row.try_get(0).map_err(reading())?;
+        let digests: Option<&[u8]> = row.try_get(1).map_err(reading())?;
+        let mut digests = digests.unwrap_or_default().as_chunks().0.iter();
+        let end = position
+            .0
+            .saturating_add(STRETCH_EVENTS.unsigned_abs())
+            .min(last.0 + 1);
+        let mut records = Framed(stretch.unwrap_or_default());
+        let is_whole = records.clone().count() as u64 == end - position.0;
+        while position.0 < end {
+            let missing = || ReadError::Damaged {
+                position,
+                what: "the event is missing".to_owned(),
+            };
+            let (crc, record) = records.next().ok_or_else(missing)?;
+            // Behind one that is missing there is another one's record.
+            let record =
+                checked(record, crc, position).map_err(|error| if is_whole { error } else { missing() })?;
+            let commit = filling.as_mut().ok_or_else(missing)?;
+            let digest = digests.next().copied().map_or(Uuid::nil(), Uuid::from_bytes);
+            each(position, commit.body.push_encoded(record), digest)?;
+            if position == commit.as_commit().last() {
+                previous = commit.check(previous)?;
+                filling = commits.next();
+            }
+            position = position.next();
+        }
     }
+    debug_assert!(position > last, "there is a row for every stretch");
+    Ok(())
+}
 
-    fn iter(&self) -> impl Iterator<Item = (i64, i32, &[u8])> {
-        let columns = self.positions.iter().zip(&self.crcs).zip(&self.records);
-        columns.map(|((position, crc), record)| (*position, *crc, record.as_slice()))
+/// A statement for the records of a stretch of the log, some rows of many each: one row of all would have to be whole before
+/// anything of it is seen, and a row for each record costs both ends more. `$digests` is what it gives beside them.
+macro_rules! stretches {
+    ($digests:literal) => {
+        concat!(
+            "select records, digests from generate_series($2::int8, $3::int8, $4::int8) as stretches (first), lateral (
+                select
+                    string_agg(int8send(octet_length(record)::int8 << 32 | (crc::int8 & 4294967295)) || record, ''::bytea)
+                        as records, ",
+            $digests,
+            " as digests
+                from (
+                    select crc, key, record from events
+                    where ledger = $1 and position between first and least(first + $4 - 1, $3) order by position
+                ) as stretch
+            ) as gathered"
+        )
+    };
+}
+pub(super) const STRETCHES: &str = stretches!("null::bytea");
+/// The same, with the digests of their keys; nil for a record without one.
+pub(super) const KEYED_STRETCHES: &str =
+    stretches!("string_agg(uuid_send(coalesce(key, '00000000-0000-0000-0000-000000000000')), ''::bytea)");
+/// Events in a row of [`STRETCHES`].
+const STRETCH_EVENTS: i64 = 128;
+
+/// Records one after the other, as a row of [`STRETCHES`] has them: each behind its length and its checksum.
+#[derive(Clone)]
+struct Framed<'a>(&'a [u8]);
+
+impl<'a> Iterator for Framed<'a> {
+    type Item = (i32, &'a [u8]);
+
+    fn next(&mut self) -> Option<(i32, &'a [u8])> {
+        let (length, rest) = self.0.split_first_chunk()?;
+        let (crc, rest) = rest.split_first_chunk()?;
+        let (record, rest) = rest.split_at_checked(u32::from_be_bytes(*length) as usize)?;
+        self.0 = rest;
+        Some((i32::from_be_bytes(*crc), record))
     }
 }
 
-fn fetched_of(row: &PgRow) -> Result<Fetched, sqlx::Error> {
+fn outline_of(row: &PgRow) -> Result<Fetched, sqlx::Error> {
     let recorded_at = Timestamp::from_micros(row.try_get("recorded_at")?);
     let count: i32 = row.try_get("count")?;
     Ok(Fetched {
@@ -173,24 +255,6 @@ fn fetched_of(row: &PgRow) -> Result<Fetched, sqlx::Error> {
         recorded_at,
         body: Body::new(recorded_at),
     })
-}
-
-/// Takes a commit's records from the stretch.
-fn fill<'a>(
-    commit: &mut Fetched,
-    records: &mut impl Iterator<Item = (i64, i32, &'a [u8])>,
-) -> Result<(), ReadError> {
-    let mut position = commit.first;
-    for _ in 0..commit.count {
-        let found = records.next().filter(|(at, ..)| *at == signed(position.0));
-        let (_, crc, record) = found.ok_or_else(|| ReadError::Damaged {
-            position,
-            what: "the event is missing".to_owned(),
-        })?;
-        commit.body.push_encoded(checked(record, crc, position)?);
-        position = position.next();
-    }
-    Ok(())
 }
 
 /// The record in a row of `events`, checked.

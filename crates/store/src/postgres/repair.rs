@@ -16,7 +16,7 @@ use sqlx::Row as _;
 use sqlx::postgres::{PgPool, PgRow};
 use uuid::Uuid;
 
-use super::append::{Rows, insert, rows_of};
+use super::rows::{Rows, insert, rows_of};
 use super::{Database, Reader, hash_of, signed, unsigned};
 use crate::chain::Hash;
 use crate::contract::Head;
@@ -177,7 +177,7 @@ impl Database {
                     body_from(&bytes).map_err(|_| unproven(first, UNREADABLE))?
                 }
             };
-            let rows = rows_of(&body, &end).map_err(|_| unproven(first, UNREADABLE))?;
+            let rows = rows_of(&body, &end, &[]).map_err(|_| unproven(first, UNREADABLE))?;
             if !stored.as_ref().is_some_and(|stored| stored.is_as(&rows)) {
                 repair.prove(&rows, stored.as_ref())?;
                 let last = rows.head.position;
@@ -368,7 +368,7 @@ impl Repair<'_> {
     fn write(&self, body: Body, before: Head) -> Result<(), RepairError> {
         let no = self.no;
         let write = async move |pool: PgPool| -> Result<(), sqlx::Error> {
-            let rows = rows_of(&body, &before).map_err(|error| sqlx::Error::Encode(Box::new(error)))?;
+            let rows = rows_of(&body, &before, &[]).map_err(|error| sqlx::Error::Encode(Box::new(error)))?;
             let (first, last) = (signed(rows.first.0), signed(rows.head.position.0));
             let mut tx = pool.begin().await?;
             for sql in [

@@ -108,7 +108,7 @@ impl Reader {
         let mut found = None;
         each_record(&commit, |at, record| {
             if at == position {
-                found = Some(decode(&commit, at, record)?);
+                found = Some(decode(at, record)?);
             }
             Ok(())
         })?;
@@ -138,7 +138,7 @@ impl Reader {
                         .head()
                         .map_err(|source| ReadError::Decode { position, source })?;
                     if head.stream == stream && head.version > after && events.len() < limit {
-                        events.push(decode(&commit, position, record)?);
+                        events.push(decode(position, record)?);
                     }
                     Ok(())
                 })?;

@@ -14,10 +14,11 @@ use bincard_ledger::event::{CatalogueEvent, Event, Record, RecordedKey};
 use bincard_ledger::id::ProductNo;
 use bincard_ledger::{IdempotencyKey, Position, Timestamp, Version};
 use bincard_store::conformance::{self, Harness};
-use bincard_store::postgres::{Appender, Database, DatabaseError, Opened};
+use bincard_store::postgres::{Appender, Database, DatabaseError, Opened, key_digest};
 use bincard_store::{BeginError, CommitError, PostgresStore, ReadError, Reader};
 use bincard_testkit::postgres::Postgres;
 use sqlx::{AssertSqlSafe, Connection, Executor, PgConnection};
+use uuid::Uuid;
 
 /// One server serves all tests of this program; it ends with the process.
 fn server() -> &'static Postgres {
@@ -214,7 +215,7 @@ fn url_of(database: &Database) -> String {
 fn keys_are_answered_under_the_head_that_is_held() {
     let (_database, mut a, mut b, _) = two_nodes();
     a.begin().expect("begins");
-    let keys = [&key_of("one"), &key_of("two")];
+    let keys = ["one", "two"].map(|text| key_digest(&key_of(text)));
     assert_eq!(a.find_keys(&keys).expect("asks"), [None, None]);
     a.commit(&body(&[product(1, None), product(2, Some("two"))]))
         .expect("commits");
