@@ -35,7 +35,8 @@ const BODY_BYTES_HANDOVER: usize = 1 << 20;
 const EXPIRIES_PER_ROUND: usize = 256;
 /// How many requests are looked at together before they are decided one by one.
 const CHUNK_REQUESTS: usize = 256;
-/// How long requests are gathered for a commit to a joint log, at the most.
+/// How long requests are gathered for a commit to a joint log, at the most, and no longer than the last commit took: whoever
+/// leaves without the others is answered sooner by less than that, and who is left behind waits for longer.
 const JOINT_GATHER_MAX: Duration = Duration::from_millis(1);
 /// How requests are gathered for the committer. Where few call, each of them would only wait. Where many do, the machine is
 /// busy with their requests, and a commit less is time for more of them.
@@ -160,7 +161,7 @@ impl Writer {
                         self.shared.queue.gather(Gathering {
                             callers_min: 2,
                             requests_enough: self.batch_requests_max,
-                            at_most: (self.joint_commit_took / 4).min(JOINT_GATHER_MAX),
+                            at_most: self.joint_commit_took.min(JOINT_GATHER_MAX),
                         });
                         // Whoever asked is told.
                         let _refused = self.ready(&mut batch);
