@@ -110,6 +110,105 @@ fn compose_takes_its_file() -> Result<()> {
     Ok(())
 }
 
+/// Copies a program of this machine into a file system of its own, with the libraries that it loads.
+#[cfg(target_os = "linux")]
+fn copy_program(program: &str, root: &Path) -> Result<()> {
+    let found = Command::new("sh")
+        .args(["-c", &format!("command -v {program}")])
+        .output()?;
+    let from = String::from_utf8(found.stdout)?.trim().to_owned();
+    let libraries = Command::new("ldd").arg(&from).output()?;
+    let libraries = String::from_utf8(libraries.stdout)?;
+    let paths = libraries.split_whitespace().filter(|word| word.starts_with('/'));
+    let to = format!("/bin/{program}");
+    for (from, to) in paths.map(|path| (path, path)).chain([(&*from, &*to)]) {
+        let to = root.join(to.trim_start_matches('/'));
+        std::fs::create_dir_all(to.parent().context("a file has a folder")?)?;
+        std::fs::copy(from, &to).with_context(|| format!("cannot copy {from}"))?;
+    }
+    Ok(())
+}
+
+/// Every step is carried out as it stands. What would be fetched is stood in for: the image with the toolchain by one whose
+/// `apt-get` does nothing and whose `cargo` has built something already, the other by an empty one.
+#[cfg(target_os = "linux")]
+#[test]
+fn the_dockerfile_makes_an_image_of_the_binary_alone_that_runs_as_nobody() -> Result<()> {
+    use std::os::unix::fs::{MetadataExt, PermissionsExt};
+
+    let folder = bincard_testkit::scratch::folder("image")?;
+    let [base, sources] = ["base", "sources"].map(|name| folder.path().join(name));
+    for program in ["sh", "install"] {
+        copy_program(program, &base)?;
+    }
+    let stand_ins = [
+        ("apt-get", "#!/bin/sh\n"),
+        (
+            "cargo",
+            "#!/bin/sh\n[ \"$*\" = 'build --locked --release --package bincard' ] && install -D built target/release/bincard\n",
+        ),
+    ];
+    for (name, script) in stand_ins {
+        let path = base.join("bin").join(name);
+        std::fs::write(&path, script)?;
+        std::fs::set_permissions(&path, PermissionsExt::from_mode(0o755))?;
+    }
+    std::fs::create_dir(&sources)?;
+    std::fs::write(sources.join("built"), "the binary")?;
+    std::fs::write(base.join("Dockerfile"), "FROM scratch\nCOPY . /\n")?;
+    std::fs::write(base.join("Dockerfile.empty"), "FROM scratch\nLABEL empty=yes\n")?;
+
+    let buildah = |arguments: &[&str]| -> Result<String> {
+        let run = Command::new("buildah")
+            .args(["--storage-driver", "vfs", "--root"])
+            .arg(folder.path().join("images"))
+            .arg("--runroot")
+            .arg(folder.path().join("run"))
+            .args(arguments)
+            .output()
+            .context("cannot run buildah")?;
+        let said = String::from_utf8_lossy(&run.stderr);
+        ensure!(run.status.success(), "buildah {arguments:?}: {said}");
+        Ok(String::from_utf8(run.stdout)?.trim().to_owned())
+    };
+    let build = |file: &Path, tag: &str, context: &Path| {
+        let (file, context) = (file.to_string_lossy(), context.to_string_lossy());
+        let how = ["build", "--isolation", "chroot", "--pull-never"];
+        buildah(&[&how[..], &["-f", &file, "-t", tag, &context]].concat())
+    };
+    let (toolchain, bare) = (base.join("Dockerfile"), base.join("Dockerfile.empty"));
+    build(&toolchain, "docker.io/library/rust:1.95-slim-bookworm", &base)?;
+    build(&bare, "gcr.io/distroless/cc-debian12:nonroot", &base)?;
+    build(&deploy("Dockerfile"), "bincard", &sources)?;
+
+    let image: serde_json::Value =
+        serde_json::from_str(&buildah(&["inspect", "--type", "image", "bincard"])?)?;
+    let config = &image["OCIv1"]["config"];
+    ensure!(config["User"] == "65532:65532", "{config}");
+    ensure!(
+        config["Entrypoint"] == serde_json::json!(["/usr/local/bin/bincard"]),
+        "{config}"
+    );
+    ensure!(config["Cmd"] == serde_json::json!(["serve"]), "{config}");
+    ensure!(config["Volumes"]["/data"].is_object(), "{config}");
+    ensure!(config["ExposedPorts"]["8080/tcp"].is_object(), "{config}");
+
+    let container = buildah(&["from", "--pull-never", "bincard"])?;
+    let root = PathBuf::from(buildah(&["mount", &container])?);
+    let binary = root.join("usr/local/bin/bincard");
+    ensure!(std::fs::read_to_string(&binary)? == "the binary");
+    ensure!(std::fs::metadata(&binary)?.mode() & 0o777 == 0o755);
+    let data = std::fs::metadata(root.join("data"))?;
+    let found = (data.uid(), data.gid(), data.mode() & 0o777);
+    ensure!(found == (65_532, 65_532, 0o700), "/data is {found:?}");
+    ensure!(
+        !root.join("src").exists() && !root.join("bin/cargo").exists(),
+        "sources are in the image"
+    );
+    buildah(&["rm", "--all"])?;
+    Ok(())
+}
+
 /// The service as it stands, but for where the binary lies.
 #[cfg(target_os = "linux")]
 #[test]
