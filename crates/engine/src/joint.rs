@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use bincard_ledger::codec::Body;
 use bincard_ledger::{CatalogueEvent, Event, Position, Recorded, State};
 use bincard_store::postgres::{self, Appender, Followed};
-use bincard_store::{BeginError, CommitError, Commits, Head, ReadError, Reader};
+use bincard_store::{BeginError, CommitError, Commits, Head, Reader};
 use uuid::Uuid;
 
 use crate::ledger::{Refusal, Shared};
@@ -63,9 +63,9 @@ impl JointLog {
         let before = state.head();
         let (mut catalogue, mut followed) = (Vec::new(), Followed::default());
         let commits = self.reader.commits_up_to(before, head.position);
-        let folded = recovery::fold(Commits::Postgres(commits), state, |recorded| {
-            followed.note(&recorded.record);
-            if let Event::Catalogue(event) = &recorded.record.event {
+        let folded = recovery::fold(Commits::Postgres(commits), state, |head, event| {
+            followed.note(head);
+            if let Event::Catalogue(event) = event {
                 catalogue.push(event.clone());
             }
         });
@@ -103,23 +103,18 @@ impl JointLog {
         }
         let before = state.head();
         let mut catalogue = Vec::new();
-        let mut folding = Folding::new(state, |recorded: &Recorded| {
-            if let Event::Catalogue(event) = &recorded.record.event {
-                catalogue.push(event.clone());
-            }
-        });
-        let begun = self.appender.begin_with(|position, raw, digest| {
+        let mut folding = Folding::new(state);
+        let begun = self.appender.begin_with(|position, leading, digest| {
             if let Some(digest) = digest {
                 key(digest, position);
             }
-            // A state knows nothing of keys and notes.
-            let record = raw
-                .decode_bare()
-                .map_err(|source| ReadError::Decode { position, source })?;
+            if let Event::Catalogue(event) = &leading.bare.event {
+                catalogue.push(event.clone());
+            }
             folding.take(Recorded {
                 position,
-                recorded_at: raw.recorded_at(),
-                record,
+                recorded_at: leading.raw.recorded_at(),
+                record: leading.bare,
             });
             Ok(())
         });
@@ -199,7 +194,7 @@ impl JointLog {
             let head = self.reader.look_ahead()?;
             let mut state = recovery::from_snapshot(&Reader::Postgres(self.reader.clone()))?;
             let commits = self.reader.commits_up_to(state.head(), head.position);
-            recovery::fold(Commits::Postgres(commits), &mut state, |_| {})?;
+            recovery::fold(Commits::Postgres(commits), &mut state, |_, _| {})?;
             self.shared.names.replace(&state);
             self.reader.announce(head);
             Ok(state)

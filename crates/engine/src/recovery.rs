@@ -1,27 +1,24 @@
 //! From the log to a state.
 
-use bincard_ledger::codec::DecodeError;
-use bincard_ledger::{Inconsistent, Position, Recorded, State, snapshot};
+use bincard_ledger::codec::{DecodeError, RecordHead};
+use bincard_ledger::{Event, Inconsistent, Position, Recorded, State, snapshot};
 use bincard_store::{Commits, ReadError, Reader};
 
 /// Events that are folded in together.
 const CHUNK_EVENTS: usize = 128;
 
 /// Folds events into a state, some at a time, so that what they need from memory is fetched together.
-pub(crate) struct Folding<'a, E> {
+pub(crate) struct Folding<'a> {
     state: &'a mut State,
-    /// Sees every event before it is folded in.
-    each: E,
     chunk: Vec<Recorded>,
     /// The first event that did not follow; nothing after it is folded in.
     failed: Option<Inconsistent>,
 }
 
-impl<'a, E: FnMut(&Recorded)> Folding<'a, E> {
-    pub(crate) fn new(state: &'a mut State, each: E) -> Folding<'a, E> {
+impl<'a> Folding<'a> {
+    pub(crate) fn new(state: &'a mut State) -> Folding<'a> {
         Folding {
             state,
-            each,
             chunk: Vec::with_capacity(CHUNK_EVENTS),
             failed: None,
         }
@@ -29,8 +26,6 @@ impl<'a, E: FnMut(&Recorded)> Folding<'a, E> {
 
     /// Takes the next event.
     pub(crate) fn take(&mut self, recorded: Recorded) {
-        self.state.warm_event(&recorded.record.event);
-        (self.each)(&recorded);
         self.chunk.push(recorded);
         if self.chunk.len() == CHUNK_EVENTS {
             self.fold();
@@ -44,6 +39,10 @@ impl<'a, E: FnMut(&Recorded)> Folding<'a, E> {
     }
 
     fn fold(&mut self) {
+        // One after the other with nothing in between, so that the processor waits for many of them at once.
+        for recorded in &self.chunk {
+            self.state.warm_event(&recorded.record.event);
+        }
         for recorded in self.chunk.drain(..) {
             if self.failed.is_none() {
                 self.failed = self.state.apply(&recorded).err();
@@ -81,14 +80,14 @@ pub fn replay(
     mut progress: impl FnMut(Position),
 ) -> Result<(), RecoveryError> {
     let commits = reader.commits(state.head())?;
-    fold_commits(commits, state, |_| {}, &mut progress)
+    fold_commits(commits, state, |_, _| {}, &mut progress)
 }
 
-/// Folds commits, up to where they end, into the state; `each` sees every event first.
+/// Folds commits, up to where they end, into the state; `each` sees the head of every record and what is folded in first.
 pub(crate) fn fold(
     commits: Commits,
     state: &mut State,
-    each: impl FnMut(&Recorded),
+    each: impl FnMut(RecordHead<'_>, &Event),
 ) -> Result<(), RecoveryError> {
     fold_commits(commits, state, each, &mut |_| {})
 }
@@ -96,10 +95,10 @@ pub(crate) fn fold(
 fn fold_commits(
     mut commits: Commits,
     state: &mut State,
-    each: impl FnMut(&Recorded),
+    mut each: impl FnMut(RecordHead<'_>, &Event),
     progress: &mut dyn FnMut(Position),
 ) -> Result<(), RecoveryError> {
-    let mut folding = Folding::new(state, each);
+    let mut folding = Folding::new(state);
     while let Some(commit) = commits.next()? {
         let mut position = commit.first;
         let decode = |source| RecoveryError::Decode {
@@ -107,7 +106,9 @@ fn fold_commits(
             source,
         };
         for raw in commit.records().map_err(decode)?.records() {
-            let record = raw.and_then(|raw| raw.decode()).map_err(decode)?;
+            // A state knows nothing of keys and notes.
+            let (head, record) = raw.and_then(|raw| raw.decode_bare()).map_err(decode)?;
+            each(head, &record.event);
             folding.take(Recorded {
                 position,
                 recorded_at: commit.recorded_at,

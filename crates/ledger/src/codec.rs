@@ -13,7 +13,7 @@ mod count;
 mod record;
 
 pub use bytes::{DecodeError, Reader, Writer};
-pub use record::{RawRecord, RecordHead};
+pub use record::{Leading, RawRecord, RecordHead};
 
 use crate::event::Record;
 use crate::time::Timestamp;

@@ -320,11 +320,13 @@ fn what_broke_off_in_the_middle_of_others_events_does_not_count() {
     let (one, two) = (node(&url), node(&url));
     furnish(&one.ledger(), 1);
     wait_for(&two.ledger(), one.ledger().reader().head().position);
-    // Far into the commit, so that much of it is folded in before the damage is met.
+    // Far into the commit, so that much of it is folded in before; a unit more, which only the commit's hash tells.
     run_sql(
         &url,
-        "create function bincard_log.damage() returns trigger language plpgsql as
-            $$ begin if new.position = 800 then new.crc = new.crc + 1; end if; return new; end $$;
+        "create function bincard_log.damaged(record bytea) returns bytea language sql return
+            set_byte(record, octet_length(record) - 1, get_byte(record, octet_length(record) - 1) # 1);
+         create function bincard_log.damage() returns trigger language plpgsql as $$ begin
+            if new.position = 800 then new.record = bincard_log.damaged(new.record); end if; return new; end $$;
          create trigger damage before insert on bincard_log.events
             for each row execute function bincard_log.damage()",
     );
@@ -337,7 +339,7 @@ fn what_broke_off_in_the_middle_of_others_events_does_not_count() {
     run_sql(
         &url,
         "drop trigger damage on bincard_log.events;
-         update bincard_log.events set crc = crc - 1 where position = 800",
+         update bincard_log.events set record = bincard_log.damaged(record) where position = 800",
     );
     let receipt = submit(&two.ledger(), outbound).expect("the log is whole again");
     assert_eq!(on_hand(&two.ledger()), 500);

@@ -54,6 +54,17 @@ pub struct RawRecord<'a> {
     recorded_at: Timestamp,
 }
 
+/// The first of several records that stand one after the other.
+#[derive(Debug)]
+pub struct Leading<'a> {
+    /// Its bytes.
+    pub raw: RawRecord<'a>,
+    /// What an index needs of it.
+    pub head: RecordHead<'a>,
+    /// The record without its key and notes, as [`RawRecord::decode_bare`] gives it.
+    pub bare: Record,
+}
+
 struct Opening<'a> {
     tag: u8,
     flags: u64,
@@ -82,50 +93,67 @@ impl<'a> RawRecord<'a> {
 
     /// Reads the record.
     pub fn decode(&self) -> Result<Record, DecodeError> {
-        self.read(true)
+        Ok(self.read(true)?.1)
     }
 
     /// Reads the record, and leaves its idempotency key and its notes out: there is nothing to be allocated where one line
-    /// moves. What is left out is checked all the same.
-    pub fn decode_bare(&self) -> Result<Record, DecodeError> {
+    /// moves. What is left out is checked all the same, and the head tells the key.
+    pub fn decode_bare(&self) -> Result<(RecordHead<'a>, Record), DecodeError> {
         self.read(false)
     }
 
-    fn read(&self, keeps_words: bool) -> Result<Record, DecodeError> {
-        let mut r = Reader::new(self.bytes);
-        let Opening { tag, flags, head } = read_opening(&mut r)?;
-        let author = Uuid::from_bytes(r.array()?);
-        let on_behalf_of = read_if(flags, HAS_ON_BEHALF_OF, || r.array().map(Uuid::from_bytes))?;
-        let event = match Kind::from_code(tag) {
-            Some(kind) => {
-                let (stream, at) = (head.stream, self.recorded_at);
-                Event::Stock(read_stock(&mut r, kind, flags, stream, at, keeps_words)?)
-            }
-            None => Event::Catalogue(catalogue::read(&mut r, tag)?),
-        };
-        r.finish()?;
-        if event.stream() != head.stream {
-            return Err(DecodeError::Unknown {
-                what: "stream",
-                code: u64::from(head.stream.code()),
-            });
-        }
-        let key = head.key.filter(|_| keeps_words);
-        let key = key.map(|(space, text, fingerprint)| RecordedKey {
-            key: IdempotencyKey {
-                space,
-                text: text.into(),
-            },
-            fingerprint,
-        });
-        Ok(Record {
-            version: head.version,
-            author,
-            on_behalf_of,
-            key,
-            event,
-        })
+    /// Reads the first of records that stand one after the other with nothing in between: where one ends is seen by
+    /// reading it.
+    pub fn leading(bytes: &'a [u8], recorded_at: Timestamp) -> Result<Leading<'a>, DecodeError> {
+        let mut r = Reader::new(bytes);
+        let (head, bare) = read_record(&mut r, recorded_at, false)?;
+        let own = bytes.get(..bytes.len().saturating_sub(r.rest().len()));
+        let raw = RawRecord::new(own.unwrap_or(bytes), recorded_at);
+        Ok(Leading { raw, head, bare })
     }
+
+    fn read(&self, keeps_words: bool) -> Result<(RecordHead<'a>, Record), DecodeError> {
+        let mut r = Reader::new(self.bytes);
+        let read = read_record(&mut r, self.recorded_at, keeps_words)?;
+        r.finish()?;
+        Ok(read)
+    }
+}
+
+fn read_record<'a>(
+    r: &mut Reader<'a>,
+    recorded_at: Timestamp,
+    keeps_words: bool,
+) -> Result<(RecordHead<'a>, Record), DecodeError> {
+    let Opening { tag, flags, head } = read_opening(r)?;
+    let author = Uuid::from_bytes(r.array()?);
+    let on_behalf_of = read_if(flags, HAS_ON_BEHALF_OF, || r.array().map(Uuid::from_bytes))?;
+    let event = match Kind::from_code(tag) {
+        Some(kind) => Event::Stock(read_stock(r, kind, flags, head.stream, recorded_at, keeps_words)?),
+        None => Event::Catalogue(catalogue::read(r, tag)?),
+    };
+    if event.stream() != head.stream {
+        return Err(DecodeError::Unknown {
+            what: "stream",
+            code: u64::from(head.stream.code()),
+        });
+    }
+    let key = head.key.filter(|_| keeps_words);
+    let key = key.map(|(space, text, fingerprint)| RecordedKey {
+        key: IdempotencyKey {
+            space,
+            text: text.into(),
+        },
+        fingerprint,
+    });
+    let record = Record {
+        version: head.version,
+        author,
+        on_behalf_of,
+        key,
+        event,
+    };
+    Ok((head, record))
 }
 
 fn read_if<T>(

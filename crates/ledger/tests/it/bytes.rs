@@ -25,7 +25,9 @@ proptest! {
             let key = record.key.as_ref().map(|key| (key.key.space, &*key.key.text, key.fingerprint));
             prop_assert_eq!((head.stream, head.version, head.key), (record.event.stream(), record.version, key));
         }
-        prop_assert_eq!(decode(&body).unwrap(), records);
+        prop_assert_eq!(decode(&body).unwrap(), &records[..]);
+        let bare: Vec<_> = records.into_iter().map(without_words).collect();
+        prop_assert_eq!(decode_run_together(&body).unwrap(), bare);
     }
 
     #[test]
@@ -329,10 +331,27 @@ fn decode(body: &[u8]) -> Result<Vec<Record>, DecodeError> {
     let read = |raw: RawRecord| {
         let (whole, bare) = (raw.decode(), raw.decode_bare());
         // Without its words a record is the same, and as good or as bad.
-        assert_eq!(bare, whole.clone().map(without_words));
+        assert_eq!(bare.map(|(_, record)| record), whole.clone().map(without_words));
         whole
     };
     BodyRef::parse(body)?.records().map(|raw| read(raw?)).collect()
+}
+
+/// Reads the records of a body as they are without their lengths.
+fn decode_run_together(body: &[u8]) -> Result<Vec<Record>, DecodeError> {
+    let body = BodyRef::parse(body)?;
+    let raws: Vec<_> = body.records().collect::<Result<_, _>>()?;
+    let together: Vec<u8> = raws.iter().flat_map(|raw| raw.as_bytes()).copied().collect();
+    let mut rest = &together[..];
+    let read = |raw: &RawRecord| {
+        let leading = RawRecord::leading(rest, body.recorded_at())?;
+        assert_eq!(leading.raw.as_bytes(), raw.as_bytes());
+        assert_eq!(leading.raw.recorded_at(), body.recorded_at());
+        assert_eq!(Ok(leading.head), raw.head());
+        rest = &rest[raw.as_bytes().len()..];
+        Ok(leading.bare)
+    };
+    raws.iter().map(read).collect()
 }
 
 fn without_words(mut record: Record) -> Record {
@@ -345,6 +364,11 @@ fn without_words(mut record: Record) -> Record {
 
 /// What can be read is written again as it was: nothing in the bytes was overlooked.
 fn check_body(bytes: &[u8]) -> Result<(), TestCaseError> {
+    // Read as a record without a length, they are one that begins them, or refused.
+    if let Ok(leading) = RawRecord::leading(bytes, Timestamp::default()) {
+        prop_assert!(bytes.starts_with(leading.raw.as_bytes()));
+        prop_assert_eq!(leading.raw.decode_bare(), Ok((leading.head, leading.bare)));
+    }
     if let Ok(read) = BodyRef::parse(bytes) {
         let _: Vec<_> = read
             .records()

@@ -8,18 +8,18 @@ use std::convert::identity;
 use std::io;
 use std::time::{Duration, Instant};
 
-use bincard_ledger::codec::{Body, BodyRef, DecodeError, RawRecord};
-use bincard_ledger::{Position, Record, Recorded, Stream, Version};
+use bincard_ledger::codec::{Body, BodyRef, DecodeError, Leading, RecordHead};
+use bincard_ledger::{Position, Recorded, Stream, Version};
 use hashbrown::HashMap;
 use sqlx::postgres::PgSeverity;
 use sqlx::{AssertSqlSafe, Connection, Executor, PgConnection, Row};
 use tokio::runtime::Runtime;
 use uuid::Uuid;
 
-use super::fetch::{self, Fetched, KEYED_STRETCHES, Place, failed};
+use super::fetch::{self, Fetched, Place, failed};
 use super::known::KnownKeys;
 use super::rows::{Rows, rows_of, write};
-use super::{ANSWER_MAX, Reader, connect, hash_of, head_of, in_time, key_digest, signed, unsigned};
+use super::{ANSWER_MAX, Reader, connect, digest_of, hash_of, head_of, in_time, signed, unsigned};
 use crate::chain::Hash;
 use crate::commit::BODY_BYTES_MAX;
 use crate::contract::Head;
@@ -30,6 +30,9 @@ use crate::reader::decode;
 const RESOLVE_MAX: Duration = Duration::from_secs(15);
 /// Between two attempts to reach the database.
 const RETRY_EVERY: Duration = Duration::from_millis(100);
+
+/// Keys of others' events that are taken in at once, while the next events are on their way.
+const KEYS_TOGETHER: usize = 128;
 
 /// Makes commits of one ledger, beside other nodes'. Blocks its thread, which must not be one that runs tasks.
 #[derive(Debug)]
@@ -61,9 +64,9 @@ pub struct Followed {
 
 impl Followed {
     /// Takes note of an event; of each stream's the last comes last.
-    pub fn note(&mut self, record: &Record) {
-        let digest = record.key.as_ref().map(|known| key_digest(&known.key));
-        self.note_keyed(record.event.stream(), record.version, digest);
+    pub fn note(&mut self, head: RecordHead<'_>) {
+        let digest = head.key.map(|(space, text, _)| digest_of(space, text));
+        self.note_keyed(head.stream, head.version, digest);
     }
 
     fn note_keyed(&mut self, stream: Stream, version: Version, digest: Option<Uuid>) {
@@ -130,22 +133,23 @@ impl Appender {
     /// When the database cannot be asked; nothing is held then. [`BeginError::Moved`] when the ledger has gone elsewhere.
     pub fn begin(&mut self) -> Result<Vec<Recorded>, BeginError> {
         let mut missed = Vec::new();
-        self.begin_with(|position, raw, _| {
-            missed.push(decode(position, raw)?);
+        self.begin_with(|position, leading, _| {
+            missed.push(decode(position, leading.raw)?);
             Ok(())
         })?;
         Ok(missed)
     }
 
     /// Like [`Appender::begin`], but `each` is given every record as soon as it is there, while the database gets the next
-    /// ones ready, and the digest of its key, if it has one.
+    /// ones ready, and the digest of its key, if it has one. Whether a record is what was appended is only known, like what
+    /// it follows from, when all of them were given.
     ///
     /// # Errors
     /// Like those of [`Appender::begin`], and those of `each`. What was given before does not count then, and is given again
     /// the next time.
     pub fn begin_with(
         &mut self,
-        each: impl FnMut(Position, RawRecord<'_>, Option<Uuid>) -> Result<(), ReadError>,
+        each: impl FnMut(Position, Leading<'_>, Option<Uuid>) -> Result<(), ReadError>,
     ) -> Result<(), BeginError> {
         if self.is_begun {
             return Ok(());
@@ -162,7 +166,7 @@ impl Appender {
 
     fn take_head(
         &mut self,
-        mut each: impl FnMut(Position, RawRecord<'_>, Option<Uuid>) -> Result<(), ReadError>,
+        mut each: impl FnMut(Position, Leading<'_>, Option<Uuid>) -> Result<(), ReadError>,
     ) -> Result<(), BeginError> {
         let head = self.lock_anew()?;
         let is_other =
@@ -188,23 +192,24 @@ impl Appender {
             // Of a single commit all is known.
             let single = self.seen_head.filter(|seen| seen.commit + 1 == head.commit);
             let session = self.session.as_mut().expect("the head is held by a session");
+            let known = &mut self.known;
             let fetching = async {
                 let mut commits = match single {
                     Some(_) => vec![Fetched::outline(place.after, &head)],
                     None => fetch::outlines(session, place).await?,
                 };
-                let take = |position, raw: RawRecord<'_>, digest: Uuid| {
+                let take = |position, leading: Leading<'_>, digest: Option<Uuid>| {
                     if position <= place.after {
                         return Ok(());
                     }
-                    let head = raw
-                        .head()
-                        .map_err(|source| ReadError::Decode { position, source })?;
-                    let digest = head.key.is_some().then_some(digest);
-                    followed.note_keyed(head.stream, head.version, digest);
-                    each(position, raw, digest)
+                    followed.note_keyed(leading.head.stream, leading.head.version, digest);
+                    // Some at a time, so that the processor waits for memory once for many. A key too many does no harm.
+                    if followed.keys.len() == KEYS_TOGETHER {
+                        followed.keys.drain(..).for_each(|digest| known.add(&digest));
+                    }
+                    each(position, leading, digest)
                 };
-                fetch::fill(session, place, &mut commits, KEYED_STRETCHES, take).await?;
+                fetch::follow(session, place, &mut commits, take).await?;
                 Ok(commits.last().map(Fetched::head))
             };
             let fetching = in_time(ANSWER_MAX, fetching, failed("read what others appended"));

@@ -1,8 +1,8 @@
 //! Reading commits out of their rows, each checked: its records' checksums, that none is missing, its hash.
 
-use bincard_ledger::codec::{Body, RawRecord};
+use bincard_ledger::codec::{Body, Leading, RawRecord};
 use bincard_ledger::{Position, Timestamp};
-use futures_util::TryStreamExt;
+use futures_util::{Stream, TryStreamExt};
 use sqlx::postgres::PgRow;
 use sqlx::{PgConnection, Row};
 use uuid::Uuid;
@@ -96,7 +96,7 @@ pub(super) fn failed(doing: &'static str) -> impl FnOnce(sqlx::Error) -> ReadErr
 /// The commits that hold anything after a place; the first may begin before it. None at the end of the log.
 pub(super) async fn commits(connection: &mut PgConnection, place: Place) -> Result<Vec<Fetched>, ReadError> {
     let mut commits = outlines(connection, place).await?;
-    fill(connection, place, &mut commits, STRETCHES, |_, _, _| Ok(())).await?;
+    fill(connection, place, &mut commits).await?;
     Ok(commits)
 }
 
@@ -131,28 +131,26 @@ pub(super) async fn outlines(connection: &mut PgConnection, place: Place) -> Res
     Ok(commits)
 }
 
-/// Reads the records of commits that follow a place, in order, by one of two statements. `each` sees every record as soon as
-/// it is there, while the database gets the next ones ready: before its commit's hash is checked, so that nothing counts when
-/// this fails. With [`KEYED_STRETCHES`] it is given the digest of the record's key as well, or nil.
-pub(super) async fn fill(
+/// The first and the last position of commits, and the hash of what precedes them, which is read where it is not known.
+/// Nothing when there are none. Each must begin where the one before it ends.
+async fn bounds(
     connection: &mut PgConnection,
     place: Place,
-    commits: &mut [Fetched],
-    stretches: &'static str,
-    mut each: impl FnMut(Position, RawRecord<'_>, Uuid) -> Result<(), ReadError>,
-) -> Result<(), ReadError> {
-    let reading = || failed("read commits");
+    commits: &[Fetched],
+) -> Result<Option<(Position, Position, Hash)>, ReadError> {
     let (Some(first), Some(last)) = (commits.first(), commits.last()) else {
-        return Ok(());
+        return Ok(None);
     };
     let (first, last) = (first.first, last.as_commit().last());
-    let mut previous = match place.previous.filter(|_| first == place.after.next()) {
+    let previous = match place.previous.filter(|_| first == place.after.next()) {
         Some(hash) => hash,
-        None => hash_before(connection, place, first).await.map_err(reading())?,
+        None => hash_before(connection, place, first)
+            .await
+            .map_err(failed("read commits"))?,
     };
-    // The first may begin before what is wanted; none begins behind it, and each where the one before it ends.
+    // The first may begin before what is wanted; none begins behind it.
     let mut expected = first.min(place.after.next());
-    for commit in &*commits {
+    for commit in commits {
         if commit.first != expected {
             return Err(ReadError::Damaged {
                 position: expected,
@@ -161,36 +159,30 @@ pub(super) async fn fill(
         }
         expected = commit.as_commit().last().next();
     }
-    let mut stretches = sqlx::query(stretches)
-        .bind(place.no)
-        .bind(signed(first.0))
-        .bind(signed(last.0))
-        .bind(STRETCH_EVENTS)
-        .fetch(connection);
+    Ok(Some((first, last, previous)))
+}
+
+/// Reads the records of outlines. Whatever is wrong with one is named.
+async fn fill(connection: &mut PgConnection, place: Place, commits: &mut [Fetched]) -> Result<(), ReadError> {
+    let reading = || failed("read commits");
+    let Some((first, last, mut previous)) = bounds(connection, place, commits).await? else {
+        return Ok(());
+    };
+    let mut stretches = stretches(STRETCHES, connection, place, first, last);
     let (mut position, mut commits) = (first, commits.iter_mut());
     let mut filling = commits.next();
     while let Some(row) = stretches.try_next().await.map_err(reading())? {
         let stretch: Option<&[u8]> = row.try_get(0).map_err(reading())?;
-        let digests: Option<&[u8]> = row.try_get(1).map_err(reading())?;
-        let mut digests = digests.unwrap_or_default().as_chunks().0.iter();
-        let end = position
-            .0
-            .saturating_add(STRETCH_EVENTS.unsigned_abs())
-            .min(last.0 + 1);
+        let end = end_of_stretch(position, last);
         let mut records = Framed(stretch.unwrap_or_default());
         let is_whole = records.clone().count() as u64 == end - position.0;
         while position.0 < end {
-            let missing = || ReadError::Damaged {
-                position,
-                what: "the event is missing".to_owned(),
-            };
-            let (crc, record) = records.next().ok_or_else(missing)?;
+            let (crc, record) = records.next().ok_or_else(|| missing(position))?;
             // Behind one that is missing there is another one's record.
-            let record =
-                checked(record, crc, position).map_err(|error| if is_whole { error } else { missing() })?;
-            let commit = filling.as_mut().ok_or_else(missing)?;
-            let digest = digests.next().copied().map_or(Uuid::nil(), Uuid::from_bytes);
-            each(position, commit.body.push_encoded(record), digest)?;
+            let record = checked(record, crc, position)
+                .map_err(|error| if is_whole { error } else { missing(position) })?;
+            let commit = filling.as_mut().ok_or_else(|| missing(position))?;
+            commit.body.push_encoded(record);
             if position == commit.as_commit().last() {
                 previous = commit.check(previous)?;
                 filling = commits.next();
@@ -205,17 +197,111 @@ pub(super) async fn fill(
     Ok(())
 }
 
-/// A statement for the records of a stretch of the log, some rows of many each: one row of all would have to be whole before
-/// anything of it is seen, and a row for each record costs both ends more. `$digests` is what it gives beside them.
+/// Reads the records of outlines for somebody who holds the head: as fast as can be. `each` sees every record as soon as it
+/// is there, while the database gets the next ones ready, and the digest of its key, if it has one. That is before its
+/// commit's hash is checked, which is all that is: nothing counts when this fails.
+pub(super) async fn follow(
+    connection: &mut PgConnection,
+    place: Place,
+    commits: &mut [Fetched],
+    each: impl FnMut(Position, Leading<'_>, Option<Uuid>) -> Result<(), ReadError>,
+) -> Result<(), ReadError> {
+    let followed = follow_unnamed(connection, place, commits, each).await;
+    if let Err(ReadError::Damaged { .. } | ReadError::Decode { .. }) = followed {
+        // Which record it is that is wrong is seen by its checksum.
+        for commit in &mut *commits {
+            commit.body.clear(commit.recorded_at);
+        }
+        fill(connection, place, commits).await?;
+    }
+    followed
+}
+
+/// [`follow`], whose errors name a place behind what is wrong at times.
+async fn follow_unnamed(
+    connection: &mut PgConnection,
+    place: Place,
+    commits: &mut [Fetched],
+    mut each: impl FnMut(Position, Leading<'_>, Option<Uuid>) -> Result<(), ReadError>,
+) -> Result<(), ReadError> {
+    let reading = || failed("read what others appended");
+    let Some((first, last, mut previous)) = bounds(connection, place, commits).await? else {
+        return Ok(());
+    };
+    let mut stretches = stretches(UNFRAMED_STRETCHES, connection, place, first, last);
+    let (mut position, mut commits) = (first, commits.iter_mut());
+    let mut filling = commits.next();
+    while let Some(row) = stretches.try_next().await.map_err(reading())? {
+        let stretch: Option<&[u8]> = row.try_get(0).map_err(reading())?;
+        let mut stretch = stretch.unwrap_or_default();
+        let end = end_of_stretch(position, last);
+        while position.0 < end {
+            let (digest, records) = stretch.split_first_chunk().ok_or_else(|| missing(position))?;
+            let commit = filling.as_mut().ok_or_else(|| missing(position))?;
+            let leading = RawRecord::leading(records, commit.recorded_at)
+                .map_err(|source| ReadError::Decode { position, source })?;
+            let record = leading.raw.as_bytes();
+            commit.body.push_encoded(record);
+            stretch = records.get(record.len()..).unwrap_or_default();
+            let digest = Some(Uuid::from_bytes(*digest)).filter(|digest| !digest.is_nil());
+            if digest.is_some() != leading.head.key.is_some() {
+                let what = "the column of the event's key is not its record's".to_owned();
+                return Err(ReadError::Damaged { position, what });
+            }
+            each(position, leading, digest)?;
+            if position == commit.as_commit().last() {
+                previous = commit.check(previous)?;
+                filling = commits.next();
+            }
+            position = position.next();
+        }
+        if !stretch.is_empty() {
+            let what = "the record before it has too many bytes".to_owned();
+            return Err(ReadError::Damaged { position, what });
+        }
+    }
+    for commit in filling.into_iter().chain(commits) {
+        previous = commit.check(previous)?;
+    }
+    Ok(())
+}
+
+fn missing(position: Position) -> ReadError {
+    let what = "the event is missing".to_owned();
+    ReadError::Damaged { position, what }
+}
+
+/// Begins to read the records between two positions by one of two statements.
+fn stretches(
+    sql: &'static str,
+    connection: &mut PgConnection,
+    place: Place,
+    first: Position,
+    last: Position,
+) -> impl Stream<Item = Result<PgRow, sqlx::Error>> + Unpin {
+    sqlx::query(sql)
+        .bind(place.no)
+        .bind(signed(first.0))
+        .bind(signed(last.0))
+        .bind(STRETCH_EVENTS)
+        .fetch(connection)
+}
+
+/// The position behind the stretch that begins at one.
+fn end_of_stretch(first: Position, last: Position) -> u64 {
+    let end = first.0.saturating_add(STRETCH_EVENTS.unsigned_abs());
+    end.min(last.0 + 1)
+}
+
+/// A statement for the records between two positions, some rows of many each: one row of all would have to be whole before
+/// anything of it is seen, and a row for each record costs both ends more. `$record` is what it gives of each.
 macro_rules! stretches {
-    ($digests:literal) => {
+    ($record:literal) => {
         concat!(
-            "select records, digests from generate_series($2::int8, $3::int8, $4::int8) as stretches (first), lateral (
-                select
-                    string_agg(int8send(octet_length(record)::int8 << 32 | (crc::int8 & 4294967295)) || record, ''::bytea)
-                        as records, ",
-            $digests,
-            " as digests
+            "select records from generate_series($2::int8, $3::int8, $4::int8) as stretches (first), lateral (
+                select string_agg(",
+            $record,
+            ", ''::bytea) as records
                 from (
                     select crc, key, record from events
                     where ledger = $1 and position between first and least(first + $4 - 1, $3) order by position
@@ -224,14 +310,16 @@ macro_rules! stretches {
         )
     };
 }
-pub(super) const STRETCHES: &str = stretches!("null::bytea");
-/// The same, with the digests of their keys; nil for a record without one.
-pub(super) const KEYED_STRETCHES: &str =
-    stretches!("string_agg(uuid_send(coalesce(key, '00000000-0000-0000-0000-000000000000')), ''::bytea)");
-/// Events in a row of [`STRETCHES`].
+/// Each record behind its length and its checksum.
+const STRETCHES: &str =
+    stretches!("int8send(octet_length(record)::int8 << 32 | (crc::int8 & 4294967295)) || record");
+/// Each record behind the digest of its key, nil without one. That is a quarter less work for the database.
+const UNFRAMED_STRETCHES: &str =
+    stretches!("uuid_send(coalesce(key, '00000000-0000-0000-0000-000000000000')) || record");
+/// Events in a row of either.
 const STRETCH_EVENTS: i64 = 128;
 
-/// Records one after the other, as a row of [`STRETCHES`] has them: each behind its length and its checksum.
+/// Records one after the other, as a row of [`STRETCHES`] has them.
 #[derive(Clone)]
 struct Framed<'a>(&'a [u8]);
 

@@ -239,6 +239,10 @@ fn damage_is_named_and_never_served() {
             "update bincard_log.events set crc = crc + 1 where position = 2",
             2,
         ),
+        (
+            "update bincard_log.events set record = record || '\\x00' where position = 6",
+            6,
+        ),
         ("delete from bincard_log.events where position = 5", 5),
         (
             "update bincard_log.commits set hash = set_byte(hash, 9, get_byte(hash, 9) # 16) where first = 3",
@@ -252,13 +256,24 @@ fn damage_is_named_and_never_served() {
         ("update bincard_log.commits set count = 0 where first = 5", 5),
         ("update bincard_log.commits set count = 1 where first = 5", 5),
     ] {
-        let (database, mut a, _, reader) = two_nodes();
+        let (database, mut a, mut b, reader) = two_nodes();
         for first in [1, 3, 5] {
-            a.commit(&body(&[product(first, None), product(first + 1, None)]))
+            let key = first.to_string();
+            a.commit(&body(&[product(first, Some(&key)), product(first + 1, None)]))
                 .expect("commits");
         }
         reader.wait_for(Position(6), Duration::from_secs(20));
         run_sql(&url_of(&database), sql);
+        // Who appends takes its word for what the records are from the commits, not from the checksums.
+        match b.begin() {
+            Ok(missed) if sql.contains("crc") => assert_eq!(missed.len(), 6),
+            Err(BeginError::Read(ReadError::Damaged { position: named, .. })) => {
+                assert_eq!(named.0, position, "{sql}");
+                assert!(b.commit(&body(&[product(7, None)])).is_err(), "{sql}");
+            }
+            other => panic!("{sql}: {other:?}"),
+        }
+        b.release();
         let found = reader.verify(|_| {});
         let named = match found {
             Err(ReadError::Damaged { position, .. }) => position.0,
@@ -283,6 +298,25 @@ fn damage_is_named_and_never_served() {
                 "{sql}: {found:?}"
             );
         }
+    }
+}
+
+#[test]
+fn a_key_in_another_column_than_its_record_is_not_followed() {
+    for sql in [
+        "update bincard_log.events set key = null where position = 1",
+        "update bincard_log.events set key = gen_random_uuid() where position = 2",
+    ] {
+        let (database, mut a, mut b, _) = two_nodes();
+        a.commit(&body(&[product(1, Some("one")), product(2, None)]))
+            .expect("commits");
+        run_sql(&url_of(&database), sql);
+        let begun = b.begin();
+        let Err(BeginError::Read(ReadError::Damaged { position, what })) = begun else {
+            panic!("{sql}: {begun:?}");
+        };
+        assert!(sql.ends_with(&position.to_string()), "{sql}: {position}");
+        assert!(what.contains("key"), "{what}");
     }
 }
 
