@@ -169,7 +169,7 @@ fn replay(stocked: &State, bodies: &[Vec<u8>]) -> Result<Duration> {
         let mut records = body.records().peekable();
         while records.peek().is_some() {
             for record in records.by_ref().take(REPLAY_CHUNK) {
-                decoded.push(record?.decode_bare()?.1);
+                decoded.push(record?.decode_bare()?);
             }
             for record in &decoded {
                 state.warm_event(&record.event);

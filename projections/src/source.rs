@@ -64,7 +64,7 @@ impl Source {
             for record in body.records() {
                 // The first commit may begin before the place that was asked for.
                 if position > self.position {
-                    let (_, record) = record
+                    let record = record
                         .and_then(|record| record.decode_bare())
                         .map_err(decoding(position))?;
                     each(Recorded {

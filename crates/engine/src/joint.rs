@@ -63,11 +63,11 @@ impl JointLog {
         let before = state.head();
         let (mut catalogue, mut followed) = (Vec::new(), Followed::default());
         let commits = self.reader.commits_up_to(before, head.position);
-        let folded = recovery::fold(Commits::Postgres(commits), state, |head, event| {
-            followed.note(head);
+        let folded = recovery::fold(Commits::Postgres(commits), state, |raw, event| {
             if let Event::Catalogue(event) = event {
                 catalogue.push(event.clone());
             }
+            followed.note(raw)
         });
         match folded {
             Ok(()) if state.head() == head.position => {
@@ -194,7 +194,7 @@ impl JointLog {
             let head = self.reader.look_ahead()?;
             let mut state = recovery::from_snapshot(&Reader::Postgres(self.reader.clone()))?;
             let commits = self.reader.commits_up_to(state.head(), head.position);
-            recovery::fold(Commits::Postgres(commits), &mut state, |_, _| {})?;
+            recovery::fold(Commits::Postgres(commits), &mut state, |_, _| Ok(()))?;
             self.shared.names.replace(&state);
             self.reader.announce(head);
             Ok(state)

@@ -1,11 +1,11 @@
 //! From the log to a state.
 
-use bincard_ledger::codec::{DecodeError, RecordHead};
+use bincard_ledger::codec::{DecodeError, RawRecord};
 use bincard_ledger::{Event, Inconsistent, Position, Recorded, State, snapshot};
 use bincard_store::{Commits, ReadError, Reader};
 
 /// Events that are folded in together.
-const CHUNK_EVENTS: usize = 128;
+const CHUNK_EVENTS: usize = 32;
 
 /// Folds events into a state, some at a time, so that what they need from memory is fetched together.
 pub(crate) struct Folding<'a> {
@@ -80,14 +80,14 @@ pub fn replay(
     mut progress: impl FnMut(Position),
 ) -> Result<(), RecoveryError> {
     let commits = reader.commits(state.head())?;
-    fold_commits(commits, state, |_, _| {}, &mut progress)
+    fold_commits(commits, state, |_, _| Ok(()), &mut progress)
 }
 
-/// Folds commits, up to where they end, into the state; `each` sees the head of every record and what is folded in first.
+/// Folds commits, up to where they end, into the state; `each` sees every record, and its event, before it is folded in.
 pub(crate) fn fold(
     commits: Commits,
     state: &mut State,
-    each: impl FnMut(RecordHead<'_>, &Event),
+    each: impl FnMut(RawRecord<'_>, &Event) -> Result<(), DecodeError>,
 ) -> Result<(), RecoveryError> {
     fold_commits(commits, state, each, &mut |_| {})
 }
@@ -95,7 +95,7 @@ pub(crate) fn fold(
 fn fold_commits(
     mut commits: Commits,
     state: &mut State,
-    mut each: impl FnMut(RecordHead<'_>, &Event),
+    mut each: impl FnMut(RawRecord<'_>, &Event) -> Result<(), DecodeError>,
     progress: &mut dyn FnMut(Position),
 ) -> Result<(), RecoveryError> {
     let mut folding = Folding::new(state);
@@ -107,8 +107,9 @@ fn fold_commits(
         };
         for raw in commit.records().map_err(decode)?.records() {
             // A state knows nothing of keys and notes.
-            let (head, record) = raw.and_then(|raw| raw.decode_bare()).map_err(decode)?;
-            each(head, &record.event);
+            let raw = raw.map_err(decode)?;
+            let record = raw.decode_bare().map_err(decode)?;
+            each(raw, &record.event).map_err(decode)?;
             folding.take(Recorded {
                 position,
                 recorded_at: commit.recorded_at,

@@ -93,12 +93,12 @@ impl<'a> RawRecord<'a> {
 
     /// Reads the record.
     pub fn decode(&self) -> Result<Record, DecodeError> {
-        Ok(self.read(true)?.1)
+        self.read(true)
     }
 
     /// Reads the record, and leaves its idempotency key and its notes out: there is nothing to be allocated where one line
-    /// moves. What is left out is checked all the same, and the head tells the key.
-    pub fn decode_bare(&self) -> Result<(RecordHead<'a>, Record), DecodeError> {
+    /// moves. What is left out is checked all the same.
+    pub fn decode_bare(&self) -> Result<Record, DecodeError> {
         self.read(false)
     }
 
@@ -106,26 +106,29 @@ impl<'a> RawRecord<'a> {
     /// reading it.
     pub fn leading(bytes: &'a [u8], recorded_at: Timestamp) -> Result<Leading<'a>, DecodeError> {
         let mut r = Reader::new(bytes);
-        let (head, bare) = read_record(&mut r, recorded_at, false)?;
+        let opening = read_opening(&mut r)?;
+        let bare = read_rest(&mut r, &opening, recorded_at, false)?;
         let own = bytes.get(..bytes.len().saturating_sub(r.rest().len()));
         let raw = RawRecord::new(own.unwrap_or(bytes), recorded_at);
+        let head = opening.head;
         Ok(Leading { raw, head, bare })
     }
 
-    fn read(&self, keeps_words: bool) -> Result<(RecordHead<'a>, Record), DecodeError> {
+    fn read(&self, keeps_words: bool) -> Result<Record, DecodeError> {
         let mut r = Reader::new(self.bytes);
-        let read = read_record(&mut r, self.recorded_at, keeps_words)?;
+        let opening = read_opening(&mut r)?;
+        let record = read_rest(&mut r, &opening, self.recorded_at, keeps_words)?;
         r.finish()?;
-        Ok(read)
+        Ok(record)
     }
 }
 
-fn read_record<'a>(
-    r: &mut Reader<'a>,
+fn read_rest(
+    r: &mut Reader<'_>,
+    &Opening { tag, flags, head }: &Opening<'_>,
     recorded_at: Timestamp,
     keeps_words: bool,
-) -> Result<(RecordHead<'a>, Record), DecodeError> {
-    let Opening { tag, flags, head } = read_opening(r)?;
+) -> Result<Record, DecodeError> {
     let author = Uuid::from_bytes(r.array()?);
     let on_behalf_of = read_if(flags, HAS_ON_BEHALF_OF, || r.array().map(Uuid::from_bytes))?;
     let event = match Kind::from_code(tag) {
@@ -146,14 +149,13 @@ fn read_record<'a>(
         },
         fingerprint,
     });
-    let record = Record {
+    Ok(Record {
         version: head.version,
         author,
         on_behalf_of,
         key,
         event,
-    };
-    Ok((head, record))
+    })
 }
 
 fn read_if<T>(

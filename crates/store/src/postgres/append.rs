@@ -8,7 +8,7 @@ use std::convert::identity;
 use std::io;
 use std::time::{Duration, Instant};
 
-use bincard_ledger::codec::{Body, BodyRef, DecodeError, Leading, RecordHead};
+use bincard_ledger::codec::{Body, BodyRef, DecodeError, Leading, RawRecord};
 use bincard_ledger::{Position, Recorded, Stream, Version};
 use hashbrown::HashMap;
 use sqlx::postgres::PgSeverity;
@@ -64,9 +64,14 @@ pub struct Followed {
 
 impl Followed {
     /// Takes note of an event; of each stream's the last comes last.
-    pub fn note(&mut self, head: RecordHead<'_>) {
+    ///
+    /// # Errors
+    /// When the record cannot be read.
+    pub fn note(&mut self, raw: RawRecord<'_>) -> Result<(), DecodeError> {
+        let head = raw.head()?;
         let digest = head.key.map(|(space, text, _)| digest_of(space, text));
         self.note_keyed(head.stream, head.version, digest);
+        Ok(())
     }
 
     fn note_keyed(&mut self, stream: Stream, version: Version, digest: Option<Uuid>) {

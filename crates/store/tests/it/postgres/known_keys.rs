@@ -56,7 +56,7 @@ impl Node {
         while let Some(commit) = commits.next().expect("reads") {
             let records = BodyRef::parse(commit.body).expect("a body").records();
             for record in records {
-                followed.note(record.and_then(|raw| raw.head()).expect("a record"));
+                record.and_then(|raw| followed.note(raw)).expect("a record");
             }
         }
         self.appender.follow(self.seen, head, followed);
