@@ -1,8 +1,8 @@
-//! Reading commits out of their rows, each checked: its records' checksums, that none is missing, its hash.
+//! Reading commits out of their rows, each checked: its records, that none is missing, its hash.
 
 use bincard_ledger::codec::{Body, Leading, RawRecord};
 use bincard_ledger::{Position, Timestamp};
-use futures_util::{Stream, TryStreamExt};
+use futures_util::TryStreamExt;
 use sqlx::postgres::PgRow;
 use sqlx::{PgConnection, Row};
 use uuid::Uuid;
@@ -131,70 +131,28 @@ pub(super) async fn outlines(connection: &mut PgConnection, place: Place) -> Res
     Ok(commits)
 }
 
-/// The first and the last position of commits, and the hash of what precedes them, which is read where it is not known.
-/// Nothing when there are none. Each must begin where the one before it ends.
-async fn bounds(
-    connection: &mut PgConnection,
-    place: Place,
-    commits: &[Fetched],
-) -> Result<Option<(Position, Position, Hash)>, ReadError> {
-    let (Some(first), Some(last)) = (commits.first(), commits.last()) else {
-        return Ok(None);
-    };
-    let (first, last) = (first.first, last.as_commit().last());
-    let previous = match place.previous.filter(|_| first == place.after.next()) {
-        Some(hash) => hash,
-        None => hash_before(connection, place, first)
-            .await
-            .map_err(failed("read commits"))?,
-    };
-    // The first may begin before what is wanted; none begins behind it.
-    let mut expected = first.min(place.after.next());
-    for commit in commits {
-        if commit.first != expected {
-            return Err(ReadError::Damaged {
-                position: expected,
-                what: "no commit begins here".to_owned(),
-            });
-        }
-        expected = commit.as_commit().last().next();
-    }
-    Ok(Some((first, last, previous)))
-}
-
 /// Reads the records of outlines. Whatever is wrong with one is named.
 async fn fill(connection: &mut PgConnection, place: Place, commits: &mut [Fetched]) -> Result<(), ReadError> {
-    let reading = || failed("read commits");
-    let Some((first, last, mut previous)) = bounds(connection, place, commits).await? else {
-        return Ok(());
-    };
-    let mut stretches = stretches(STRETCHES, connection, place, first, last);
-    let (mut position, mut commits) = (first, commits.iter_mut());
-    let mut filling = commits.next();
-    while let Some(row) = stretches.try_next().await.map_err(reading())? {
-        let stretch: Option<&[u8]> = row.try_get(0).map_err(reading())?;
-        let end = end_of_stretch(position, last);
-        let mut records = Framed(stretch.unwrap_or_default());
-        let is_whole = records.clone().count() as u64 == end - position.0;
-        while position.0 < end {
+    walk(
+        connection,
+        place,
+        commits,
+        STRETCHES,
+        |stretch, position, end, commit| {
+            let before = Framed(stretch);
+            let mut records = before.clone();
             let (crc, record) = records.next().ok_or_else(|| missing(position))?;
-            // Behind one that is missing there is another one's record.
-            let record = checked(record, crc, position)
-                .map_err(|error| if is_whole { error } else { missing(position) })?;
-            let commit = filling.as_mut().ok_or_else(|| missing(position))?;
+            let record = checked(record, crc, position).map_err(|error| {
+                // Behind one that is missing there is another one's record.
+                let is_whole = before.count() as u64 == end.0 - position.0;
+                if is_whole { error } else { missing(position) }
+            })?;
             commit.body.push_encoded(record);
-            if position == commit.as_commit().last() {
-                previous = commit.check(previous)?;
-                filling = commits.next();
-            }
-            position = position.next();
-        }
-    }
-    // One that claims to hold nothing is not come to above, nor is any after it.
-    for commit in filling.into_iter().chain(commits) {
-        previous = commit.check(previous)?;
-    }
-    Ok(())
+            *stretch = records.0;
+            Ok(())
+        },
+    )
+    .await
 }
 
 /// Reads the records of outlines for somebody who holds the head: as fast as can be. `each` sees every record as soon as it
@@ -204,11 +162,25 @@ pub(super) async fn follow(
     connection: &mut PgConnection,
     place: Place,
     commits: &mut [Fetched],
-    each: impl FnMut(Position, Leading<'_>, Option<Uuid>) -> Result<(), ReadError>,
+    mut each: impl FnMut(Position, Leading<'_>, Option<Uuid>) -> Result<(), ReadError>,
 ) -> Result<(), ReadError> {
-    let followed = follow_unnamed(connection, place, commits, each).await;
+    let take = |stretch: &mut &[u8], position, _, commit: &mut Fetched| {
+        let (digest, records) = stretch.split_first_chunk().ok_or_else(|| missing(position))?;
+        let leading = RawRecord::leading(records, commit.recorded_at)
+            .map_err(|source| ReadError::Decode { position, source })?;
+        let record = leading.raw.as_bytes();
+        commit.body.push_encoded(record);
+        *stretch = records.get(record.len()..).unwrap_or_default();
+        let digest = Some(Uuid::from_bytes(*digest)).filter(|digest| !digest.is_nil());
+        if digest.is_some() != leading.head.key.is_some() {
+            let what = "the column of the event's key is not its record's".to_owned();
+            return Err(ReadError::Damaged { position, what });
+        }
+        each(position, leading, digest)
+    };
+    let followed = walk(connection, place, commits, UNFRAMED_STRETCHES, take).await;
     if let Err(ReadError::Damaged { .. } | ReadError::Decode { .. }) = followed {
-        // Which record it is that is wrong is seen by its checksum.
+        // It names a place behind what is wrong at times. Which record that is is seen by the checksums.
         for commit in &mut *commits {
             commit.body.clear(commit.recorded_at);
         }
@@ -217,38 +189,51 @@ pub(super) async fn follow(
     followed
 }
 
-/// [`follow`], whose errors name a place behind what is wrong at times.
-async fn follow_unnamed(
+/// Goes over the records of outlines by one of two statements. `take` takes the record at a position, which belongs to a
+/// commit, from the front of a stretch that ends before another position. A commit's hash is checked behind its last record.
+async fn walk(
     connection: &mut PgConnection,
     place: Place,
     commits: &mut [Fetched],
-    mut each: impl FnMut(Position, Leading<'_>, Option<Uuid>) -> Result<(), ReadError>,
+    sql: &'static str,
+    mut take: impl FnMut(&mut &[u8], Position, Position, &mut Fetched) -> Result<(), ReadError>,
 ) -> Result<(), ReadError> {
-    let reading = || failed("read what others appended");
-    let Some((first, last, mut previous)) = bounds(connection, place, commits).await? else {
+    let reading = || failed("read commits");
+    let (Some(first), Some(last)) = (commits.first(), commits.last()) else {
         return Ok(());
     };
-    let mut stretches = stretches(UNFRAMED_STRETCHES, connection, place, first, last);
+    let (first, last) = (first.first, last.as_commit().last());
+    let mut previous = match place.previous.filter(|_| first == place.after.next()) {
+        Some(hash) => hash,
+        None => hash_before(connection, place, first).await.map_err(reading())?,
+    };
+    // The first may begin before what is wanted; none begins behind it, and each where the one before it ends.
+    let mut expected = first.min(place.after.next());
+    for commit in &*commits {
+        if commit.first != expected {
+            return Err(ReadError::Damaged {
+                position: expected,
+                what: "no commit begins here".to_owned(),
+            });
+        }
+        expected = commit.as_commit().last().next();
+    }
+    let mut stretches = sqlx::query(sql)
+        .bind(place.no)
+        .bind(signed(first.0))
+        .bind(signed(last.0))
+        .bind(STRETCH_EVENTS)
+        .fetch(connection);
     let (mut position, mut commits) = (first, commits.iter_mut());
     let mut filling = commits.next();
     while let Some(row) = stretches.try_next().await.map_err(reading())? {
         let stretch: Option<&[u8]> = row.try_get(0).map_err(reading())?;
         let mut stretch = stretch.unwrap_or_default();
-        let end = end_of_stretch(position, last);
-        while position.0 < end {
-            let (digest, records) = stretch.split_first_chunk().ok_or_else(|| missing(position))?;
+        let end = position.0.saturating_add(STRETCH_EVENTS.unsigned_abs());
+        let end = Position(end).min(last.next());
+        while position < end {
             let commit = filling.as_mut().ok_or_else(|| missing(position))?;
-            let leading = RawRecord::leading(records, commit.recorded_at)
-                .map_err(|source| ReadError::Decode { position, source })?;
-            let record = leading.raw.as_bytes();
-            commit.body.push_encoded(record);
-            stretch = records.get(record.len()..).unwrap_or_default();
-            let digest = Some(Uuid::from_bytes(*digest)).filter(|digest| !digest.is_nil());
-            if digest.is_some() != leading.head.key.is_some() {
-                let what = "the column of the event's key is not its record's".to_owned();
-                return Err(ReadError::Damaged { position, what });
-            }
-            each(position, leading, digest)?;
+            take(&mut stretch, position, end, commit)?;
             if position == commit.as_commit().last() {
                 previous = commit.check(previous)?;
                 filling = commits.next();
@@ -260,6 +245,7 @@ async fn follow_unnamed(
             return Err(ReadError::Damaged { position, what });
         }
     }
+    // One that claims to hold nothing is not come to above, nor is any after it.
     for commit in filling.into_iter().chain(commits) {
         previous = commit.check(previous)?;
     }
@@ -269,28 +255,6 @@ async fn follow_unnamed(
 fn missing(position: Position) -> ReadError {
     let what = "the event is missing".to_owned();
     ReadError::Damaged { position, what }
-}
-
-/// Begins to read the records between two positions by one of two statements.
-fn stretches(
-    sql: &'static str,
-    connection: &mut PgConnection,
-    place: Place,
-    first: Position,
-    last: Position,
-) -> impl Stream<Item = Result<PgRow, sqlx::Error>> + Unpin {
-    sqlx::query(sql)
-        .bind(place.no)
-        .bind(signed(first.0))
-        .bind(signed(last.0))
-        .bind(STRETCH_EVENTS)
-        .fetch(connection)
-}
-
-/// The position behind the stretch that begins at one.
-fn end_of_stretch(first: Position, last: Position) -> u64 {
-    let end = first.0.saturating_add(STRETCH_EVENTS.unsigned_abs());
-    end.min(last.0 + 1)
 }
 
 /// A statement for the records between two positions, some rows of many each: one row of all would have to be whole before
